@@ -23,7 +23,7 @@ step() {
 
 done_step() {
   local ms=$(($(now_ms) - STEP_AT))
-  printf '   %s: %d.%d s\n' "${1:-done}" $((ms / 1000)) $((ms % 1000 / 100))
+  printf '   done: %d.%d s\n' $((ms / 1000)) $((ms % 1000 / 100))
 }
 
 # quietly COMMAND…: its output is shown only when it fails.
