@@ -1,1 +1,28 @@
-//! stub
+//! Every decision of Hoist, as pure functions over plain data.
+//!
+//! Invariant: no I/O, no clock, no randomness, no `async`; time and ids are arguments, maps are ordered, and no input
+//! makes it panic. Absent on purpose: SQL, Docker words, HTTP, git objects.
+
+pub mod access;
+pub mod addresses;
+pub mod backoff;
+pub mod command;
+pub mod config;
+pub mod deploy;
+pub mod formation;
+pub mod listeners;
+pub mod log;
+pub mod names;
+pub mod procfile;
+pub mod push;
+pub mod reconcile;
+pub mod refusal;
+pub mod routing;
+pub mod secret;
+pub mod text;
+pub mod time;
+
+pub use names::{AppId, AppName, Commit, InstallId, InstanceId, ProcessType, ReleaseNumber, UserName, VarName};
+pub use refusal::Refusal;
+pub use secret::Secret;
+pub use time::Timestamp;

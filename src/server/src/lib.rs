@@ -1,1 +1,20 @@
-//! stub
+//! The control process: SSH, git, builds, releases, reconciling, logs; and the shell around `domain`'s decisions.
+//!
+//! Layers (a test holds them): ssh → commands → {deploy, store, git}; deploy, reconcile → {store, engine, build, routes};
+//! store and engine never see each other.
+
+pub mod build;
+pub mod commands;
+pub mod deploy;
+pub mod engine;
+pub mod fault;
+pub mod git;
+pub mod images;
+pub mod io;
+pub mod logs;
+pub mod net;
+pub mod reconcile;
+pub mod settings;
+pub mod ssh;
+pub mod store;
+pub mod tasks;

@@ -1,0 +1,103 @@
+//! What goes wrong: a [`Refusal`] the user can act on, or a fault of ours, shown with an id that is in the log too.
+
+use domain::Refusal;
+use std::fmt;
+
+/// The error of everything a command or a deploy calls.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The user can act on it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Ours. Display names the act and its object; the cause is the source.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// A fault of ours: the act that failed and its cause.
+#[derive(Debug)]
+pub struct Fault {
+    act: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// Whether trying again may help.
+    pub transient: bool,
+}
+
+impl Fault {
+    /// A fault with its cause: `Fault::new("cannot start i12", err)`.
+    pub fn new(act: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Fault {
+        Fault { act: act.into(), source: Some(source.into()), transient: false }
+    }
+    /// A fault without a further cause.
+    pub fn plain(act: impl Into<String>) -> Fault {
+        Fault { act: act.into(), source: None, transient: false }
+    }
+    /// Marks the fault as one that may pass.
+    #[must_use]
+    pub fn transient(mut self) -> Fault {
+        self.transient = true;
+        self
+    }
+    /// The whole chain, for the log: `cannot start i12: no such image`.
+    pub fn chain(&self) -> String {
+        let mut text = self.act.clone();
+        let mut next = self.source.as_ref().map(|s| s.as_ref() as &dyn std::error::Error);
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.act)
+    }
+}
+
+impl std::error::Error for Fault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|s| s.as_ref() as &(dyn std::error::Error + 'static))
+    }
+}
+
+/// Shorthand of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Turns any error into a fault that names the act: `read(path).act(|| format!("cannot read {path}"))?`.
+pub trait Act<T> {
+    /// Wraps the error.
+    fn act<S: Into<String>>(self, act: impl FnOnce() -> S) -> Result<T, Fault>;
+}
+
+impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> Act<T> for std::result::Result<T, E> {
+    fn act<S: Into<String>>(self, act: impl FnOnce() -> S) -> Result<T, Fault> {
+        self.map_err(|err| Fault::new(act(), err))
+    }
+}
+
+impl Error {
+    /// The lines a person sees. A fault gets an id here, logged with its whole chain.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            Error::Refused(no) => no.lines(),
+            Error::Fault(fault) => {
+                let id: u32 = rand::random();
+                tracing::error!(fault = format!("{id:08x}"), "{}", fault.chain());
+                vec![
+                    format!("{fault} (fault {id:08x})"),
+                    "This is a fault of the server, not of what you typed; its log has the cause under that id.".to_owned(),
+                ]
+            }
+        }
+    }
+    /// The SSH exit code: 1 for refusals, 70 (EX_SOFTWARE) for faults of ours.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Refused(_) => 1,
+            Error::Fault(_) => 70,
+        }
+    }
+}
