@@ -122,12 +122,16 @@ pub fn authorize<T>(
         (Need::Admin, _) => Err(Refusal::new("not-allowed", "only administrators may do this").next("whoami")),
         (Need::CreateApp, Asked::NoApp | Asked::Unknown(_)) => pass(None, what),
         (Need::CreateApp, Asked::App(app)) => Err(name_taken(&app.name)),
-        (Need::Anyone | Need::Read | Need::Manage, Asked::App(app)) if may_touch(principal, role, &app) => pass(Some(app), what),
+        (Need::Anyone | Need::Read | Need::Manage, Asked::App(app)) if may_touch(principal, role, &app) => {
+            pass(Some(app), what)
+        }
         (Need::ManageOrCreate, Asked::App(app)) if may_touch(principal, role, &app) => pass(Some(app), what),
         (Need::ManageOrCreate, Asked::App(app)) => Err(name_taken(&app.name)),
         (Need::ManageOrCreate, Asked::Unknown(_)) if creation_on => pass(None, what),
         (Need::Anyone | Need::Read | Need::Manage, Asked::App(app)) => Err(no_such_app(&app.name)),
-        (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::Unknown(name)) => Err(no_such_app(&name)),
+        (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::Unknown(name)) => {
+            Err(no_such_app(&name))
+        }
         (Need::Read | Need::Manage | Need::ManageOrCreate, Asked::NoApp) => {
             Err(Refusal::new("app-missing", "which app? Name it as the first argument").next("apps:list"))
         }
@@ -207,7 +211,10 @@ mod tests {
             .map(|row| format!("{}: {}", row[0].0, row.iter().map(|c| if c.2 { '+' } else { '-' }).collect::<String>()))
             .collect();
         // Anyone, CreateApp (the name exists), Read, Manage, ManageOrCreate, Admin
-        assert_eq!(cells, ["1 admin: +-++++", "2 owner: +-+++-", "3 shared: +-+++-", "4 stranger: +-----", "5 root: +-++++"]);
+        assert_eq!(
+            cells,
+            ["1 admin: +-++++", "2 owner: +-+++-", "3 shared: +-+++-", "4 stranger: +-----", "5 root: +-++++"]
+        );
     }
 
     #[test]

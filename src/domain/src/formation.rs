@@ -1,1 +1,98 @@
-//! stub
+//! How many of each process type: the formation, and the changes that `ps:scale` asks for.
+
+use crate::names::ProcessType;
+use crate::procfile::ProcessTable;
+use crate::refusal::Refusal;
+use std::collections::BTreeMap;
+
+/// Process type → quantity. A type that is absent has its default.
+pub type Formation = BTreeMap<ProcessType, u32>;
+
+/// Instances of one process type.
+pub const QUANTITY_MAX: u32 = 50;
+
+/// The word for the type that gets HTTP and `PORT`.
+pub const WEB: &str = "web";
+/// The word for the command that runs before traffic moves; it is never scaled.
+pub const RELEASE: &str = "release";
+
+/// How many of `process` run: what was set, else 1 for `web` and 0 for the rest; `release` never.
+pub fn quantity(formation: &Formation, process: &ProcessType) -> u32 {
+    match process.as_str() {
+        RELEASE => 0,
+        name => formation.get(process).copied().unwrap_or(u32::from(name == WEB)),
+    }
+}
+
+/// The whole wanted formation of a release: every type of its table but `release`.
+pub fn wanted(formation: &Formation, table: &ProcessTable) -> Formation {
+    table.keys().filter(|p| p.as_str() != RELEASE).map(|p| (p.clone(), quantity(formation, p))).collect()
+}
+
+/// Applies words such as `web=2`, `worker+1`, `worker-1` to a formation; types must be in the table.
+pub fn scale(formation: &Formation, table: &ProcessTable, words: &[String]) -> Result<Formation, Refusal> {
+    let mut new = formation.clone();
+    for word in words {
+        let at = word.find(['=', '+']).or_else(|| word.rfind('-')).ok_or_else(|| bad(word))?;
+        let (name, rest) = word.split_at_checked(at).ok_or_else(|| bad(word))?;
+        let process: ProcessType = name.parse()?;
+        if process.as_str() == RELEASE || !table.contains_key(&process) {
+            let known: Vec<&str> = table.keys().map(ProcessType::as_str).filter(|p| *p != RELEASE).collect();
+            return Err(Refusal::new("no-such-process-type", format!("there is no process type {process} to scale"))
+                .why(format!("the current release has: {}", known.join(", "))));
+        }
+        let mut chars = rest.chars();
+        let sign = chars.next().unwrap_or('=');
+        let number: u32 = chars.as_str().parse().map_err(|_| bad(word))?;
+        let now = quantity(&new, &process);
+        let next = match sign {
+            '+' => now.saturating_add(number),
+            '-' => now.saturating_sub(number),
+            _ => number,
+        };
+        if next > QUANTITY_MAX {
+            return Err(Refusal::new("too-many-instances", format!("{next} instances of {process} are too many"))
+                .why(format!("at most {QUANTITY_MAX} of one process type")));
+        }
+        new.insert(process, next);
+    }
+    Ok(new)
+}
+
+fn bad(word: &str) -> Refusal {
+    let shown: String = word.chars().take(40).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    Refusal::new("bad-scale", format!("\"{shown}\" is not a quantity")).next("ps:scale APP web=2 worker+1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(words: &str, want: &str) {
+        let table: ProcessTable =
+            ["web", "worker", "my-job", "release"].iter().map(|p| (p.parse().unwrap(), "x".to_owned())).collect();
+        let old: Formation = [("worker".parse().unwrap(), 2)].into();
+        let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        let got = match scale(&old, &table, &words) {
+            Ok(f) => wanted(&f, &table).iter().map(|(p, n)| format!("{p}={n}")).collect::<Vec<_>>().join(" "),
+            Err(no) => no.code,
+        };
+        assert_eq!(got, want, "{words:?}");
+    }
+
+    #[test]
+    fn cases() {
+        check("web=2", "my-job=0 web=2 worker=2");
+        check("web+1 worker-1", "my-job=0 web=2 worker=1");
+        check("my-job-1", "my-job=0 web=1 worker=2");
+        check("my-job=1", "my-job=1 web=1 worker=2");
+        check("worker-9", "my-job=0 web=1 worker=0");
+        check("release=1", "no-such-process-type");
+        check("cron=1", "no-such-process-type");
+        check("web=51", "too-many-instances");
+        check("web=-1", "bad-scale");
+        check("web", "bad-scale");
+        check("web=two", "bad-scale");
+        check("web=99999999999", "bad-scale");
+    }
+}

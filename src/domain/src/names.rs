@@ -84,7 +84,12 @@ impl FromStr for UserName {
         if ok {
             return Ok(UserName(text.to_owned()));
         }
-        Err(bad_name("bad-user-name", "a user's name", text, "1 to 32 characters a-z 0-9 . _ -, beginning with a letter or digit"))
+        Err(bad_name(
+            "bad-user-name",
+            "a user's name",
+            text,
+            "1 to 32 characters a-z 0-9 . _ -, beginning with a letter or digit",
+        ))
     }
 }
 
@@ -97,7 +102,12 @@ impl FromStr for ProcessType {
         if ok {
             return Ok(ProcessType(text.to_owned()));
         }
-        Err(bad_name("bad-process-type", "a process type", text, "1 to 30 characters A-Z a-z 0-9 _ -, beginning with a letter"))
+        Err(bad_name(
+            "bad-process-type",
+            "a process type",
+            text,
+            "1 to 30 characters A-Z a-z 0-9 _ -, beginning with a letter",
+        ))
     }
 }
 
@@ -110,7 +120,12 @@ impl FromStr for VarName {
         if ok {
             return Ok(VarName(text.to_owned()));
         }
-        Err(bad_name("bad-var-name", "a config var's name", text, "letters, digits and _, not beginning with a digit, at most 128"))
+        Err(bad_name(
+            "bad-var-name",
+            "a config var's name",
+            text,
+            "letters, digits and _, not beginning with a digit, at most 128",
+        ))
     }
 }
 
@@ -170,9 +185,10 @@ impl FromStr for ReleaseNumber {
     fn from_str(text: &str) -> Result<ReleaseNumber, Refusal> {
         let digits = text.strip_prefix('v').unwrap_or(text);
         let number = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None };
-        number.filter(|n| *n > 0).map(ReleaseNumber).ok_or_else(|| {
-            bad_name("bad-release", "a release", text, "v and a number, as `releases` lists them: v12")
-        })
+        number
+            .filter(|n| *n > 0)
+            .map(ReleaseNumber)
+            .ok_or_else(|| bad_name("bad-release", "a release", text, "v and a number, as `releases` lists them: v12"))
     }
 }
 
@@ -220,8 +236,26 @@ mod tests {
             assert_eq!(good.parse::<AppName>().unwrap().as_str(), good);
         }
         for bad in [
-            "", "-a", "a-", "a--b", "A", "1a", "a.b", "a_b", "a b", "../x", "~x", "a\0b", "a;id", "$(id)", "--help", "admin",
-            "ünder", "abcdefghijklmnopqrstuvwxyz12345", "a\nb", "a/b",
+            "",
+            "-a",
+            "a-",
+            "a--b",
+            "A",
+            "1a",
+            "a.b",
+            "a_b",
+            "a b",
+            "../x",
+            "~x",
+            "a\0b",
+            "a;id",
+            "$(id)",
+            "--help",
+            "admin",
+            "ünder",
+            "abcdefghijklmnopqrstuvwxyz12345",
+            "a\nb",
+            "a/b",
         ] {
             assert!(bad.parse::<AppName>().is_err(), "{bad:?}");
         }
@@ -232,7 +266,9 @@ mod tests {
     #[test]
     fn other_names() {
         assert!("web".parse::<ProcessType>().is_ok() && "9web".parse::<ProcessType>().is_err());
-        assert!("_A1".parse::<VarName>().is_ok() && "1A".parse::<VarName>().is_err() && "A=B".parse::<VarName>().is_err());
+        assert!(
+            "_A1".parse::<VarName>().is_ok() && "1A".parse::<VarName>().is_err() && "A=B".parse::<VarName>().is_err()
+        );
         assert!("a".repeat(40).parse::<Commit>().is_ok() && "A".repeat(40).parse::<Commit>().is_err());
         assert_eq!("v12".parse::<ReleaseNumber>().unwrap(), ReleaseNumber(12));
         for bad in ["v0", "v", "", "v-1", "v99999999999", "v+1"] {

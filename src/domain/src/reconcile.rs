@@ -1,1 +1,159 @@
-//! stub
+//! What must be done so that what runs is what should run. Pure: rows and observations in, actions out.
+//!
+//! Invariant: nothing that carries no row of ours is ever named here unless it carries our installation's label, and an
+//! instance that a deploy in progress owns is left to that deploy.
+
+use crate::backoff;
+use crate::names::InstanceId;
+use crate::time::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the store wants of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Desire {
+    /// A deploy in progress starts it and decides about it.
+    Booting,
+    /// It runs.
+    Up,
+    /// It is drained, stopped, removed.
+    Retiring,
+}
+
+/// An instance's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its id.
+    pub id: InstanceId,
+    /// Its name in the engine.
+    pub name: String,
+    /// What is wanted.
+    pub desire: Desire,
+    /// Whether the router may send to it.
+    pub ready: bool,
+    /// Crashes in a row so far.
+    pub crashes: u32,
+    /// When it last ended, if it did.
+    pub ended: Option<Timestamp>,
+}
+
+/// What the engine shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Made but not started.
+    Created,
+    /// Running.
+    Running,
+    /// Ended.
+    Exited,
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// It is not there: make and start it, then wait until it is ready.
+    Ensure(InstanceId),
+    /// It ended: note the crash (routes change), then start it again when its time has come.
+    NoteCrash(InstanceId),
+    /// Its waiting time is over: start it again.
+    StartAgain(InstanceId),
+    /// It runs and was never seen ready since: find out.
+    Probe(InstanceId),
+    /// Drain, stop, remove.
+    Retire(InstanceId),
+    /// Carries our label and no row, and no job in progress: remove.
+    RemoveStray(String),
+}
+
+/// The actions of one pass, and the time in ms after which another look is needed even if nothing happens.
+pub fn plan(
+    rows: &[Row],
+    seen: &BTreeMap<String, Seen>,
+    jobs: &BTreeSet<String>,
+    now: Timestamp,
+) -> (Vec<Action>, Option<u64>) {
+    let mut actions = Vec::new();
+    let mut look_again: Option<u64> = None;
+    for row in rows {
+        match (row.desire, seen.get(&row.name)) {
+            (Desire::Booting, _) => {}
+            (Desire::Retiring, _) => actions.push(Action::Retire(row.id)),
+            (Desire::Up, None | Some(Seen::Created)) => actions.push(Action::Ensure(row.id)),
+            (Desire::Up, Some(Seen::Running)) if !row.ready => actions.push(Action::Probe(row.id)),
+            (Desire::Up, Some(Seen::Running)) => {}
+            (Desire::Up, Some(Seen::Exited)) => match row.ended {
+                None => actions.push(Action::NoteCrash(row.id)),
+                Some(ended) => {
+                    let wait = backoff::restart_delay_millis(row.crashes, 0);
+                    match wait.saturating_sub(now.millis_since(ended)) {
+                        0 => actions.push(Action::StartAgain(row.id)),
+                        left => look_again = Some(look_again.map_or(left, |l| l.min(left))),
+                    }
+                }
+            },
+        }
+    }
+    let ours: BTreeSet<&str> = rows.iter().map(|r| r.name.as_str()).collect();
+    actions.extend(
+        seen.keys()
+            .filter(|n| !ours.contains(n.as_str()) && !jobs.contains(*n))
+            .map(|n| Action::RemoveStray(n.clone())),
+    );
+    (actions, look_again)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: i64, desire: Desire, ready: bool, crashes: u32, ended: Option<i64>) -> Row {
+        Row {
+            id: InstanceId(id),
+            name: format!("n{id}"),
+            desire,
+            ready,
+            crashes,
+            ended: ended.map(|s| Timestamp(s * 1_000_000)),
+        }
+    }
+
+    #[test]
+    fn each_case() {
+        let rows = [
+            row(1, Desire::Up, true, 0, None),
+            row(2, Desire::Up, true, 0, None),
+            row(3, Desire::Up, true, 0, None),
+            row(4, Desire::Up, false, 1, Some(99)),
+            row(5, Desire::Up, false, 4, Some(99)),
+            row(6, Desire::Up, false, 0, None),
+            row(7, Desire::Booting, false, 0, None),
+            row(8, Desire::Retiring, true, 0, None),
+            row(9, Desire::Booting, false, 0, None),
+        ];
+        let seen: BTreeMap<String, Seen> = [
+            ("n1", Seen::Running),
+            ("n3", Seen::Exited),
+            ("n4", Seen::Exited),
+            ("n5", Seen::Exited),
+            ("n6", Seen::Running),
+            ("n8", Seen::Running),
+            ("n9", Seen::Exited),
+            ("stray", Seen::Running),
+            ("job", Seen::Running),
+        ]
+        .map(|(n, s)| (n.to_owned(), s))
+        .into();
+        let (actions, again) = plan(&rows, &seen, &["job".to_owned()].into(), Timestamp(100_000_000));
+        assert_eq!(
+            actions,
+            [
+                Action::Ensure(InstanceId(2)),
+                Action::NoteCrash(InstanceId(3)),
+                Action::StartAgain(InstanceId(4)),
+                Action::Probe(InstanceId(6)),
+                Action::Retire(InstanceId(8)),
+                Action::RemoveStray("stray".into()),
+            ]
+        );
+        assert_eq!(again, Some(3_000));
+    }
+}

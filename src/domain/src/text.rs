@@ -138,7 +138,10 @@ mod tests {
     #[test]
     fn tables_align() {
         let rows = vec![vec!["blog".into(), "v12".into()], vec!["a-longer-one".into(), "v1".into()]];
-        assert_eq!(table(&["app", "release"], &rows), ["app           release", "blog          v12", "a-longer-one  v1"]);
+        assert_eq!(
+            table(&["app", "release"], &rows),
+            ["app           release", "blog          v12", "a-longer-one  v1"]
+        );
     }
 
     #[test]

@@ -1,0 +1,187 @@
+//! The crash matrix of the deploy core: every effect, before and after it, with and without a failing step, for every
+//! kind of job. A world in memory stands for store, engine, router and git; its effects are as idempotent as the real.
+
+use super::*;
+use std::collections::BTreeSet;
+
+const OLD: ReleaseNumber = ReleaseNumber(1);
+const NEW: ReleaseNumber = ReleaseNumber(2);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct World {
+    state: Deploy,
+    images: BTreeSet<i64>,
+    rows: BTreeSet<ReleaseNumber>,
+    instances: BTreeSet<&'static str>,
+    current: ReleaseNumber,
+    current_set: &'static str,
+    routed: &'static str,
+    branch: &'static str,
+    prepared: u32,
+}
+
+fn world() -> World {
+    World {
+        state: Deploy::Received,
+        images: [1].into(),
+        rows: [OLD].into(),
+        instances: ["old"].into(),
+        current: OLD,
+        current_set: "old",
+        routed: "old",
+        branch: "old",
+        prepared: 0,
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Crash {
+    Never,
+    Before(usize),
+    After(usize),
+}
+
+/// Runs one effect on the world, as idempotently as the shell does.
+fn run(world: &mut World, kind: Kind, effect: Effect) -> Outcome {
+    match effect {
+        Effect::Build => {
+            world.images.insert(2);
+            Outcome::Built { build: 2 }
+        }
+        Effect::Cut if kind == Kind::Restart => Outcome::Cut { release: world.current },
+        Effect::Cut => {
+            world.rows.insert(NEW);
+            Outcome::Cut { release: NEW }
+        }
+        Effect::Prepare => {
+            world.prepared += 1;
+            Outcome::Done
+        }
+        Effect::Boot => {
+            world.instances.insert("new");
+            Outcome::Done
+        }
+        Effect::Commit => {
+            world.current_set = "new";
+            if kind != Kind::Restart {
+                world.current = NEW;
+            }
+            Outcome::Done
+        }
+        Effect::Route => {
+            world.routed = world.current_set;
+            Outcome::Routed { acknowledged: true }
+        }
+        Effect::MoveBranch => {
+            world.branch = "new";
+            Outcome::Done
+        }
+        Effect::Retire => {
+            let keep = world.current_set;
+            world.instances.retain(|i| *i == keep);
+            Outcome::Done
+        }
+        Effect::Discard => {
+            world.instances.remove("new");
+            Outcome::Done
+        }
+    }
+}
+
+/// Drives to the end. A step that fails does so the first `times` it runs; a crash loses the outcome, never the effect.
+fn drive(kind: Kind, fail: Option<Effect>, crash: Crash) -> (World, usize) {
+    let mut world = world();
+    let (mut steps, mut failures, mut crash) = (0, 0, crash);
+    while let Some(effect) = next(kind, &world.state) {
+        // The router never sees a set whose instances are gone, at any moment.
+        assert!(world.instances.contains(world.routed), "{world:?}");
+        if crash == Crash::Before(steps) {
+            crash = Crash::Never;
+            continue;
+        }
+        let outcome = if fail == Some(effect) && failures < 2 {
+            failures += 1;
+            Outcome::Failed { why: Refusal::new("x", "step failed") }
+        } else {
+            run(&mut world, kind, effect)
+        };
+        if crash == Crash::After(steps) {
+            crash = Crash::Never;
+            continue;
+        }
+        world.state = apply(kind, world.state.clone(), outcome).unwrap();
+        steps += 1;
+        assert!(steps < 50, "no end");
+    }
+    (world, steps)
+}
+
+const KINDS: [Kind; 5] = [Kind::Push, Kind::Rebuild, Kind::Config, Kind::Rollback, Kind::Restart];
+
+#[test]
+fn crash_matrix() {
+    let mut points = 0;
+    for kind in KINDS {
+        for fail in std::iter::once(None).chain(Effect::ALL.map(Some)) {
+            let (mut calm, steps) = drive(kind, fail, Crash::Never);
+            for step in 0..steps {
+                for crash in [Crash::Before(step), Crash::After(step)] {
+                    let (mut after, _) = drive(kind, fail, crash);
+                    // A release command may run again after a crash (documented); nothing else differs.
+                    after.prepared = 0;
+                    calm.prepared = 0;
+                    assert_eq!(after, calm, "{kind:?} fail {fail:?} {crash:?}");
+                    points += 1;
+                }
+            }
+        }
+    }
+    assert!(points > 400, "{points}");
+}
+
+#[test]
+fn a_failure_before_the_commit_point_leaves_the_old_release_serving() {
+    for kind in KINDS {
+        for fail in [Effect::Build, Effect::Cut, Effect::Prepare, Effect::Boot, Effect::Commit] {
+            let (world, _) = drive(kind, Some(fail), Crash::Never);
+            if let Deploy::Failed { .. } = world.state {
+                assert_eq!((world.current, world.current_set, world.routed, world.branch), (OLD, "old", "old", "old"));
+                assert_eq!(world.instances, ["old"].into());
+            } else {
+                // The kind has no such step.
+                assert!(matches!(world.state, Deploy::Live { .. }), "{kind:?} {fail:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_failure_after_the_commit_point_only_delays() {
+    for fail in [Effect::Route, Effect::MoveBranch, Effect::Retire] {
+        let (world, _) = drive(Kind::Push, Some(fail), Crash::Never);
+        assert_eq!(world.state, Deploy::Live { release: NEW, acknowledged: true });
+        assert_eq!((world.current, world.routed, world.branch), (NEW, "new", "new"));
+    }
+}
+
+#[test]
+fn cancelling_ends_at_the_commit_point() {
+    let mut state = Deploy::Received;
+    let mut world = world();
+    let mut seen = Vec::new();
+    while let Some(effect) = next(Kind::Push, &state) {
+        seen.push((effect, can_cancel(&state)));
+        let outcome = run(&mut world, Kind::Push, effect);
+        state = apply(Kind::Push, state, outcome).unwrap();
+    }
+    let cancellable: Vec<Effect> = seen.iter().filter(|(_, can)| *can).map(|(e, _)| *e).collect();
+    assert_eq!(cancellable, [Effect::Build, Effect::Cut, Effect::Prepare, Effect::Boot, Effect::Commit]);
+}
+
+#[test]
+fn outcomes_out_of_place_are_illegal() {
+    assert!(apply(Kind::Push, Deploy::Received, Outcome::Done).is_err());
+    assert!(apply(Kind::Config, Deploy::Received, Outcome::Built { build: 1 }).is_err());
+    let over = Deploy::Live { release: NEW, acknowledged: true };
+    assert!(apply(Kind::Push, over, Outcome::Failed { why: Refusal::new("x", "y") }).is_err());
+}
