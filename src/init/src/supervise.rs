@@ -1,0 +1,272 @@
+//! The one loop: signals, output, ends. One thread, which waits for nothing but events and the disk.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{self, SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{Pid, pipe2};
+
+use crate::child::{self, Command, End};
+use crate::lines::{Piece, Splitter};
+use crate::spool::{Files, Spool};
+
+/// How long the output of an ended program is waited for, where something it started still holds the pipe.
+const DRAIN_MAX: Duration = Duration::from_secs(1);
+const READ_MAX: usize = 256 * 1024;
+const PIPE_SIZE: libc::c_int = 256 * 1024;
+
+const FORWARDED: [Signal; 7] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+];
+
+/// How one run ended.
+pub enum Outcome {
+    Ended(End),
+    NotStarted(i32, String),
+    /// A signal asked for the end of all steps.
+    Cancelled(Signal),
+}
+
+/// What a program is run as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The instance's own program: signals are passed on, its end is ours.
+    Main,
+    /// One of several: a session of its own, ended with all that it left behind; a signal cancels.
+    Step,
+}
+
+/// Reads the output of what runs into the spool.
+pub struct Output {
+    spool: Spool<Files>,
+    streams: [Stream; 2],
+    writers: Option<[OwnedFd; 2]>,
+    buffer: Vec<u8>,
+}
+
+struct Stream {
+    pipe: File,
+    open: bool,
+    splitter: Splitter,
+    letter: u8,
+}
+
+pub struct Supervisor {
+    signals: SignalFd,
+    output: Option<Output>,
+}
+
+impl Supervisor {
+    /// From here on no signal is lost: those that come before the program runs wait.
+    pub fn new(output: Option<Output>) -> Result<Self, Errno> {
+        let mut mask = SigSet::empty();
+        mask.add(Signal::SIGCHLD);
+        for signal in FORWARDED {
+            mask.add(signal);
+        }
+        mask.thread_block()?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(Supervisor { signals, output })
+    }
+
+    /// A line of init's own.
+    pub fn note(&mut self, text: &str) {
+        if let Some(output) = &mut self.output {
+            output.note(text);
+        }
+    }
+
+    /// Starts a program and stays with it until it has ended and its output is read.
+    pub fn run(&mut self, argv: &[OsString], env: &[(OsString, OsString)], role: Role) -> Outcome {
+        let output = self.output.as_ref().and_then(Output::child_ends);
+        let child = match child::start(&Command { argv, env, session: role == Role::Step, output }) {
+            Ok(child) => child,
+            Err((code, why)) => return Outcome::NotStarted(code, why),
+        };
+        if let (Some(output), Role::Main) = (&mut self.output, role) {
+            // Nobody else starts here, so the end of the program's own ends shows.
+            output.writers = None;
+        }
+        let mut ended = None;
+        let mut cancelled = None;
+        let mut until: Option<Instant> = None;
+        loop {
+            let timeout = match role {
+                Role::Main => until.map(|it| it.saturating_duration_since(Instant::now())),
+                // We hold the writing ends ourselves, so an empty pipe is the end of a step's output.
+                Role::Step => until.map(|_| Duration::ZERO),
+            };
+            let ready = self.wait(timeout);
+            if ready.signals {
+                let (child_ended, asked) = self.take_signals(child, ended.is_none(), role);
+                ended = ended.or(child_ended);
+                cancelled = cancelled.or(asked);
+            }
+            let quiet = match &mut self.output {
+                Some(output) => !output.read(ready.streams),
+                None => true,
+            };
+            let Some(end) = ended else { continue };
+            if until.is_none() {
+                until = Some(Instant::now() + DRAIN_MAX);
+                if role == Role::Step {
+                    child::kill_session(child);
+                }
+                // What was written before the end is in the pipe by now: read at least that.
+                continue;
+            }
+            let drained = match role {
+                Role::Main => self.output.as_ref().is_none_or(|it| it.streams.iter().all(|stream| !stream.open)),
+                Role::Step => quiet,
+            };
+            if drained || until.is_some_and(|it| it <= Instant::now()) {
+                if let Some(output) = &mut self.output {
+                    output.finish();
+                }
+                return cancelled.map_or(Outcome::Ended(end), Outcome::Cancelled);
+            }
+        }
+    }
+
+    /// Waits for signals and output. Without a timeout for as long as it takes.
+    fn wait(&self, timeout: Option<Duration>) -> Ready {
+        let timeout = timeout.map_or(PollTimeout::NONE, |it| {
+            PollTimeout::try_from(it.as_millis().min(1_000)).unwrap_or(PollTimeout::ZERO)
+        });
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let streams = self.output.iter().flat_map(|it| &it.streams).filter(|it| it.open);
+        fds.extend(streams.map(|it| PollFd::new(it.pipe.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut fds, timeout) {
+            // Whom it concerns is found out by reading: all of it is non-blocking.
+            Ok(_) => {
+                let mut ready = fds.iter().map(|fd| fd.any() == Some(true));
+                let signals = ready.next() == Some(true);
+                Ready { signals, streams: ready.any(|it| it) }
+            }
+            Err(_) => Ready { signals: true, streams: true },
+        }
+    }
+
+    fn take_signals(&mut self, child: Pid, alive: bool, role: Role) -> (Option<End>, Option<Signal>) {
+        let (mut ended, mut cancelled) = (None, None);
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let Ok(signal) = Signal::try_from(info.ssi_signo as i32) else { continue };
+            // The terminal's own signals (ctrl-c) went to the whole foreground group already.
+            let from_terminal = info.ssi_code > 0;
+            match (signal, role) {
+                (Signal::SIGCHLD, _) => ended = ended.or(child::reap(child)),
+                (_, Role::Main) if alive && ended.is_none() && !from_terminal => {
+                    let _ended_meanwhile = signal::kill(child, signal);
+                }
+                (Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT, Role::Step) => {
+                    cancelled = Some(signal);
+                    child::kill_session(child);
+                }
+                (_, Role::Main | Role::Step) => {}
+            }
+        }
+        (ended, cancelled)
+    }
+}
+
+struct Ready {
+    signals: bool,
+    streams: bool,
+}
+
+impl Output {
+    /// Makes the pipes. Before the drop of rights: the kernel counts their memory per user, and what the app's user may
+    /// have is the app's.
+    pub fn new(spool: Spool<Files>) -> io::Result<Self> {
+        let ((out, out_writer), (err, err_writer)) = (make_pipe()?, make_pipe()?);
+        let stream = |pipe: OwnedFd, letter| Stream {
+            pipe: File::from(pipe),
+            open: true,
+            splitter: Splitter::default(),
+            letter,
+        };
+        Ok(Output {
+            spool,
+            streams: [stream(out, b'o'), stream(err, b'e')],
+            writers: Some([out_writer, err_writer]),
+            buffer: vec![0; READ_MAX],
+        })
+    }
+
+    fn child_ends(&self) -> Option<[i32; 2]> {
+        self.writers.as_ref().map(|[out, err]| [out.as_raw_fd(), err.as_raw_fd()])
+    }
+
+    fn note(&mut self, text: &str) {
+        self.spool.set_time(micros());
+        self.spool.record(b's', text.replace('\n', " ").as_bytes());
+        self.spool.flush();
+    }
+
+    /// Reads each stream once; says whether anything came.
+    fn read(&mut self, ready: bool) -> bool {
+        let mut came = false;
+        for stream in self.streams.iter_mut().filter(|it| ready && it.open) {
+            match stream.pipe.read(&mut self.buffer) {
+                Ok(0) => stream.open = false,
+                Ok(length) => {
+                    came = true;
+                    self.spool.set_time(micros());
+                    let (letter, spool) = (stream.letter, &mut self.spool);
+                    let data = self.buffer.get(..length).unwrap_or_default();
+                    stream.splitter.push(data, |piece, text| spool.record(cased(letter, piece), text));
+                }
+                Err(err) if matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(_) => stream.open = false,
+            }
+        }
+        if came {
+            self.spool.flush();
+        }
+        came
+    }
+
+    /// The end: last lines without a newline are lines too.
+    fn finish(&mut self) {
+        self.spool.set_time(micros());
+        for stream in &mut self.streams {
+            let (letter, spool) = (stream.letter, &mut self.spool);
+            stream.splitter.finish(|piece, text| spool.record(cased(letter, piece), text));
+        }
+        self.spool.flush();
+    }
+}
+
+fn cased(letter: u8, piece: Piece) -> u8 {
+    match piece {
+        Piece::Line => letter,
+        Piece::Part => letter.to_ascii_uppercase(),
+    }
+}
+
+/// A pipe whose reading end never blocks us. The size is a wish: the kernel may refuse it.
+fn make_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let _stays_smaller = fcntl(&reader, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE));
+    Ok((reader, writer))
+}
+
+fn micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or_default()
+}
