@@ -88,7 +88,8 @@ impl Error {
                 tracing::error!(fault = format!("{id:08x}"), "{}", fault.chain());
                 vec![
                     format!("{fault} (fault {id:08x})"),
-                    "This is a fault of the server, not of what you typed; its log has the cause under that id.".to_owned(),
+                    "This is a fault of the server, not of what you typed; its log has the cause under that id."
+                        .to_owned(),
                 ]
             }
         }

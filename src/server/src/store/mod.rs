@@ -1,1 +1,197 @@
-//! stub
+//! State in SQLite: the only folder that speaks SQL and opens transactions.
+//!
+//! Invariant: one writer thread owns the writing connection, so transactions are serial; WAL with synchronous=FULL, so
+//! what was acknowledged survives a power cut; a corrupt file is refused and its bytes are left alone.
+//! Absent: any knowledge of the engine.
+
+mod apps;
+mod audit;
+mod builds;
+mod deploys;
+mod instances;
+mod releases;
+mod schema;
+mod users;
+
+pub use apps::App;
+pub use audit::AuditRow;
+pub use builds::{Build, BuildStatus};
+pub use deploys::{Ask, DeployRow, StepRow};
+pub use instances::{InstanceRow, NewInstance};
+pub use releases::{Release, ReleaseStatus};
+pub use users::{Key, User};
+
+use crate::fault::{Error, Fault, Result};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Calls waiting for one of the two threads; more than this waits in the caller.
+const QUEUE_MAX: usize = 256;
+/// How long a call may wait for its turn and its answer.
+const CALL_MAX: Duration = Duration::from_secs(30);
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// A handle to the database; clones share the two threads. Dropping the last one closes the file in order.
+#[derive(Clone)]
+pub struct Store {
+    writer: Arc<Worker>,
+    reader: Arc<Worker>,
+}
+
+/// A thread that owns one connection.
+struct Worker {
+    jobs: Option<std_mpsc::SyncSender<Job>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+/// An open transaction: the methods in this folder's files read and write rows through it.
+pub struct Tx<'a>(pub(in crate::store) &'a Transaction<'a>);
+
+impl std::fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tx")
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(err: rusqlite::Error) -> Error {
+        Fault::new("cannot use the database", err).into()
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(err: serde_json::Error) -> Error {
+        Fault::new("cannot read a row of the database", err).into()
+    }
+}
+
+impl Store {
+    /// Opens (or makes) the database, checks it, migrates it.
+    ///
+    /// # Errors
+    /// A file that is not a sound database, or that a newer Hoist wrote, is refused and left as it is.
+    pub fn open(path: &Path) -> Result<Store, Fault> {
+        if path.exists() {
+            check_sound(path)?;
+        }
+        let mut writer = connect(path).map_err(|err| named(path, err))?;
+        schema::migrate(&mut writer, path)?;
+        let reader = connect(path).map_err(|err| named(path, err))?;
+        Ok(Store { writer: Arc::new(serve("store-write", writer)?), reader: Arc::new(serve("store-read", reader)?) })
+    }
+
+    /// Runs `work` in one immediate transaction; an error rolls it back.
+    pub async fn write<T: Send + 'static>(&self, work: impl FnOnce(&Tx) -> Result<T> + Send + 'static) -> Result<T> {
+        call(&self.writer, TransactionBehavior::Immediate, work).await
+    }
+
+    /// Runs `work` on one consistent snapshot; writing in it fails.
+    pub async fn read<T: Send + 'static>(&self, work: impl FnOnce(&Tx) -> Result<T> + Send + 'static) -> Result<T> {
+        call(&self.reader, TransactionBehavior::Deferred, work).await
+    }
+}
+
+async fn call<T: Send + 'static>(
+    worker: &Worker,
+    behavior: TransactionBehavior,
+    work: impl FnOnce(&Tx) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (answer, answered) = oneshot::channel();
+    let job: Job = Box::new(move |conn| {
+        let _ = answer.send(transact(conn, behavior, work));
+    });
+    let sent = worker.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
+    if !sent {
+        return Err(Fault::plain("the database is overloaded or gone").transient().into());
+    }
+    match tokio::time::timeout(CALL_MAX, answered).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => Err(Fault::plain("the database thread has ended").into()),
+        Err(_) => Err(Fault::plain("the database does not answer").transient().into()),
+    }
+}
+
+fn transact<T>(conn: &mut Connection, behavior: TransactionBehavior, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+    let tx = conn.transaction_with_behavior(behavior)?;
+    let done = work(&Tx(&tx))?;
+    tx.commit()?;
+    Ok(done)
+}
+
+fn serve(name: &str, mut conn: Connection) -> Result<Worker, Fault> {
+    let (sender, jobs) = std_mpsc::sync_channel::<Job>(QUEUE_MAX);
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(512 * 1024)
+        .spawn(move || {
+            for job in jobs {
+                job(&mut conn);
+            }
+        })
+        .map_err(|err| Fault::new("cannot start the database thread", err))?;
+    Ok(Worker { jobs: Some(sender), thread: Some(thread) })
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let conn = Connection::open(path)?;
+    conn.busy_timeout(Duration::from_secs(10))?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "foreign_keys", "ON")?;
+    conn.pragma_update(None, "cache_size", -512)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+/// Reads the file through a connection that cannot write; anything unsound is refused.
+fn check_sound(path: &Path) -> Result<(), Fault> {
+    let check = || -> rusqlite::Result<String> {
+        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        conn.busy_timeout(Duration::from_secs(10))?;
+        conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+    };
+    match check() {
+        Ok(word) if word == "ok" => Ok(()),
+        Ok(words) => Err(damaged(path, &words)),
+        Err(err) => Err(damaged(path, &err.to_string())),
+    }
+}
+
+fn damaged(path: &Path, why: &str) -> Fault {
+    Fault::plain(format!(
+        "{} is damaged ({why}); it was left as it is. Put a backup in its place, then start again; running apps keep being served",
+        path.display()
+    ))
+}
+
+fn named(path: &Path, err: rusqlite::Error) -> Fault {
+    Fault::new(format!("cannot open {}", path.display()), err)
+}
+
+/// Where the database lies in a data folder.
+pub fn path_in(data: &Path) -> PathBuf {
+    data.join("hoist.db")
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,201 @@
+//! Apps, who they are shared with, their config versions and formations.
+
+use super::Tx;
+use crate::fault::{Fault, Result};
+use domain::access::AppRef;
+use domain::config::ConfigVars;
+use domain::formation::Formation;
+use domain::{AppId, AppName, Refusal, ReleaseNumber, Timestamp};
+use rusqlite::{OptionalExtension, Row, params};
+use std::collections::BTreeMap;
+
+/// An app's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// Immutable id.
+    pub id: AppId,
+    /// Today's name.
+    pub name: AppName,
+    /// Owner's user id; `None` where root made it or the owner was removed.
+    pub owner: Option<i64>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The branch whose pushes deploy; `None` until the first push or a setting chose it.
+    pub deploy_branch: Option<String>,
+    /// The buildpack set by hand.
+    pub buildpack: Option<String>,
+    /// Which of the installation's subnets is its own.
+    pub subnet: u32,
+    /// `ps:stop`.
+    pub stopped: bool,
+    /// The config version in force.
+    pub config_version: i64,
+    /// The release that serves.
+    pub current_release: Option<ReleaseNumber>,
+    /// The set of instances (named by the deploy that started it) that serves.
+    pub current_set: Option<i64>,
+}
+
+const COLUMNS: &str =
+    "id, name, owner, created, deploy_branch, buildpack, subnet, stopped, config_version, current_release, current_set";
+
+type Raw = (App, String, String);
+
+fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
+    let bad =
+        |col, err: Refusal| rusqlite::Error::FromSqlConversionFailure(col, rusqlite::types::Type::Text, Box::new(err));
+    let (id, name): (String, String) = (row.get(0)?, row.get(1)?);
+    let app = App {
+        id: id.parse().map_err(|err| bad(0, err))?,
+        name: name.parse().map_err(|err| bad(1, err))?,
+        owner: row.get(2)?,
+        created: Timestamp(row.get(3)?),
+        deploy_branch: row.get(4)?,
+        buildpack: row.get(5)?,
+        subnet: row.get(6)?,
+        stopped: row.get(7)?,
+        config_version: row.get(8)?,
+        current_release: row.get::<_, Option<u32>>(9)?.map(ReleaseNumber),
+        current_set: row.get(10)?,
+    };
+    Ok((app, id, name))
+}
+
+impl Tx<'_> {
+    /// Makes an app with the lowest free subnet number; the name must be free.
+    pub fn add_app(&self, id: &AppId, name: &AppName, owner: Option<i64>, now: Timestamp) -> Result<App> {
+        if self.app_by_name(name)?.is_some() {
+            let no = Refusal::new("name-taken", format!("the name {name} is taken")).next("choose another name");
+            return Err(no.into());
+        }
+        // Number 0 is the build network's.
+        let sql = "SELECT n FROM (SELECT 1 AS n UNION SELECT subnet + 1 FROM apps) WHERE n NOT IN (SELECT subnet FROM apps) ORDER BY n LIMIT 1";
+        let subnet: u32 = self.0.query_row(sql, [], |row| row.get(0))?;
+        let sql = "INSERT INTO apps (id, name, owner, created, subnet) VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.0.execute(sql, params![id.as_str(), name.as_str(), owner, now.0, subnet])?;
+        self.app(id)?.ok_or_else(|| Fault::plain("an app just made is not there").into())
+    }
+
+    /// An app by id.
+    pub fn app(&self, id: &AppId) -> Result<Option<App>> {
+        let sql = format!("SELECT {COLUMNS} FROM apps WHERE id = ?1");
+        Ok(self.0.prepare_cached(&sql)?.query_row([id.as_str()], raw).optional()?.map(|r| r.0))
+    }
+
+    /// An app by id that must be there; one destroyed meanwhile is a refusal.
+    pub fn the_app(&self, id: &AppId) -> Result<App> {
+        self.app(id)?
+            .ok_or_else(|| Refusal::new("app-gone", "the app was destroyed meanwhile").next("apps:list").into())
+    }
+
+    /// An app by name.
+    pub fn app_by_name(&self, name: &AppName) -> Result<Option<App>> {
+        let sql = format!("SELECT {COLUMNS} FROM apps WHERE name = ?1");
+        Ok(self.0.prepare_cached(&sql)?.query_row([name.as_str()], raw).optional()?.map(|r| r.0))
+    }
+
+    /// All apps in order of name.
+    pub fn apps(&self) -> Result<Vec<App>> {
+        let sql = format!("SELECT {COLUMNS} FROM apps ORDER BY name");
+        let rows = self.0.prepare_cached(&sql)?.query_map([], raw)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(rows.into_iter().map(|r| r.0).collect())
+    }
+
+    /// An app as access looks at it.
+    pub fn app_ref(&self, app: &App) -> Result<AppRef> {
+        let mut statement = self.0.prepare_cached("SELECT user_id FROM shares WHERE app_id = ?1 ORDER BY user_id")?;
+        let shared =
+            statement.query_map([app.id.as_str()], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+        Ok(AppRef { id: app.id.clone(), name: app.name.clone(), owner: app.owner, shared_with: shared })
+    }
+
+    /// Shares an app with a user, or ends that; true if something changed.
+    pub fn share(&self, app: &AppId, user: i64, on: bool) -> Result<bool> {
+        let sql = if on {
+            "INSERT OR IGNORE INTO shares (app_id, user_id) VALUES (?1, ?2)"
+        } else {
+            "DELETE FROM shares WHERE app_id = ?1 AND user_id = ?2"
+        };
+        Ok(self.0.execute(sql, params![app.as_str(), user])? > 0)
+    }
+
+    /// Removes an app and all rows that hang on it.
+    pub fn remove_app(&self, id: &AppId) -> Result<()> {
+        // Releases refer to builds without a cascade of their own, so they go first.
+        self.0.execute("DELETE FROM releases WHERE app_id = ?1", [id.as_str()])?;
+        self.0.execute("DELETE FROM apps WHERE id = ?1", [id.as_str()])?;
+        Ok(())
+    }
+
+    /// Sets the deploy branch.
+    pub fn set_deploy_branch(&self, id: &AppId, branch: Option<&str>) -> Result<()> {
+        self.0.execute("UPDATE apps SET deploy_branch = ?2 WHERE id = ?1", params![id.as_str(), branch])?;
+        Ok(())
+    }
+
+    /// Sets the buildpack.
+    pub fn set_buildpack(&self, id: &AppId, buildpack: Option<&str>) -> Result<()> {
+        self.0.execute("UPDATE apps SET buildpack = ?2 WHERE id = ?1", params![id.as_str(), buildpack])?;
+        Ok(())
+    }
+
+    /// Sets `ps:stop`'s mark.
+    pub fn set_stopped(&self, id: &AppId, stopped: bool) -> Result<()> {
+        self.0.execute("UPDATE apps SET stopped = ?2 WHERE id = ?1", params![id.as_str(), stopped])?;
+        Ok(())
+    }
+
+    /// The pinned versions that the last successful plan chose.
+    pub fn pins(&self, id: &AppId) -> Result<BTreeMap<String, String>> {
+        let text: String = self.0.query_row("SELECT pins FROM apps WHERE id = ?1", [id.as_str()], |row| row.get(0))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Writes the pinned versions.
+    pub fn set_pins(&self, id: &AppId, pins: &BTreeMap<String, String>) -> Result<()> {
+        let text = serde_json::to_string(pins)?;
+        self.0.execute("UPDATE apps SET pins = ?2 WHERE id = ?1", params![id.as_str(), text])?;
+        Ok(())
+    }
+
+    /// The config vars of one version; version 0 is empty.
+    pub fn config(&self, id: &AppId, version: i64) -> Result<ConfigVars> {
+        let sql = "SELECT vars FROM configs WHERE app_id = ?1 AND version = ?2";
+        let text: Option<String> = self.0.query_row(sql, params![id.as_str(), version], |row| row.get(0)).optional()?;
+        Ok(text.map(|t| serde_json::from_str(&t)).transpose()?.unwrap_or_default())
+    }
+
+    /// Writes a new config version (not yet in force) and returns its number.
+    pub fn add_config(&self, id: &AppId, vars: &ConfigVars, now: Timestamp) -> Result<i64> {
+        let sql = "SELECT coalesce(max(version), 0) + 1 FROM configs WHERE app_id = ?1";
+        let version: i64 = self.0.query_row(sql, [id.as_str()], |row| row.get(0))?;
+        let sql = "INSERT INTO configs (app_id, version, vars, created) VALUES (?1, ?2, ?3, ?4)";
+        self.0.execute(sql, params![id.as_str(), version, serde_json::to_string(vars)?, now.0])?;
+        Ok(version)
+    }
+
+    /// Puts a config version in force.
+    pub fn set_config_version(&self, id: &AppId, version: i64) -> Result<()> {
+        self.0.execute("UPDATE apps SET config_version = ?2 WHERE id = ?1", params![id.as_str(), version])?;
+        Ok(())
+    }
+
+    /// The formation that was set.
+    pub fn formation(&self, id: &AppId) -> Result<Formation> {
+        let mut statement = self.0.prepare_cached("SELECT process, quantity FROM formations WHERE app_id = ?1")?;
+        let rows = statement
+            .query_map([id.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<(String, u32)>>>()?;
+        rows.into_iter().map(|(process, n)| Ok((process.parse()?, n))).collect()
+    }
+
+    /// Writes the formation.
+    pub fn set_formation(&self, id: &AppId, formation: &Formation) -> Result<()> {
+        self.0.execute("DELETE FROM formations WHERE app_id = ?1", [id.as_str()])?;
+        for (process, quantity) in formation {
+            let sql = "INSERT INTO formations (app_id, process, quantity) VALUES (?1, ?2, ?3)";
+            self.0.execute(sql, params![id.as_str(), process.as_str(), quantity])?;
+        }
+        Ok(())
+    }
+}

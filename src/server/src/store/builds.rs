@@ -1,0 +1,144 @@
+//! Builds: one row per image made or tried, that releases refer to.
+
+use super::Tx;
+use crate::fault::Result;
+use domain::procfile::ProcessTable;
+use domain::{AppId, Commit, Timestamp};
+use rusqlite::{OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+
+/// Where a build stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BuildStatus {
+    /// At work, or its job will resume it.
+    Running,
+    /// The image is there.
+    Succeeded,
+    /// It failed; `why` says so.
+    Failed,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+/// A build's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    /// Row id, shown as the build's number.
+    pub id: i64,
+    /// The app.
+    pub app: AppId,
+    /// What was built.
+    pub commit: Commit,
+    /// Where it stands.
+    pub status: BuildStatus,
+    /// What the plan found.
+    pub language: String,
+    /// The image's name in the engine.
+    pub image: Option<String>,
+    /// The manifest's digest.
+    pub digest: Option<String>,
+    /// Process types and commands.
+    pub processes: ProcessTable,
+    /// Why it failed.
+    pub why: Option<String>,
+    /// Who asked for it.
+    pub actor: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+}
+
+const COLUMNS: &str = "id, app_id, commit_id, status, language, image, digest, processes, why, actor, started, ended";
+
+fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
+    let bad = |col, err: Box<dyn std::error::Error + Send + Sync>| {
+        rusqlite::Error::FromSqlConversionFailure(col, rusqlite::types::Type::Text, err)
+    };
+    let text = |col| row.get::<_, String>(col);
+    Ok(Build {
+        id: row.get(0)?,
+        app: text(1)?.parse().map_err(|err: domain::Refusal| bad(1, err.into()))?,
+        commit: text(2)?.parse().map_err(|err: domain::Refusal| bad(2, err.into()))?,
+        status: match text(3)?.as_str() {
+            "running" => BuildStatus::Running,
+            "succeeded" => BuildStatus::Succeeded,
+            "cancelled" => BuildStatus::Cancelled,
+            _ => BuildStatus::Failed,
+        },
+        language: text(4)?,
+        image: row.get(5)?,
+        digest: row.get(6)?,
+        processes: serde_json::from_str(&text(7)?).map_err(|err| bad(7, err.into()))?,
+        why: row.get(8)?,
+        actor: text(9)?,
+        started: Timestamp(row.get(10)?),
+        ended: row.get::<_, Option<i64>>(11)?.map(Timestamp),
+    })
+}
+
+impl BuildStatus {
+    /// The word in the table and on screens.
+    pub fn word(self) -> &'static str {
+        match self {
+            BuildStatus::Running => "running",
+            BuildStatus::Succeeded => "succeeded",
+            BuildStatus::Failed => "failed",
+            BuildStatus::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Begins a build; its id.
+    pub fn add_build(&self, app: &AppId, commit: &Commit, actor: &str, now: Timestamp) -> Result<i64> {
+        let sql = "INSERT INTO builds (app_id, commit_id, status, actor, started) VALUES (?1, ?2, 'running', ?3, ?4)";
+        self.0.execute(sql, params![app.as_str(), commit.as_str(), actor, now.0])?;
+        Ok(self.0.last_insert_rowid())
+    }
+
+    /// A build by id.
+    pub fn build(&self, id: i64) -> Result<Option<Build>> {
+        let sql = format!("SELECT {COLUMNS} FROM builds WHERE id = ?1");
+        Ok(self.0.prepare_cached(&sql)?.query_row([id], build).optional()?)
+    }
+
+    /// The newest builds of an app, newest first.
+    pub fn builds(&self, app: &AppId, max: u32) -> Result<Vec<Build>> {
+        let sql = format!("SELECT {COLUMNS} FROM builds WHERE app_id = ?1 ORDER BY id DESC LIMIT ?2");
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![app.as_str(), max], build)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(rows)
+    }
+
+    /// Marks a build as succeeded with its image.
+    pub fn finish_build(&self, done: &Build) -> Result<()> {
+        let sql = "UPDATE builds SET status = ?2, language = ?3, image = ?4, digest = ?5, processes = ?6, why = ?7, ended = ?8 WHERE id = ?1";
+        let processes = serde_json::to_string(&done.processes)?;
+        let ended = done.ended.map(|t| t.0);
+        self.0.execute(
+            sql,
+            params![done.id, done.status.word(), done.language, done.image, done.digest, processes, done.why, ended],
+        )?;
+        Ok(())
+    }
+
+    /// Ends a build that did not succeed; one that has an image keeps it.
+    pub fn fail_build(&self, id: i64, status: BuildStatus, why: &str, now: Timestamp) -> Result<()> {
+        let sql = "UPDATE builds SET status = ?2, why = ?3, ended = ?4 WHERE id = ?1 AND status = 'running'";
+        self.0.execute(sql, params![id, status.word(), why, now.0])?;
+        Ok(())
+    }
+
+    /// The image names that releases still need: the newest `keep` releases of each app that were live, and all running builds.
+    pub fn images_in_use(&self, keep: u32) -> Result<Vec<String>> {
+        let sql = "SELECT DISTINCT b.image FROM builds b WHERE b.image IS NOT NULL AND (b.status = 'running'
+            OR b.id IN (SELECT build_id FROM (SELECT build_id, row_number() OVER (PARTITION BY app_id ORDER BY number DESC) AS rank
+                        FROM releases WHERE status IN ('live', 'pending')) WHERE rank <= ?1)
+            OR b.id IN (SELECT r.build_id FROM releases r JOIN apps a ON a.id = r.app_id AND a.current_release = r.number))";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement.query_map([keep], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+        Ok(rows)
+    }
+}

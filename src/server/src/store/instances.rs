@@ -1,0 +1,208 @@
+//! Instances: what should run, where, and how it has fared.
+
+use super::Tx;
+use crate::fault::Result;
+use domain::reconcile::Desire;
+use domain::{AppId, InstanceId, ProcessType, Refusal, ReleaseNumber, Timestamp};
+use rusqlite::{OptionalExtension, Row, params};
+use std::net::Ipv4Addr;
+
+/// An instance's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceRow {
+    /// Its id; names in the engine are made from it.
+    pub id: InstanceId,
+    /// The app.
+    pub app: AppId,
+    /// The release it runs.
+    pub release: ReleaseNumber,
+    /// Its process type.
+    pub process: ProcessType,
+    /// 1, 2, … within its type and set.
+    pub ordinal: u32,
+    /// The deploy that started its set.
+    pub set: i64,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// What is wanted.
+    pub desire: Desire,
+    /// Whether it may take requests.
+    pub ready: bool,
+    /// Crashes in a row.
+    pub crashes: u32,
+    /// When it last ended; cleared when it runs again.
+    pub ended: Option<Timestamp>,
+    /// When it was last started.
+    pub started: Timestamp,
+}
+
+impl InstanceRow {
+    /// `web.1`.
+    pub fn label(&self) -> String {
+        format!("{}.{}", self.process, self.ordinal)
+    }
+}
+
+/// An instance to allocate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewInstance {
+    /// The release.
+    pub release: ReleaseNumber,
+    /// Process type.
+    pub process: ProcessType,
+    /// Number within its type.
+    pub ordinal: u32,
+    /// The set.
+    pub set: i64,
+    /// What is wanted of it at first.
+    pub desire: Desire,
+}
+
+const COLUMNS: &str = "id, app_id, release, process, ordinal, set_id, address, desire, ready, crashes, ended, started";
+
+fn desire_word(desire: Desire) -> &'static str {
+    match desire {
+        Desire::Booting => "booting",
+        Desire::Up => "up",
+        Desire::Retiring => "retiring",
+    }
+}
+
+fn instance(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
+    let bad = |col, err: Box<dyn std::error::Error + Send + Sync>| {
+        rusqlite::Error::FromSqlConversionFailure(col, rusqlite::types::Type::Text, err)
+    };
+    let text = |col| row.get::<_, String>(col);
+    Ok(InstanceRow {
+        id: InstanceId(row.get(0)?),
+        app: text(1)?.parse().map_err(|err: Refusal| bad(1, err.into()))?,
+        release: ReleaseNumber(row.get(2)?),
+        process: text(3)?.parse().map_err(|err: Refusal| bad(3, err.into()))?,
+        ordinal: row.get(4)?,
+        set: row.get(5)?,
+        address: text(6)?.parse().map_err(|err: std::net::AddrParseError| bad(6, err.into()))?,
+        desire: match text(7)?.as_str() {
+            "booting" => Desire::Booting,
+            "retiring" => Desire::Retiring,
+            _ => Desire::Up,
+        },
+        ready: row.get(8)?,
+        crashes: row.get(9)?,
+        ended: row.get::<_, Option<i64>>(10)?.map(Timestamp),
+        started: Timestamp(row.get(11)?),
+    })
+}
+
+impl Tx<'_> {
+    /// Allocates an instance at an address that the caller chose from [`Tx::addresses_of`].
+    pub fn add_instance(
+        &self,
+        app: &AppId,
+        new: &NewInstance,
+        address: Ipv4Addr,
+        now: Timestamp,
+    ) -> Result<InstanceRow> {
+        self.0.execute("DELETE FROM freed_addresses WHERE address = ?1", [address.to_string()])?;
+        let sql = "INSERT INTO instances (app_id, release, process, ordinal, set_id, address, desire, created, started)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)";
+        let desire = desire_word(new.desire);
+        self.0.execute(
+            sql,
+            params![
+                app.as_str(),
+                new.release.0,
+                new.process.as_str(),
+                new.ordinal,
+                new.set,
+                address.to_string(),
+                desire,
+                now.0
+            ],
+        )?;
+        Ok(InstanceRow {
+            id: InstanceId(self.0.last_insert_rowid()),
+            app: app.clone(),
+            release: new.release,
+            process: new.process.clone(),
+            ordinal: new.ordinal,
+            set: new.set,
+            address,
+            desire: new.desire,
+            ready: false,
+            crashes: 0,
+            ended: None,
+            started: now,
+        })
+    }
+
+    /// All instances, or those of one app, in order of process and number.
+    pub fn instances(&self, app: Option<&AppId>) -> Result<Vec<InstanceRow>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM instances WHERE ?1 IS NULL OR app_id = ?1 ORDER BY app_id, process, ordinal, id"
+        );
+        let mut statement = self.0.prepare_cached(&sql)?;
+        Ok(statement.query_map([app.map(AppId::as_str)], instance)?.collect::<rusqlite::Result<Vec<_>>>()?)
+    }
+
+    /// One instance.
+    pub fn instance(&self, id: InstanceId) -> Result<Option<InstanceRow>> {
+        let sql = format!("SELECT {COLUMNS} FROM instances WHERE id = ?1");
+        Ok(self.0.prepare_cached(&sql)?.query_row([id.0], instance).optional()?)
+    }
+
+    /// Changes what is wanted.
+    pub fn set_desire(&self, id: InstanceId, desire: Desire) -> Result<()> {
+        self.0.execute("UPDATE instances SET desire = ?2 WHERE id = ?1", params![id.0, desire_word(desire)])?;
+        Ok(())
+    }
+
+    /// Everything of the app but the set `keep` is retired.
+    pub fn retire_others(&self, app: &AppId, keep: Option<i64>) -> Result<usize> {
+        let sql = "UPDATE instances SET desire = 'retiring' WHERE app_id = ?1 AND (?2 IS NULL OR set_id <> ?2) AND desire <> 'retiring'";
+        Ok(self.0.execute(sql, params![app.as_str(), keep])?)
+    }
+
+    /// The set of one deploy is retired.
+    pub fn retire_set(&self, app: &AppId, set: i64) -> Result<usize> {
+        let sql = "UPDATE instances SET desire = 'retiring' WHERE app_id = ?1 AND set_id = ?2";
+        Ok(self.0.execute(sql, params![app.as_str(), set])?)
+    }
+
+    /// Notes that it may, or may not, take requests.
+    pub fn set_ready(&self, id: InstanceId, ready: bool) -> Result<()> {
+        self.0.execute("UPDATE instances SET ready = ?2 WHERE id = ?1", params![id.0, ready])?;
+        Ok(())
+    }
+
+    /// Notes a crash: not ready, one more, at this time.
+    pub fn note_crash(&self, id: InstanceId, crashes: u32, now: Timestamp) -> Result<()> {
+        let sql = "UPDATE instances SET ready = 0, crashes = ?2, ended = ?3 WHERE id = ?1";
+        self.0.execute(sql, params![id.0, crashes, now.0])?;
+        Ok(())
+    }
+
+    /// Notes that it was started again.
+    pub fn note_start(&self, id: InstanceId, now: Timestamp) -> Result<()> {
+        self.0.execute("UPDATE instances SET ended = NULL, started = ?2 WHERE id = ?1", params![id.0, now.0])?;
+        Ok(())
+    }
+
+    /// Removes an instance's row; its address rests from now on.
+    pub fn remove_instance(&self, row: &InstanceRow, now: Timestamp) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO freed_addresses (address, app_id, freed) VALUES (?1, ?2, ?3)";
+        self.0.execute(sql, params![row.address.to_string(), row.app.as_str(), now.0])?;
+        self.0.execute("DELETE FROM instances WHERE id = ?1", [row.id.0])?;
+        Ok(())
+    }
+
+    /// Addresses in use, and addresses freed with their times, of one app.
+    pub fn addresses_of(&self, app: &AppId) -> Result<(Vec<Ipv4Addr>, Vec<(Ipv4Addr, Timestamp)>)> {
+        let used = self.instances(Some(app))?.into_iter().map(|i| i.address).collect();
+        let mut statement = self.0.prepare_cached("SELECT address, freed FROM freed_addresses WHERE app_id = ?1")?;
+        let freed = statement
+            .query_map([app.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<(String, i64)>>>()?;
+        let freed = freed.into_iter().filter_map(|(a, t)| Some((a.parse().ok()?, Timestamp(t)))).collect();
+        Ok((used, freed))
+    }
+}

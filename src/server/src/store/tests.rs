@@ -1,0 +1,115 @@
+//! The store against real files: soundness, migration, the commit point, fences.
+
+use super::*;
+use domain::access::Role;
+use domain::deploy::{Deploy, Effect, Kind, Outcome};
+use domain::reconcile::Desire;
+use domain::{AppId, ReleaseNumber, Timestamp};
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+fn open() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&path_in(dir.path())).unwrap();
+    (dir, store)
+}
+
+fn app_id(text: &str) -> AppId {
+    text.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_refused_and_left_alone() {
+    let (dir, store) = open();
+    store.write(|tx| tx.add_user(&"ana".parse()?, Role::Admin, NOW)).await.unwrap();
+    drop(store);
+    let path = path_in(dir.path());
+    for damage in [&b"not a database at all, only text"[..], &[0xff; 20_000][..]] {
+        std::fs::write(&path, damage).unwrap();
+        let err = Store::open(&path).unwrap_err().chain();
+        assert!(err.contains("is damaged") && err.contains("left as it is"), "{err}");
+        assert_eq!(std::fs::read(&path).unwrap(), damage);
+    }
+}
+
+#[tokio::test]
+async fn a_newer_file_is_refused() {
+    let (dir, store) = open();
+    drop(store);
+    let path = path_in(dir.path());
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(Store::open(&path).unwrap_err().chain().contains("newer Hoist"));
+}
+
+#[tokio::test]
+async fn a_failed_transaction_leaves_nothing() {
+    let (_dir, store) = open();
+    let done: crate::fault::Result<()> = store
+        .write(|tx| {
+            tx.set_meta("a", "1")?;
+            Err(domain::Refusal::new("x", "stop").into())
+        })
+        .await;
+    assert!(done.is_err());
+    assert_eq!(store.read(|tx| tx.meta("a")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn subnets_are_the_lowest_free_and_names_unique() {
+    let (_dir, store) = open();
+    store
+        .write(|tx| {
+            let a = tx.add_app(&app_id("aaaaaaaa"), &"a".parse()?, None, NOW)?;
+            let b = tx.add_app(&app_id("bbbbbbbb"), &"b".parse()?, None, NOW)?;
+            tx.remove_app(&a.id)?;
+            let c = tx.add_app(&app_id("cccccccc"), &"c".parse()?, None, NOW)?;
+            assert_eq!((a.subnet, b.subnet, c.subnet), (1, 2, 1));
+            assert!(tx.add_app(&app_id("dddddddd"), &"c".parse()?, None, NOW).is_err());
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_commit_point_flips_everything_at_once_and_fences_hold() {
+    let (_dir, store) = open();
+    store
+        .write(|tx| {
+            let app = tx.add_app(&app_id("aaaaaaaa"), &"a".parse()?, None, NOW)?;
+            let commit = "1".repeat(40).parse()?;
+            let build = tx.add_build(&app.id, &commit, "ana", NOW)?;
+            let config = tx.add_config(&app.id, &Default::default(), NOW)?;
+            let id = tx.add_deploy(&app.id, Kind::Push, &Ask::default(), "ana", "one", NOW)?;
+            let release = Release {
+                app: app.id.clone(),
+                number: ReleaseNumber(0),
+                build,
+                config_version: config,
+                description: "Deploy 1".into(),
+                status: ReleaseStatus::Pending,
+                actor: "ana".into(),
+                created: NOW,
+            };
+            let number = tx.add_release(&release)?;
+            let new =
+                NewInstance { release: number, process: "web".parse()?, ordinal: 1, set: id, desire: Desire::Booting };
+            tx.add_instance(&app.id, &new, "10.208.0.2".parse().unwrap(), NOW)?;
+            tx.commit_release(&app.id, number, id)?;
+            let now = tx.the_app(&app.id)?;
+            assert_eq!((now.current_release, now.current_set, now.config_version), (Some(number), Some(id), config));
+            assert_eq!(tx.instances(Some(&app.id))?[0].desire, Desire::Up);
+
+            let row = tx.deploy(id)?.unwrap();
+            tx.begin_step(&row, Effect::Build, NOW)?;
+            tx.take_over("two")?;
+            assert!(tx.end_step(&row, &Outcome::Built { build }, &Deploy::Built { build }, NOW).is_err());
+            let row = tx.deploy(id)?.unwrap();
+            tx.end_step(&row, &Outcome::Built { build }, &Deploy::Built { build }, NOW)?;
+            assert_eq!(tx.open_deploys()?.len(), 1);
+            assert_eq!(tx.steps(id)?.len(), 1);
+            Ok(())
+        })
+        .await
+        .unwrap();
+}

@@ -1,0 +1,146 @@
+//! Users, their keys, and settings of the installation.
+
+use super::Tx;
+use crate::fault::Result;
+use domain::access::Role;
+use domain::{Refusal, Timestamp, UserName};
+use rusqlite::{OptionalExtension, Row, params};
+use serde::Serialize;
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct User {
+    /// Row id.
+    pub id: i64,
+    /// Name.
+    pub name: UserName,
+    /// Role on the installation.
+    pub role: Role,
+}
+
+/// One of a user's keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Key {
+    /// `SHA256:…`.
+    pub fingerprint: String,
+    /// The user.
+    pub user: UserName,
+    /// The comment in the key file.
+    pub name: String,
+    /// When it was added.
+    pub created: Timestamp,
+}
+
+fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "admin",
+        Role::Developer => "developer",
+    }
+}
+
+fn user_of(row: &Row<'_>) -> rusqlite::Result<(i64, String, String)> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+fn user((id, name, role): (i64, String, String)) -> Result<User> {
+    let role = if role == "admin" { Role::Admin } else { Role::Developer };
+    Ok(User { id, name: name.parse()?, role })
+}
+
+impl Tx<'_> {
+    /// A setting of the installation.
+    pub fn meta(&self, key: &str) -> Result<Option<String>> {
+        Ok(self.0.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()?)
+    }
+
+    /// Writes a setting of the installation.
+    pub fn set_meta(&self, key: &str, value: &str) -> Result<()> {
+        let sql = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2";
+        self.0.execute(sql, [key, value])?;
+        Ok(())
+    }
+
+    /// Makes a user; the name must be free.
+    pub fn add_user(&self, name: &UserName, role: Role, now: Timestamp) -> Result<User> {
+        if self.user_by_name(name)?.is_some() {
+            return Err(Refusal::new("user-exists", format!("there is a user {name} already"))
+                .next(format!("keys:add {name} < KEY.pub"))
+                .into());
+        }
+        let sql = "INSERT INTO users (name, role, created) VALUES (?1, ?2, ?3)";
+        self.0.execute(sql, params![name.as_str(), role_word(role), now.0])?;
+        Ok(User { id: self.0.last_insert_rowid(), name: name.clone(), role })
+    }
+
+    /// A user by name.
+    pub fn user_by_name(&self, name: &UserName) -> Result<Option<User>> {
+        let sql = "SELECT id, name, role FROM users WHERE name = ?1";
+        self.0.query_row(sql, [name.as_str()], user_of).optional()?.map(user).transpose()
+    }
+
+    /// A user by name, or the refusal that names them.
+    pub fn the_user(&self, name: &UserName) -> Result<User> {
+        self.user_by_name(name)?
+            .ok_or_else(|| Refusal::new("no-such-user", format!("there is no user {name}")).next("users:list").into())
+    }
+
+    /// A user by row id.
+    pub fn user_by_id(&self, id: i64) -> Result<Option<User>> {
+        let sql = "SELECT id, name, role FROM users WHERE id = ?1";
+        self.0.query_row(sql, [id], user_of).optional()?.map(user).transpose()
+    }
+
+    /// The user that a key belongs to.
+    pub fn user_by_key(&self, fingerprint: &str) -> Result<Option<User>> {
+        let sql = "SELECT u.id, u.name, u.role FROM users u JOIN keys k ON k.user_id = u.id WHERE k.fingerprint = ?1";
+        self.0.query_row(sql, [fingerprint], user_of).optional()?.map(user).transpose()
+    }
+
+    /// All users in order of name.
+    pub fn users(&self) -> Result<Vec<User>> {
+        let mut statement = self.0.prepare_cached("SELECT id, name, role FROM users ORDER BY name")?;
+        let rows = statement.query_map([], user_of)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        rows.into_iter().map(user).collect()
+    }
+
+    /// Removes a user and their keys; apps they own stay, owned by the administrators.
+    pub fn remove_user(&self, user: &User) -> Result<()> {
+        self.0.execute("DELETE FROM users WHERE id = ?1", [user.id])?;
+        Ok(())
+    }
+
+    /// Adds a key; one that is known already is refused, whoever has it.
+    pub fn add_key(&self, user: &User, fingerprint: &str, name: &str, public: &str, now: Timestamp) -> Result<()> {
+        if let Some(owner) = self.user_by_key(fingerprint)? {
+            let whose =
+                if owner.id == user.id { "yours already".to_owned() } else { "in use by another user".to_owned() };
+            return Err(Refusal::new("key-known", format!("the key {fingerprint} is {whose}"))
+                .next("keys:list")
+                .into());
+        }
+        let sql = "INSERT INTO keys (fingerprint, user_id, name, public, created) VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.0.execute(sql, params![fingerprint, user.id, name, public, now.0])?;
+        Ok(())
+    }
+
+    /// The keys of one user, or of all.
+    pub fn keys(&self, user: Option<&User>) -> Result<Vec<Key>> {
+        let sql = "SELECT k.fingerprint, u.name, k.name, k.created FROM keys k JOIN users u ON u.id = k.user_id
+                   WHERE ?1 IS NULL OR u.id = ?1 ORDER BY u.name, k.created";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement
+            .query_map([user.map(|u| u.id)], |r| Ok((r.get(0)?, r.get::<_, String>(1)?, r.get(2)?, r.get(3)?)))?
+            .collect::<rusqlite::Result<Vec<(String, String, String, i64)>>>()?;
+        rows.into_iter()
+            .map(|(fingerprint, user, name, created)| {
+                Ok(Key { fingerprint, user: user.parse()?, name, created: Timestamp(created) })
+            })
+            .collect()
+    }
+
+    /// Removes a key by fingerprint; true if there was one.
+    pub fn remove_key(&self, fingerprint: &str, user: &User) -> Result<bool> {
+        let sql = "DELETE FROM keys WHERE fingerprint = ?1 AND user_id = ?2";
+        Ok(self.0.execute(sql, params![fingerprint, user.id])? > 0)
+    }
+}
