@@ -4,20 +4,39 @@
 //!
 //! The shell calls [`ask`], brings the facts, calls [`plan`], and runs what it gets.
 
+mod detect;
+mod json;
+mod node;
 mod plan;
 mod refusal;
+mod static_site;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use plan::*;
 pub use refusal::Refusal;
 pub use tree::{Entry, FILE_MAX, Kind, LOCK_MAX, Tree, reads};
 
+use detect::Buildpack;
+
 /// The facts that [`plan`] will need; none if the pinned versions still fit.
-pub fn ask(_tree: &Tree, _settings: &Settings, _pins: &Pins) -> Result<Vec<Question>, Refusal> {
-    Ok(Vec::new())
+pub fn ask(tree: &Tree, settings: &Settings, pins: &Pins) -> Result<Vec<Question>, Refusal> {
+    match detect::detect(tree, settings)? {
+        Buildpack::Node | Buildpack::BuiltSite(_) => node::ask(tree, settings, pins),
+        Buildpack::Static => Ok(Vec::new()),
+    }
 }
 
-/// The plan for this commit.
-pub fn plan(_tree: &Tree, _settings: &Settings, _pins: &Pins, _facts: &Facts) -> Result<Plan, Refusal> {
-    Err(Refusal::new("nothing-to-build", "no buildpack yet", "this version plans nothing", "wait for the next one"))
+/// The plan for this commit. Versions are those of `pins` while they fit, and the plan's own pins are to be stored.
+pub fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Result<Plan, Refusal> {
+    let mut plan = match detect::detect(tree, settings)? {
+        Buildpack::Node => node::plan(tree, settings, pins, facts)?,
+        Buildpack::BuiltSite(site) => static_site::plan_built(tree, settings, pins, facts, site)?,
+        Buildpack::Static => static_site::plan(tree)?,
+    };
+    plan.warnings.extend(detect::warnings(tree));
+    Ok(plan)
 }

