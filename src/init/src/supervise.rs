@@ -121,17 +121,17 @@ impl Supervisor {
                 None => true,
             };
             let Some(end) = ended else { continue };
-            if until.is_none() {
+            let just_ended = until.is_none();
+            if just_ended {
                 until = Some(Instant::now() + DRAIN_MAX);
                 if role == Role::Step {
                     child::kill_session(child);
                 }
-                // What was written before the end is in the pipe by now: read at least that.
-                continue;
             }
             let drained = match role {
                 Role::Main => self.output.as_ref().is_none_or(|it| it.streams.iter().all(|stream| !stream.open)),
-                Role::Step => quiet,
+                // What was written before the end is in the pipe by now: read once more at least.
+                Role::Step => quiet && !just_ended,
             };
             if drained || until.is_some_and(|it| it <= Instant::now()) {
                 if let Some(output) = &mut self.output {

@@ -323,6 +323,16 @@ fn a_held_pipe_delays_the_end_by_a_second_at_most() {
 }
 
 #[test]
+fn a_short_program_ends_at_once() {
+    let spool = Spool::new();
+    let began = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(code(&spool.run(&[], &["true"])), 0);
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "20 runs in {:?}", began.elapsed());
+}
+
+#[test]
 fn steps_run_in_order_with_their_environment() {
     let spool = Spool::new();
     let list = r#"{"name":"one","argv":["sh","-c","sleep 61 & echo $STEP in $PWD as $(id -u); echo -n tail"],"cwd":"/tmp","env":{"STEP":"first"}},
