@@ -42,6 +42,13 @@ pub(crate) fn planned(files: &str) -> String {
     show(plan(&tree(files), &Settings::default(), &Pins::new(), &facts()))
 }
 
+/// Only the lines of the shown plan that begin with one of these.
+pub(crate) fn check_lines(files: &str, starts: &[&str], expect: expect_test::Expect) {
+    let text = planned(files);
+    let lines = text.lines().filter(|line| starts.iter().any(|start| line.starts_with(start)));
+    expect.assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
+}
+
 pub(crate) fn show(result: Result<Plan, Refusal>) -> String {
     let plan = match result {
         Ok(plan) => plan,

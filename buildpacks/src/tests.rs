@@ -10,95 +10,141 @@ fn check(files: &str, expect: Expect) {
 
 #[test]
 fn nothing_to_build() {
-    check("", expect![[r#"
+    check(
+        "",
+        expect![[r#"
         refused nothing-to-build: nothing here can be built
         the commit has no files. looked for: package.json, static.json, Staticfile, index.html, public/index.html
         -> commit the app's files (`git add .`, `git commit`) and push
-    "#]]);
-    check("-- README.md", expect![[r#"
+    "#]],
+    );
+    check(
+        "-- README.md",
+        expect![[r#"
         refused nothing-to-build: nothing here can be built
         looked for: package.json, static.json, Staticfile, index.html, public/index.html
         -> add a package.json (Node.js) or an index.html (static site), commit and push
-    "#]]);
-    check("-- Dockerfile\n-- requirements.txt\n-- pyproject.toml", expect![[r#"
+    "#]],
+    );
+    check(
+        "-- Dockerfile\n-- requirements.txt\n-- pyproject.toml",
+        expect![[r#"
         refused nothing-to-build: nothing here can be built
         building Dockerfiles and Python apps comes next and is not there yet. looked for: package.json, static.json, Staticfile, index.html, public/index.html
         -> add a package.json (Node.js) or an index.html (static site), commit and push
-    "#]]);
-    check("-- package.JSON\n-- Index.html", expect![[r#"
+    "#]],
+    );
+    check(
+        "-- package.JSON\n-- Index.html",
+        expect![[r#"
         refused nothing-to-build: nothing here can be built
         looked for: package.json, static.json, Staticfile, index.html, public/index.html
         -> git mv Index.html index.html
         -> git mv package.JSON package.json
         -> add a package.json (Node.js) or an index.html (static site), commit and push
-    "#]]);
-    check("-- web/package.json\n{}", expect![[r#"
+    "#]],
+    );
+    check(
+        "-- web/package.json\n{}",
+        expect![[r#"
         refused nothing-to-build: nothing here can be built
         looked for: package.json, static.json, Staticfile, index.html, public/index.html
         -> the app is in web/? `git push hoist $(git subtree split --prefix web):refs/heads/main`
         -> add a package.json (Node.js) or an index.html (static site), commit and push
-    "#]]);
-    check("-- we b;/package.json\n{}", expect![[r#"
+    "#]],
+    );
+    check(
+        "-- we b;/package.json\n{}",
+        expect![[r#"
         refused nothing-to-build: nothing here can be built
         looked for: package.json, static.json, Staticfile, index.html, public/index.html
         -> add a package.json (Node.js) or an index.html (static site), commit and push
-    "#]]);
-    check("-> link index.html", expect![[r#"
+    "#]],
+    );
+    check(
+        "-> link index.html",
+        expect![[r#"
         refused nothing-to-build: nothing here can be built
         looked for: package.json, static.json, Staticfile, index.html, public/index.html
         -> add a package.json (Node.js) or an index.html (static site), commit and push
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn package_json_that_cannot_be_read() {
-    check("-> link package.json", expect![[r#"
+    check(
+        "-> link package.json",
+        expect![[r#"
         refused not-a-file: package.json is not a file
         a symbolic link or a submodule has this name, and links are not followed
         -> commit package.json as a plain file in the app's own folder
-    "#]]);
-    check("-> submodule package.json", expect![[r#"
+    "#]],
+    );
+    check(
+        "-> submodule package.json",
+        expect![[r#"
         refused not-a-file: package.json is not a file
         a symbolic link or a submodule has this name, and links are not followed
         -> commit package.json as a plain file in the app's own folder
-    "#]]);
-    check("-> unread package.json", expect![[r#"
+    "#]],
+    );
+    check(
+        "-> unread package.json",
+        expect![[r#"
         refused file-too-large: package.json is too large
         it is not read
         -> make package.json smaller than 1 MiB
-    "#]]);
-    check("-- package.json\n{\n  \"a\": 1,\n}", expect![[r#"
+    "#]],
+    );
+    check(
+        "-- package.json\n{\n  \"a\": 1,\n}",
+        expect![[r#"
         refused bad-json: package.json is not valid JSON
         line 3: trailing comma
         -> correct package.json, commit and push; `npx jsonlint package.json` finds mistakes
-    "#]]);
-    check("-- package.json", expect![[r#"
+    "#]],
+    );
+    check(
+        "-- package.json",
+        expect![[r#"
         refused bad-json: package.json is not valid JSON
         line 1: EOF while parsing a value
         -> correct package.json, commit and push; `npx jsonlint package.json` finds mistakes
-    "#]]);
-    check("-- package.json\n[]", expect![[r#"
+    "#]],
+    );
+    check(
+        "-- package.json\n[]",
+        expect![[r#"
         refused bad-json: package.json is not valid JSON
         it must be an object, {…}
         -> correct package.json, commit and push; `npx jsonlint package.json` finds mistakes
-    "#]]);
-    check(&format!("-- package.json\n{}", "[".repeat(100_000)), expect![[r#"
+    "#]],
+    );
+    check(
+        &format!("-- package.json\n{}", "[".repeat(100_000)),
+        expect![[r#"
         refused bad-json: package.json is not valid JSON
         line 1: recursion limit exceeded
         -> correct package.json, commit and push; `npx jsonlint package.json` finds mistakes
-    "#]]);
-    check(&format!("-- package.json\n{{\"a\":{}1}}", "9".repeat(5000)), expect![[r#"
+    "#]],
+    );
+    check(
+        &format!("-- package.json\n{{\"a\":{}1}}", "9".repeat(5000)),
+        expect![[r#"
         refused bad-json: package.json is not valid JSON
         line 1: number out of range
         -> correct package.json, commit and push; `npx jsonlint package.json` finds mistakes
-    "#]]);
+    "#]],
+    );
     let mut bytes = tree("");
     add(&mut bytes, "package.json", Kind::File { executable: false }, Some(b"{\n\"a\": \"\xff\"}".to_vec()));
     expect![[r#"
         refused bad-json: package.json is not valid JSON
         line 2: not UTF-8 text; save the file as UTF-8
         -> correct package.json, commit and push; `npx jsonlint package.json` finds mistakes
-    "#]].assert_eq(&show(plan(&bytes, &Settings::default(), &Pins::new(), &facts())));
+    "#]]
+    .assert_eq(&show(plan(&bytes, &Settings::default(), &Pins::new(), &facts())));
 }
 
 #[test]
@@ -119,27 +165,32 @@ fn buildpack_setting() {
         Static site
         + serves the app's folder (where index.html is)
         + web: Caddy
-    "#]].assert_eq(&with("static", BOTH));
+    "#]]
+    .assert_eq(&with("static", BOTH));
     expect![[r#"
         Node.js
         + Node.js 24.21.0 (24.x, as nothing asks for a version)
-        + npm 11.21.2 (11.x goes with this Node.js)
-    "#]].assert_eq(&with("nodejs", BOTH));
+        + npm 11.21.2 (the line that goes with this Node.js)
+    "#]]
+    .assert_eq(&with("nodejs", BOTH));
     expect![[r#"
         refused no-package-json: this is not a Node.js app
         the Node.js buildpack is set, but there is no package.json in the app's folder
         -> `npm init`, commit package.json and push; or let the files decide: remove the buildpack setting
-    "#]].assert_eq(&with("node", "-- index.html"));
+    "#]]
+    .assert_eq(&with("node", "-- index.html"));
     expect![[r#"
         refused no-site: there is no site to serve
         no root is named, and there is no index.html, public_html/index.html or public/index.html
         -> commit index.html, or name the folder in static.json: {"root": "dist"}
-    "#]].assert_eq(&with("static", "-- server.js"));
+    "#]]
+    .assert_eq(&with("static", "-- server.js"));
     expect![[r#"
         refused unknown-buildpack: this buildpack is not here
         the app's buildpack setting is https://example.org/x  [2J; there are: node, static
         -> set the buildpack to node or static, or remove the setting to let the files decide
-    "#]].assert_eq(&with("https://example.org/x\n\u{1b}[2J", BOTH));
+    "#]]
+    .assert_eq(&with("https://example.org/x\n\u{1b}[2J", BOTH));
 }
 
 #[test]
@@ -157,7 +208,8 @@ fn which_contents_are_read() {
         "" false false false
         "/" false false false
         "static.json/" false false false
-    "#]].assert_eq(&cases.iter().map(line).collect::<String>());
+    "#]]
+    .assert_eq(&cases.iter().map(line).collect::<String>());
 }
 
 /// Every deciding file with every bad content: a plan or a refusal with something to do.

@@ -8,6 +8,8 @@ mod range;
 mod start;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod version_tests;
 mod versions;
 
 pub(crate) use layers::env;

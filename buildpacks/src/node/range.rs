@@ -5,12 +5,16 @@
 
 use std::fmt;
 
-/// The newest line with long-term support when this was written; what an app gets that asks for nothing.
-pub(crate) const LTS_MAJOR: u32 = 24;
+/// The line of an app that asks for nothing.
+pub(crate) const DEFAULT_MAJOR: u32 = 24;
+/// The newest line with long-term support when this was written.
+const LTS_MAJOR: u32 = 26;
+/// From this line on every line gets long-term support; before it, the even ones.
+const ALL_LTS_FROM: u32 = 27;
 /// The oldest line that got security fixes when this was written.
 pub(crate) const OLDEST_MAINTAINED: u32 = 22;
 /// Code names of the lines with long-term support.
-const LTS_NAMES: [(&str, u32); 11] = [
+const LTS_NAMES: [(&str, u32); 12] = [
     ("argon", 4),
     ("boron", 6),
     ("carbon", 8),
@@ -22,6 +26,7 @@ const LTS_NAMES: [(&str, u32); 11] = [
     ("iron", 20),
     ("jod", 22),
     ("krypton", 24),
+    ("lithium", 26),
 ];
 /// Longest range that is read.
 const RANGE_MAX: usize = 256;
@@ -75,6 +80,13 @@ impl Version {
     }
 }
 
+impl Version {
+    /// Whether its line gets, or got, long-term support.
+    pub(crate) fn long_term(self) -> bool {
+        self.major.is_multiple_of(2) || self.major >= ALL_LTS_FROM
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
@@ -119,17 +131,18 @@ impl Range {
         self.any_of.iter().any(|span| span.high.is_none())
     }
 
-    /// The version to use, and whether a newer one was passed over, as its line gets no long-term support.
-    pub(crate) fn choose(&self, published: &[String], even_lines: bool) -> Option<(String, bool)> {
+    /// The newest published version that fits. A range without upper end is given a line with long-term support, if
+    /// one fits; the flag says that a newer version was passed over for it.
+    pub(crate) fn choose(&self, published: &[String]) -> Option<(String, bool)> {
         if let Some(exact) = &self.exact {
             return published.contains(exact).then(|| (exact.clone(), false));
         }
         let fitting =
             || published.iter().filter_map(|text| Version::parse(text)).filter(|version| self.holds(*version));
         let newest = fitting().max()?;
-        let even = fitting().filter(|version| version.major % 2 == 0).max();
-        match even {
-            Some(even) if even_lines && self.open() && !self.newest => Some((even.to_string(), even != newest)),
+        let supported = fitting().filter(|version| version.long_term()).max();
+        match supported {
+            Some(supported) if self.open() && !self.newest => Some((supported.to_string(), supported != newest)),
             Some(_) | None => Some((newest.to_string(), false)),
         }
     }
@@ -253,13 +266,13 @@ mod tests {
     use expect_test::{Expect, expect};
 
     const PUBLISHED: &str = "0.12.18 4.9.1 16.20.2 18.0.0 18.20.8 20.1.5 20.20.2 21.7.3 22.0.0 22.11.0 22.23.3 23.11.1 \
-                             24.0.0-rc.1 24.21.0 25.9.0 26.10.0 27.0.0";
+                             24.0.0-rc.1 24.21.0 25.9.0 26.10.0";
 
     fn check(ranges: &str, expect: Expect) {
         let published: Vec<String> = PUBLISHED.split_whitespace().map(str::to_owned).collect();
         let line = |range: &str| match Range::parse(range) {
             None => format!("{range:?} is not a range\n"),
-            Some(parsed) => match parsed.choose(&published, true) {
+            Some(parsed) => match parsed.choose(&published) {
                 None => format!("{range:?} -> nothing\n"),
                 Some((version, _)) => format!("{range:?} -> {version}\n"),
             },
@@ -301,9 +314,9 @@ mod tests {
     }
 
     #[test]
-    fn open_ranges_take_the_newest_even_line() {
+    fn open_ranges_take_a_line_with_long_term_support() {
         check(
-            ">=18\n*\n\nx\n>20\n^18 || >=22\n>=27\nnode\nlatest\nlts/*\nlts/Jod\n--lts",
+            ">=18\n*\n\nx\n>20\n^18 || >=22\n>=25\n>=25 <26\nnode\nlatest\nlts/*\nlts/Jod\n--lts",
             expect![[r#"
                 ">=18" -> 26.10.0
                 "*" -> 26.10.0
@@ -311,12 +324,13 @@ mod tests {
                 "x" -> 26.10.0
                 ">20" -> 26.10.0
                 "^18 || >=22" -> 26.10.0
-                ">=27" -> 27.0.0
-                "node" -> 27.0.0
-                "latest" -> 27.0.0
-                "lts/*" -> 24.21.0
+                ">=25" -> 26.10.0
+                ">=25 <26" -> 25.9.0
+                "node" -> 26.10.0
+                "latest" -> 26.10.0
+                "lts/*" -> 26.10.0
                 "lts/Jod" -> 22.23.3
-                "--lts" -> 24.21.0
+                "--lts" -> 26.10.0
             "#]],
         );
     }

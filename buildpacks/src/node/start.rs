@@ -62,3 +62,117 @@ pub(crate) fn refusal(package: &Package) -> Refusal {
         false => refusal,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::check_lines;
+    use expect_test::{Expect, expect};
+
+    #[test]
+    fn start_commands() {
+        let start = |files: &str, expect: Expect| {
+            check_lines(files, &["web:", "+ web", "+ proc", "! the", "refused", "looked", "->"], expect)
+        };
+        let script = |scripts: &str| {
+            format!(
+                "-- package.json\n{{\"scripts\":{{{scripts}}},\"devDependencies\":{{\"nodemon\":\"1\",\"typescript\":\"5\"}}}}"
+            )
+        };
+        start(
+            &script(r#""start":"node .""#),
+            expect![[r#"
+            + web: node . (from scripts.start in package.json)
+            web: node .
+        "#]],
+        );
+        start(
+            &script(r#""start":"npm run serve""#),
+            expect![[r#"
+            + web: npm start (from scripts.start in package.json)
+            web: npm start
+        "#]],
+        );
+        start(
+            &script(r#""start":"node x","prestart":"y""#),
+            expect![[r#"
+            + web: npm start (from scripts.start in package.json)
+            web: npm start
+        "#]],
+        );
+        start(
+            &script(r#""start":"node a $npm_package_version""#),
+            expect![[r#"
+            + web: npm start (from scripts.start in package.json)
+            web: npm start
+        "#]],
+        );
+        start(
+            &script(r#""start":"PORT=1 nodemon x""#),
+            expect![[r#"
+            + web: PORT=1 nodemon x (from scripts.start in package.json)
+            ! the start script runs nodemon, which is in devDependencies: the image does not have it. Move it to dependencies
+            web: PORT=1 nodemon x
+        "#]],
+        );
+        start(
+            &script(r#""start":"tsc && node x""#),
+            expect![[r#"
+            + web: tsc && node x (from scripts.start in package.json)
+            ! the start script runs typescript, which is in devDependencies: the image does not have it. Move it to dependencies
+            web: tsc && node x
+        "#]],
+        );
+        start(
+            &script(r#""start":"a\nb""#),
+            expect![[r#"
+            + web: npm start (from scripts.start in package.json)
+            web: npm start
+        "#]],
+        );
+        start(
+            &script(r#""start":"  ""#),
+            expect![[r#"
+            refused no-start-command: nothing says how to start this app
+            looked for: a Procfile, scripts.start in package.json, server.js, "main" in package.json
+            -> add a Procfile with a line such as `web: node index.js`, or a "start" script to package.json
+        "#]],
+        );
+        start(
+            "-- package.json\n{\"main\":\"./lib/app\"}\n-- lib/app.js",
+            expect![[r#"
+            + web: node lib/app.js (from "main" in package.json)
+            web: node lib/app.js
+        "#]],
+        );
+        start(
+            "-- package.json\n{\"main\":\"$(touch x).js\"}\n-- $(touch x).js",
+            expect![[r#"
+            refused no-start-command: nothing says how to start this app
+            looked for: a Procfile, scripts.start in package.json, server.js, "main" in package.json
+            -> add a Procfile with a line such as `web: node index.js`, or a "start" script to package.json
+        "#]],
+        );
+        start(
+            "-- package.json\n{\"main\":\"a.js\"}\n-- server.js\n-- a.js",
+            expect![[r#"
+            + web: node server.js (from server.js)
+            web: node server.js
+        "#]],
+        );
+        start(
+            "-- package.json\n{\"scripts\":{\"build\":\"vite build\"}}\n-- index.html",
+            expect![[r#"
+            refused no-start-command: nothing says how to start this app
+            looked for: a Procfile, scripts.start in package.json, server.js, "main" in package.json
+            -> add a Procfile with a line such as `web: node index.js`, or a "start" script to package.json
+            -> if the build makes a static site: add static.json, such as {"root": "dist", "routes": {"/**": "index.html"}}
+        "#]],
+        );
+        start(
+            "-- package.json\n{\"scripts\":{\"start\":\"x\"}}\n-- Procfile\nweb: y",
+            expect![[r#"
+            + processes from Procfile
+        "#]],
+        );
+    }
+}

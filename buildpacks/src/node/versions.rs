@@ -4,7 +4,7 @@
 //! Absent: asking a registry; what is not known becomes a [`Question`] for the shell.
 
 use super::package::Package;
-use super::range::{LTS_MAJOR, OLDEST_MAINTAINED, Range, Version};
+use super::range::{DEFAULT_MAJOR, OLDEST_MAINTAINED, Range, Version};
 use crate::plan::{Arch, Facts, Pins, Question, Settings};
 use crate::refusal::{Refusal, quote};
 use crate::tree::{Found, Tree};
@@ -70,7 +70,7 @@ pub(crate) fn choose(
         Some(asked) => (asked, None),
         None => default_line(pins),
     };
-    let node = match pick(&asked, "Node.js", name, pins.get("node"), facts, true) {
+    let node = match pick(&asked, "Node.js", name, pins.get("node"), facts, None) {
         Ok(choice) => choice,
         Err(Stop::Ask(mut questions)) => {
             questions.push(Question::NpmVersions { package: "npm".into() });
@@ -79,7 +79,7 @@ pub(crate) fn choose(
         Err(Stop::Refuse(refusal)) => return Err(Stop::Refuse(refusal)),
     };
     let npm_asked = npm_asked(package, &node.version)?;
-    let npm = pick(&npm_asked, "npm", "npm", pins.get("npm"), facts, false)?;
+    let npm = pick(&npm_asked, "npm", "npm", pins.get("npm"), facts, Some(npm_line(&node.version)))?;
     let mut pins = Pins::from([("node".into(), node.version.clone()), ("npm".into(), npm.version.clone())]);
     pins.extend(line.map(|line| (LINE_PIN.to_owned(), line)));
     let decided = vec![said("Node.js", &node, &asked), said("npm", &npm, &npm_asked)];
@@ -89,15 +89,16 @@ pub(crate) fn choose(
 
 fn said(name: &str, choice: &Choice, asked: &Asked) -> String {
     let kept = if choice.kept { ", as at the last build" } else { "" };
-    let even = if choice.passed_over { ", newest line with long-term support" } else { "" };
+    let even = if choice.passed_over { ", newest with long-term support" } else { "" };
     format!("{name} {} ({}{}{kept}{even})", choice.version, asked.text, asked.place)
 }
 
 fn unmaintained(version: &str) -> Option<String> {
-    let major = Version::parse(version)?.major;
-    let next = format!("ask for {LTS_MAJOR}.x in package.json: \"engines\": {{\"node\": \"{LTS_MAJOR}.x\"}}");
-    let odd = major % 2 == 1;
-    (major < OLDEST_MAINTAINED || odd).then(|| format!("Node.js {major} gets no security fixes for long: {next}"))
+    let version = Version::parse(version)?;
+    let major = version.major;
+    let next = format!("ask for {DEFAULT_MAJOR}.x in package.json: \"engines\": {{\"node\": \"{DEFAULT_MAJOR}.x\"}}");
+    (major < OLDEST_MAINTAINED || !version.long_term())
+        .then(|| format!("Node.js {major} gets no security fixes any more: {next}"))
 }
 
 /// What the app asks for, from the first place that says something.
@@ -114,7 +115,7 @@ fn node_asked(tree: &Tree, package: &Package) -> Result<Option<Asked>, Refusal> 
             "node-version-unclear",
             format!("{place} does not say a Node.js version that can be understood"),
             format!("it says {}", quote(&text)),
-            &format!("write a range such as \"{LTS_MAJOR}.x\", \">=22 <25\" or \"^22.11.0\" in {place}"),
+            &format!("write a range such as \"{DEFAULT_MAJOR}.x\", \">=22 <25\" or \"^22.11.0\" in {place}"),
         ));
     };
     let text = if text.trim().is_empty() { "any version".to_owned() } else { quote(text.trim()) };
@@ -134,7 +135,7 @@ fn tool_version(tree: &Tree) -> Option<String> {
 
 /// For an app that asks for nothing: the line it was given, or today's.
 fn default_line(pins: &Pins) -> (Asked, Option<String>) {
-    let major = pins.get(LINE_PIN).and_then(|line| line.parse::<u32>().ok()).unwrap_or(LTS_MAJOR);
+    let major = pins.get(LINE_PIN).and_then(|line| line.parse::<u32>().ok()).unwrap_or(DEFAULT_MAJOR);
     let text = format!("{major}.x, as nothing asks for a version");
     (Asked { range: Range::line(major), text, place: String::new() }, Some(major.to_string()))
 }
@@ -155,8 +156,12 @@ fn npm_asked(package: &Package, node: &str) -> Result<Asked, Refusal> {
         let text = if text.trim().is_empty() { "any version".to_owned() } else { quote(text.trim()) };
         return Ok(Asked { range, text, place: format!(" in {place}") });
     }
-    let major = npm_major(Version::parse(node).unwrap_or(Version { major: LTS_MAJOR, minor: 0, patch: 0 }));
-    Ok(Asked { range: Range::line(major), text: format!("{major}.x goes with this Node.js"), place: String::new() })
+    let range = npm_line(node);
+    Ok(Asked { range, text: "the line that goes with this Node.js".into(), place: String::new() })
+}
+
+fn npm_line(node: &str) -> Range {
+    Range::line(npm_major(Version::parse(node).unwrap_or(Version { major: DEFAULT_MAJOR, minor: 0, patch: 0 })))
 }
 
 /// The newest npm line that says it runs on this Node.js.
@@ -170,14 +175,14 @@ fn npm_major(node: Version) -> u32 {
     }
 }
 
-/// The pinned version if it fits, otherwise the best that is published.
+/// The pinned version if it fits, otherwise the best that is published, of the `first` range if any fits there.
 fn pick(
     asked: &Asked,
     name: &str,
     package: &str,
     pin: Option<&String>,
     facts: &Facts,
-    even_lines: bool,
+    first: Option<Range>,
 ) -> Result<Choice, Stop> {
     if let Some(pin) = pin.filter(|pin| asked.range.fits(pin)) {
         return Ok(Choice { version: pin.clone(), kept: true, passed_over: false });
@@ -185,7 +190,10 @@ fn pick(
     let Some(published) = facts.npm_versions.get(package) else {
         return Err(Stop::Ask(vec![Question::NpmVersions { package: package.to_owned() }]));
     };
-    let Some((version, passed_over)) = asked.range.choose(published, even_lines) else {
+    let best = |of: &[String]| asked.range.choose(of);
+    let preferred: Vec<String> =
+        published.iter().filter(|text| first.as_ref().is_some_and(|r| r.fits(text))).cloned().collect();
+    let Some((version, passed_over)) = best(&preferred).or_else(|| best(published)) else {
         return Err(Stop::Refuse(not_published(asked, name, published)));
     };
     Ok(Choice { version, kept: false, passed_over })

@@ -26,7 +26,9 @@ fn check_rules(files: &str, expect: Expect) {
 
 #[test]
 fn plain() {
-    check("-- index.html\n<h1>Hello</h1>", expect![[r#"
+    check(
+        "-- index.html\n<h1>Hello</h1>",
+        expect![[r#"
         Static site
         + serves the app's folder (where index.html is)
         + web: Caddy
@@ -41,7 +43,8 @@ fn plain() {
         web: /opt/caddy/bin/caddy run --config /opt/hoist/Caddyfile --adapter caddyfile
         env XDG_CONFIG_HOME?=/tmp XDG_DATA_HOME?=/tmp PATH=/opt/caddy/bin:$PATH
         pins {}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -91,94 +94,134 @@ fn configuration() {
         		}
         	}
         }
-    "#]].assert_eq(&plan.layers.last().unwrap().image_files[0].content);
+    "#]]
+    .assert_eq(&plan.layers.last().unwrap().image_files[0].content);
 }
 
 #[test]
 fn roots() {
-    check_lines("-- public/index.html", expect![[r#"
+    check_lines(
+        "-- public/index.html",
+        expect![[r#"
         Static site
         + serves public/ (where index.html is)
         + web: Caddy
-    "#]]);
-    check_lines("-- Staticfile\n-- index.html", expect![[r#"
+    "#]],
+    );
+    check_lines(
+        "-- Staticfile\n-- index.html",
+        expect![[r#"
         Static site
         + serves the app's folder (where index.html is)
         + web: Caddy
-    "#]]);
-    check_lines("-- Staticfile\nroot: /www/ # here\nssi: enabled\n-- www/a.html", expect![[r#"
+    "#]],
+    );
+    check_lines(
+        "-- Staticfile\nroot: /www/ # here\nssi: enabled\n-- www/a.html",
+        expect![[r#"
         Static site
         + serves www/ (root in Staticfile)
         + web: Caddy
         ! Staticfile: ssi is not known here and is passed over
         ! there is no www/index.html: / answers 404
-    "#]]);
-    check_lines("-- static.json\n{}\n-- public_html/index.html", expect![[r#"
+    "#]],
+    );
+    check_lines(
+        "-- static.json\n{}\n-- public_html/index.html",
+        expect![[r#"
         Static site
         + serves public_html/ (where index.html is)
         + web: Caddy
-    "#]]);
-    check_lines("-- static.json\n{\"root\":\"./dist/\"}\n-- index.html", expect![[r#"
+    "#]],
+    );
+    check_lines(
+        "-- static.json\n{\"root\":\"./dist/\"}\n-- index.html",
+        expect![[r#"
         refused site-root-missing: there is no site to serve
         dist/ is named as the site's root, but the commit has no file in it
         -> commit the folder (is it in .gitignore?), or correct the root
         -> if a build makes it: add a package.json with a "build" script
-    "#]]);
-    check_lines("-- static.json\n{\"root\":\"../x\"}\n-- index.html", expect![[r#"
+    "#]],
+    );
+    check_lines(
+        "-- static.json\n{\"root\":\"../x\"}\n-- index.html",
+        expect![[r#"
         refused bad-site-root: static.json names a root that cannot be served
         root is ../x
         -> name a folder of the app in static.json, such as "root": "public"
-    "#]]);
-    check_lines("-- static.json\n{\"root\":\"a\\\" {env.X}\"}\n-- index.html", expect![[r#"
+    "#]],
+    );
+    check_lines(
+        "-- static.json\n{\"root\":\"a\\\" {env.X}\"}\n-- index.html",
+        expect![[r#"
         refused bad-site-root: static.json names a root that cannot be served
         root is a" {env.X}
         -> name a folder of the app in static.json, such as "root": "public"
-    "#]]);
-    check_lines("-- static.json\n{\"root\":\"a\"}\n-> link a", expect![[r#"
+    "#]],
+    );
+    check_lines(
+        "-- static.json\n{\"root\":\"a\"}\n-> link a",
+        expect![[r#"
         refused site-root-missing: there is no site to serve
         a/ is named as the site's root, but the commit has no file in it
         -> commit the folder (is it in .gitignore?), or correct the root
         -> if a build makes it: add a package.json with a "build" script
-    "#]]);
-    check_lines("-- static.json\n{}", expect![[r#"
+    "#]],
+    );
+    check_lines(
+        "-- static.json\n{}",
+        expect![[r#"
         refused no-site: there is no site to serve
         no root is named, and there is no index.html, public_html/index.html or public/index.html
         -> commit index.html, or name the folder in static.json: {"root": "dist"}
-    "#]]);
-    check_lines("-- static.json\n[]", expect![[r#"
+    "#]],
+    );
+    check_lines(
+        "-- static.json\n[]",
+        expect![[r#"
         refused bad-json: static.json is not valid JSON
         it must be an object, {…}
         -> correct static.json, commit and push; `npx jsonlint static.json` finds mistakes
-    "#]]);
-    check_lines("-- index.html\n-- package.json\n{\"name\":\"x\"}", expect![[r#"
+    "#]],
+    );
+    check_lines(
+        "-- index.html\n-- package.json\n{\"name\":\"x\"}",
+        expect![[r#"
         Static site
         + serves the app's folder (where index.html is)
         + web: Caddy
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn rules() {
     let json = |text: &str| format!("-- index.html\n-- static.json\n{text}");
-    check_rules(&json(r#"{"routes":{"/**":"index.html","/app/**":"/app.html"}}"#), expect![[r#"
-        	@route0 {
-        		path "/app/*"
-        		not file {path} {path}.html {path}/
-        	}
-        	rewrite @route0 "/app.html"
-        	@route1 {
-        		path "*"
-        		not file {path} {path}.html {path}/
-        	}
-        	rewrite @route1 "/index.html"
-    "#]]);
-    check_rules("-- index.html\n-- Staticfile\npushstate: enabled", expect![[r#"
-        	@route0 {
-        		path "*"
-        		not file {path} {path}.html {path}/
-        	}
-        	rewrite @route0 "/index.html"
-    "#]]);
+    check_rules(
+        &json(r#"{"routes":{"/**":"index.html","/app/**":"/app.html"}}"#),
+        expect![[r#"
+            	@route0 {
+            		path "/app/*"
+            		not file {path} {path}.html {path}/
+            	}
+            	rewrite @route0 "/app.html"
+            	@route1 {
+            		path "*"
+            		not file {path} {path}.html {path}/
+            	}
+            	rewrite @route1 "/index.html"
+        "#]],
+    );
+    check_rules(
+        "-- index.html\n-- Staticfile\npushstate: enabled",
+        expect![[r#"
+            	@route0 {
+            		path "*"
+            		not file {path} {path}.html {path}/
+            	}
+            	rewrite @route0 "/index.html"
+        "#]],
+    );
     check_rules(
         &json(r#"{"redirects":{"/old/*":{"url":"/new/"},"/x":{"url":"https://example.org/?a=b","status":302}}}"#),
         expect![[r#"
@@ -188,57 +231,87 @@ fn rules() {
             	redir @redirect1 "https://example.org/?a=b" 302
         "#]],
     );
-    check_rules(&json(r#"{"headers":{"/**":{"X-Frame-Options":"DENY"},"/a b":{"X":"y"}}}"#), expect![[r#"
+    check_rules(
+        &json(r#"{"headers":{"/**":{"X-Frame-Options":"DENY"},"/a b":{"X":"y"}}}"#),
+        expect![[r#"
         refused static.json: one of the paths is not right
         /a b cannot be used
         -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
-    "#]]);
-    check_rules(&json(r#"{"headers":{"/":{"X-A":"{env.SECRET}"}}}"#), expect![[r#"
+    "#]],
+    );
+    check_rules(
+        &json(r#"{"headers":{"/":{"X-A":"{env.SECRET}"}}}"#),
+        expect![[r#"
         refused static.json: one of the headers is not right
         X-A cannot be used
         -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
-    "#]]);
-    check_rules(&json(r#"{"headers":{"/":{"X A\n":"b"}}}"#), expect![[r#"
+    "#]],
+    );
+    check_rules(
+        &json(r#"{"headers":{"/":{"X A\n":"b"}}}"#),
+        expect![[r#"
         refused static.json: one of the headers is not right
         X A  cannot be used
         -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
-    "#]]);
-    check_rules(&json(r#"{"redirects":{"/a":{"url":"\" 200\nrespond hi"}}}"#), expect![[r#"
+    "#]],
+    );
+    check_rules(
+        &json(r#"{"redirects":{"/a":{"url":"\" 200\nrespond hi"}}}"#),
+        expect![[r#"
         refused static.json: one of the redirects is not right
         /a cannot be used
         -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
-    "#]]);
-    check_rules(&json(r#"{"redirects":{"/a":{"url":"/b","status":99999999999}}}"#), expect![[r#"
+    "#]],
+    );
+    check_rules(
+        &json(r#"{"redirects":{"/a":{"url":"/b","status":99999999999}}}"#),
+        expect![[r#"
         refused static.json: one of the redirects is not right
         /a cannot be used
         -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
-    "#]]);
-    check_rules(&json(r#"{"routes":{"/**":5}}"#), expect![[r#"
+    "#]],
+    );
+    check_rules(
+        &json(r#"{"routes":{"/**":5}}"#),
+        expect![[r#"
         refused static.json: one of the pages is not right
          cannot be used
         -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
-    "#]]);
-    check_rules(&json(r#"{"error_page":"../../etc/passwd"}"#), expect![[r#"
+    "#]],
+    );
+    check_rules(
+        &json(r#"{"error_page":"../../etc/passwd"}"#),
+        expect![[r#"
         refused static.json: one of the pages is not right
         ../../etc/passwd cannot be used
         -> write paths with a leading / and without spaces, values without quotes, braces and backslashes
-    "#]]);
-    check_rules(&json(r#"{"basic_auth":true}"#), expect![[r#"
+    "#]],
+    );
+    check_rules(
+        &json(r#"{"basic_auth":true}"#),
+        expect![[r#"
         refused this site is not served without its password
         static.json asks for a password, which is not supported here: the site would be open to all
         -> take it out of static.json to publish the site to all, commit and push
-    "#]]);
-    check_rules("-- index.html\n-- Staticfile\n-- Staticfile.auth\n", expect![[r#"
+    "#]],
+    );
+    check_rules(
+        "-- index.html\n-- Staticfile\n-- Staticfile.auth\n",
+        expect![[r#"
         refused this site is not served without its password
         Staticfile.auth asks for a password, which is not supported here: the site would be open to all
         -> take it out of Staticfile.auth to publish the site to all, commit and push
-    "#]]);
+    "#]],
+    );
     let many: Vec<String> = (0..1001).map(|n| format!("\"/{n}\":\"index.html\"")).collect();
-    check_rules(&json(&format!("{{\"routes\":{{{}}}}}", many.join(","))), expect![[r#"
+    check_rules(
+        &json(&format!("{{\"routes\":{{{}}}}}", many.join(","))),
+        expect![[r#"
         refused static.json has too many rules
         routes, redirects and headers are more than 1000
         -> write fewer, with patterns such as /old/**
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -268,7 +341,7 @@ fn built_by_node() {
         expect![[r#"
             Node.js and static site
             + Node.js 24.21.0 (24.x, as nothing asks for a version)
-            + npm 11.21.2 (11.x goes with this Node.js)
+            + npm 11.21.2 (the line that goes with this Node.js)
             + runs build with the build's dependencies
             + npm ci from package-lock.json; kept until it or package.json changes
             + serves dist/, which the build makes
