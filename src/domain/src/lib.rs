@@ -15,6 +15,7 @@ pub mod log;
 pub mod names;
 pub mod procfile;
 pub mod push;
+pub mod queue;
 pub mod reconcile;
 pub mod refusal;
 pub mod routing;

@@ -4,6 +4,7 @@
 //! store and engine never see each other.
 
 pub mod build;
+pub mod clock;
 pub mod commands;
 pub mod deploy;
 pub mod engine;
@@ -11,6 +12,7 @@ pub mod fault;
 pub mod git;
 pub mod images;
 pub mod io;
+pub mod layout;
 pub mod logs;
 pub mod net;
 pub mod reconcile;

@@ -1,1 +1,314 @@
-//! stub
+//! The configuration: flags over `HOIST_*` variables over a TOML file, read in one pass, all mistakes reported at once.
+//!
+//! Invariant: after [`Settings::resolve`] nothing looks a setting up again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// One setting: its name as a flag and in the file; `HOIST_` and upper case as a variable.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// `base-domain`.
+    pub name: &'static str,
+    /// What it takes.
+    pub value: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// Its default as text; empty: none.
+    pub default: &'static str,
+}
+
+/// Every setting, in the order of the help.
+pub const KEYS: [Key; 17] = [
+    Key { name: "data", value: "DIR", help: "data folder", default: "" },
+    Key { name: "ssh", value: "ADDR", help: "where SSH listens; port 0 takes a free one", default: "0.0.0.0:2222" },
+    Key { name: "http", value: "ADDR", help: "where the router listens for HTTP", default: "0.0.0.0:80" },
+    Key { name: "https", value: "ADDR", help: "accepted; listens once TLS is there", default: "" },
+    Key { name: "base-domain", value: "NAME", help: "apps answer at APP.NAME", default: "localhost" },
+    Key {
+        name: "ssh-host",
+        value: "NAME",
+        help: "the host in remotes that are printed; else the base domain",
+        default: "",
+    },
+    Key { name: "stacks", value: "DIR", help: "where the stack images' tars lie", default: "/var/lib/hoist/stacks" },
+    Key { name: "ca-bundle", value: "FILE", help: "extra CA bundle for builds", default: "" },
+    Key { name: "docker", value: "SOCKET", help: "the engine's socket", default: "/var/run/docker.sock" },
+    Key { name: "pool", value: "NET/LEN", help: "addresses of instances", default: "10.208.0.0/12" },
+    Key {
+        name: "create-on-push",
+        value: "yes|no",
+        help: "whether the first push of a name makes the app",
+        default: "yes",
+    },
+    Key { name: "app-memory", value: "MB", help: "memory of an instance", default: "512" },
+    Key { name: "app-cpu", value: "N", help: "processors of an instance, thousandths", default: "" },
+    Key { name: "build-memory", value: "MB", help: "memory of a build", default: "4096" },
+    Key { name: "build-disk", value: "MB", help: "disk that one build may fill", default: "8192" },
+    Key { name: "build-timeout", value: "SECONDS", help: "how long a build may take", default: "900" },
+    Key {
+        name: "boot-timeout",
+        value: "SECONDS",
+        help: "how long an instance may take until its port accepts",
+        default: "60",
+    },
+];
+
+/// The resolved configuration.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Data folder.
+    pub data: PathBuf,
+    /// Where SSH listens.
+    pub ssh: SocketAddr,
+    /// Where the router listens.
+    pub http: SocketAddr,
+    /// Apps answer at `APP.base_domain`.
+    pub base_domain: String,
+    /// The host in printed remotes.
+    pub ssh_host: String,
+    /// Where the stacks' tars lie.
+    pub stacks: PathBuf,
+    /// Extra CA bundle for builds.
+    pub ca_bundle: Option<PathBuf>,
+    /// The engine's socket.
+    pub docker: PathBuf,
+    /// The address pool.
+    pub pool: (std::net::Ipv4Addr, u8),
+    /// Whether a push may make an app.
+    pub create_on_push: bool,
+    /// Bytes of memory of an instance.
+    pub app_memory: u64,
+    /// Thousandths of a processor of an instance.
+    pub app_cpu: u64,
+    /// Bytes of memory of a build.
+    pub build_memory: u64,
+    /// Bytes a build may write.
+    pub build_disk: u64,
+    /// Seconds a build may take.
+    pub build_timeout: u64,
+    /// Seconds until an instance's port must accept.
+    pub boot_timeout: u64,
+}
+
+/// One mistake: where the value came from and why it is wrong.
+pub type Mistakes = Vec<String>;
+
+/// The raw values, and where each came from.
+#[derive(Debug, Default)]
+pub struct Raw {
+    values: BTreeMap<&'static str, (String, String)>,
+}
+
+impl Raw {
+    /// Merges the three sources; unknown keys of the file are mistakes.
+    pub fn merge(
+        flags: &BTreeMap<String, String>,
+        variable: impl Fn(&str) -> Option<String>,
+        file: Option<(&str, &str)>,
+    ) -> (Raw, Mistakes) {
+        let mut mistakes = Vec::new();
+        let mut raw = Raw::default();
+        if let Some((path, text)) = file {
+            match text.parse::<toml::Table>() {
+                Ok(table) => raw.take_file(path, table, &mut mistakes),
+                Err(err) => mistakes.push(format!("{path}: {}", err.message())),
+            }
+        }
+        for key in &KEYS {
+            let name = format!("HOIST_{}", key.name.replace('-', "_").to_uppercase());
+            if let Some(value) = variable(&name) {
+                raw.values.insert(key.name, (value, name));
+            }
+            if let Some(value) = flags.get(key.name) {
+                raw.values.insert(key.name, (value.clone(), format!("--{}", key.name)));
+            }
+        }
+        (raw, mistakes)
+    }
+
+    fn take_file(&mut self, path: &str, table: toml::Table, mistakes: &mut Mistakes) {
+        for (name, value) in table {
+            let known = KEYS.iter().find(|k| k.name == name || k.name.replace('-', "_") == name);
+            let text = match value {
+                toml::Value::String(text) => text,
+                toml::Value::Integer(number) => number.to_string(),
+                toml::Value::Boolean(yes) => if yes { "yes" } else { "no" }.to_owned(),
+                toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Array(_) | toml::Value::Table(_) => {
+                    mistakes.push(format!("{path}: {name} must be text, a number or true/false"));
+                    continue;
+                }
+            };
+            match known {
+                Some(key) => {
+                    self.values.insert(key.name, (text, format!("{path}: {}", key.name)));
+                }
+                None => mistakes.push(format!("{path}: there is no setting {name}")),
+            }
+        }
+    }
+
+    fn parsed<T>(
+        &self,
+        name: &'static str,
+        mistakes: &mut Mistakes,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let default = KEYS.iter().find(|k| k.name == name).map_or("", |k| k.default);
+        let (value, place) = match self.values.get(name) {
+            Some((value, place)) => (value.as_str(), place.clone()),
+            None if default.is_empty() => return None,
+            None => (default, "default".to_owned()),
+        };
+        match parse(value) {
+            Ok(parsed) => Some(parsed),
+            Err(why) => {
+                mistakes.push(format!("{place}=\"{value}\" is not valid: {why}"));
+                None
+            }
+        }
+    }
+}
+
+impl Settings {
+    /// Checks everything and returns either settings or every mistake.
+    pub fn resolve(raw: &Raw, mut bad: Mistakes, cores: u64) -> Result<Settings, Mistakes> {
+        let data = raw.parsed("data", &mut bad, absolute);
+        if data.is_none() && !raw.values.contains_key("data") {
+            bad.push("--data DIR is missing (or HOIST_DATA)".to_owned());
+        }
+        let ssh = raw.parsed("ssh", &mut bad, address);
+        let http = raw.parsed("http", &mut bad, address);
+        raw.parsed("https", &mut bad, address);
+        let base_domain = raw.parsed("base-domain", &mut bad, domain_name);
+        let ssh_host = raw.parsed("ssh-host", &mut bad, domain_name);
+        let stacks = raw.parsed("stacks", &mut bad, absolute);
+        let ca_bundle = raw.parsed("ca-bundle", &mut bad, existing);
+        let docker = raw.parsed("docker", &mut bad, absolute);
+        let pool = raw.parsed("pool", &mut bad, network);
+        let create = raw.parsed("create-on-push", &mut bad, yes_no);
+        let app_memory = raw.parsed("app-memory", &mut bad, |v| number(v, 16, 1 << 20));
+        let app_cpu = raw.parsed("app-cpu", &mut bad, |v| number(v, 10, 1 << 20));
+        let build_memory = raw.parsed("build-memory", &mut bad, |v| number(v, 128, 1 << 20));
+        let build_disk = raw.parsed("build-disk", &mut bad, |v| number(v, 64, 1 << 22));
+        let build_timeout = raw.parsed("build-timeout", &mut bad, |v| number(v, 5, 86_400));
+        let boot_timeout = raw.parsed("boot-timeout", &mut bad, |v| number(v, 1, 3_600));
+        if !bad.is_empty() {
+            return Err(bad);
+        }
+        let resolved = || {
+            let base_domain: String = base_domain?;
+            Some(Settings {
+                data: data?,
+                ssh: ssh?,
+                http: http?,
+                ssh_host: ssh_host.unwrap_or_else(|| base_domain.clone()),
+                base_domain,
+                stacks: stacks?,
+                ca_bundle,
+                docker: docker?,
+                pool: pool?,
+                create_on_push: create?,
+                app_memory: app_memory? * 1_000_000,
+                // One instance leaves the platform a quarter of a processor each.
+                app_cpu: app_cpu.unwrap_or(cores.max(1) * 750),
+                build_memory: build_memory? * 1_000_000,
+                build_disk: build_disk? * 1_000_000,
+                build_timeout: build_timeout?,
+                boot_timeout: boot_timeout?,
+            })
+        };
+        resolved().ok_or_else(|| vec!["a setting has no value".to_owned()])
+    }
+}
+
+fn absolute(value: &str) -> Result<PathBuf, String> {
+    std::path::absolute(value).map_err(|err| err.to_string())
+}
+
+fn existing(value: &str) -> Result<PathBuf, String> {
+    let path = absolute(value)?;
+    if path.is_file() { Ok(path) } else { Err("no such file".to_owned()) }
+}
+
+fn address(value: &str) -> Result<SocketAddr, String> {
+    value.parse().map_err(|_| "an address and a port, such as 127.0.0.1:2222".to_owned())
+}
+
+fn domain_name(value: &str) -> Result<String, String> {
+    let label = |l: &str| {
+        !l.is_empty()
+            && l.len() <= 63
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+    };
+    let name = value.to_ascii_lowercase();
+    if name.len() <= 200 && name.split('.').all(label) {
+        Ok(name)
+    } else {
+        Err("a host name, such as apps.example.com".to_owned())
+    }
+}
+
+fn network(value: &str) -> Result<(std::net::Ipv4Addr, u8), String> {
+    let parse = || {
+        let (net, len) = value.split_once('/')?;
+        let (net, len): (std::net::Ipv4Addr, u8) = (net.parse().ok()?, len.parse().ok()?);
+        (8..=18).contains(&len).then_some((net, len))
+    };
+    parse().ok_or_else(|| "a network and its length (8 to 18), such as 10.208.0.0/12".to_owned())
+}
+
+fn yes_no(value: &str) -> Result<bool, String> {
+    match value {
+        "yes" | "true" | "on" | "1" => Ok(true),
+        "no" | "false" | "off" | "0" => Ok(false),
+        _ => Err("yes or no".to_owned()),
+    }
+}
+
+fn number(value: &str, least: u64, most: u64) -> Result<u64, String> {
+    value.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| format!("a number from {least} to {most}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(flags: &[(&str, &str)], vars: &[(&str, &str)], file: &str) -> Result<Settings, Mistakes> {
+        let flags = flags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let vars: BTreeMap<&str, &str> = vars.iter().copied().collect();
+        let (raw, bad) = Raw::merge(&flags, |name| vars.get(name).map(|v| (*v).to_owned()), Some(("f.toml", file)));
+        Settings::resolve(&raw, bad, 2)
+    }
+
+    #[test]
+    fn flags_win_over_variables_over_the_file() {
+        let file = "data = \"/f\"\nssh = \"127.0.0.1:1\"\nhttp = \"127.0.0.1:1\"\ncreate-on-push = false";
+        let vars = [("HOIST_SSH", "127.0.0.1:2"), ("HOIST_HTTP", "127.0.0.1:2")];
+        let got = check(&[("ssh", "127.0.0.1:3")], &vars, file).unwrap();
+        assert_eq!((got.ssh.port(), got.http.port(), got.data.to_str().unwrap()), (3, 2, "/f"));
+        assert!(!got.create_on_push);
+        assert_eq!((got.app_cpu, got.app_memory, got.ssh_host.as_str()), (1_500, 512_000_000, "localhost"));
+    }
+
+    #[test]
+    fn all_mistakes_at_once() {
+        let flags = [("ssh", "nowhere"), ("base-domain", "a..b"), ("boot-timeout", "0")];
+        let bad = check(&flags, &[("HOIST_POOL", "10.0.0.0/33")], "colour = 1\npool = [1]").unwrap_err();
+        assert_eq!(
+            bad,
+            [
+                "f.toml: there is no setting colour",
+                "f.toml: pool must be text, a number or true/false",
+                "--data DIR is missing (or HOIST_DATA)",
+                "--ssh=\"nowhere\" is not valid: an address and a port, such as 127.0.0.1:2222",
+                "--base-domain=\"a..b\" is not valid: a host name, such as apps.example.com",
+                "HOIST_POOL=\"10.0.0.0/33\" is not valid: a network and its length (8 to 18), such as 10.208.0.0/12",
+                "--boot-timeout=\"0\" is not valid: a number from 1 to 3600",
+            ]
+        );
+    }
+}

@@ -91,11 +91,26 @@ impl BuildStatus {
 }
 
 impl Tx<'_> {
-    /// Begins a build; its id.
-    pub fn add_build(&self, app: &AppId, commit: &Commit, actor: &str, now: Timestamp) -> Result<i64> {
-        let sql = "INSERT INTO builds (app_id, commit_id, status, actor, started) VALUES (?1, ?2, 'running', ?3, ?4)";
-        self.0.execute(sql, params![app.as_str(), commit.as_str(), actor, now.0])?;
-        Ok(self.0.last_insert_rowid())
+    /// Begins the build of a deploy, or finds it begun; its id.
+    pub fn begin_build(&self, app: &AppId, deploy: i64, commit: &Commit, actor: &str, now: Timestamp) -> Result<i64> {
+        let sql = "INSERT INTO builds (app_id, commit_id, status, actor, started, deploy_id) VALUES (?1, ?2, 'running', ?3, ?4, ?5)
+                   ON CONFLICT (deploy_id) DO NOTHING";
+        self.0.execute(sql, params![app.as_str(), commit.as_str(), actor, now.0, deploy])?;
+        Ok(self.0.query_row("SELECT id FROM builds WHERE deploy_id = ?1", [deploy], |row| row.get(0))?)
+    }
+
+    /// The build of a deploy.
+    pub fn build_of(&self, deploy: i64) -> Result<Option<Build>> {
+        let sql = format!("SELECT {COLUMNS} FROM builds WHERE deploy_id = ?1");
+        Ok(self.0.prepare_cached(&sql)?.query_row([deploy], build).optional()?)
+    }
+
+    /// The newest build of an app with this digest whose image has a name.
+    pub fn build_with_digest(&self, app: &AppId, digest: &str) -> Result<Option<Build>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM builds WHERE app_id = ?1 AND digest = ?2 AND image IS NOT NULL ORDER BY id DESC LIMIT 1"
+        );
+        Ok(self.0.prepare_cached(&sql)?.query_row(params![app.as_str(), digest], build).optional()?)
     }
 
     /// A build by id.

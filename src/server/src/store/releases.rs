@@ -48,9 +48,11 @@ pub struct Release {
     pub actor: String,
     /// When.
     pub created: Timestamp,
+    /// The deploy that cut it.
+    pub deploy: i64,
 }
 
-const COLUMNS: &str = "app_id, number, build_id, config_version, description, status, actor, created";
+const COLUMNS: &str = "app_id, number, build_id, config_version, description, status, actor, created, deploy_id";
 
 fn release(row: &Row<'_>) -> rusqlite::Result<Release> {
     let app: String = row.get(0)?;
@@ -69,20 +71,31 @@ fn release(row: &Row<'_>) -> rusqlite::Result<Release> {
         },
         actor: row.get(6)?,
         created: Timestamp(row.get(7)?),
+        deploy: row.get(8)?,
     })
 }
 
 impl Tx<'_> {
-    /// Cuts the next release of an app.
-    pub fn add_release(&self, new: &Release) -> Result<ReleaseNumber> {
+    /// Cuts the next release of an app, or finds the one that this deploy cut already.
+    pub fn cut_release(&self, new: &Release) -> Result<ReleaseNumber> {
+        if let Some(found) = self.release_of(new.deploy)? {
+            return Ok(found.number);
+        }
         let sql = "SELECT coalesce(max(number), 0) + 1 FROM releases WHERE app_id = ?1";
         let number: u32 = self.0.query_row(sql, [new.app.as_str()], |row| row.get(0))?;
-        let sql = format!("INSERT INTO releases ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7)");
+        let sql = format!("INSERT INTO releases ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8)");
+        let (app, created) = (new.app.as_str(), new.created.0);
         self.0.execute(
             &sql,
-            params![new.app.as_str(), number, new.build, new.config_version, new.description, new.actor, new.created.0],
+            params![app, number, new.build, new.config_version, new.description, new.actor, created, new.deploy],
         )?;
         Ok(ReleaseNumber(number))
+    }
+
+    /// The release that a deploy cut.
+    pub fn release_of(&self, deploy: i64) -> Result<Option<Release>> {
+        let sql = format!("SELECT {COLUMNS} FROM releases WHERE deploy_id = ?1");
+        Ok(self.0.prepare_cached(&sql)?.query_row([deploy], release).optional()?)
     }
 
     /// A release by number.

@@ -78,9 +78,10 @@ async fn the_commit_point_flips_everything_at_once_and_fences_hold() {
         .write(|tx| {
             let app = tx.add_app(&app_id("aaaaaaaa"), &"a".parse()?, None, NOW)?;
             let commit = "1".repeat(40).parse()?;
-            let build = tx.add_build(&app.id, &commit, "ana", NOW)?;
-            let config = tx.add_config(&app.id, &Default::default(), NOW)?;
             let id = tx.add_deploy(&app.id, Kind::Push, &Ask::default(), "ana", "one", NOW)?;
+            let build = tx.begin_build(&app.id, id, &commit, "ana", NOW)?;
+            assert_eq!(tx.begin_build(&app.id, id, &commit, "ana", NOW)?, build);
+            let config = tx.add_config(&app.id, &Default::default(), NOW)?;
             let release = Release {
                 app: app.id.clone(),
                 number: ReleaseNumber(0),
@@ -90,8 +91,10 @@ async fn the_commit_point_flips_everything_at_once_and_fences_hold() {
                 status: ReleaseStatus::Pending,
                 actor: "ana".into(),
                 created: NOW,
+                deploy: id,
             };
-            let number = tx.add_release(&release)?;
+            let number = tx.cut_release(&release)?;
+            assert_eq!(tx.cut_release(&release)?, number);
             let new =
                 NewInstance { release: number, process: "web".parse()?, ordinal: 1, set: id, desire: Desire::Booting };
             tx.add_instance(&app.id, &new, "10.208.0.2".parse().unwrap(), NOW)?;

@@ -1,0 +1,109 @@
+//! Where everything lies in the data folder.
+
+use domain::AppId;
+use std::path::{Path, PathBuf};
+
+/// The data folder of one installation.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    data: PathBuf,
+}
+
+impl Layout {
+    /// The layout of `data`.
+    pub fn new(data: &Path) -> Layout {
+        Layout { data: data.to_path_buf() }
+    }
+    /// The folder itself.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+    /// Sockets.
+    pub fn run(&self) -> PathBuf {
+        self.data.join("run")
+    }
+    /// The admin socket.
+    pub fn admin_socket(&self) -> PathBuf {
+        self.run().join("admin.sock")
+    }
+    /// The router's control socket.
+    pub fn router_socket(&self) -> PathBuf {
+        self.run().join("router.sock")
+    }
+    /// What the router says of itself.
+    pub fn router_log(&self) -> PathBuf {
+        self.data.join("logs").join("router.log")
+    }
+    /// Bare repositories.
+    pub fn repos(&self) -> PathBuf {
+        self.data.join("repos")
+    }
+    /// Hook shims.
+    pub fn hooks(&self) -> PathBuf {
+        self.data.join("hooks")
+    }
+    /// Log store and spools.
+    pub fn logs(&self) -> PathBuf {
+        self.data.join("logs")
+    }
+    /// Spools of instances, builds and the router's access lines.
+    pub fn spools(&self) -> PathBuf {
+        self.logs().join("spool")
+    }
+    /// What deploys said, a file each.
+    pub fn job_logs(&self) -> PathBuf {
+        self.logs().join("jobs")
+    }
+    /// Image layers until they are pulled.
+    pub fn blobs(&self) -> PathBuf {
+        self.data.join("blobs")
+    }
+    /// Records of layers that are known, by key.
+    pub fn layer_records(&self, scope: &str) -> PathBuf {
+        self.data.join("cache").join("layers").join(scope)
+    }
+    /// Outputs of layers kept for later builds, by key.
+    pub fn kept(&self, scope: &str) -> PathBuf {
+        self.data.join("cache").join("kept").join(scope)
+    }
+    /// An app's own cache folder.
+    pub fn app_cache(&self, app: &AppId) -> PathBuf {
+        self.data.join("cache").join("apps").join(app.as_str())
+    }
+    /// Facts fetched for plans.
+    pub fn facts(&self) -> PathBuf {
+        self.data.join("cache").join("facts")
+    }
+    /// Working folders of builds; emptied at start.
+    pub fn builds(&self) -> PathBuf {
+        self.data.join("builds")
+    }
+    /// The init that is mounted into instances, by digest.
+    pub fn bin(&self) -> PathBuf {
+        self.data.join("bin")
+    }
+    /// The SSH host key.
+    pub fn host_key(&self) -> PathBuf {
+        self.data.join("ssh_host_ed25519_key")
+    }
+
+    /// Makes the folders, closed to others. The data folder itself must be ours or new.
+    pub fn create(&self) -> std::io::Result<()> {
+        use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+        for dir in [
+            self.data.clone(),
+            self.run(),
+            self.repos(),
+            self.hooks(),
+            self.spools(),
+            self.job_logs(),
+            self.blobs(),
+            self.facts(),
+            self.builds(),
+            self.bin(),
+        ] {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        }
+        std::fs::set_permissions(&self.data, std::fs::Permissions::from_mode(0o700))
+    }
+}
