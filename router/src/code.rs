@@ -1,0 +1,215 @@
+//! Reason codes and the pages that carry them.
+//!
+//! The codes have Heroku's meaning. A page is small, self-contained, and comes as HTML, JSON or plain text by the
+//! client's Accept. It says what happened, never where: no address and no target leaves the router here.
+
+use std::fmt::Write as _;
+
+/// Why a request did not get an app's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// More requests at once than the route may have.
+    BacklogTooDeep,
+    /// No first byte of a response in time.
+    RequestTimeout,
+    /// The app closed the connection without a response.
+    ClosedWithoutResponse,
+    /// The route has no target.
+    NoInstances,
+    /// A response stopped moving.
+    IdleConnection,
+    /// The app's response is not HTTP.
+    PoorlyFormatted,
+    /// The app closed within a response.
+    ServerInterrupted,
+    /// No target accepted a connection in time.
+    ConnectTimeout,
+    /// A held request waited too long.
+    BootTimeout,
+    /// Every target refused the connection.
+    ConnectRefused,
+    /// The router holds as many connections as it may.
+    ConnectionLimit,
+    /// The request does not pass the gate.
+    RequestError,
+    /// The client went away.
+    ClientInterrupted,
+    /// The client stopped sending or reading.
+    ClientIdle,
+    /// The router failed.
+    Platform,
+}
+
+/// A page of the router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The HTTP status.
+    pub status: u16,
+    /// The reason code, for the header and the log.
+    pub code: String,
+    /// One line for the reader.
+    pub desc: String,
+}
+
+impl Code {
+    /// Heroku's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BacklogTooDeep => "H11",
+            Self::RequestTimeout => "H12",
+            Self::ClosedWithoutResponse => "H13",
+            Self::NoInstances => "H14",
+            Self::IdleConnection => "H15",
+            Self::PoorlyFormatted => "H17",
+            Self::ServerInterrupted => "H18",
+            Self::ConnectTimeout => "H19",
+            Self::BootTimeout => "H20",
+            Self::ConnectRefused => "H21",
+            Self::ConnectionLimit => "H22",
+            Self::RequestError => "H26",
+            Self::ClientInterrupted => "H27",
+            Self::ClientIdle => "H28",
+            Self::Platform => "H99",
+        }
+    }
+
+    /// The words of the access line.
+    pub fn desc(self) -> &'static str {
+        match self {
+            Self::BacklogTooDeep => "Backlog too deep",
+            Self::RequestTimeout => "Request timeout",
+            Self::ClosedWithoutResponse => "Connection closed without response",
+            Self::NoInstances => "No web instances running",
+            Self::IdleConnection => "Idle connection",
+            Self::PoorlyFormatted => "Poorly formatted HTTP response",
+            Self::ServerInterrupted => "Server request interrupted",
+            Self::ConnectTimeout => "Backend connection timeout",
+            Self::BootTimeout => "App boot timeout",
+            Self::ConnectRefused => "Backend connection refused",
+            Self::ConnectionLimit => "Connection limit reached",
+            Self::RequestError => "Request error",
+            Self::ClientInterrupted => "Client request interrupted",
+            Self::ClientIdle => "Client connection idle",
+            Self::Platform => "Platform error",
+        }
+    }
+
+    /// The HTTP status of its page.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::PoorlyFormatted => 502,
+            Self::RequestError => 400,
+            Self::ClientInterrupted | Self::ClientIdle => 499,
+            Self::Platform => 500,
+            Self::BacklogTooDeep | Self::RequestTimeout | Self::ClosedWithoutResponse | Self::NoInstances => 503,
+            Self::IdleConnection | Self::ServerInterrupted | Self::ConnectTimeout | Self::BootTimeout => 503,
+            Self::ConnectRefused | Self::ConnectionLimit => 503,
+        }
+    }
+
+    /// Its page.
+    pub fn page(self) -> Page {
+        Page { status: self.status(), code: self.name().into(), desc: self.desc().into() }
+    }
+}
+
+impl Page {
+    /// The page for a host that is not in the table.
+    pub fn unknown_host() -> Self {
+        Self { status: 404, code: "no-such-host".into(), desc: "There is no app at this address".into() }
+    }
+
+    /// The page for a request that does not pass the gate.
+    pub fn refused(no: crate::gate::Refused) -> Self {
+        Self { status: no.status, code: Code::RequestError.name().into(), desc: format!("Request error: {}", no.why) }
+    }
+
+    /// Writes the whole response. `accept` is the client's Accept field; `body` is false for HEAD.
+    pub fn write(&self, out: &mut Vec<u8>, ask: &PageAsk<'_>) {
+        let (kind, text) = self.render(ask.accept);
+        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        let code: String = self.code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+        let _ = write!(head, "Content-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n", text.len());
+        let _ = write!(head, "X-Hoist-Reason: {code}\r\n");
+        if !ask.request_id.is_empty() {
+            let _ = write!(head, "X-Request-Id: {}\r\n", ask.request_id);
+        }
+        let keep = if ask.keep_alive { "keep-alive" } else { "close" };
+        let _ = write!(head, "Connection: {keep}\r\n\r\n");
+        out.extend_from_slice(head.as_bytes());
+        if ask.body {
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+
+    fn render(&self, accept: &str) -> (&'static str, String) {
+        let (status, code, desc) = (self.status, &self.code, &self.desc);
+        if accept.contains("text/html") {
+            let (code, desc) = (escape_html(code), escape_html(desc));
+            let style = "body{font:16px system-ui,sans-serif;max-width:32em;margin:15vh auto;padding:0 1em;color:#222}";
+            let html = format!(
+                "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+                 <title>{status} {desc}</title><style>{style}</style><h1>{desc}</h1><p>{status} &middot; {code}</html>\n"
+            );
+            ("text/html; charset=utf-8", html)
+        } else if accept.contains("json") {
+            let value = serde_json::json!({ "status": status, "code": code, "error": desc });
+            ("application/json", format!("{value}\n"))
+        } else {
+            ("text/plain; charset=utf-8", format!("{status} {code}: {desc}\n"))
+        }
+    }
+}
+
+/// How a page is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct PageAsk<'a> {
+    /// The client's Accept field, possibly empty.
+    pub accept: &'a str,
+    /// The request's id, possibly empty.
+    pub request_id: &'a str,
+    /// Whether the connection stays open.
+    pub keep_alive: bool,
+    /// Whether the client expects a body.
+    pub body: bool,
+}
+
+fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn reason(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        _ => "Hoist",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comes_as_the_client_likes_it() {
+        let page = Page { status: 503, code: "H\r\n80".into(), desc: "<b>".into() };
+        for (accept, want) in
+            [("text/html,*/*", "<h1>&lt;b&gt;</h1>"), ("application/json", "\"<b>\""), ("", ": <b>\n")]
+        {
+            let mut out = vec![];
+            page.write(&mut out, &PageAsk { accept, request_id: "r", keep_alive: true, body: true });
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.contains(want), "{text}");
+            assert!(text.contains("X-Hoist-Reason: H80\r\n"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The chunked coding as a state machine: says of each byte whether it is framing, data or trailer.
+//!
+//! Strict: sizes are 1 to 15 hex digits, every line ends in CRLF, no blanks. In requests a chunk extension is refused,
+//! since readers disagree about them. Never buffers, never looks ahead.
+
+/// What a run of bytes is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Chunk sizes, line ends and the closing line.
+    Frame,
+    /// The body itself.
+    Data,
+    /// A trailer field, which is dropped.
+    Trailer,
+}
+
+/// The bytes are not the chunked coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// Where a reader of the chunked coding stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunked {
+    state: State,
+    size: u64,
+    /// Bytes of the current extension or of all trailers so far.
+    spent: u32,
+    extensions: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Size { digits: u8 },
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerLf,
+    EndLf,
+    Done,
+}
+
+const LINE_MAX: u32 = 256;
+const TRAILERS_MAX: u32 = 8192;
+
+impl Chunked {
+    /// For a request: no extensions.
+    pub fn request() -> Self {
+        Self { state: State::Size { digits: 0 }, size: 0, spent: 0, extensions: false }
+    }
+
+    /// For a response: extensions of visible bytes pass.
+    pub fn response() -> Self {
+        Self { extensions: true, ..Self::request() }
+    }
+
+    /// Whether the closing line was seen.
+    pub fn done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// The length of the first run of one kind in the input; zero only for no input or after the end.
+    pub fn run(&mut self, input: &[u8]) -> Result<(usize, Kind), Malformed> {
+        if self.state == State::Data {
+            let n = usize::try_from(self.size).unwrap_or(usize::MAX).min(input.len());
+            self.size -= n as u64;
+            if self.size == 0 {
+                self.state = State::DataCr;
+            }
+            return Ok((n, Kind::Data));
+        }
+        let mut n = 0;
+        let mut kind = Kind::Frame;
+        for byte in input {
+            if matches!(self.state, State::Done | State::Data) {
+                break;
+            }
+            let next = self.step(*byte)?;
+            let of_byte = if in_trailer(self.state, next) { Kind::Trailer } else { Kind::Frame };
+            if n > 0 && of_byte != kind {
+                break;
+            }
+            kind = of_byte;
+            self.enter(next);
+            n += 1;
+        }
+        Ok((n, kind))
+    }
+
+    fn step(&mut self, byte: u8) -> Result<State, Malformed> {
+        Ok(match (self.state, byte) {
+            (State::Size { digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits < 15 => {
+                State::Size { digits: digits + 1 }
+            }
+            (State::Size { digits: 1.. }, b'\r') => State::SizeLf,
+            (State::Size { digits: 1.. }, b';') if self.extensions => State::Extension,
+            (State::Extension, b'\r') => State::SizeLf,
+            (State::Extension, b'\t' | b' '..=b'~') if self.spent < LINE_MAX => State::Extension,
+            (State::SizeLf, b'\n') if self.size > 0 => State::Data,
+            (State::SizeLf, b'\n') => State::TrailerStart,
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::Size { digits: 0 },
+            (State::TrailerStart, b'\r') => State::EndLf,
+            (State::TrailerStart | State::TrailerName, b) if is_token(b) && self.spent < TRAILERS_MAX => {
+                State::TrailerName
+            }
+            (State::TrailerName, b':') => State::TrailerValue,
+            (State::TrailerValue, b'\r') => State::TrailerLf,
+            (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) if self.spent < TRAILERS_MAX => State::TrailerValue,
+            (State::TrailerLf, b'\n') => State::TrailerStart,
+            (State::EndLf, b'\n') => State::Done,
+            _ => return Err(Malformed),
+        })
+        .inspect(|next| {
+            if let (State::Size { .. }, State::Size { digits: 1.. }) = (self.state, next) {
+                self.size = self.size * 16 + u64::from(hex(byte));
+            }
+        })
+    }
+
+    fn enter(&mut self, next: State) {
+        match next {
+            State::Extension | State::TrailerName | State::TrailerValue => self.spent += 1,
+            State::Size { digits: 0 } => (self.size, self.spent) = (0, 0),
+            State::Data => self.spent = 0,
+            State::TrailerStart if self.state == State::SizeLf => self.spent = 0,
+            State::Size { .. } | State::SizeLf | State::DataCr | State::DataLf => {}
+            State::TrailerStart | State::TrailerLf | State::EndLf | State::Done => {}
+        }
+        self.state = next;
+    }
+}
+
+/// A byte belongs to a trailer line if it starts, continues or ends one.
+fn in_trailer(from: State, to: State) -> bool {
+    matches!(to, State::TrailerName | State::TrailerValue | State::TrailerLf) || from == State::TrailerLf
+}
+
+fn hex(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => byte - b'0',
+        b'a'..=b'f' => byte - b'a' + 10,
+        b'A'..=b'F' => byte - b'A' + 10,
+        _ => 0,
+    }
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Data, framing as passed on, rest; or nothing when malformed or unfinished.
+    fn decode(mut machine: Chunked, input: &[u8], step: usize) -> Option<(Vec<u8>, Vec<u8>, usize)> {
+        let (mut data, mut passed, mut at) = (vec![], vec![], 0);
+        while !machine.done() {
+            let piece = &input[at..input.len().min(at + step)];
+            let (n, kind) = machine.run(piece).ok()?;
+            if n == 0 {
+                return None;
+            }
+            if kind == Kind::Data {
+                data.extend(&piece[..n]);
+            }
+            if kind != Kind::Trailer {
+                passed.extend(&piece[..n]);
+            }
+            at += n;
+        }
+        Some((data, passed, input.len() - at))
+    }
+
+    fn check(input: &str, request: Option<(&str, &str, usize)>, response: bool) {
+        for step in [1, 2, 3, 1000] {
+            let want = request.map(|(d, p, r)| (d.as_bytes().to_vec(), p.as_bytes().to_vec(), r));
+            assert_eq!(decode(Chunked::request(), input.as_bytes(), step), want, "{input:?} by {step}");
+            assert_eq!(decode(Chunked::response(), input.as_bytes(), step).is_some(), response, "{input:?} by {step}");
+        }
+    }
+
+    #[test]
+    fn strict_and_independent_of_cuts() {
+        check("0\r\n\r\n", Some(("", "0\r\n\r\n", 0)), true);
+        check("3\r\nabc\r\n0\r\n\r\nrest", Some(("abc", "3\r\nabc\r\n0\r\n\r\n", 4)), true);
+        check("A\r\n0123456789\r\n00\r\n\r\n", Some(("0123456789", "A\r\n0123456789\r\n00\r\n\r\n", 0)), true);
+        check("1\r\na\r\n0\r\nX: y\r\nZ: w\r\n\r\n", Some(("a", "1\r\na\r\n0\r\n\r\n", 0)), true);
+        check("1;x=y\r\na\r\n0\r\n\r\n", None, true);
+        for bad in [
+            "3\nabc\r\n0\r\n\r\n",
+            "3\r\nabc\n0\r\n\r\n",
+            "3\r\nabcd\r\n0\r\n\r\n",
+            "3\r\nab\r\n0\r\n\r\n",
+            "0x3\r\nabc\r\n0\r\n\r\n",
+            " 3\r\nabc\r\n0\r\n\r\n",
+            "3 \r\nabc\r\n0\r\n\r\n",
+            "+3\r\nabc\r\n0\r\n\r\n",
+            "-1\r\n\r\n",
+            "\r\nabc\r\n0\r\n\r\n",
+            "g\r\n\r\n",
+            "1000000000000000\r\n",
+            "3\r\r\nabc\r\n0\r\n\r\n",
+            "0\r\n\n",
+            "0\r\n x: y\r\n\r\n",
+            "0\r\nx y: z\r\n\r\n",
+            "0\r\nx: y\n\r\n",
+            "0\r\nx\r\n\r\n",
+            "1;a\nb\r\na\r\n0\r\n\r\n",
+            "3\r\nabc",
+        ] {
+            check(bad, None, false);
+        }
+        check(&format!("0\r\nx: {}\r\n\r\n", "y".repeat(9000)), None, false);
+        check(&format!("1;{}\r\na\r\n0\r\n\r\n", "y".repeat(300)), None, false);
+    }
+}

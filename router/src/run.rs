@@ -1,0 +1,263 @@
+//! The process `hoist router`: threads up, table loaded, ready said, signals obeyed, everything ended.
+//!
+//! It serves from its own disk, without a control process. It prints nothing.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicUsize},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{broadcast, mpsc, oneshot},
+    task::LocalSet,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    access::Log,
+    config::{RouterConfig, RouterError},
+    control::{Control, Disk, Parts, Workers},
+    desk::{Desk, Matter, Socket},
+    proto::{Answer, Event, Hello, VERSION, What},
+    worker::{self, Setup},
+};
+
+/// What the router says once it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// Where it listens.
+    pub listeners: Vec<SocketAddr>,
+    /// The number of the table from its disk.
+    pub generation: u64,
+    /// That table is of another boot and waits for a snapshot.
+    pub held: bool,
+}
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+const ORDERS: usize = 256;
+const EVENTS: usize = 256;
+const MATTERS: usize = 16;
+/// After the grace, how long threads may take to end.
+const LAST: Duration = Duration::from_secs(2);
+
+/// Serves until told to end. The listeners are bound by the caller; `ready` is called once requests are answered.
+pub fn run(config: RouterConfig, listeners: Vec<TcpListener>, ready: impl FnOnce(&Ready)) -> Result<(), RouterError> {
+    let boot_id = boot_id(&config)?;
+    let (disk, stored) = Disk::open(config.data.join("routes"))?;
+    let log = Log::start(config.logs.clone(), config.spool_bytes)?;
+    let (events_in, events) = mpsc::channel(EVENTS);
+    let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+    let mut crew = Crew::start(&config, &listeners, &log, &events_in)?;
+    drop((listeners, events_in));
+    let (boot_hold, active) = (config.limits.boot_hold, config.active);
+    let workers = crew.workers.clone();
+    let control = Control::new(Parts { stored, boot_id, boot_hold, workers, disk, active });
+    let thread_fault = |name: &'static str| move |_| RouterError::Thread { name: name.into() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(thread_fault("main"))?;
+    let result = LocalSet::new().block_on(&runtime, main(&config, control, addresses, events, &mut crew, ready));
+    // Without senders a worker ends at once, also on an early error.
+    drop(runtime);
+    crew.join();
+    log.finish(LAST);
+    result
+}
+
+fn boot_id(config: &RouterConfig) -> Result<String, RouterError> {
+    match &config.boot_id {
+        Some(id) => Ok(id.clone()),
+        None => {
+            let text = std::fs::read_to_string(Path::new(BOOT_ID)).map_err(RouterError::io("read", BOOT_ID))?;
+            Ok(text.trim().to_string())
+        }
+    }
+}
+
+/// The worker threads.
+struct Crew {
+    workers: Workers,
+    threads: Vec<JoinHandle<()>>,
+    /// Closed by each thread at its end.
+    ended: Vec<oneshot::Receiver<()>>,
+}
+
+impl Crew {
+    fn start(
+        config: &RouterConfig,
+        listeners: &[TcpListener],
+        log: &Log,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<Self, RouterError> {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let own_log = config.own_log.as_deref().filter(|key| crate::table::is_log_key(key)).map(Arc::from);
+        let (mut senders, mut threads, mut ended) = (vec![], vec![], vec![]);
+        for n in 0..config.worker_count() {
+            let name = format!("worker-{n}");
+            let copies: Result<Vec<TcpListener>, _> = listeners.iter().map(TcpListener::try_clone).collect();
+            let (sender, orders) = mpsc::channel(ORDERS);
+            let (guard, end) = oneshot::channel();
+            let setup = Setup {
+                limits: config.limits.clone(),
+                listeners: copies.map_err(RouterError::io("duplicate", "a listener"))?,
+                orders,
+                events: events.clone(),
+                sink: log.sink(),
+                own_log: own_log.clone(),
+                connections: connections.clone(),
+            };
+            let work = move || {
+                let _guard: oneshot::Sender<()> = guard;
+                let _ = worker::run(setup);
+            };
+            let thread = std::thread::Builder::new().name(name.clone()).stack_size(512 << 10).spawn(work);
+            threads.push(thread.map_err(|_| RouterError::Thread { name })?);
+            senders.push(sender);
+            ended.push(end);
+        }
+        Ok(Self { workers: Workers(senders.into()), threads, ended })
+    }
+
+    /// Returns when one thread has ended.
+    async fn any_ended(&mut self) {
+        std::future::poll_fn(|cx| {
+            let over = |end: &mut oneshot::Receiver<()>| Future::poll(std::pin::Pin::new(end), cx).is_ready();
+            if self.ended.iter_mut().any(over) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    }
+
+    async fn all_ended(&mut self) {
+        while let Some(end) = self.ended.last_mut() {
+            let _ = end.await;
+            self.ended.pop();
+        }
+    }
+
+    fn join(self) {
+        drop(self.workers);
+        for thread in self.threads {
+            let end = std::time::Instant::now() + LAST;
+            while !thread.is_finished() && std::time::Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, RouterError> {
+        let on = |kind| signal(kind).map_err(RouterError::io("watch", "signals"));
+        Ok(Self {
+            term: on(SignalKind::terminate())?,
+            int: on(SignalKind::interrupt())?,
+            hup: on(SignalKind::hangup())?,
+        })
+    }
+
+    /// A signal to end. A hangup is read and ignored.
+    async fn end(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return,
+                _ = self.int.recv() => return,
+                _ = self.hup.recv() => {}
+            }
+        }
+    }
+}
+
+async fn main(
+    config: &RouterConfig,
+    mut control: Control,
+    listeners: Vec<SocketAddr>,
+    mut events: mpsc::Receiver<Event>,
+    crew: &mut Crew,
+    ready: impl FnOnce(&Ready),
+) -> Result<(), RouterError> {
+    let mut signals = Signals::new()?;
+    control.begin().await.map_err(|_| RouterError::Thread { name: "worker".into() })?;
+    let socket = Socket::bind(&config.socket())?;
+    let (matters_in, mut matters) = mpsc::channel(MATTERS);
+    let (told, _) = broadcast::channel(EVENTS);
+    let workers = crew.workers.clone();
+    let tasks = TaskTracker::new();
+    let desk = Rc::new(Desk { workers: workers.clone(), matters: matters_in, events: told.clone(), tasks });
+    ready(&Ready { listeners: listeners.clone(), generation: control.generation, held: control.held() });
+
+    let (stop_in, mut stop) = mpsc::channel(1);
+    let owner = async {
+        while let Some(matter) = matters.recv().await {
+            serve_matter(matter, &mut control, &listeners, &stop_in).await;
+        }
+    };
+    let pass_on = async {
+        while let Some(event) = events.recv().await {
+            let _ = told.send(event);
+        }
+        std::future::pending::<()>().await;
+    };
+    let beside = async { tokio::join!(owner, pass_on, socket.serve(desk)) };
+    let ending = async {
+        let grace = tokio::select! {
+            () = signals.end() => config.limits.grace,
+            grace = stop.recv() => grace.unwrap_or_default(),
+            () = crew.any_ended() => return Err(RouterError::Thread { name: "worker".into() }),
+        };
+        workers.stop(grace).await;
+        let due = Instant::now() + grace + LAST;
+        tokio::select! {
+            () = crew.all_ended() => {}
+            () = sleep_until(due) => {}
+            () = signals.end() => {
+                workers.stop(Duration::ZERO).await;
+                let _ = timeout(LAST, crew.all_ended()).await;
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        _ = beside => Ok(()),
+        result = ending => result,
+    }
+}
+
+async fn serve_matter(matter: Matter, control: &mut Control, listeners: &[SocketAddr], stop: &mpsc::Sender<Duration>) {
+    match matter {
+        Matter::Hello(reply) => {
+            let hello = Hello {
+                version: VERSION,
+                pid: std::process::id(),
+                boot_id: control.boot_id.clone(),
+                generation: control.generation,
+                held: control.held(),
+                listeners: listeners.to_vec(),
+                active: control.active,
+            };
+            let _ = reply.send(hello);
+        }
+        Matter::Ask(what, reply) => {
+            let answer = match what {
+                What::Snapshot(snapshot) => control.install(snapshot).await,
+                What::Change(change) => control.change(change).await,
+                What::Role { active } => control.role(active).await,
+                What::Shutdown { grace } => {
+                    let _ = stop.try_send(grace);
+                    Answer::Done
+                }
+                What::Loads { .. } | What::Drain { .. } => Answer::Refused { why: "not a matter of the table".into() },
+            };
+            let _ = reply.send(answer);
+        }
+    }
+}

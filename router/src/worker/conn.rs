@@ -1,0 +1,214 @@
+//! A client's connection: heads in, one exchange after the other, in order.
+//!
+//! While nothing is being asked it holds no buffer. Whatever does not pass the gate is answered once and closed.
+
+use std::{net::SocketAddr, rc::Rc};
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{Duration, Instant, timeout, timeout_at},
+};
+
+use super::{Worker, backend::Backend, buf::Buf, exchange::exchange, rewrite};
+use crate::{
+    access::{Entry, micros_now},
+    code::{Code, Page, PageAsk},
+    gate::{self, Body, HeadLimits, Refused, Scan, Slots, scan::Span},
+};
+
+/// A client's connection.
+pub(crate) struct Conn {
+    pub(crate) stream: TcpStream,
+    pub(crate) buf: Buf,
+    pub(crate) peer: SocketAddr,
+    port: u16,
+    /// The target of the last request.
+    pub(crate) last: Option<Rc<Backend>>,
+}
+
+/// A request as it is carried through: the head for the target, and what pages and lines need.
+pub(crate) struct Asked {
+    pub(crate) head: Vec<u8>,
+    pub(crate) method: String,
+    pub(crate) target: String,
+    path_len: usize,
+    pub(crate) host: String,
+    pub(crate) name: String,
+    pub(crate) request_id: String,
+    pub(crate) forwarded: String,
+    pub(crate) accept: String,
+    pub(crate) minor: u8,
+    pub(crate) body: Body,
+    pub(crate) keep_alive: bool,
+    pub(crate) head_only: bool,
+    pub(crate) expects: bool,
+    pub(crate) upgrade: bool,
+    /// Idempotent and without a body: may be sent a second time.
+    pub(crate) repeatable: bool,
+    /// Nothing of the request is left unread.
+    pub(crate) uploaded: bool,
+    pub(crate) start: Instant,
+}
+
+/// What comes next on a connection.
+enum Next {
+    Head(Span),
+    Refused(Refused),
+    /// Closed, or idle for too long: nothing to say.
+    End,
+}
+
+/// How long and how much a closing connection is read, so that the answer is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 << 10;
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16) {
+    let _ = stream.set_nodelay(true);
+    let mut conn = Conn { stream, buf: Buf::default(), peer, port, last: None };
+    let mut first = true;
+    loop {
+        let span = match next_head(&worker, &mut conn, first).await {
+            Next::Head(span) => span,
+            Next::Refused(no) => return refuse(&worker, &mut conn, no).await,
+            Next::End => return,
+        };
+        first = false;
+        let mut asked = match Asked::read(&worker, &conn, span) {
+            Ok(asked) => asked,
+            Err(no) => return refuse(&worker, &mut conn, no).await,
+        };
+        conn.buf.consume(span.end);
+        // Boxed: an idle connection should not carry the room for an exchange.
+        if !Box::pin(exchange(&worker, &mut conn, &mut asked)).await {
+            return close(&worker, &mut conn, !asked.uploaded).await;
+        }
+        conn.buf.release(&worker.spare);
+    }
+}
+
+async fn next_head(worker: &Worker, conn: &mut Conn, first: bool) -> Next {
+    let limits = &worker.limits;
+    let mut scan = Scan::default();
+    let Conn { stream, buf, .. } = conn;
+    let (mut client, _) = stream.split();
+    if buf.is_empty() {
+        let patience = if first { limits.header_read } else { limits.client_idle };
+        let read = tokio::select! {
+            biased;
+            read = timeout(patience, buf.fill(&mut client, &worker.spare)) => read,
+            () = worker.close_idle.cancelled() => return Next::End,
+        };
+        if !matches!(read, Ok(Ok(1..))) {
+            return Next::End;
+        }
+    }
+    let due = Instant::now() + limits.header_read;
+    loop {
+        match scan.advance(buf.bytes(), &HeadLimits::REQUEST) {
+            Ok(Some(span)) => return Next::Head(span),
+            Ok(None) => {}
+            Err(no) => return Next::Refused(no),
+        }
+        match timeout_at(due, buf.fill(&mut client, &worker.spare)).await {
+            Ok(Ok(1..)) => {}
+            Ok(Ok(_) | Err(_)) => return Next::End,
+            Err(_) => return Next::Refused(Refused { status: 408, why: "head too slow" }),
+        }
+    }
+}
+
+impl Asked {
+    fn read(worker: &Worker, conn: &Conn, span: Span) -> Result<Self, Refused> {
+        let mut slots = Slots::default();
+        let bytes = conn.buf.bytes().get(span.start..span.end).unwrap_or_default();
+        let request = gate::request(bytes, &mut slots)?;
+        let field = |name: &str| request.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value);
+        let request_id = match field("x-request-id").and_then(rewrite::good_request_id) {
+            Some(id) => id.to_string(),
+            None => worker.ids.next(),
+        };
+        let accept = field("accept").and_then(|v| std::str::from_utf8(v).ok()).unwrap_or_default().to_string();
+        let forwarded = rewrite::forwarded_for(&request);
+        let added = rewrite::Added {
+            peer: conn.peer.ip(),
+            proto: "http",
+            port: conn.port,
+            request_id: &request_id,
+            start_ms: micros_now() / 1000,
+        };
+        let mut head = Vec::with_capacity(bytes.len() + 256 + forwarded.len());
+        rewrite::request(&mut head, &request, &forwarded, &added);
+        Ok(Self {
+            head,
+            method: request.method.to_string(),
+            target: request.target.to_string(),
+            path_len: request.path().len(),
+            host: request.host.to_string(),
+            minor: request.minor,
+            body: request.body,
+            keep_alive: request.keep_alive(),
+            head_only: request.method == "HEAD",
+            expects: request.expects && !request.body.done(),
+            upgrade: request.upgrade.is_some(),
+            repeatable: request.idempotent() && request.body.done(),
+            uploaded: request.body.done(),
+            start: Instant::now(),
+            name: request.name,
+            request_id,
+            forwarded,
+            accept,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.target.get(..self.path_len).unwrap_or(&self.target)
+    }
+}
+
+/// Answers what did not pass the gate, and closes.
+async fn refuse(worker: &Worker, conn: &mut Conn, no: Refused) {
+    let page = Page::refused(no);
+    let mut out = vec![];
+    page.write(&mut out, &PageAsk { accept: "", request_id: "", keep_alive: false, body: true });
+    let _ = timeout(LINGER, conn.stream.write_all(&out)).await;
+    if let Some(key) = &worker.own_log {
+        let entry = Entry {
+            code: Some((Code::RequestError.name(), no.why)),
+            method: "-",
+            path: "-",
+            host: "-",
+            request_id: "-",
+            forwarded: "",
+            peer: conn.peer.ip(),
+            instance: "",
+            connect: Duration::ZERO,
+            service: Duration::ZERO,
+            status: no.status,
+            bytes: out.len() as u64,
+            minor: 1,
+        };
+        worker.sink.push(key, entry.line());
+    }
+    close(worker, conn, true).await;
+}
+
+/// Closes so that what was written arrives, even if the client is still sending.
+async fn close(worker: &Worker, conn: &mut Conn, unread: bool) {
+    if conn.stream.shutdown().await.is_err() || !(unread || !conn.buf.is_empty()) {
+        return;
+    }
+    let _ = timeout(LINGER, async {
+        let (mut client, _) = conn.stream.split();
+        let mut seen = 0;
+        while seen < LINGER_BYTES {
+            conn.buf.consume(conn.buf.len());
+            match conn.buf.fill(&mut client, &worker.spare).await {
+                Ok(n @ 1..) => seen += n,
+                Ok(_) | Err(_) => break,
+            }
+        }
+    })
+    .await;
+}

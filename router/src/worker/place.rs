@@ -1,0 +1,94 @@
+//! A route as one worker serves it: its action with live targets, its counters, and who waits on it.
+
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    backend::{Backend, Claim},
+    balance::{Standing, choose},
+};
+use crate::{
+    code::{Code, Page},
+    table::RouteKey,
+};
+
+/// One route in one worker.
+pub(crate) struct Place {
+    pub(crate) key: RouteKey,
+    pub(crate) log: Option<Arc<str>>,
+    pub(crate) action: Live,
+    pub(crate) in_flight: Cell<u32>,
+    pub(crate) held: Cell<u32>,
+    /// Notified once, when another place takes over.
+    pub(crate) replaced: Notify,
+    pub(crate) last_wake: Cell<Option<Instant>>,
+    turn: Cell<usize>,
+}
+
+/// What a request of this route gets.
+pub(crate) enum Live {
+    Serve(Vec<Rc<Backend>>),
+    Hold(Duration),
+    Page(Page),
+}
+
+/// All places of one host, the longest path first.
+pub(crate) struct Site {
+    pub(crate) places: Vec<Rc<Place>>,
+}
+
+impl Site {
+    pub(crate) fn find(&self, path: &str) -> Option<&Rc<Place>> {
+        self.places.iter().find(|p| p.key.path.takes(path))
+    }
+}
+
+impl Place {
+    pub(crate) fn new(key: RouteKey, log: Option<Arc<str>>, action: Live) -> Self {
+        Self {
+            key,
+            log,
+            action,
+            in_flight: Cell::new(0),
+            held: Cell::new(0),
+            replaced: Notify::new(),
+            last_wake: Cell::new(None),
+            turn: Cell::new(0),
+        }
+    }
+
+    /// Chooses a target and counts the request there, in one step.
+    /// `tried` are targets that this request was refused by; `last` is what the last of them said.
+    pub(crate) fn claim(
+        self: &Rc<Self>,
+        backends: &[Rc<Backend>],
+        per_target: u32,
+        tried: &[Rc<Backend>],
+        last: Code,
+    ) -> Result<Claim, Code> {
+        if backends.is_empty() {
+            return Err(Code::NoInstances);
+        }
+        let cap = per_target.saturating_mul(u32::try_from(backends.len()).unwrap_or(u32::MAX));
+        if self.in_flight.get() >= cap {
+            return Err(Code::BacklogTooDeep);
+        }
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        let chosen = match backends {
+            [only] if tried.is_empty() => Some(only),
+            _ => {
+                let now = Instant::now();
+                let standing = |b: &Rc<Backend>| Standing {
+                    in_flight: b.in_flight.get(),
+                    avoided: b.avoided(now),
+                    tried: tried.iter().any(|t| Rc::ptr_eq(t, b)),
+                };
+                let standings: Vec<Standing> = backends.iter().map(standing).collect();
+                choose(&standings, turn).and_then(|n| backends.get(n))
+            }
+        };
+        chosen.map(|b| Claim::new(b.clone(), self.clone())).ok_or(last)
+    }
+}

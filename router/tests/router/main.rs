@@ -1,0 +1,12 @@
+//! The router over real sockets: every test starts its own on port 0 with a folder of its own. No sleeps: states are
+//! waited for, with a deadline.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod harness;
+
+mod change;
+mod disk;
+mod forward;
+mod hostile;
+mod limits;
+mod upgrade;
