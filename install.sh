@@ -111,7 +111,7 @@ start_server() {
 
 not_started() {
   tail -n 20 "$LOG" >&2
-  fail "hoist did not get ready within $READY_WITHIN s" "read the lines above; all of them: $LOG"
+  fail "hoist ended, or was not ready within $READY_WITHIN s" "read the lines above; all of them: $LOG"
 }
 
 # serve SSH_PORT HTTP_PORT: starts it in a session of its own and waits for its word.
@@ -251,7 +251,7 @@ stop() {
   hoist shutdown --apps || fail "it did not end in order" "read the lines above, and $LOG"
   wait_until_gone
   done_step
-  say "Its data is still in $TRY. To delete that too: ${AS_ROOT[*]:+${AS_ROOT[*]} }rm -r $TRY"
+  say "Its data is still there. To delete that too: ${AS_ROOT[*]:+${AS_ROOT[*]} }rm -r $(printf %q "$TRY")"
 }
 
 case "$*" in
