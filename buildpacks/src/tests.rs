@@ -121,6 +121,10 @@ fn package_json_that_cannot_be_read() {
         -> correct package.json, commit and push; `npx jsonlint package.json` finds mistakes
     "#]],
     );
+}
+
+#[test]
+fn package_json_that_is_hostile() {
     check(
         &format!("-- package.json\n{}", "[".repeat(100_000)),
         expect![[r#"

@@ -3,6 +3,7 @@
 //! Absent: what the layers hold; npm decides that from the lock file.
 
 use super::package::{Lock, Package};
+use super::range::Version;
 use super::versions::Versions;
 use crate::plan::{
     APP, CACHE, ConfigVars, Env, EnvOp, GeneratedFile, Inputs, KeyPart, Layer, Mount, MountMode, Output, Scope, Step,
@@ -27,6 +28,7 @@ fetch npm "$3" "$1/lib/node_modules/npm"
 ln -s ../lib/node_modules/npm/bin/npm-cli.js "$1/bin/npm"
 ln -s ../lib/node_modules/npm/bin/npx-cli.js "$1/bin/npx"
 chmod 0755 "$1/bin/node" "$1/lib/node_modules/npm/bin/npm-cli.js" "$1/lib/node_modules/npm/bin/npx-cli.js"
+cd "$1"
 rm -rf "$work"
 "$1/bin/node" --version
 PATH="$1/bin:$PATH" "$1/bin/npm" --version
@@ -109,7 +111,7 @@ impl Make<'_> {
             outputs: vec![Output {
                 from: folder,
                 to: NODE.into(),
-                exclude: ["include", "share", "README.md", "CHANGELOG.md", "lib/node_modules/npm/man"]
+                exclude: ["include", "share", "package.json", "README.md", "CHANGELOG.md", "lib/node_modules/npm/man"]
                     .map(str::to_owned)
                     .to_vec(),
             }],
@@ -151,7 +153,7 @@ impl Make<'_> {
             input_files: vec![package_json],
             mounts: vec![self.node_mount()],
             config: if config.is_empty() { ConfigVars::None } else { ConfigVars::Named(config) },
-            env: build_env(),
+            env: self.build_env(),
             steps: vec![step(title, &argv)],
             outputs: folders.map(|folder| output(&folder, Vec::new())).collect(),
             image_files: Vec::new(),
@@ -186,7 +188,7 @@ impl Make<'_> {
             layer.key.extend(self.versions_key());
             layer.key.push(KeyPart::AllConfig);
             layer.config = ConfigVars::All;
-            layer.env = build_env();
+            layer.env = self.build_env();
             layer.steps =
                 self.scripts.iter().map(|name| step(&format!("Running {name}"), &["npm", "run", name])).collect();
             layer.mounts.push(self.node_mount());
@@ -216,6 +218,22 @@ impl Make<'_> {
         Mount { layer: "runtime".into(), from: "/layers/runtime".into(), at: NODE.into(), mode: MountMode::ReadOnly }
     }
 
+    fn build_env(&self) -> Vec<Env> {
+        // Where node-gyp finds Node's headers; npm warns of the older name since 11.
+        let headers = match Version::parse(&self.versions.npm) {
+            Some(npm) if npm.major < 11 => "npm_config_nodedir",
+            Some(_) | None => "npm_package_config_node_gyp_nodedir",
+        };
+        vec![
+            env("PATH", EnvOp::Prepend(":".into()), &format!("{NODE}/bin")),
+            env("NODE_ENV", EnvOp::Default, "production"),
+            env("HUSKY", EnvOp::Default, "0"),
+            env("npm_config_cache", EnvOp::Set, &format!("{CACHE}/npm")),
+            env("npm_config_update_notifier", EnvOp::Set, "false"),
+            env(headers, EnvOp::Set, NODE),
+        ]
+    }
+
     /// The config vars that installing sees: those that .npmrc names, and those of [`INSTALL_CONFIG`].
     fn install_config(&self) -> Vec<String> {
         let npmrc = match self.tree.find(".npmrc") {
@@ -229,17 +247,6 @@ impl Make<'_> {
         config.dedup();
         config
     }
-}
-
-fn build_env() -> Vec<Env> {
-    vec![
-        env("PATH", EnvOp::Prepend(":".into()), &format!("{NODE}/bin")),
-        env("NODE_ENV", EnvOp::Default, "production"),
-        env("HUSKY", EnvOp::Default, "0"),
-        env("npm_config_cache", EnvOp::Set, &format!("{CACHE}/npm")),
-        env("npm_config_nodedir", EnvOp::Set, NODE),
-        env("npm_config_update_notifier", EnvOp::Set, "false"),
-    ]
 }
 
 fn step(title: &str, argv: &[&str]) -> Step {

@@ -68,16 +68,17 @@ mod tests {
     use crate::testing::check_lines;
     use expect_test::{Expect, expect};
 
+    fn start(files: &str, expect: Expect) {
+        check_lines(files, &["web:", "+ web", "+ proc", "! the", "refused", "looked", "->"], expect);
+    }
+
+    fn script(scripts: &str) -> String {
+        let build = r#""devDependencies":{"nodemon":"1","typescript":"5"}"#;
+        format!("-- package.json\n{{\"scripts\":{{{scripts}}},{build}}}")
+    }
+
     #[test]
-    fn start_commands() {
-        let start = |files: &str, expect: Expect| {
-            check_lines(files, &["web:", "+ web", "+ proc", "! the", "refused", "looked", "->"], expect)
-        };
-        let script = |scripts: &str| {
-            format!(
-                "-- package.json\n{{\"scripts\":{{{scripts}}},\"devDependencies\":{{\"nodemon\":\"1\",\"typescript\":\"5\"}}}}"
-            )
-        };
+    fn start_scripts() {
         start(
             &script(r#""start":"node .""#),
             expect![[r#"
@@ -137,6 +138,10 @@ mod tests {
             -> add a Procfile with a line such as `web: node index.js`, or a "start" script to package.json
         "#]],
         );
+    }
+
+    #[test]
+    fn without_a_start_script() {
         start(
             "-- package.json\n{\"main\":\"./lib/app\"}\n-- lib/app.js",
             expect![[r#"

