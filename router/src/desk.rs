@@ -15,7 +15,7 @@ use tokio::{
     sync::{broadcast, mpsc, oneshot},
     time::timeout,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::RouterError,
@@ -35,6 +35,8 @@ pub(crate) struct Desk {
     pub(crate) matters: mpsc::Sender<Matter>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) tasks: TaskTracker,
+    /// No more asks are read; what was asked is still answered.
+    pub(crate) ending: CancellationToken,
 }
 
 /// The socket file; removed when dropped, if it is still this one.
@@ -98,10 +100,16 @@ async fn connection(desk: Rc<Desk>, stream: UnixStream) {
         return;
     }
     let (tells, outbox) = mpsc::channel(TELLS);
-    let reader = async {
-        while let Ok(Some(ask)) = read_frame::<Ask>(&mut read).await {
-            answer(&desk, ask, &tells).await;
-        }
+    let reader = async move {
+        let asks = async {
+            while let Ok(Some(ask)) = read_frame::<Ask>(&mut read).await {
+                answer(&desk, ask, &tells).await;
+            }
+        };
+        let _ = desk.ending.run_until_cancelled(asks).await;
+        // With the last sender gone the writer ends, after the answers that are still due.
+        drop(tells);
+        std::future::pending::<()>().await;
     };
     tokio::select! {
         () = reader => {}

@@ -17,7 +17,7 @@ use tokio::{
     task::LocalSet,
     time::{Instant, sleep_until, timeout},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access::Log,
@@ -191,8 +191,8 @@ async fn main(
     let (matters_in, mut matters) = mpsc::channel(MATTERS);
     let (told, _) = broadcast::channel(EVENTS);
     let workers = crew.workers.clone();
-    let tasks = TaskTracker::new();
-    let desk = Rc::new(Desk { workers: workers.clone(), matters: matters_in, events: told.clone(), tasks });
+    let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
+    let desk = Rc::new(Desk { workers: workers.clone(), matters: matters_in, events: told.clone(), tasks, ending });
     ready(&Ready { listeners: listeners.clone(), generation: control.generation, held: control.held() });
 
     let (stop_in, mut stop) = mpsc::channel(1);
@@ -207,7 +207,7 @@ async fn main(
         }
         std::future::pending::<()>().await;
     };
-    let beside = async { tokio::join!(owner, pass_on, socket.serve(desk)) };
+    let beside = async { tokio::join!(owner, pass_on, socket.serve(desk.clone())) };
     let ending = async {
         let grace = tokio::select! {
             () = signals.end() => config.limits.grace,
@@ -224,6 +224,9 @@ async fn main(
                 let _ = timeout(LAST, crew.all_ended()).await;
             }
         }
+        desk.ending.cancel();
+        desk.tasks.close();
+        let _ = timeout(LAST, desk.tasks.wait()).await;
         Ok(())
     };
     tokio::select! {

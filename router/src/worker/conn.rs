@@ -196,7 +196,7 @@ async fn refuse(worker: &Worker, conn: &mut Conn, no: Refused) {
 
 /// Closes so that what was written arrives, even if the client is still sending.
 async fn close(worker: &Worker, conn: &mut Conn, unread: bool) {
-    if conn.stream.shutdown().await.is_err() || !(unread || !conn.buf.is_empty()) {
+    if conn.stream.shutdown().await.is_err() || (!unread && conn.buf.is_empty()) {
         return;
     }
     let _ = timeout(LINGER, async {

@@ -156,8 +156,10 @@ async fn talk(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, claim: &C
     if take_arrived(&mut first, &mut conn.buf, &mut asked.body).is_err() {
         return Some(up_failed(worker, conn, asked, Up::Malformed, false).await);
     }
-    let closing = worker.draining.get() || conn.last.as_ref().is_some_and(|b| b.draining.get());
-    let passing = Passing { minor: asked.minor, keep_alive: asked.keep_alive && !closing };
+    let last = conn.last.clone();
+    let closing =
+        || worker.draining.get() || claim.backend.draining.get() || last.as_ref().is_some_and(|b| b.draining.get());
+    let passing = Passing { minor: asked.minor, keep_alive: asked.keep_alive };
     let wants = Wants { head_only: asked.head_only, upgrade: asked.upgrade, reused, passing };
     let flow = Flow::new(asked.expects);
     let (limits, spare) = (&worker.limits, &worker.spare);
@@ -165,8 +167,16 @@ async fn talk(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, claim: &C
         let (client, client_write) = conn.stream.split();
         let (target_read, target) = stream.split();
         let upload = Upload { flow: &flow, limits, spare, client, buf: &mut conn.buf, target, body: asked.body };
-        let download =
-            Download { flow: &flow, limits, spare, target: target_read, buf: &mut buf, client: client_write, wants };
+        let download = Download {
+            flow: &flow,
+            limits,
+            spare,
+            target: target_read,
+            buf: &mut buf,
+            client: client_write,
+            wants,
+            closing: &closing,
+        };
         race(upload.run(first), download.run()).await
     };
     asked.uploaded = flow.uploaded.get();

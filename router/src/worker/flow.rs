@@ -203,6 +203,8 @@ pub(crate) struct Download<'a> {
     pub(crate) buf: &'a mut Buf,
     pub(crate) client: WriteHalf<'a>,
     pub(crate) wants: Wants,
+    /// Asked when the head is written: whether this connection shall end with this response.
+    pub(crate) closing: &'a dyn Fn() -> bool,
 }
 
 /// A judged head: what to do next.
@@ -295,7 +297,7 @@ impl Download<'_> {
             Body::Chunked(_) | Body::Empty | Body::Length(_) | Body::Unchunked(_) => {}
         }
         // After a refused upgrade the client may already be speaking the other protocol.
-        passing.keep_alive &= self.flow.uploaded.get() && !self.wants.upgrade;
+        passing.keep_alive &= self.flow.uploaded.get() && !self.wants.upgrade && !(self.closing)();
         rewrite::response(out, &head, passing);
         Ok(Next::Body { body, reusable: head.keep_alive, kept: passing.keep_alive })
     }

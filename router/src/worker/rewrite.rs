@@ -60,8 +60,7 @@ pub(crate) fn forwarded_for(request: &Request<'_, '_>) -> String {
 /// Whether a request field is left out because the router writes it or nobody may.
 fn request_drops(name: &str) -> bool {
     let plain = |name: &str| {
-        let is = |n: &&str| name.eq_ignore_ascii_case(n);
-        OWN.iter().any(|n| is(n)) || TRUSTED.iter().any(|n| is(n)) || starts_with(name, "x-forwarded-")
+        OWN.iter().chain(&TRUSTED).any(|n| name.eq_ignore_ascii_case(n)) || starts_with(name, "x-forwarded-")
     };
     plain(name) || (name.contains('_') && plain(&name.replace('_', "-")))
 }

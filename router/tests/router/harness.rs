@@ -113,7 +113,11 @@ impl Router {
         let path = self.dir.join("logs").join(key).join("0");
         let read = || std::fs::read_to_string(&path).unwrap_or_default();
         wait_for("log lines", || read().lines().count() > count).await;
-        read().lines().skip(1).map(|l| l.splitn(3, ' ').nth(2).unwrap().to_string()).collect()
+        // Two workers write in batches: only the stamps tell the order.
+        let text = read();
+        let mut lines: Vec<_> = text.lines().skip(1).map(|l| l.split_once(" r ").unwrap()).collect();
+        lines.sort();
+        lines.into_iter().map(|(_, text)| text.to_string()).collect()
     }
 }
 
@@ -207,6 +211,17 @@ impl App {
             if read_request(&mut raw).await.is_some() {
                 let _ = raw.stream.write_all(bytes.as_bytes()).await;
             }
+        })
+        .await
+    }
+
+    /// Reads one head, answers with these bytes, and stays open.
+    pub async fn answering_open(bytes: &'static str) -> Self {
+        Self::new(move |stream, _| async move {
+            let mut raw = Raw { stream, buf: vec![] };
+            raw.until("\r\n\r\n").await;
+            raw.send(bytes).await;
+            raw.rest().await;
         })
         .await
     }
