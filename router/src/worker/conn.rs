@@ -25,6 +25,15 @@ pub(crate) struct Conn {
     port: u16,
     /// The target of the last request.
     pub(crate) last: Option<Rc<Backend>>,
+    is_cut: bool,
+}
+
+impl Conn {
+    /// A response broke off: the connection ends with a reset, since an orderly end could look like the response's.
+    pub(crate) fn cut(&mut self) {
+        let _ = self.stream.set_zero_linger();
+        self.is_cut = true;
+    }
 }
 
 /// A request as it is carried through: the head for the target, and what pages and lines need.
@@ -66,7 +75,7 @@ const LINGER_BYTES: usize = 256 << 10;
 /// Serves a connection until it ends.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16) {
     let _ = stream.set_nodelay(true);
-    let mut conn = Conn { stream, buf: Buf::default(), peer, port, last: None };
+    let mut conn = Conn { stream, buf: Buf::default(), peer, port, last: None, is_cut: false };
     let mut first = true;
     loop {
         let span = match next_head(&worker, &mut conn, first).await {
@@ -82,7 +91,10 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
         conn.buf.consume(span.end);
         // Boxed: an idle connection should not carry the room for an exchange.
         if !Box::pin(exchange(&worker, &mut conn, &mut asked)).await {
-            return close(&worker, &mut conn, !asked.uploaded).await;
+            if !conn.is_cut {
+                close(&worker, &mut conn, !asked.uploaded).await;
+            }
+            return;
         }
         conn.buf.release(&worker.spare);
     }

@@ -58,7 +58,8 @@ pub(crate) async fn exchange(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut A
     let (outcome, place) = dispatch(worker, conn, asked).await;
     if let Some(backend) = &outcome.backend {
         let counter = match &outcome.code {
-            Some((code, _)) if !code.starts_with("H27") && !code.starts_with("H28") => &backend.failed,
+            // What the client did is not the target's failure.
+            Some((code, _)) if !["H26", "H27", "H28"].contains(&code.as_ref()) => &backend.failed,
             Some(_) | None => &backend.served,
         };
         counter.set(counter.get() + 1);
@@ -199,8 +200,7 @@ async fn talk(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, claim: &C
             Outcome { bytes, ..Outcome::served(&flow, false) }
         }
         Some(Down::Failed(code)) if flow.started.get() || code.status() == 499 => {
-            // A response that ends with the connection must not look complete.
-            let _ = conn.stream.set_zero_linger();
+            conn.cut();
             Outcome { bytes: flow.bytes.get(), ..Outcome::of(code) }
         }
         Some(Down::Failed(code)) => page(worker, conn, asked, &code.page()).await,
@@ -232,7 +232,7 @@ async fn up_failed(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, up: 
         Up::Slow => Page { status: 408, ..Code::ClientIdle.page() },
     };
     if started {
-        let _ = conn.stream.set_zero_linger();
+        conn.cut();
         let code = if up == Up::Slow { Code::ClientIdle } else { Code::RequestError };
         return Outcome::of(code);
     }

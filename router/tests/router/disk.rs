@@ -127,5 +127,5 @@ async fn ending_waits_for_requests_in_flight() {
     go.send(true).unwrap();
     let (head, body) = raw.response().await;
     assert!(head.contains("Connection: close\r\n") && body == "late", "{head}");
-    assert!(dir.path().join("logs/app-1/0").exists() || router.stop(PATIENCE).await.is_ok());
+    wait_for("the access line", || dir.path().join("logs/app-1/0").exists()).await;
 }

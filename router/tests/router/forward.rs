@@ -227,3 +227,15 @@ async fn a_large_body_both_ways_is_not_changed() {
     }
     assert!(raw.buf == body);
 }
+
+#[tokio::test]
+async fn a_cut_response_without_length_does_not_look_complete() {
+    let app = App::answering_open("HTTP/1.1 200 OK\r\n\r\npart").await;
+    let router = Router::with(|c| c.limits.idle_window = std::time::Duration::from_millis(100)).await;
+    router.install(vec![serve("a.test", vec![app.target("t1")])]).await;
+    let mut raw = router.connect().await;
+    raw.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    raw.until("part").await;
+    let end = tokio::io::AsyncReadExt::read_buf(&mut raw.stream, &mut raw.buf).await;
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}

@@ -9,4 +9,5 @@ mod disk;
 mod forward;
 mod hostile;
 mod limits;
+mod process;
 mod upgrade;
