@@ -1,1 +1,277 @@
-//! stub
+//! From a commit to an image in the engine: plan, layers (most of them known already), image, pull.
+//!
+//! Invariant: a layer whose key is known is not built, packed, hashed or sent. Everything here may be run again after a
+//! crash. The build's steps see nothing of the host but their own folders.
+
+mod assemble;
+mod facts;
+mod keys;
+mod sandbox;
+mod sources;
+mod work;
+
+use crate::clock::now;
+use crate::deploy::Job;
+use crate::engine::EngineError;
+use crate::fault::{Act, Error, Fault, Result};
+use crate::images::{Layer, Registry, Stack, ensure_stack};
+use crate::platform::Parts;
+use crate::store::{Build, BuildStatus};
+use crate::tasks::blocking;
+use buildpacks::{Pins, Plan};
+use domain::config::ConfigVars;
+use domain::procfile::{self, ProcessTable};
+use domain::{AppId, Commit, Refusal};
+use sources::Sources;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{Mutex, Semaphore};
+
+/// The stack that apps run on.
+pub const RUN_STACK: &str = "deb13-run";
+/// The stack that builds run in.
+pub const BUILD_STACK: &str = "deb13-build";
+
+/// What is to be built.
+#[derive(Debug, Clone)]
+pub struct BuildAsk {
+    /// The app.
+    pub app: AppId,
+    /// The build's row.
+    pub build: i64,
+    /// The deploy; containers and folders are named by it.
+    pub deploy: i64,
+    /// The commit.
+    pub commit: Commit,
+    /// No kept layer is used.
+    pub clear_cache: bool,
+}
+
+/// What was built.
+#[derive(Debug)]
+pub struct Made {
+    /// The build's row, filled.
+    pub build: Build,
+    /// Versions to remember.
+    pub pins: Pins,
+}
+
+/// Builds images. One per control process.
+#[derive(Debug)]
+pub struct Builder {
+    registry: Registry,
+    /// Sandboxes at work at one time, on the whole host.
+    slots: Arc<Semaphore>,
+    stacks: Mutex<BTreeMap<&'static str, Stack>>,
+}
+
+/// Everything one build works with.
+struct Work<'a> {
+    p: &'a Parts,
+    job: &'a Job,
+    ask: &'a BuildAsk,
+    plan: Plan,
+    sources: Arc<Sources>,
+    config: ConfigVars,
+    stacks: String,
+}
+
+impl Builder {
+    /// A builder that hands images over through `registry` and runs `slots` sandboxes at a time.
+    pub fn new(registry: Registry, slots: usize) -> Builder {
+        Builder { registry, slots: Arc::new(Semaphore::new(slots.max(1))), stacks: Mutex::default() }
+    }
+
+    /// Builds a commit. Says what it does to `job`.
+    pub async fn build(&self, p: &Parts, ask: &BuildAsk, job: &Job) -> Result<Made> {
+        let (app, commit, repos) = (ask.app.clone(), ask.commit.clone(), p.repos.clone());
+        let sources = Arc::new(blocking("read the commit", move || Sources::read(&repos, &app, &commit)).await?);
+        let id = ask.app.clone();
+        let (app, pins, config) = p
+            .store
+            .read(move |tx| {
+                let app = tx.the_app(&id)?;
+                let config = tx.config(&id, app.config_version)?;
+                Ok((app, tx.pins(&id)?, config))
+            })
+            .await?;
+        let settings = buildpacks::Settings {
+            buildpack: app.buildpack.clone(),
+            config: config.keys().map(ToString::to_string).collect(),
+            ..buildpacks::Settings::default()
+        };
+        let plan = self.plan(p, ask, job, &sources, &settings, &pins).await?;
+        let processes = processes(&sources, &plan)?;
+        self.say_plan(job, &plan, &processes, sources.has_procfile());
+        let run = self.stack(p, RUN_STACK, job).await?;
+        // Only its digest is needed here; the engine gets the build stack when a sandbox must run.
+        let stacks = format!("{} {}", run.layer.digest, stack_digest(p, BUILD_STACK).await?);
+        let pins = plan.pins.clone();
+        let language = plan.language.clone();
+        let work = Work { p, job, ask, plan, sources, config, stacks };
+        let (image, digest) = self.make_image(&work, &run).await?;
+        let build = Build {
+            id: ask.build,
+            app: ask.app.clone(),
+            commit: ask.commit.clone(),
+            status: BuildStatus::Running,
+            language,
+            image: Some(image),
+            digest: Some(digest),
+            processes,
+            why: None,
+            actor: String::new(),
+            started: now(),
+            ended: None,
+        };
+        Ok(Made { build, pins })
+    }
+
+    /// Removes what a build that will not go on left behind.
+    pub async fn discard(&self, p: &Parts, deploy: i64) -> Result<()> {
+        let prefix = sandbox::name_prefix(&p.install, deploy);
+        for seen in p.engine.list(crate::deploy::spec::INSTALL_LABEL, p.install.as_str()).await? {
+            if seen.name.starts_with(&prefix) {
+                p.engine.remove(&seen.name).await?;
+            }
+        }
+        let root = p.layout.builds();
+        blocking("remove a build's folder", move || {
+            work::remove_of(&root, deploy);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn plan(
+        &self,
+        p: &Parts,
+        ask: &BuildAsk,
+        job: &Job,
+        sources: &Sources,
+        settings: &buildpacks::Settings,
+        pins: &Pins,
+    ) -> Result<Plan> {
+        let questions = buildpacks::ask(&sources.tree, settings, pins).map_err(refusal)?;
+        let facts = self.facts(p, ask, job, &questions).await?;
+        buildpacks::plan(&sources.tree, settings, pins, &facts).map_err(|no| refusal(no).into())
+    }
+
+    fn say_plan(&self, job: &Job, plan: &Plan, processes: &ProcessTable, procfile: bool) {
+        job.head(format!("Building with {}", plan.language));
+        for line in &plan.decided {
+            job.detail(line);
+        }
+        for line in &plan.warnings {
+            job.warn(line);
+        }
+        let names: Vec<&str> = processes.keys().map(domain::ProcessType::as_str).collect();
+        let from = if procfile { "Procfile declares types" } else { "Default types" };
+        job.detail(format!("{from} -> {}", names.join(", ")));
+    }
+
+    /// A stack image in the engine; made once, then known.
+    async fn stack(&self, p: &Parts, name: &'static str, job: &Job) -> Result<Stack> {
+        let mut known = self.stacks.lock().await;
+        if let Some(stack) = known.get(name) {
+            return Ok(stack.clone());
+        }
+        if !p.settings.stacks.join(format!("{name}.json")).exists() {
+            return Err(Refusal::new(
+                "no-stack",
+                format!("the stack {name} is not in {}", p.settings.stacks.display()),
+            )
+            .next("scripts/stacks makes it, as the administrator of the server")
+            .into());
+        }
+        let begun = now();
+        let stack = ensure_stack(p.engine.as_ref(), &self.registry, &p.settings.stacks, name).await?;
+        let took = now().millis_since(begun);
+        if took > 1_000 {
+            job.detail(format!("Stack {name} made ready in {}", domain::time::human_millis(took)));
+        }
+        known.insert(name, stack.clone());
+        Ok(stack)
+    }
+
+    /// Layers, image, pull. If the engine misses a layer whose bytes are gone, everything is packed again, once.
+    async fn make_image(&self, work: &Work<'_>, run: &Stack) -> Result<(String, String)> {
+        let mut use_known = !work.ask.clear_cache;
+        loop {
+            let layers = self.layers(work, use_known).await?;
+            match self.image(work, run, layers).await {
+                Err(EngineErrorOr::Gone) if use_known => {
+                    work.job.detail("A kept layer is gone; packing again");
+                    use_known = false;
+                }
+                Err(EngineErrorOr::Gone) => return Err(Fault::plain("a layer just packed is gone").into()),
+                Err(EngineErrorOr::Other(err)) => return Err(err),
+                Ok(named) => return Ok(named),
+            }
+        }
+    }
+
+    async fn image(&self, work: &Work<'_>, run: &Stack, layers: Vec<Layer>) -> Result<(String, String), EngineErrorOr> {
+        let p = work.p;
+        let tag = format!("hoist/{}-{}:b{}", p.install, work.ask.app, work.ask.build);
+        let config = assemble::image_config(work, run, &layers);
+        let blobs = Arc::clone(self.registry.blobs());
+        let manifest = blocking("describe the image", move || Ok(config.assemble(&blobs)?)).await?;
+        let digest = manifest.to_string();
+        let (app, wanted) = (work.ask.app.clone(), digest.clone());
+        let same = p.store.read(move |tx| tx.build_with_digest(&app, &wanted)).await?.and_then(|b| b.image);
+        if let Some(image) = same {
+            if p.engine.has_image(&image).await.map_err(Error::from)? {
+                work.job.detail("Nothing changed: the image is the same");
+                return Ok((image, digest));
+            }
+        }
+        let reference = self.registry.reference(&format!("hoist/{}-{}", p.install, work.ask.app), &manifest);
+        let begun = now();
+        match p.engine.pull(&reference, &tag).await {
+            Err(EngineError::LayerGone(_)) => return Err(EngineErrorOr::Gone),
+            other => other.map_err(Error::from)?,
+        }
+        let size: u64 = layers.iter().map(|l| l.size).sum();
+        let took = domain::time::human_millis(now().millis_since(begun));
+        work.job.detail(format!("Image handed over in {took} ({} above the stack)", domain::text::human_bytes(size)));
+        Ok((tag, digest))
+    }
+}
+
+/// Why an image was not handed over.
+enum EngineErrorOr {
+    /// A layer's bytes are gone.
+    Gone,
+    /// Anything else.
+    Other(Error),
+}
+
+impl From<Error> for EngineErrorOr {
+    fn from(err: Error) -> EngineErrorOr {
+        EngineErrorOr::Other(err)
+    }
+}
+
+async fn stack_digest(p: &Parts, name: &'static str) -> Result<String> {
+    let path = p.settings.stacks.join(format!("{name}.json"));
+    blocking("read a stack's digest", move || {
+        let Ok(text) = std::fs::read(&path) else { return Ok("none".to_owned()) };
+        let value: serde_json::Value =
+            serde_json::from_slice(&text).act(|| format!("cannot read {}", path.display()))?;
+        Ok(value.get("digest").and_then(serde_json::Value::as_str).unwrap_or("none").to_owned())
+    })
+    .await
+}
+
+/// The process table: the Procfile, else the plan's own.
+fn processes(sources: &Sources, plan: &Plan) -> Result<ProcessTable> {
+    match &sources.procfile {
+        Some(bytes) => Ok(procfile::parse(bytes)?),
+        None => plan.processes.iter().map(|(name, command)| Ok((name.parse()?, command.clone()))).collect(),
+    }
+}
+
+fn refusal(no: buildpacks::Refusal) -> Refusal {
+    Refusal { code: no.code, what: no.what, why: no.why, next: no.next }
+}

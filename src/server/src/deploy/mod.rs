@@ -1,1 +1,13 @@
-//! stub
+//! Deploys: the shell around `domain::deploy`. The driver asks for the next step, writes the intent, runs the effect,
+//! writes the outcome; a restart loads the open rows and goes on in the same loop.
+
+pub mod boot;
+mod driver;
+mod effects;
+pub mod job;
+mod oneoff;
+pub mod spec;
+pub mod turns;
+
+pub use driver::Deploys;
+pub use job::{Heard, Job};

@@ -1,0 +1,383 @@
+//! Layers of an image: the known ones by their record, the others built or packed; then the image's configuration.
+
+use super::keys::{KeyContext, key};
+use super::sandbox::{self, Sandbox};
+use super::sources::{APP_UID, make_folder};
+use super::work::Folders;
+use super::{BUILD_STACK, Builder, Work};
+use crate::engine::Mount;
+use crate::fault::{Act, Fault, Result};
+use crate::git::Kind;
+use crate::images::{BlobStore, FolderSource, ImageConfig, Layer, LayerOptions, LayerWriter, Stack, architecture};
+use crate::tasks::blocking;
+use buildpacks::{ConfigVars, Env, EnvOp, Inputs, LAYER_KEY, MountMode, Scope};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A layer that was packed: its digest is enough, the engine may have its bytes already.
+#[derive(Debug, Serialize, Deserialize)]
+struct LayerRecord {
+    digest: String,
+    size: u64,
+}
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Bytes that one layer may have.
+const LAYER_MAX: u64 = 16_000_000_000;
+
+/// One layer of the plan with its key and where things of it are kept.
+struct Item<'a> {
+    layer: &'a buildpacks::Layer,
+    key: String,
+    record: PathBuf,
+    kept: PathBuf,
+    /// Whether a later layer's steps see its outputs.
+    mounted: bool,
+}
+
+impl Item<'_> {
+    fn kept_output(&self, from: &str) -> PathBuf {
+        let n = self.layer.outputs.iter().position(|o| o.from == from).unwrap_or(0);
+        self.kept.join(n.to_string())
+    }
+}
+
+impl Builder {
+    /// The launch layers in order. With `use_known`, known ones are not made again.
+    pub(super) async fn layers(&self, work: &Work<'_>, use_known: bool) -> Result<Vec<Layer>> {
+        let items = items(work);
+        let needed = needed(&items, use_known);
+        let mut launch = Vec::new();
+        for (item, needed) in items.iter().zip(&needed) {
+            let known = if item.layer.launch && use_known { read_record(&item.record) } else { None };
+            let layer = match known {
+                Some(layer) if !needed => Some(layer),
+                Some(_) | None if *needed => self.make(work, &items, item).await?,
+                known => known,
+            };
+            if item.layer.launch {
+                launch.push(layer.ok_or_else(|| Fault::plain(format!("the layer {} was not made", item.layer.name)))?);
+            }
+        }
+        Ok(launch)
+    }
+
+    async fn make(&self, work: &Work<'_>, items: &[Item<'_>], item: &Item<'_>) -> Result<Option<Layer>> {
+        let layer = item.layer.clone();
+        let blobs = Arc::clone(self.registry.blobs());
+        if layer.steps.is_empty() {
+            let (sources, key) = (Arc::clone(&work.sources), item.key.clone());
+            let packed = blocking("pack the app", move || pack_sources(&blobs, &sources, &layer, &key)).await?;
+            write_record(&item.record, &packed).await?;
+            return Ok(Some(packed));
+        }
+        let _slot = self.slot(work.job).await?;
+        let stack = self.stack(work.p, BUILD_STACK, work.job).await?;
+        let folders = prepare(work, &layer).await?;
+        let sandbox = self.sandbox(work, items, item, &folders, &stack)?;
+        sandbox::run(work.p, work.ask, work.job, &sandbox).await?;
+        let (key, kept, mounted) = (item.key.clone(), item.kept.clone(), item.mounted);
+        let packed = blocking("pack a layer", move || {
+            let packed = if layer.launch { Some(pack_outputs(&blobs, &folders, &layer, &key)?) } else { None };
+            if mounted {
+                keep_outputs(&folders, &layer, &kept)?;
+            }
+            folders.remove();
+            Ok(packed)
+        })
+        .await?;
+        if let Some(packed) = &packed {
+            write_record(&item.record, packed).await?;
+        }
+        Ok(packed)
+    }
+
+    fn sandbox(
+        &self,
+        work: &Work<'_>,
+        items: &[Item<'_>],
+        item: &Item<'_>,
+        folders: &Folders,
+        stack: &Stack,
+    ) -> Result<Sandbox> {
+        let layer = item.layer;
+        let bind = |host: PathBuf, at: &str, writable| Mount::Bind { host, at: at.to_owned(), writable };
+        let own = format!("/layers/{}", layer.name);
+        let mut mounts = vec![
+            bind(folders.app(), buildpacks::APP, true),
+            bind(folders.own(), &own, true),
+            Mount::Tmpfs { at: "/tmp".to_owned(), size: 2_000_000_000 },
+        ];
+        if layer.scope == Scope::App {
+            mounts.push(bind(work.p.layout.app_cache(&work.ask.app), buildpacks::CACHE, true));
+        }
+        for (n, mount) in layer.mounts.iter().enumerate() {
+            let earlier = items.iter().find(|i| i.layer.name == mount.layer).ok_or_else(|| {
+                Fault::plain(format!("the layer {} needs {}, which is not there", layer.name, mount.layer))
+            })?;
+            let lower = earlier.kept_output(&mount.from);
+            mounts.push(match mount.mode {
+                MountMode::ReadOnly => bind(lower, &mount.at, false),
+                MountMode::Overlay => {
+                    Mount::Overlay { lower, upper: folders.upper(n), work: folders.scratch(n), at: mount.at.clone() }
+                }
+            });
+        }
+        Ok(Sandbox {
+            part: layer.name.clone(),
+            image: stack.image.clone(),
+            steps: folders.steps(),
+            titles: layer.steps.iter().map(|s| s.title.clone()).collect(),
+            mounts,
+            watched: folders.root().to_path_buf(),
+        })
+    }
+}
+
+fn items<'a>(work: &'a Work<'_>) -> Vec<Item<'a>> {
+    let mut earlier = BTreeMap::new();
+    let mut items: Vec<Item<'a>> = Vec::new();
+    for layer in &work.plan.layers {
+        let context =
+            KeyContext { sources: &work.sources, config: &work.config, stacks: &work.stacks, earlier: &earlier };
+        let key = key(layer, &context);
+        let scope = match layer.scope {
+            Scope::Host => "host",
+            Scope::App => work.ask.app.as_str(),
+        };
+        let name = format!("{}-{key}", layer.name);
+        let mounted = work.plan.layers.iter().any(|l| l.mounts.iter().any(|m| m.layer == layer.name));
+        items.push(Item {
+            layer,
+            record: work.p.layout.layer_records(scope).join(format!("{name}.json")),
+            kept: work.p.layout.kept(scope).join(&name),
+            key: key.clone(),
+            mounted,
+        });
+        earlier.insert(layer.name.clone(), key);
+    }
+    items
+}
+
+/// Which layers must be made: launch layers that are not known, and what their steps need and is not kept.
+fn needed(items: &[Item<'_>], use_known: bool) -> Vec<bool> {
+    let mut needed: Vec<bool> =
+        items.iter().map(|i| i.layer.launch && !(use_known && read_record(&i.record).is_some())).collect();
+    for at in (0..items.len()).rev() {
+        if !needed.get(at).copied().unwrap_or(false) {
+            continue;
+        }
+        let mounts = items.get(at).map(|i| i.layer.mounts.as_slice()).unwrap_or_default();
+        for mount in mounts {
+            for (item, flag) in items.iter().zip(needed.iter_mut()).take(at) {
+                if item.layer.name == mount.layer && !(use_known && item.kept.exists()) {
+                    *flag = true;
+                }
+            }
+        }
+    }
+    needed
+}
+
+async fn prepare(work: &Work<'_>, layer: &buildpacks::Layer) -> Result<Folders> {
+    let steps = steps_file(work, layer);
+    let (builds, deploy, layer) = (work.p.layout.builds(), work.ask.deploy, layer.clone());
+    let (sources, cache) = (Arc::clone(&work.sources), work.p.layout.app_cache(&work.ask.app));
+    blocking("lay out a build", move || {
+        let folders = Folders::fresh(&builds, deploy, &layer)?;
+        match &layer.inputs {
+            Inputs::None => {}
+            Inputs::Files(names) => {
+                sources.lay(&folders.app(), Some(&names.iter().cloned().collect::<BTreeSet<_>>()))?
+            }
+            Inputs::Whole => sources.lay(&folders.app(), None)?,
+        }
+        for file in &layer.input_files {
+            let path = folders.host_path(&layer, &file.path)?;
+            write_whole(&path, file.content.as_bytes())?;
+        }
+        if layer.scope == Scope::App {
+            make_folder(&cache)?;
+        }
+        write_whole(&folders.steps(), steps.as_bytes())?;
+        Ok(folders)
+    })
+    .await
+}
+
+/// The steps with their whole environment: base, config vars, the layer's, the step's.
+fn steps_file(work: &Work<'_>, layer: &buildpacks::Layer) -> String {
+    let mut base = sandbox::base_env(work.p, work.ask);
+    for (name, value) in &work.config {
+        let seen = match &layer.config {
+            ConfigVars::None => false,
+            ConfigVars::Named(names) => names.iter().any(|n| n == name.as_str()),
+            ConfigVars::All => true,
+        };
+        if seen {
+            base.insert(name.to_string(), value.reveal().clone());
+        }
+    }
+    apply_env(&mut base, &layer.env);
+    let steps: Vec<serde_json::Value> = layer
+        .steps
+        .iter()
+        .map(|step| {
+            let mut env = base.clone();
+            apply_env(&mut env, &step.env);
+            serde_json::json!({"name": layer.name, "title": step.title, "argv": step.argv, "cwd": step.cwd, "env": env})
+        })
+        .collect();
+    serde_json::json!({ "steps": steps }).to_string()
+}
+
+fn apply_env(env: &mut BTreeMap<String, String>, changes: &[Env]) {
+    for change in changes {
+        let old = env.get(&change.name).cloned();
+        let new = match (&change.op, old) {
+            (EnvOp::Set, _) | (EnvOp::Default | EnvOp::Prepend(_) | EnvOp::Append(_), None) => change.value.clone(),
+            (EnvOp::Default, Some(old)) => old,
+            (EnvOp::Prepend(between), Some(old)) => format!("{}{between}{old}", change.value),
+            (EnvOp::Append(between), Some(old)) => format!("{old}{between}{}", change.value),
+        };
+        env.insert(change.name.clone(), new);
+    }
+}
+
+fn options() -> LayerOptions {
+    LayerOptions { uid: APP_UID.into(), gid: APP_UID.into(), home: "app".to_owned(), bytes_max: LAYER_MAX }
+}
+
+/// Packs an app without steps straight from git.
+fn pack_sources(blobs: &BlobStore, sources: &super::Sources, layer: &buildpacks::Layer, key: &str) -> Result<Layer> {
+    let mut writer = LayerWriter::new(blobs, options())?;
+    for output in &layer.outputs {
+        let to = output.to.trim_matches('/');
+        let inside = output.from.strip_prefix(buildpacks::APP).unwrap_or("").trim_matches('/');
+        writer.folder(to.as_bytes())?;
+        sources.each(|entry, data| {
+            let Some(path) = below(entry.path, inside) else { return Ok(()) };
+            if excluded(&output.exclude, path.as_bytes()) {
+                return Ok(());
+            }
+            let at = format!("{to}/{path}");
+            match entry.kind {
+                Kind::File { exec } => writer.file(at.as_bytes(), exec, entry.size, data),
+                Kind::Symlink => {
+                    let mut target = Vec::new();
+                    data.read_to_end(&mut target).act(|| format!("cannot read {}", entry.path))?;
+                    writer.symlink(at.as_bytes(), &target)
+                }
+                Kind::Submodule => Ok(()),
+            }
+        })?;
+    }
+    image_files(&mut writer, layer, key)?;
+    writer.finish()
+}
+
+fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    match folder {
+        "" => Some(path),
+        folder => path.strip_prefix(folder)?.strip_prefix('/'),
+    }
+}
+
+fn excluded(list: &[String], path: &[u8]) -> bool {
+    list.iter().any(|out| {
+        let out = out.trim_matches('/').as_bytes();
+        path.strip_prefix(out).is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
+    })
+}
+
+/// Packs what a sandbox made.
+fn pack_outputs(blobs: &BlobStore, folders: &Folders, layer: &buildpacks::Layer, key: &str) -> Result<Layer> {
+    let mut writer = LayerWriter::new(blobs, options())?;
+    for output in &layer.outputs {
+        let host = folders.host_path(layer, &output.from)?;
+        if !host.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+            continue;
+        }
+        let exclude = |path: &[u8], _folder: bool| excluded(&output.exclude, path);
+        writer.add_folder(&FolderSource { host: &host, at: output.to.trim_matches('/'), exclude: &exclude })?;
+    }
+    image_files(&mut writer, layer, key)?;
+    writer.finish()
+}
+
+fn image_files(writer: &mut LayerWriter, layer: &buildpacks::Layer, key: &str) -> Result<()> {
+    for file in &layer.image_files {
+        let content = file.content.replace(LAYER_KEY, key);
+        let path = file.path.trim_matches('/');
+        writer.file(path.as_bytes(), file.executable, content.len() as u64, content.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Moves outputs to where later builds find them; the move of the whole folder is the last act.
+fn keep_outputs(folders: &Folders, layer: &buildpacks::Layer, kept: &Path) -> Result<()> {
+    let parent = kept.parent().ok_or_else(|| Fault::plain("a kept layer without a folder"))?;
+    let staging = folders.root().join("kept");
+    let act = || format!("cannot keep the layer {}", layer.name);
+    std::fs::create_dir_all(&staging).act(act)?;
+    for (n, output) in layer.outputs.iter().enumerate() {
+        let host = folders.host_path(layer, &output.from)?;
+        let to = staging.join(n.to_string());
+        if host.exists() { std::fs::rename(&host, &to).act(act)? } else { make_folder(&to)? }
+    }
+    std::fs::create_dir_all(parent).act(act)?;
+    let _ = std::fs::remove_dir_all(kept);
+    std::fs::rename(&staging, kept).act(act)?;
+    Ok(())
+}
+
+fn read_record(path: &Path) -> Option<Layer> {
+    let record: LayerRecord = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    Some(Layer { digest: record.digest.parse().ok()?, size: record.size })
+}
+
+async fn write_record(path: &Path, layer: &Layer) -> Result<()> {
+    let record = LayerRecord { digest: layer.digest.to_string(), size: layer.size };
+    let (path, text) = (path.to_path_buf(), serde_json::to_string(&record)?);
+    blocking("remember a layer", move || write_whole(&path, text.as_bytes())).await
+}
+
+/// Writes a file so that it is there whole or not at all, closed to others.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let act = || format!("cannot write {}", path.display());
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).act(act)?;
+    }
+    let fresh = path.with_extension("new");
+    let mut file =
+        std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh).act(act)?;
+    file.write_all(bytes).act(act)?;
+    file.sync_all().act(act)?;
+    std::fs::rename(&fresh, path).act(act)?;
+    Ok(())
+}
+
+/// The image: the stack's layer below ours, the plan's environment.
+pub(super) fn image_config(work: &Work<'_>, run: &Stack, layers: &[Layer]) -> ImageConfig {
+    let mut env = BTreeMap::from([("PATH".to_owned(), PATH.to_owned()), ("HOME".to_owned(), "/app".to_owned())]);
+    env.insert("LANG".to_owned(), "C.UTF-8".to_owned());
+    apply_env(&mut env, &work.plan.launch_env);
+    ImageConfig {
+        env,
+        workdir: "/app".to_owned(),
+        user: format!("{APP_UID}:{APP_UID}"),
+        labels: BTreeMap::from([
+            (crate::deploy::spec::INSTALL_LABEL.to_owned(), work.p.install.to_string()),
+            ("hoist.app".to_owned(), work.ask.app.to_string()),
+        ]),
+        cmd: Vec::new(),
+        exposed_port: Some(crate::deploy::spec::PORT),
+        created: work.sources.time.rfc3339(),
+        layers: std::iter::once(run.layer.clone()).chain(layers.iter().cloned()).collect(),
+        architecture: architecture().to_owned(),
+    }
+}

@@ -1,0 +1,286 @@
+//! Runs steps in a build container: its user without rights, its limits, its network, its folders, its end.
+//!
+//! Invariant: when a run ends, however it ends, its container is gone or will be removed by its deterministic name.
+
+use super::sources::APP_UID;
+use super::work::bytes_below;
+use super::{BuildAsk, Builder};
+use crate::deploy::Job;
+use crate::deploy::spec::{INIT_AT, INSTALL_LABEL, SPOOL_AT};
+use crate::engine::{Attachment, InstanceSpec, Limits, Mount, Status};
+use crate::fault::{Fault, Result};
+use crate::logs::SpoolMeta;
+use crate::platform::Parts;
+use crate::tasks::blocking;
+use domain::log::{Source, SpoolKey, SpoolRecord, SpoolStream};
+use domain::{InstallId, Refusal, text};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::SemaphorePermit;
+use tokio::time::{Instant, sleep};
+
+const STEPS_AT: &str = "/.hoist/steps.json";
+const CA_AT: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Variables by which the usual clients find a CA bundle.
+const CA_VARIABLES: [&str; 7] = [
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "CARGO_HTTP_CAINFO",
+];
+/// How often the disk is measured.
+const DISK_EVERY: Duration = Duration::from_secs(2);
+/// The longest lookup.
+const ASK_MAX: Duration = Duration::from_secs(120);
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// One sandbox to run to its end.
+pub struct Sandbox {
+    /// What tells it from the deploy's other sandboxes.
+    pub part: String,
+    /// The build stack's image.
+    pub image: String,
+    /// Steps, as hoist-init reads them.
+    pub steps: PathBuf,
+    /// The titles of the steps.
+    pub titles: Vec<String>,
+    /// Folders it sees.
+    pub mounts: Vec<Mount>,
+    /// The folder whose size is watched.
+    pub watched: PathBuf,
+}
+
+/// The beginning of the names of a deploy's sandboxes.
+pub fn name_prefix(install: &InstallId, deploy: i64) -> String {
+    format!("hoist-{install}-b{deploy}-")
+}
+
+/// The environment that every step starts with.
+pub fn base_env(p: &Parts, ask: &BuildAsk) -> BTreeMap<String, String> {
+    let mut env: BTreeMap<String, String> = [
+        ("PATH", PATH),
+        ("HOME", "/tmp/home"),
+        ("LANG", "C.UTF-8"),
+        ("CI", "true"),
+        ("STACK", "heroku-24"),
+        ("SOURCE_VERSION", ask.commit.as_str()),
+    ]
+    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+    .into();
+    if p.settings.ca_bundle.is_some() {
+        env.extend(CA_VARIABLES.map(|name| (name.to_owned(), CA_AT.to_owned())));
+    }
+    env
+}
+
+impl Builder {
+    /// A place among the sandboxes at work; says so when it must wait.
+    pub(super) async fn slot(&self, job: &Job) -> Result<SemaphorePermit<'_>> {
+        if self.slots.available_permits() == 0 {
+            job.detail("Waiting: the server is busy with another build");
+        }
+        Ok(self.slots.acquire().await.map_err(|err| Fault::new("no place for a build", err))?)
+    }
+}
+
+/// Runs the sandbox; its output goes to the job and into the app's log.
+pub async fn run(p: &Parts, ask: &BuildAsk, job: &Job, sandbox: &Sandbox) -> Result<()> {
+    let name = format!("{}{}", name_prefix(&p.install, ask.deploy), sandbox.part);
+    let key: SpoolKey = format!("b{}-{}", ask.deploy, sandbox.part).parse()?;
+    p.engine.remove(&name).await?;
+    p.logs.finish(&key).await?;
+    start(p, ask, &name, &key, sandbox).await?;
+    let mut lines = p.logs.watch(&key).await?;
+    let mut screen = Screen { job, titles: &sandbox.titles, step: 0 };
+    let limit = Duration::from_secs(p.settings.build_timeout);
+    let deadline = Instant::now() + limit;
+    let end = watch_end(p, &name);
+    tokio::pin!(end);
+    let full = watch_disk(p, sandbox);
+    tokio::pin!(full);
+    let ended = loop {
+        tokio::select! {
+            biased;
+            Some(line) = lines.recv() => screen.show(&line),
+            status = &mut end => break status,
+            refused = &mut full => break Err(refused.into()),
+            () = tokio::time::sleep_until(deadline) => {
+                break Err(Refusal::new("build-timeout", format!("the build took longer than {} s", limit.as_secs()))
+                    .next("make it shorter, or raise build-timeout in the server's configuration")
+                    .into());
+            }
+        }
+    };
+    if ended.is_ok() {
+        while let Ok(Some(line)) = tokio::time::timeout(Duration::from_millis(100), lines.recv()).await {
+            screen.show(&line);
+        }
+    }
+    p.engine.remove(&name).await?;
+    p.logs.finish(&key).await?;
+    verdict(p, &screen, ended?)
+}
+
+fn verdict(p: &Parts, screen: &Screen<'_>, status: Status) -> Result<()> {
+    let title = screen.titles.get(screen.step).map_or("a build step", String::as_str);
+    match status {
+        Status::Exited { code: 0, .. } => Ok(()),
+        Status::Exited { out_of_memory: true, .. } => {
+            let limit = text::human_bytes(p.settings.build_memory);
+            Err(Refusal::new("build-memory", format!("out of memory: {title}"))
+                .why(format!("a build may use {limit}"))
+                .next("raise build-memory in the server's configuration")
+                .into())
+        }
+        Status::Exited { code, .. } => Err(Refusal::new("build-failed", format!("{title} failed with status {code}"))
+            .next("fix the cause shown above, commit, push again")
+            .into()),
+        Status::Created | Status::Running { .. } => Err(Fault::plain("a build that runs was taken as ended").into()),
+    }
+}
+
+/// Runs one program without an app's files and returns what it printed; its errors are part of the refusal.
+pub async fn ask(p: &Parts, ask: &BuildAsk, image: &str, part: &str, argv: Vec<String>) -> Result<String> {
+    let folder = p.layout.builds().join(format!("{}-{part}", ask.deploy));
+    let file = folder.join("steps.json");
+    let steps = serde_json::json!({"steps": [{"name": part, "argv": argv, "cwd": "/tmp", "env": base_env(p, ask)}]});
+    let (make, write, body) = (folder.clone(), file.clone(), steps.to_string());
+    blocking("write a step", move || {
+        std::fs::create_dir_all(&make).map_err(|err| Fault::new("cannot make a build's folder", err))?;
+        super::assemble::write_whole(&write, body.as_bytes())
+    })
+    .await?;
+    let sandbox = Sandbox {
+        part: part.to_owned(),
+        image: image.to_owned(),
+        steps: file,
+        titles: vec![],
+        mounts: vec![],
+        watched: folder.clone(),
+    };
+    let name = format!("{}{part}", name_prefix(&p.install, ask.deploy));
+    let key: SpoolKey = format!("b{}-{part}", ask.deploy).parse()?;
+    p.engine.remove(&name).await?;
+    p.logs.finish(&key).await?;
+    start(p, ask, &name, &key, &sandbox).await?;
+    let ended = tokio::time::timeout(ASK_MAX, watch_end(p, &name)).await;
+    let lines = p.logs.recent(&key, 20_000).await?;
+    p.engine.remove(&name).await?;
+    p.logs.finish(&key).await?;
+    let remove = folder.clone();
+    blocking("remove a build's folder", move || {
+        let _ = std::fs::remove_dir_all(&remove);
+        Ok(())
+    })
+    .await?;
+    let of = |stream: SpoolStream| {
+        lines.iter().filter(|l| l.stream == stream).map(|l| l.text.clone()).collect::<Vec<_>>().join("\n")
+    };
+    match ended {
+        Ok(Ok(Status::Exited { code: 0, .. })) => Ok(of(SpoolStream::Out)),
+        Ok(Ok(_)) => Err(Refusal::new("lookup-failed", text::plain(&of(SpoolStream::Err))).into()),
+        Ok(Err(err)) => Err(err),
+        Err(_) => Err(Refusal::new("lookup-slow", format!("no answer within {} s", ASK_MAX.as_secs())).into()),
+    }
+}
+
+async fn start(p: &Parts, ask: &BuildAsk, name: &str, key: &SpoolKey, sandbox: &Sandbox) -> Result<()> {
+    let network = p.net.build_network();
+    p.engine.ensure_network(&network).await?;
+    let meta = SpoolMeta {
+        key: key.clone(),
+        app: ask.app.clone(),
+        source: Source::Build,
+        process: String::new(),
+        instance: String::new(),
+        release: 0,
+    };
+    p.logs.follow(meta).await?;
+    let bind = |host: PathBuf, at: &str, writable| Mount::Bind { host, at: at.to_owned(), writable };
+    let mut mounts = vec![
+        bind(p.init.clone(), INIT_AT, false),
+        bind(p.logs.spool_dir(key), SPOOL_AT, true),
+        bind(sandbox.steps.clone(), STEPS_AT, false),
+    ];
+    if let Some(bundle) = &p.settings.ca_bundle {
+        mounts.push(bind(bundle.clone(), CA_AT, false));
+    }
+    mounts.extend(sandbox.mounts.iter().cloned());
+    let user = format!("{APP_UID}:{APP_UID}");
+    let argv = [INIT_AT, "--user", &user, "--spool", SPOOL_AT, "--cwd", "/", "--steps", STEPS_AT];
+    let spec = InstanceSpec {
+        name: name.to_owned(),
+        image: sandbox.image.clone(),
+        argv: argv.iter().map(|a| (*a).to_owned()).collect(),
+        env: BTreeMap::new(),
+        cwd: None,
+        capabilities: vec!["SETUID".to_owned(), "SETGID".to_owned()],
+        mounts,
+        limits: Limits { memory: p.settings.build_memory, cpu_millis: 0, pids: 1_024, files: 65_536 },
+        attachment: Attachment { network: network.name, address: None },
+        hostname: "build".to_owned(),
+        labels: BTreeMap::from([
+            (INSTALL_LABEL.to_owned(), p.install.to_string()),
+            ("hoist.kind".to_owned(), "build".to_owned()),
+            ("hoist.app".to_owned(), ask.app.to_string()),
+        ]),
+    };
+    Ok(p.engine.ensure_started(&spec).await?)
+}
+
+async fn watch_end(p: &Parts, name: &str) -> Result<Status> {
+    loop {
+        match p.engine.wait(name).await {
+            Ok(status @ Status::Exited { .. }) => return Ok(status),
+            Err(crate::engine::EngineError::NotFound(_)) => {
+                return Err(Refusal::new("build-gone", "the build's container was removed by somebody")
+                    .next("push again")
+                    .into());
+            }
+            // Docker is away for now: the build goes on without it.
+            Ok(Status::Created | Status::Running { .. }) | Err(_) => sleep(Duration::from_secs(1)).await,
+        }
+    }
+}
+
+async fn watch_disk(p: &Parts, sandbox: &Sandbox) -> Refusal {
+    let limit = p.settings.build_disk;
+    loop {
+        sleep(DISK_EVERY).await;
+        let folder = sandbox.watched.clone();
+        let bytes = blocking("measure a build", move || Ok(bytes_below(&folder, limit))).await.unwrap_or(0);
+        if bytes > limit {
+            return Refusal::new("build-disk", format!("the build wrote more than {}", text::human_bytes(limit)))
+                .next("write less, or raise build-disk in the server's configuration");
+        }
+    }
+}
+
+/// What the pusher sees of a sandbox.
+struct Screen<'a> {
+    job: &'a Job,
+    titles: &'a [String],
+    step: usize,
+}
+
+impl Screen<'_> {
+    fn show(&mut self, line: &SpoolRecord) {
+        match line.stream {
+            SpoolStream::System => {
+                if let Some(n) = line.text.strip_prefix("step-start ").and_then(|n| n.trim().parse::<usize>().ok()) {
+                    self.step = n;
+                    if let Some(title) = self.titles.get(n) {
+                        self.job.head(title);
+                    }
+                } else if line.text.ends_with("no space left") || line.text.contains("lines dropped") {
+                    self.job.warn(&line.text);
+                }
+            }
+            SpoolStream::Out | SpoolStream::Err | SpoolStream::Router => self.job.detail(text::plain(&line.text)),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A commit's files, as the planner, the keys and the layers need them.
+
+use crate::fault::{Act, Fault, Result};
+use crate::git::{FileEntry, Kind, Repos};
+use buildpacks::{Entry, Tree};
+use domain::{AppId, Commit, Timestamp};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The user that builds and instances run as.
+pub const APP_UID: u32 = 1000;
+const PROCFILE: &str = "Procfile";
+
+/// A commit, read once.
+#[derive(Debug)]
+pub struct Sources {
+    repos: Repos,
+    app: AppId,
+    commit: Commit,
+    /// What the planner sees.
+    pub tree: Tree,
+    /// The Procfile, if there is one.
+    pub procfile: Option<Vec<u8>>,
+    /// When the commit was made.
+    pub time: Timestamp,
+    /// Path → mode and content id, for keys.
+    ids: BTreeMap<String, String>,
+}
+
+impl Sources {
+    /// Reads a commit's tree. Blocking.
+    pub fn read(repos: &Repos, app: &AppId, commit: &Commit) -> Result<Sources> {
+        let reader = repos.reader(app)?;
+        let entries = reader.tree(commit, |path, size| path == PROCFILE || buildpacks::reads(path, size))?;
+        let mut tree = BTreeMap::new();
+        let mut ids = BTreeMap::new();
+        let mut procfile = None;
+        for entry in entries {
+            let kind = match entry.kind {
+                Kind::File { exec } => buildpacks::Kind::File { executable: exec },
+                Kind::Symlink => buildpacks::Kind::Symlink,
+                Kind::Submodule => buildpacks::Kind::Submodule,
+            };
+            if entry.path == PROCFILE && matches!(entry.kind, Kind::File { .. }) {
+                procfile = entry.content.clone();
+            }
+            ids.insert(entry.path.clone(), format!("{kind:?} {}", entry.oid));
+            tree.insert(entry.path, Entry { kind, size: entry.size, content: entry.content });
+        }
+        let time = reader.commit_info(commit)?.time;
+        Ok(Sources {
+            repos: repos.clone(),
+            app: app.clone(),
+            commit: commit.clone(),
+            tree: Tree(tree),
+            procfile,
+            time,
+            ids,
+        })
+    }
+
+    /// Whether there is a Procfile.
+    pub fn has_procfile(&self) -> bool {
+        self.procfile.is_some()
+    }
+
+    /// One file's identity; `absent` where there is none.
+    pub fn id_of(&self, path: &str) -> &str {
+        self.ids.get(path).map_or("absent", String::as_str)
+    }
+
+    /// The identity of all files.
+    pub fn whole_id(&self) -> String {
+        let mut hash = Sha256::new();
+        for (path, id) in &self.ids {
+            hash.update(path.as_bytes());
+            hash.update([0]);
+            hash.update(id.as_bytes());
+            hash.update([0]);
+        }
+        hex(&hash.finalize())
+    }
+
+    /// Every file and link in order, with its bytes. Blocking.
+    pub fn each(&self, file: impl FnMut(&FileEntry<'_>, &mut dyn Read) -> Result<()>) -> Result<()> {
+        self.repos.reader(&self.app)?.each_file(&self.commit, "", file)
+    }
+
+    /// Lays files into an empty folder, owned by the app's user: all, or only those named. Blocking.
+    pub fn lay(&self, into: &Path, only: Option<&BTreeSet<String>>) -> Result<()> {
+        let mut made: BTreeSet<PathBuf> = BTreeSet::new();
+        self.each(|entry, data| {
+            if only.is_some_and(|names| !names.contains(entry.path)) {
+                return Ok(());
+            }
+            let path = into.join(entry.path);
+            make_parents(into, &path, &mut made)?;
+            let act = || format!("cannot write {}", entry.path);
+            match entry.kind {
+                Kind::File { exec } => {
+                    let mode = if exec { 0o755 } else { 0o644 };
+                    let mut out = File::options().write(true).create_new(true).mode(mode).open(&path).act(act)?;
+                    std::io::copy(data, &mut out).act(act)?;
+                    out.flush().act(act)?;
+                    own(&path)?;
+                }
+                Kind::Symlink => {
+                    let mut target = Vec::new();
+                    data.take(4096).read_to_end(&mut target).act(act)?;
+                    let target: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(target.as_slice());
+                    std::os::unix::fs::symlink(target, &path).act(act)?;
+                }
+                Kind::Submodule => {}
+            }
+            Ok(())
+        })
+    }
+}
+
+fn make_parents(root: &Path, path: &Path, made: &mut BTreeSet<PathBuf>) -> Result<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    if parent == root || made.contains(parent) {
+        return Ok(());
+    }
+    make_parents(root, parent, made)?;
+    make_folder(parent)?;
+    made.insert(parent.to_path_buf());
+    Ok(())
+}
+
+/// A folder of the app's user.
+pub fn make_folder(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).act(|| format!("cannot make {}", path.display()))?;
+    own(path)
+}
+
+fn own(path: &Path) -> Result<()> {
+    std::os::unix::fs::lchown(path, Some(APP_UID), Some(APP_UID)).act(|| format!("cannot own {}", path.display()))?;
+    Ok(())
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// A path of a plan, within `root`: no `..`, no absolute surprises.
+pub fn within(root: &Path, path: &str) -> Result<PathBuf> {
+    let plain = path.trim_start_matches('/');
+    if plain.split('/').any(|part| part == ".." || part == ".") {
+        return Err(Fault::plain(format!("a plan names the path {path}")).into());
+    }
+    Ok(root.join(plain))
+}

@@ -1,0 +1,238 @@
+//! Starts instances and waits until they are ready; says what was seen where one is not.
+
+use super::job::Job;
+use super::spec::{self, HostSide, Launch, PORT};
+use crate::engine::{self, EngineError, Status};
+use crate::fault::{Error, Fault, Result};
+use crate::logs::SpoolMeta;
+use crate::platform::Platform;
+use crate::store::{InstanceRow, NewInstance};
+use domain::log::{Source, SpoolKey};
+use domain::reconcile::Desire;
+use domain::{AppId, Refusal, ReleaseNumber, formation, listeners};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// A process type without a port is ready when it has stayed up this long.
+pub const STAY_UP: Duration = Duration::from_secs(3);
+/// When a pusher who waits is told what the app listens on instead.
+const HINT_AFTER: Duration = Duration::from_secs(5);
+/// Lines of an instance that ended, shown to the pusher.
+const LAST_LINES: usize = 25;
+
+/// Allocates the instances of a set: idempotent, rows that are there stay.
+pub async fn allocate(
+    p: &Platform,
+    app: &AppId,
+    release: ReleaseNumber,
+    set: i64,
+    desire: Desire,
+) -> Result<Vec<InstanceRow>> {
+    let (app, net) = (app.clone(), p.net.clone());
+    p.store
+        .write(move |tx| {
+            let row = tx.the_app(&app)?;
+            let build = tx.the_release(&app, release)?.build;
+            let table = tx.build(build)?.ok_or_else(|| Fault::plain("the build of a release is gone"))?.processes;
+            let wanted = formation::wanted(&tx.formation(&app)?, &table);
+            let mut have = tx.instances(Some(&app))?;
+            have.retain(|i| i.set == set && i.desire != Desire::Retiring);
+            for (process, quantity) in wanted {
+                for ordinal in 1..=quantity {
+                    if have.iter().any(|i| i.process == process && i.ordinal == ordinal) {
+                        continue;
+                    }
+                    let (used, freed) = tx.addresses_of(&app)?;
+                    let now = crate::clock::now();
+                    let address = net.choose_address(row.subnet, &used, &freed, now)?;
+                    let new = NewInstance { release, process: process.clone(), ordinal, set, desire };
+                    have.push(tx.add_instance(&app, &new, address, now)?);
+                }
+            }
+            Ok(have)
+        })
+        .await
+}
+
+/// Reads everything an instance is made from.
+pub async fn launch_of(p: &Platform, row: &InstanceRow) -> Result<Launch> {
+    let row = row.clone();
+    p.store
+        .read(move |tx| {
+            let app = tx.the_app(&row.app)?;
+            let release = tx.the_release(&row.app, row.release)?;
+            let build = tx.build(release.build)?.ok_or_else(|| Fault::plain("the build of a release is gone"))?;
+            let config = tx.config(&row.app, release.config_version)?;
+            Ok(Launch { row, app, release, build, config })
+        })
+        .await
+}
+
+/// Makes sure an instance's network is there and that it was started, its output followed.
+pub async fn ensure_started(p: &Platform, row: &InstanceRow, source: Source) -> Result<()> {
+    let launch = launch_of(p, row).await?;
+    let network = p.net.app_network(&launch.app);
+    p.engine.ensure_network(&network).await?;
+    let key = SpoolKey::instance(row.id);
+    let meta = SpoolMeta {
+        key: key.clone(),
+        app: row.app.clone(),
+        source,
+        process: row.process.to_string(),
+        instance: row.label(),
+        release: row.release.0,
+    };
+    p.logs.follow(meta).await?;
+    let host = HostSide {
+        settings: &p.settings,
+        install: &p.install,
+        init: &p.init,
+        spool: p.logs.spool_dir(&key),
+        network: &network.name,
+    };
+    let Some(spec) = spec::instance_spec(&launch, &host) else {
+        return Err(Fault::plain(format!("{} has no process type {}", row.release, row.process)).into());
+    };
+    match p.engine.ensure_started(&spec).await {
+        Err(EngineError::NotFound(what)) => {
+            Err(Refusal::new("image-gone", format!("the image of {} is gone ({what})", row.release))
+                .next(format!("ps:rebuild {}", launch.app.name))
+                .into())
+        }
+        other => Ok(other?),
+    }
+}
+
+/// How waiting ended.
+#[derive(Debug)]
+enum Waited {
+    Ready,
+    Ended { code: i64, out_of_memory: bool },
+    TimedOut,
+}
+
+/// Waits until an instance is ready, or says why it is not. `job` hears a hint on the way.
+pub async fn wait_ready(p: &Platform, row: &InstanceRow, job: Option<&Job>) -> Result<()> {
+    let name = spec::instance_name(&p.install, row.id);
+    let limit = Duration::from_secs(p.settings.boot_timeout);
+    let opened = async {
+        if spec::has_port(&row.process) {
+            let hint = hint(p, row, &name, job);
+            tokio::select! {
+                opened = port_opens(row.address, limit) => opened,
+                never = hint => never,
+            }
+        } else {
+            sleep(STAY_UP).await;
+            Waited::Ready
+        }
+    };
+    let ended = async {
+        loop {
+            match p.engine.wait(&name).await {
+                Ok(Status::Exited { code, out_of_memory }) => return Waited::Ended { code, out_of_memory },
+                // Docker is away: what is known then comes from the port alone.
+                Ok(Status::Created | Status::Running { .. }) | Err(_) => sleep(Duration::from_secs(1)).await,
+            }
+        }
+    };
+    let waited = tokio::select! { biased; end = ended => end, opened = opened => opened };
+    match waited {
+        Waited::Ready => Ok(()),
+        Waited::Ended { code, out_of_memory } => Err(not_up(p, row, &name, code, out_of_memory).await),
+        Waited::TimedOut => Err(not_listening(p, row, &name, limit).await),
+    }
+}
+
+async fn port_opens(address: Ipv4Addr, limit: Duration) -> Waited {
+    let begun = Instant::now();
+    let target = SocketAddr::from((address, PORT));
+    while begun.elapsed() < limit {
+        let try_for = limit.saturating_sub(begun.elapsed()).min(Duration::from_secs(1));
+        if let Ok(Ok(_)) = tokio::time::timeout(try_for, tokio::net::TcpStream::connect(target)).await {
+            return Waited::Ready;
+        }
+        let pause = if begun.elapsed() < Duration::from_secs(2) { 5 } else { 50 };
+        sleep(Duration::from_millis(pause)).await;
+    }
+    Waited::TimedOut
+}
+
+/// Tells the one who waits what is seen, once; never returns.
+async fn hint(p: &Platform, row: &InstanceRow, name: &str, job: Option<&Job>) -> Waited {
+    sleep(HINT_AFTER).await;
+    if let Some(job) = job {
+        job.detail(format!("{} is still starting: {}", row.label(), seen(p, name).await));
+    }
+    std::future::pending().await
+}
+
+async fn seen(p: &Platform, name: &str) -> String {
+    match p.engine.inspect(name).await {
+        Ok(Some(engine::Observed { status: Status::Running { pid }, .. })) => {
+            listeners::diagnose(&engine::listeners::of_process(pid), PORT)
+        }
+        Ok(_) | Err(_) => "it could not be looked at".to_owned(),
+    }
+}
+
+async fn not_listening(p: &Platform, row: &InstanceRow, name: &str, limit: Duration) -> Error {
+    let label = row.label();
+    let no = Refusal::new("boot-timeout", format!("{label} did not open port {PORT} within {} s", limit.as_secs()))
+        .why(format!("{label} {}", seen(p, name).await))
+        .next("make the app listen on 0.0.0.0 and the port in the variable PORT, commit, push again");
+    no.into()
+}
+
+async fn not_up(p: &Platform, row: &InstanceRow, name: &str, code: i64, out_of_memory: bool) -> Error {
+    let label = row.label();
+    if out_of_memory {
+        let limit = domain::text::human_bytes(p.settings.app_memory);
+        return Refusal::new("boot-memory", format!("{label} ran out of memory while starting"))
+            .why(format!("its limit is {limit}"))
+            .next("use less memory at start, or raise app-memory in the server's configuration")
+            .into();
+    }
+    let when = if spec::has_port(&row.process) { "before its port opened" } else { "instead of staying up" };
+    let mut no = Refusal::new("boot-crash", format!("{label} exited with status {code} {when}"));
+    if code == 127 {
+        no = no.why("status 127: the command was not found").next("check the command in the Procfile");
+    }
+    let _ = name;
+    no.next("fix the cause shown above, commit, push again").into()
+}
+
+/// The last lines that an instance wrote, for the pusher.
+pub async fn last_lines(p: &Platform, row: &InstanceRow) -> Vec<String> {
+    match p.logs.recent(&SpoolKey::instance(row.id), LAST_LINES).await {
+        Ok(lines) => lines.iter().map(|line| domain::text::plain(&line.text)).collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Starts all instances of a set at once and waits for all; the first that fails decides.
+pub async fn boot_set(p: &Platform, job: &Job, rows: &[InstanceRow]) -> Result<()> {
+    let starts = rows.iter().map(|row| async move {
+        ensure_started(p, row, Source::App).await?;
+        match wait_ready(p, row, Some(job)).await {
+            Ok(()) => {
+                job.detail(format!("{} is up", row.label()));
+                Ok(())
+            }
+            Err(err) => {
+                let lines = last_lines(p, row).await;
+                if lines.is_empty() {
+                    job.detail(format!("{} wrote nothing", row.label()));
+                } else {
+                    job.detail(format!("The last lines of {}:", row.label()));
+                }
+                for line in lines {
+                    job.detail(format!("  {line}"));
+                }
+                Err(err)
+            }
+        }
+    });
+    futures_util::future::try_join_all(starts).await.map(|_| ())
+}

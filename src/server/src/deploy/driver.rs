@@ -1,0 +1,251 @@
+//! The loop: next step, intent, effect, outcome. Also the only place that decides what a cancel means.
+
+use super::effects::Effects;
+use super::job::Job;
+use super::turns::{Place, Replaced, Turns};
+use crate::clock::now;
+use crate::fault::{Error, Fault, Result};
+use crate::platform::Platform;
+use crate::store::{Ask, DeployRow};
+use domain::deploy::{Deploy, Effect, Kind, Outcome, apply, can_cancel, next};
+use domain::{AppId, Refusal, backoff, text, time};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// All deploys of this control process. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Deploys(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    platform: Platform,
+    turns: Turns,
+    owner: String,
+    live: Mutex<BTreeMap<i64, (AppId, Job)>>,
+}
+
+impl Deploys {
+    /// The deploys of a control process known as `owner`.
+    pub fn new(platform: Platform, owner: String) -> Deploys {
+        Deploys(Arc::new(Shared { platform, turns: Turns::default(), owner, live: Mutex::default() }))
+    }
+
+    /// Queues a job: from here on it is the server's, with a row in the store.
+    pub async fn submit(&self, app: &AppId, kind: Kind, ask: Ask, actor: &str) -> Result<Job> {
+        let (id, owner, who) = (app.clone(), self.0.owner.clone(), actor.to_owned());
+        let deploy = self.0.platform.store.write(move |tx| tx.add_deploy(&id, kind, &ask, &who, &owner, now())).await?;
+        let replaceable = matches!(kind, Kind::Push | Kind::Rebuild);
+        let place = self.0.turns.enter(app, replaceable);
+        Ok(self.start(app, deploy, Some(place), false))
+    }
+
+    /// Queues a job in a turn that the caller holds already.
+    pub async fn submit_within(&self, _turn: &Place, app: &AppId, kind: Kind, ask: Ask, actor: &str) -> Result<Job> {
+        let (id, owner, who) = (app.clone(), self.0.owner.clone(), actor.to_owned());
+        let deploy = self.0.platform.store.write(move |tx| tx.add_deploy(&id, kind, &ask, &who, &owner, now())).await?;
+        Ok(self.start(app, deploy, None, false))
+    }
+
+    /// Takes the app's turn for something that is not a deploy (scale, stop, destroy).
+    pub async fn turn(&self, app: &AppId) -> Result<Place> {
+        let mut place = self.0.turns.enter(app, false);
+        place.turn().await.map_err(|Replaced| Fault::plain("a place that cannot be replaced was"))?;
+        Ok(place)
+    }
+
+    /// Whether somebody is at work on the app.
+    pub fn is_busy(&self, app: &AppId) -> bool {
+        self.live().values().any(|(a, _)| a == app)
+    }
+
+    /// The jobs in flight of an app.
+    pub fn jobs_of(&self, app: &AppId) -> Vec<Job> {
+        self.live().values().filter(|(a, _)| a == app).map(|(_, job)| job.clone()).collect()
+    }
+
+    /// A job in flight.
+    pub fn job(&self, id: i64) -> Option<Job> {
+        self.live().get(&id).map(|(_, job)| job.clone())
+    }
+
+    /// Whether the build of a deploy in flight could be this one. Builds are younger than their deploys' rows, so all are
+    /// kept while anything is in flight.
+    pub fn has_build_in_flight(&self, _build: i64) -> bool {
+        !self.live().is_empty()
+    }
+
+    /// Takes over and resumes every open job of dead control processes.
+    pub async fn resume(&self) -> Result<usize> {
+        let owner = self.0.owner.clone();
+        let open = self
+            .0
+            .platform
+            .store
+            .write(move |tx| {
+                tx.take_over(&owner)?;
+                tx.open_deploys()
+            })
+            .await?;
+        for row in &open {
+            // One that was at work goes first; the order of ids is the order of asking.
+            let place = self.0.turns.enter(&row.app, false);
+            let job = self.start(&row.app, row.id, Some(place), true);
+            job.head(format!("Resumed after a restart of the server ({})", row.kind.word()));
+        }
+        Ok(open.len())
+    }
+
+    fn live(&self) -> std::sync::MutexGuard<'_, BTreeMap<i64, (AppId, Job)>> {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(&self, app: &AppId, deploy: i64, place: Option<Place>, resumed: bool) -> Job {
+        let p = &self.0.platform;
+        let job = Job::new(deploy, &p.layout.job_logs().join(format!("{deploy}.log")));
+        self.live().insert(deploy, (app.clone(), job.clone()));
+        let (this, out) = (self.clone(), job.clone());
+        p.tasks.spawn("deploy", move |stop| async move {
+            let run = this.run(deploy, place, &out, resumed);
+            let end = tokio::select! {
+                end = run => end,
+                () = stop.cancelled() => Err(Fault::plain("the server is stopping; the job goes on at its next start").into()),
+            };
+            this.live().remove(&deploy);
+            let state = end.unwrap_or_else(|err| {
+                let why = refusal_of(&err);
+                out.warn(&why.what);
+                Deploy::Failed { release: None, why }
+            });
+            out.finish(state);
+        });
+        job
+    }
+
+    async fn run(&self, deploy: i64, place: Option<Place>, job: &Job, resumed: bool) -> Result<Deploy> {
+        let mut place = place;
+        let mut early: Option<Refusal> = None;
+        if let Some(place) = place.as_mut() {
+            early = wait_turn(place, job).await;
+        }
+        let p = &self.0.platform;
+        let row = p.store.read(move |tx| tx.deploy(deploy)).await?;
+        let mut row = row.ok_or_else(|| Fault::plain(format!("deploy {deploy} has no row")))?;
+        let mut effects = Effects::new(p.clone(), job.clone(), resumed);
+        if early.is_none() && row.state == Deploy::Received {
+            early = effects.may_begin(&row).await?;
+        }
+        if let Some(why) = early.filter(|_| row.state == Deploy::Received) {
+            self.step(&mut row, Effect::Build, Outcome::Failed { why }).await?;
+        }
+        let mut failures = 0;
+        while let Some(effect) = next(row.kind, &row.state) {
+            let before = row.state.clone();
+            let outcome = self.run_effect(&mut effects, &row, effect, job).await;
+            if let Outcome::Failed { why } = &outcome {
+                tracing::info!(deploy, ?effect, code = why.code, "step failed: {}", why.what);
+            }
+            self.step(&mut row, effect, outcome).await?;
+            // After the commit point (and while undoing) a failed step is tried again, ever more slowly.
+            if row.state == before {
+                failures += 1;
+                let pause = backoff::delay_millis(failures, 200, 30_000, rand::random());
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            } else {
+                failures = 0;
+            }
+        }
+        effects.farewell(&row).await;
+        drop(place);
+        Ok(row.state)
+    }
+
+    /// Writes the step's outcome, and with it the new state.
+    async fn step(&self, row: &mut DeployRow, effect: Effect, outcome: Outcome) -> Result<()> {
+        let state = apply(row.kind, row.state.clone(), outcome.clone())
+            .map_err(|err| Fault::new(format!("deploy {} took a wrong step", row.id), err))?;
+        let (old, new) = (row.clone(), state.clone());
+        let begun_here = matches!(outcome, Outcome::Failed { .. }) && row.state == Deploy::Received;
+        self.0
+            .platform
+            .store
+            .write(move |tx| {
+                if begun_here {
+                    tx.begin_step(&old, effect, now())?;
+                }
+                tx.end_step(&old, &outcome, &new, now())
+            })
+            .await?;
+        row.state = state;
+        Ok(())
+    }
+
+    async fn run_effect(&self, effects: &mut Effects, row: &DeployRow, effect: Effect, job: &Job) -> Outcome {
+        let intent = row.clone();
+        if let Err(err) = self.0.platform.store.write(move |tx| tx.begin_step(&intent, effect, now())).await {
+            return Outcome::Failed { why: refusal_of(&err) };
+        }
+        let cancellable = can_cancel(&row.state) && effect != Effect::Commit;
+        let done = tokio::select! {
+            done = effects.run(row, effect) => done,
+            () = job.cancelled().cancelled(), if cancellable => Err(job.cancel_reason().into()),
+        };
+        done.unwrap_or_else(|err| Outcome::Failed { why: refusal_of(&err) })
+    }
+}
+
+/// Waits for the turn; the refusal if it will not come.
+async fn wait_turn(place: &mut Place, job: &Job) -> Option<Refusal> {
+    if place.waits() {
+        job.head("Waiting: another job is at work on this app");
+    }
+    tokio::select! {
+        turn = place.turn() => turn.err().map(|Replaced| {
+            Refusal::new("superseded", "a later push took this one's place in the queue").next("nothing to do if that was yours")
+        }),
+        () = job.cancelled().cancelled() => Some(job.cancel_reason()),
+    }
+}
+
+/// The refusal that a job ends with; a fault is logged with an id that is in it.
+fn refusal_of(err: &Error) -> Refusal {
+    match err {
+        Error::Refused(no) => no.clone(),
+        Error::Fault(_) => {
+            let lines = err.lines();
+            let mut no = Refusal::new("fault", lines.first().cloned().unwrap_or_default());
+            no.why = lines.get(1).cloned().unwrap_or_default();
+            no
+        }
+    }
+}
+
+/// `took 1.2s (build 0.3s, boot 0.6s)`, from the rows of a deploy's steps.
+pub fn took(steps: &[crate::store::StepRow], created: domain::Timestamp, end: domain::Timestamp) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for step in steps {
+        if let (Some(word), Some(ended)) = (step.effect.word(), step.ended) {
+            parts.push(format!("{word} {}", time::human_millis(ended.millis_since(step.begun))));
+        }
+    }
+    let all = time::human_millis(end.millis_since(created));
+    if parts.is_empty() { format!("took {all}") } else { format!("took {all} ({})", parts.join(", ")) }
+}
+
+/// The last lines of a job that failed: causes and next steps first, the reason in the very last.
+pub fn failure_lines(kind: Kind, why: &Refusal, serving: Option<domain::ReleaseNumber>) -> Vec<String> {
+    let mut lines: Vec<String> = why.why.lines().map(text::warning).collect();
+    for (i, next) in why.next.iter().enumerate() {
+        lines.push(text::warning(&format!("{} {next}", if i == 0 { "next:" } else { "  or:" })));
+    }
+    let serving = match serving {
+        Some(release) => format!("; {release} keeps serving"),
+        None => String::new(),
+    };
+    let word = match kind {
+        Kind::Push => "Push rejected",
+        Kind::Rebuild | Kind::Config | Kind::Rollback | Kind::Restart => "Failed",
+    };
+    lines.push(text::warning(&format!("{word}: {}{serving}", why.what)));
+    lines
+}

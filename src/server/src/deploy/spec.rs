@@ -1,0 +1,126 @@
+//! From rows to what the engine is asked for: names, labels, environment, limits of one instance. Pure.
+
+use crate::engine::{Attachment, InstanceSpec, Limits, Mount};
+use crate::settings::Settings;
+use crate::store::{App, Build, InstanceRow, Release};
+use domain::config::ConfigVars;
+use domain::formation::WEB;
+use domain::{InstallId, InstanceId};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The port that `web` gets in `PORT`.
+pub const PORT: u16 = 5000;
+/// The label that carries the installation's id.
+pub const INSTALL_LABEL: &str = "hoist.install";
+/// The user that instances of our own images run as.
+pub const APP_USER: &str = "1000:1000";
+/// Where the init lies inside.
+pub const INIT_AT: &str = "/.hoist/init";
+/// Where the spool lies inside.
+pub const SPOOL_AT: &str = "/.hoist/spool";
+
+/// All rows that one instance is made from.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The instance.
+    pub row: InstanceRow,
+    /// Its app.
+    pub app: App,
+    /// Its release.
+    pub release: Release,
+    /// The release's build.
+    pub build: Build,
+    /// The release's config.
+    pub config: ConfigVars,
+}
+
+/// What the host gives every instance.
+#[derive(Debug, Clone)]
+pub struct HostSide<'a> {
+    /// The configuration.
+    pub settings: &'a Settings,
+    /// This installation.
+    pub install: &'a InstallId,
+    /// The init on the host.
+    pub init: &'a Path,
+    /// The spool's folder on the host.
+    pub spool: PathBuf,
+    /// The network's name.
+    pub network: &'a str,
+}
+
+/// An instance's name in the engine.
+pub fn instance_name(install: &InstallId, id: InstanceId) -> String {
+    format!("hoist-{install}-{id}")
+}
+
+/// Whether the process type gets `PORT` and must open it.
+pub fn has_port(process: &domain::ProcessType) -> bool {
+    process.as_str() == WEB
+}
+
+/// The instance as the engine must run it; `None` if the release has no such process type.
+pub fn instance_spec(launch: &Launch, host: &HostSide<'_>) -> Option<InstanceSpec> {
+    let command = launch.build.processes.get(&launch.row.process)?;
+    let argv = [INIT_AT, "--user", APP_USER, "--spool", SPOOL_AT, "--cwd", "/app", "--", "/bin/bash", "-c", command];
+    Some(InstanceSpec {
+        name: instance_name(host.install, launch.row.id),
+        image: launch.build.image.clone()?,
+        argv: argv.iter().map(|a| (*a).to_owned()).collect(),
+        env: environment(launch),
+        cwd: None,
+        capabilities: vec!["SETUID".to_owned(), "SETGID".to_owned()],
+        mounts: vec![
+            Mount::Bind { host: host.init.to_path_buf(), at: INIT_AT.to_owned(), writable: false },
+            Mount::Bind { host: host.spool.clone(), at: SPOOL_AT.to_owned(), writable: true },
+        ],
+        limits: Limits {
+            memory: host.settings.app_memory,
+            cpu_millis: host.settings.app_cpu,
+            pids: 512,
+            files: 16_384,
+        },
+        attachment: Attachment { network: host.network.to_owned(), address: Some(launch.row.address) },
+        hostname: launch.row.label().replace('.', "-").replace('_', "-"),
+        labels: labels(launch, host.install),
+    })
+}
+
+fn labels(launch: &Launch, install: &InstallId) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (INSTALL_LABEL.to_owned(), install.to_string()),
+        ("hoist.kind".to_owned(), "instance".to_owned()),
+        ("hoist.app".to_owned(), launch.app.id.to_string()),
+        ("hoist.release".to_owned(), launch.release.number.to_string()),
+        ("hoist.process".to_owned(), launch.row.process.to_string()),
+        ("hoist.instance".to_owned(), launch.row.id.to_string()),
+    ])
+}
+
+/// Config vars, then what the platform sets; the metadata has Heroku's names beside ours.
+fn environment(launch: &Launch) -> BTreeMap<String, String> {
+    let mut env: BTreeMap<String, String> =
+        launch.config.iter().map(|(name, value)| (name.to_string(), value.reveal().clone())).collect();
+    let description = format!("Deploy {}", launch.build.commit.short());
+    let label = launch.row.label();
+    for (name, value) in [
+        ("APP_ID", launch.app.id.as_str()),
+        ("APP_NAME", launch.app.name.as_str()),
+        ("RELEASE_VERSION", &launch.release.number.to_string()),
+        ("RELEASE_CREATED_AT", &launch.release.created.rfc3339()),
+        ("BUILD_COMMIT", launch.build.commit.as_str()),
+        ("BUILD_DESCRIPTION", &description),
+        ("SLUG_COMMIT", launch.build.commit.as_str()),
+        ("SLUG_DESCRIPTION", &description),
+    ] {
+        env.entry(format!("HEROKU_{name}")).or_insert_with(|| value.to_owned());
+        env.insert(format!("HOIST_{name}"), value.to_owned());
+    }
+    env.insert("HOIST_INSTANCE".to_owned(), label.clone());
+    env.entry("DYNO".to_owned()).or_insert(label);
+    if has_port(&launch.row.process) {
+        env.insert("PORT".to_owned(), PORT.to_string());
+    }
+    env
+}

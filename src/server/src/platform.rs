@@ -1,0 +1,106 @@
+//! What one installation is made of: handed to deploys, the reconciler and the commands.
+
+use crate::build::Builder;
+use crate::engine::{Engine, EngineError};
+use crate::fault::{Error, Fault};
+use crate::git::Repos;
+use crate::layout::Layout;
+use crate::logs::Logs;
+use crate::net::Net;
+use crate::routes::Routes;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::tasks::Tasks;
+use domain::log::Record;
+use domain::{AppId, InstallId, Refusal};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// The parts of a running control process. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Platform(pub Arc<Parts>);
+
+/// The parts.
+#[derive(Debug)]
+pub struct Parts {
+    /// The configuration.
+    pub settings: Settings,
+    /// Where everything lies.
+    pub layout: Layout,
+    /// This installation's id.
+    pub install: InstallId,
+    /// State.
+    pub store: Store,
+    /// Instances.
+    pub engine: Arc<dyn Engine>,
+    /// Addresses, networks, firewall.
+    pub net: Net,
+    /// Logs.
+    pub logs: Logs,
+    /// Repositories.
+    pub repos: Repos,
+    /// Images.
+    pub builder: Builder,
+    /// The routers.
+    pub routes: Routes,
+    /// Pokes the reconciler.
+    pub wake: Arc<Notify>,
+    /// Everything that is spawned.
+    pub tasks: Tasks,
+    /// The init on the host, mounted into every instance.
+    pub init: PathBuf,
+    /// The port that HTTP is really served on.
+    pub http_port: u16,
+    /// The port that SSH is really served on.
+    pub ssh_port: u16,
+}
+
+impl std::ops::Deref for Platform {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Parts {
+    /// The URL of an app's default host name.
+    pub fn url(&self, app: &domain::AppName) -> String {
+        domain::routing::url(&format!("{app}.{}", self.settings.base_domain), self.http_port)
+    }
+
+    /// The git remote of an app.
+    pub fn remote(&self, app: &domain::AppName) -> String {
+        let host = &self.settings.ssh_host;
+        match self.ssh_port {
+            22 => format!("ssh://hoist@{host}/{app}"),
+            port => format!("ssh://hoist@{host}:{port}/{app}"),
+        }
+    }
+
+    /// Writes a line of ours into an app's log.
+    pub async fn note(&self, app: &AppId, text: impl Into<String>) {
+        self.logs.append(app, Record::platform(crate::clock::now(), text)).await;
+    }
+}
+
+impl From<EngineError> for Error {
+    fn from(err: EngineError) -> Error {
+        match err {
+            EngineError::NotAnswering => Refusal::new("engine-hung", "Docker is not answering")
+                .why("running apps keep being served")
+                .next("doctor")
+                .into(),
+            EngineError::NotRunning(cause) => Refusal::new("engine-down", "Docker is not running")
+                .why(format!("running apps keep being served ({cause})"))
+                .next("doctor")
+                .into(),
+            EngineError::NoSpace => Refusal::new("no-space", "no space is left on the disk of Docker")
+                .next("remove what is not needed, then try again")
+                .into(),
+            err @ (EngineError::NotFound(_) | EngineError::LayerGone(_) | EngineError::Failed { .. }) => {
+                Fault::new("the engine could not do it", err).into()
+            }
+        }
+    }
+}

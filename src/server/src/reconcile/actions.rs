@@ -1,0 +1,102 @@
+//! The effects of the reconciler's plan, one instance each.
+
+use super::Reconciler;
+use crate::clock::now;
+use crate::deploy::boot;
+use crate::deploy::spec::instance_name;
+use crate::fault::Result;
+use crate::store::InstanceRow;
+use domain::InstanceId;
+use domain::backoff::STEADY_MILLIS;
+use domain::log::Source;
+use domain::reconcile::{Action, Desire};
+use std::time::Duration;
+
+/// How long a change of routes by the reconciler waits for the router.
+const ROUTE_MAX: Duration = Duration::from_secs(10);
+
+impl Reconciler {
+    pub(super) async fn run_action(&self, action: &Action) -> Result<()> {
+        match action {
+            Action::Ensure(id) => self.ensure(*id).await,
+            Action::NoteCrash(id) => self.note_crash(*id).await,
+            Action::StartAgain(id) => self.start_again(*id).await,
+            Action::Probe(id) => self.probe(*id).await,
+            Action::Retire(id) => self.retire(*id).await,
+            Action::RemoveStray(name) => Ok(self.p.engine.remove(name).await?),
+        }
+    }
+
+    /// The row, if it is still wanted as the plan saw it.
+    async fn row(&self, id: InstanceId, desire: Desire) -> Result<Option<InstanceRow>> {
+        let row = self.p.store.read(move |tx| tx.instance(id)).await?;
+        Ok(row.filter(|r| r.desire == desire))
+    }
+
+    async fn ensure(&self, id: InstanceId) -> Result<()> {
+        let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        if row.ready {
+            self.set_ready(&row, false).await?;
+            self.p.note(&row.app, format!("{} is gone; making it again", row.label())).await;
+        }
+        boot::ensure_started(&self.p, &row, Source::App).await?;
+        self.p.store.write(move |tx| tx.note_start(id, now())).await?;
+        self.await_ready(&row).await
+    }
+
+    async fn note_crash(&self, id: InstanceId) -> Result<()> {
+        let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        let ended = now();
+        let steady = ended.millis_since(row.started) >= STEADY_MILLIS;
+        let crashes = if steady { 1 } else { row.crashes + 1 };
+        self.p.store.write(move |tx| tx.note_crash(id, crashes, ended)).await?;
+        self.p.routes.publish(ROUTE_MAX).await;
+        let wait = domain::backoff::restart_delay_millis(crashes, 0);
+        let when = if wait == 0 { "at once".to_owned() } else { format!("in {}", domain::time::human_millis(wait)) };
+        self.p
+            .note(&row.app, format!("State of {} changed from up to crashed; it starts again {when}", row.label()))
+            .await;
+        self.p.wake.notify_one();
+        Ok(())
+    }
+
+    async fn start_again(&self, id: InstanceId) -> Result<()> {
+        let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        self.p.store.write(move |tx| tx.note_start(id, now())).await?;
+        let name = instance_name(&self.p.install, id);
+        match self.p.engine.start_again(&name).await {
+            Err(crate::engine::EngineError::NotFound(_)) => boot::ensure_started(&self.p, &row, Source::App).await?,
+            other => other?,
+        }
+        self.await_ready(&row).await
+    }
+
+    async fn probe(&self, id: InstanceId) -> Result<()> {
+        let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        self.await_ready(&row).await
+    }
+
+    async fn await_ready(&self, row: &InstanceRow) -> Result<()> {
+        match boot::wait_ready(&self.p, row, None).await {
+            Ok(()) => {
+                self.set_ready(row, true).await?;
+                self.p.note(&row.app, format!("State of {} changed from starting to up", row.label())).await;
+                Ok(())
+            }
+            Err(err) => {
+                self.p.note(&row.app, format!("{}: {}", row.label(), err.lines().join("; "))).await;
+                // It ended, or never opened its port: either way the next look sees it and decides.
+                self.p.engine.kill(&instance_name(&self.p.install, row.id)).await?;
+                self.p.wake.notify_one();
+                Ok(())
+            }
+        }
+    }
+
+    async fn set_ready(&self, row: &InstanceRow, ready: bool) -> Result<()> {
+        let id = row.id;
+        self.p.store.write(move |tx| tx.set_ready(id, ready)).await?;
+        self.p.routes.publish(ROUTE_MAX).await;
+        Ok(())
+    }
+}

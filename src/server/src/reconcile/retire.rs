@@ -1,0 +1,40 @@
+//! Retiring one instance: no new requests (all routers say so), its requests end, SIGTERM, grace, SIGKILL, gone.
+
+use super::Reconciler;
+use crate::clock::now;
+use crate::deploy::spec::instance_name;
+use crate::fault::Result;
+use domain::InstanceId;
+use domain::log::SpoolKey;
+use domain::reconcile::Desire;
+use std::time::Duration;
+
+/// How long requests of an old instance may take to end.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// From SIGTERM to SIGKILL.
+pub const STOP_GRACE: Duration = Duration::from_secs(30);
+/// Between two tries while a router does not acknowledge.
+const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(10);
+
+impl Reconciler {
+    pub(super) async fn retire(&self, id: InstanceId) -> Result<()> {
+        let Some(row) = self.p.store.read(move |tx| tx.instance(id)).await? else { return Ok(()) };
+        if row.desire != Desire::Retiring {
+            return Ok(());
+        }
+        let name = instance_name(&self.p.install, id);
+        if row.ready {
+            // A router that does not acknowledge blocks retiring, never serving.
+            if !self.p.routes.publish(ACKNOWLEDGE_MAX).await {
+                return Err(crate::fault::Fault::plain(format!("{} waits for the router", row.label()))
+                    .transient()
+                    .into());
+            }
+            self.p.routes.wait_idle(&[id.to_string()], DRAIN_MAX).await;
+        }
+        self.p.engine.stop(&name, STOP_GRACE).await?;
+        self.p.engine.remove(&name).await?;
+        self.p.logs.finish(&SpoolKey::instance(id)).await?;
+        self.p.store.write(move |tx| tx.remove_instance(&row, now())).await
+    }
+}
