@@ -62,12 +62,13 @@ fn no_space(text: &str) -> bool {
 
 /// Whether the socket is missing, refuses, or was closed before the answer.
 fn gone_away(err: &BollardError) -> bool {
-    match err {
-        BollardError::SocketNotFoundError(_) => true,
-        BollardError::IOError { .. } | BollardError::HyperResponseError { .. } => true,
-        BollardError::HyperLegacyError { .. } => true,
-        _ => false,
-    }
+    matches!(
+        err,
+        BollardError::SocketNotFoundError(_)
+            | BollardError::IOError { .. }
+            | BollardError::HyperResponseError { .. }
+            | BollardError::HyperLegacyError { .. }
+    )
 }
 
 #[cfg(test)]

@@ -10,6 +10,9 @@ mod instances;
 mod networks;
 mod spec;
 
+#[cfg(test)]
+mod live;
+
 use super::{
     CALL_MAX, Engine, EngineError, EngineVersion, Hint, ImageReference, InstanceSpec, NetworkSpec, Observed, Status,
 };
