@@ -1,1 +1,127 @@
-//! stub
+//! Reads the kernel's lists of TCP sockets, and says what an app that does not answer listens on instead.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The address at which Docker's resolver listens inside every instance; not the app's.
+const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
+/// The kernel's number for a socket that listens.
+const LISTEN: &str = "0A";
+
+/// A socket that accepts connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Listener {
+    /// The address it is bound to.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Listener {
+    /// Whether connections from outside the instance reach it: bound to every address, or to one that is not loopback.
+    pub fn is_reachable(&self) -> bool {
+        match self.address {
+            IpAddr::V4(address) => !address.is_loopback(),
+            IpAddr::V6(address) => match address.to_ipv4_mapped() {
+                Some(mapped) => !mapped.is_loopback(),
+                // Traffic comes over IPv4, which only a socket on every address takes.
+                None => address.is_unspecified(),
+            },
+        }
+    }
+}
+
+/// The listeners in the texts of `/proc/PID/net/tcp` and `tcp6`, in order, each once; lines that do not parse are skipped.
+pub fn parse(tcp: &str, tcp6: &str) -> Vec<Listener> {
+    let mut all: Vec<Listener> = tcp.lines().chain(tcp6.lines()).filter_map(listener).collect();
+    all.retain(|one| one.address != RESOLVER);
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// One sentence on why nothing answers at `port`, for the person whose app it is; empty listeners are a cause too.
+pub fn diagnose(listeners: &[Listener], port: u16) -> String {
+    let advice = format!("listen on 0.0.0.0:$PORT ({port})");
+    if listeners.iter().any(|one| one.port == port && one.is_reachable()) {
+        return format!("listens on port {port}");
+    }
+    // Nearest first: the right port on loopback explains more than another port.
+    let mut nearest: Vec<&Listener> = listeners.iter().collect();
+    nearest.sort_by_key(|one| (one.port != port, !one.is_reachable(), **one));
+    let shown: Vec<String> = nearest.iter().take(3).map(|one| shown(one)).collect();
+    match shown.is_empty() {
+        true => format!("nothing listens; {advice}"),
+        false => format!("listens on {}; {advice}", shown.join(", ")),
+    }
+}
+
+fn shown(listener: &Listener) -> String {
+    match listener.address {
+        IpAddr::V4(address) => format!("{address}:{}", listener.port),
+        IpAddr::V6(address) => format!("[{address}]:{}", listener.port),
+    }
+}
+
+/// `  0: 0100007F:0BB8 00000000:0000 0A …`
+fn listener(line: &str) -> Option<Listener> {
+    let mut words = line.split_ascii_whitespace();
+    let local = words.nth(1)?;
+    if words.nth(1)? != LISTEN {
+        return None;
+    }
+    let (address, port) = local.split_once(':')?;
+    Some(Listener { address: parse_address(address)?, port: u16::from_str_radix(port, 16).ok()? })
+}
+
+/// The kernel writes each 32-bit word of an address in the byte order of the machine, which is little on all of ours.
+fn parse_address(hex: &str) -> Option<IpAddr> {
+    if !hex.is_ascii() {
+        return None;
+    }
+    let word = |at: usize| u32::from_str_radix(hex.get(at..at + 8)?, 16).ok().map(u32::to_le_bytes);
+    match hex.len() {
+        8 => Some(IpAddr::V4(Ipv4Addr::from(word(0)?))),
+        32 => {
+            let bytes = [word(0)?, word(8)?, word(16)?, word(24)?].concat();
+            Some(IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+
+    fn check(tcp: &str, tcp6: &str, says: &str) {
+        let tcp: String = tcp.lines().map(|l| format!("   0: {l} 00000000:00000000 00:00000000 00000000  1000\n")).collect();
+        assert_eq!(diagnose(&parse(&format!("{HEAD}{tcp}"), &format!("{HEAD}{tcp6}")), 5000), says);
+    }
+
+    #[test]
+    fn what_apps_do_wrong() {
+        check("", "", "nothing listens; listen on 0.0.0.0:$PORT (5000)");
+        check("0100007F:0BB8 00000000:0000 0A", "", "listens on 127.0.0.1:3000; listen on 0.0.0.0:$PORT (5000)");
+        check(
+            "00000000:1F90 00000000:0000 0A\n0100007F:1388 00000000:0000 0A",
+            "",
+            "listens on 127.0.0.1:5000, 0.0.0.0:8080; listen on 0.0.0.0:$PORT (5000)",
+        );
+        check("00000000:1388 00000000:0000 0A", "", "listens on port 5000");
+        // Docker's own resolver, and connections that are not listeners.
+        check("0B00007F:9C41 00000000:0000 0A\n0100007F:1388 0100007F:8000 01", "", "nothing listens; listen on 0.0.0.0:$PORT (5000)");
+        let v6 = |address: &str| format!("   0: {address}:1388 00000000000000000000000000000000:0000 0A x\n");
+        check("", &v6("00000000000000000000000000000000"), "listens on port 5000");
+        check("", &v6("00000000000000000000000001000000"), "listens on [::1]:5000; listen on 0.0.0.0:$PORT (5000)");
+        check("", &v6("0000000000000000FFFF00000100007F"), "listens on [::ffff:127.0.0.1]:5000; listen on 0.0.0.0:$PORT (5000)");
+    }
+
+    #[test]
+    fn any_text_is_taken() {
+        for text in ["", "x", "0: :", "0: ZZZZZZZZ:ZZZZ x 0A", "0: ü100007F:0BB8 x 0A", "0: 0100007F:0BB8", "a b c 0A d"] {
+            assert_eq!(parse(text, text), []);
+        }
+    }
+}

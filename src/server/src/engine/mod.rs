@@ -4,6 +4,17 @@
 //! [`EngineError::NotAnswering`] within ten seconds. Only this folder says "container".
 //! Absent: any knowledge of releases, the store, or the router.
 
+pub mod docker;
+pub mod fake;
+mod listeners;
+
+#[cfg(test)]
+pub(crate) mod contract;
+
+pub use docker::Docker;
+pub use fake::Fake;
+pub use listeners::listeners;
+
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -1,1 +1,26 @@
-//! stub
+//! Images: deterministic layers, their configuration and manifest, and the loopback registry that engines pull them from.
+//!
+//! Invariant: the same input gives the same bytes, so what did not change is neither sent nor unpacked again. Nothing
+//! here follows a symbolic link of an app. Absent: compression (a layer's digest is its diff id), pushing, tags.
+
+mod blobs;
+mod digest;
+mod folder;
+mod layer;
+mod oci;
+mod registry;
+mod stack;
+
+#[cfg(test)]
+mod live;
+
+pub use blobs::{BlobStore, BlobWriter, Budget, Pruned};
+pub use digest::{Digest, Layer};
+pub use folder::FolderSource;
+pub use layer::{Entry, LayerOptions, LayerWriter, Node};
+pub use oci::{EPOCH, ImageConfig, architecture};
+pub use registry::{Registry, Served};
+pub use stack::{Stack, ensure_stack};
+
+/// The user name that the loopback registry knows.
+pub const REGISTRY_USER: &str = "hoist";
