@@ -13,6 +13,7 @@ pub mod images;
 pub mod io;
 pub mod logs;
 pub mod net;
+pub mod proc;
 pub mod reconcile;
 pub mod settings;
 pub mod ssh;
