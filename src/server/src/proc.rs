@@ -150,6 +150,9 @@ pub fn start(program: &Program) -> Result<Running> {
     Ok(Running { child, group, label: program.label() })
 }
 
+/// Standard input, output and error.
+pub type Pipes = (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>);
+
 /// A program that runs.
 #[derive(Debug)]
 pub struct Running {
@@ -160,7 +163,7 @@ pub struct Running {
 
 impl Running {
     /// The three pipes, once.
-    pub fn pipes(&mut self) -> (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>) {
+    pub fn pipes(&mut self) -> Pipes {
         (self.child.stdin.take(), self.child.stdout.take(), self.child.stderr.take())
     }
     /// Waits for its end and kills what is left of its group. May be dropped and called again.
@@ -170,15 +173,17 @@ impl Running {
         self.group = None;
         Ok(exit_code(status))
     }
-    /// Asks the group to end (programs clean up at SIGTERM), waits at most `grace`, then kills it. Says whether it had to.
-    pub async fn end(&mut self, grace: Duration) -> bool {
+    /// Waits at most `grace` for its end; says whether it came.
+    pub async fn ends_within(&mut self, grace: Duration) -> bool {
+        tokio::time::timeout(grace, self.wait()).await.is_ok()
+    }
+    /// Asks the group to end (programs clean up at SIGTERM), waits at most `grace`, then kills it.
+    pub async fn end(&mut self, grace: Duration) {
         self.signal(Signal::TERM);
-        if tokio::time::timeout(grace, self.wait()).await.is_ok() {
-            return false;
+        if !self.ends_within(grace).await {
+            self.signal(Signal::KILL);
+            self.ends_within(DRAIN_MAX).await;
         }
-        self.signal(Signal::KILL);
-        let _ = tokio::time::timeout(DRAIN_MAX, self.wait()).await;
-        true
     }
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
@@ -315,7 +320,7 @@ mod tests {
         let mut line = String::new();
         tokio::io::AsyncBufReadExt::read_line(&mut out, &mut line).await.unwrap();
         drop(_stdin);
-        assert!(!running.end(Duration::from_secs(5)).await);
+        running.end(Duration::from_secs(5)).await;
         let mut rest = String::new();
         out.read_to_string(&mut rest).await.unwrap();
         assert_eq!((line.as_str(), rest.as_str()), ("up\n", "bye\n"));

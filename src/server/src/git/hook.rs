@@ -125,8 +125,8 @@ fn proc_receive<F: Frames>(
 ) -> io::Result<bool> {
     let ask = read_ask(place, stdin, &mut stdout)?;
     let mut told: BTreeMap<String, Told> = BTreeMap::new();
-    // The boundaries come before anything that could pin the commit: a ref without them is a broken repository.
-    let heard = match shallow::add(&place.git_dir, &ask.shallow) {
+    // Noted before anything can pin the commit: a ref without them is a broken repository.
+    let heard = match shallow::note(&place.git_dir, &ask.shallow) {
         Err(err) => Err(format!("cannot note the shallow boundaries: {err}")),
         Ok(()) => match connect() {
             Err(_) => Err(NO_ANSWER.to_owned()),

@@ -50,8 +50,9 @@ pub struct ReceiveAsk {
     /// The words after `-o`, in order.
     #[serde(default)]
     pub options: Vec<String>,
-    /// New shallow boundaries. Where there are any, an accepted ref has to fall through: git moves the branch itself
-    /// (it aborts otherwise), so the server must not have moved it before it replies.
+    /// New shallow boundaries. Where there are any, an accepted ref falls through: git moves the branch itself (it
+    /// aborts otherwise), so the server must not have moved it before it replies, and asks `Repos::shallow_stale` when
+    /// the push's turn comes.
     #[serde(default)]
     pub shallow: Vec<String>,
 }

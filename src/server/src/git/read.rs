@@ -10,7 +10,7 @@ use crate::{proc, tasks};
 use domain::push::{BranchName, TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts};
 use domain::text::plain;
 use domain::{AppId, Commit, Refusal, Timestamp};
-use git2::{ErrorCode, Oid, Repository, Tree};
+use git2::{ErrorClass, ErrorCode, Oid, Repository, Tree};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -178,9 +178,14 @@ impl Reader {
         if commit == ancestor {
             return Ok(true);
         }
-        match self.repo.graph_descendant_of(oid(commit)?, oid(ancestor)?) {
+        let (commit, ancestor) = (oid(commit)?, oid(ancestor)?);
+        let odb = self.repo.odb().act(|| "cannot read objects")?;
+        if !odb.exists(commit) || !odb.exists(ancestor) {
+            return Ok(false);
+        }
+        match self.repo.graph_descendant_of(commit, ancestor) {
             Ok(yes) => Ok(yes),
-            Err(err) if err.code() == ErrorCode::NotFound => Ok(false),
+            Err(err) if err.class() == ErrorClass::Odb => Ok(false),
             Err(err) => Err(Fault::new("cannot compare two commits", err).into()),
         }
     }
@@ -238,7 +243,7 @@ impl Reader {
     fn root(&self, commit: &Commit) -> Result<Tree<'_>> {
         match self.repo.find_commit(oid(commit)?) {
             Ok(found) => Ok(found.tree().act(|| format!("cannot read the tree of {}", commit.short()))?),
-            Err(err) if err.code() == ErrorCode::NotFound || err.class() == git2::ErrorClass::Invalid => {
+            Err(err) if err.code() == ErrorCode::NotFound || err.class() == ErrorClass::Invalid => {
                 let no = Refusal::new("not-a-commit", format!("{} is not a commit", commit.short()));
                 Err(no.next("git push hoist HEAD:main").into())
             }

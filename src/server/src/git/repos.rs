@@ -3,6 +3,7 @@
 //! Invariant: a repository's config is ours in full and rewritten when it differs; no setting of the host or of a user
 //! takes part. Absent: what a push means; see `glue`.
 
+use super::shallow;
 use crate::fault::{Act, Fault, Result};
 use crate::proc::{self, Limits, Program};
 use crate::tasks;
@@ -58,6 +59,8 @@ pub struct PushTicket(String);
 #[derive(Debug)]
 pub(super) struct Live {
     pub app: AppId,
+    /// The `shallow` file as git found it when the push began, or older.
+    shallow: shallow::Stamp,
     /// The pack is here: limits for receiving no longer count.
     pub received: CancellationToken,
     /// We ended the connection because nothing moved on it: the pusher did not leave.
@@ -133,7 +136,8 @@ impl Repos {
     /// Makes the repository exist with our config. Cheap when it does.
     pub async fn ensure(&self, app: &AppId) -> Result<()> {
         let (path, hooks) = (self.path(app), self.0.config.data.join("hooks"));
-        tasks::blocking("cannot make a repository", move || Ok(ensure_blocking(&path, &hooks)?)).await
+        tasks::blocking("cannot make a repository", move || Ok(ensure_blocking(&path, &hooks)?)).await?;
+        self.settle(app).await
     }
 
     /// Removes the repository. It leaves its name first, so that half a removal is not half a repository.
@@ -171,6 +175,12 @@ impl Repos {
         self.live(push).map(|live| live.app.clone())
     }
 
+    /// Whether a push with shallow boundaries can no longer end well, because another one changed the repository's since
+    /// it began: git would abort after the release is live. Asked when the push's turn comes; refuse it then.
+    pub fn shallow_stale(&self, push: &str) -> bool {
+        self.live(push).is_none_or(|live| live.shallow != shallow::stamp(&self.path(&live.app)))
+    }
+
     /// The quarantine that a hook named, if it is one of the app's repository.
     pub fn quarantine(&self, app: &AppId, named: &str) -> Result<Quarantine> {
         let objects = self.path(app).join("objects");
@@ -202,21 +212,31 @@ impl Repos {
     }
 
     pub(super) fn enter(&self, ticket: &PushTicket, app: &AppId) -> Entered {
-        let live =
-            Arc::new(Live { app: app.clone(), received: CancellationToken::new(), silent: CancellationToken::new() });
+        let (received, silent) = (CancellationToken::new(), CancellationToken::new());
+        let live = Arc::new(Live { app: app.clone(), shallow: shallow::stamp(&self.path(app)), received, silent });
         let mut all = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(ticket.0.clone(), live.clone());
         Entered { repos: self.clone(), ticket: ticket.clone(), live }
     }
 
+    /// Brings the `shallow` file up to date, unless a push is open: git would abort it.
+    pub(super) async fn settle(&self, app: &AppId) -> Result<()> {
+        if self.open_pushes(app) > 0 {
+            return Ok(());
+        }
+        let path = self.path(app);
+        tasks::blocking("cannot settle shallow boundaries", move || Ok(shallow::settle(&path)?)).await
+    }
+
+    fn open_pushes(&self, app: &AppId) -> usize {
+        let all = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().filter(|l| l.app == *app).count()
+    }
+
     /// Removes quarantines left by a git that was killed, unless another push to the app may own them.
     pub(super) async fn sweep(&self, app: &AppId) -> Result<()> {
-        let busy = {
-            let all = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
-            all.values().filter(|l| l.app == *app).count() > 1
-        };
         let path = self.path(app);
-        let age = if busy { QUARANTINE_AGE_MAX } else { Duration::ZERO };
+        let age = if self.open_pushes(app) > 1 { QUARANTINE_AGE_MAX } else { Duration::ZERO };
         tasks::blocking("cannot clean a repository", move || Ok(sweep_blocking(&path, age)?)).await
     }
 }
@@ -304,7 +324,7 @@ fn config_text(hooks: &Path) -> Result<String, Fault> {
          \tdenyDeletes = true\n\tautogc = false\n\tupdateServerInfo = false\n\
          [receive \"fsck\"]\n{fsck}\
          [transfer]\n\thideRefs = refs/hoist\n\tfsckObjects = true\n\
-         [uploadpack]\n\tallowFilter = true\n\
+         [uploadpack]\n\tallowFilter = false\n\
          [pack]\n\tthreads = 2\n\twindowMemory = 32m\n\tdeltaCacheSize = 32m\n\
          [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
     ))

@@ -2,10 +2,10 @@
 //!
 //! Invariant: the process group ends with the call, whatever ended it. Absent: who may do this; it was asked before.
 
-use super::repos::{PushTicket, Repos};
+use super::repos::{Entered, PushTicket, Repos};
 use crate::fault::Result;
 use crate::io::{Chunk, Io};
-use crate::proc::{self, Program, Running};
+use crate::proc::{self, Pipes, Program, Running};
 use bytes::BytesMut;
 use domain::AppId;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,14 +75,37 @@ impl Repos {
             .arg(self.path(app));
         let entered = self.enter(ticket, app);
         let mut running = proc::start(&with_protocol(program, git_protocol))?;
-        let end = pump(&mut running, io, limits, &entered.live.received).await;
+        let mut pipes = running.pipes();
+        let end = pump(&mut running, &mut pipes, io, limits, &entered.live.received).await;
         if matches!(end, End::Limit(_)) {
             entered.live.silent.cancel();
         }
-        let (code, killed) = close(running, end, io).await?;
-        if killed {
-            self.sweep(app).await?;
+        let code = self.close_push(&entered, running, pipes, end, io).await;
+        drop(entered);
+        self.settle(app).await?;
+        code
+    }
+
+    async fn close_push(
+        &self,
+        entered: &Entered,
+        mut running: Running,
+        mut pipes: Pipes,
+        end: End,
+        io: &Io,
+    ) -> Result<i32> {
+        if let End::Exit(code) = end {
+            return code;
         }
+        if !entered.live.received.is_cancelled() {
+            // Before the pack is here, the end of its input makes git clean up by itself; a signal, or a broken pipe
+            // while it complains, may find it between two files.
+            let (_, stdout, stderr) = (pipes.0.take(), pipes.1.take(), pipes.2.take());
+            let rest = async { tokio::join!(discard(stdout), discard(stderr), running.wait()) };
+            let _ = tokio::time::timeout(END_GRACE, rest).await;
+        }
+        let code = close(running, end, io).await?;
+        self.sweep(&entered.live.app).await?;
         Ok(code)
     }
 
@@ -90,11 +113,13 @@ impl Repos {
     pub async fn upload_pack(&self, app: &AppId, io: &mut Io) -> Result<i32> {
         self.ensure(app).await?;
         // Protocol 2 is not offered: there, who knows an id may fetch it whether or not a visible ref reaches it, and
-        // refs/hoist keeps commits of refused deploys.
+        // refs/hoist keeps commits of refused deploys. Partial clones need that, so they are not offered either
+        // (allowFilter is off): the client then makes a whole clone.
         let program = self.git(&self.path(app)).args(["upload-pack", "--strict"]).arg(self.path(app));
         let mut running = proc::start(&program)?;
-        let end = pump(&mut running, io, &Limits::default(), &CancellationToken::new()).await;
-        Ok(close(running, end, io).await?.0)
+        let mut pipes = running.pipes();
+        let end = pump(&mut running, &mut pipes, io, &Limits::default(), &CancellationToken::new()).await;
+        close(running, end, io).await
     }
 }
 
@@ -106,26 +131,31 @@ fn with_protocol(program: Program, wish: Option<&str>) -> Program {
     }
 }
 
-/// Ends what is left. Says git's exit code and whether it had to be killed.
-async fn close(mut running: Running, end: End, io: &Io) -> Result<(i32, bool)> {
+/// Ends what is left. Returns git's exit code, or that it was ended.
+async fn close(mut running: Running, end: End, io: &Io) -> Result<i32> {
     match end {
-        End::Exit(code) => Ok((code?, false)),
-        End::Gone => Ok((ENDED, running.end(END_GRACE).await)),
+        End::Exit(code) => return code,
+        End::Gone => {}
         End::Limit(why) => {
-            let killed = running.end(END_GRACE).await;
             // The client may be the reason; it gets the line if it still reads.
             let _ = io.out.try_send(Chunk::Err(format!("{}\n", domain::text::warning(why)).into()));
-            Ok((ENDED, killed))
         }
     }
+    running.end(END_GRACE).await;
+    Ok(ENDED)
 }
 
-async fn pump(running: &mut Running, io: &mut Io, limits: &Limits, received: &CancellationToken) -> End {
-    let (stdin, stdout, stderr) = running.pipes();
+async fn pump(
+    running: &mut Running,
+    (stdin, stdout, stderr): &mut Pipes,
+    io: &mut Io,
+    limits: &Limits,
+    received: &CancellationToken,
+) -> End {
     let activity = Activity::new();
     let Io { stdin: from, out: to, hangup, .. } = io;
     let feed = async {
-        let Some(mut pipe) = stdin else { return };
+        let Some(pipe) = stdin.as_mut() else { return };
         while let Some(bytes) = from.recv().await {
             activity.mark();
             if pipe.write_all(&bytes).await.is_err() {
@@ -133,6 +163,7 @@ async fn pump(running: &mut Running, io: &mut Io, limits: &Limits, received: &Ca
             }
             activity.mark();
         }
+        drop(stdin.take());
     };
     let work = async {
         // A failed send means that nobody reads; the rest of the output would block git for ever.
@@ -166,12 +197,12 @@ async fn pumps_or_gone<T>(pumps: impl Future<Output = Result<T, Gone>>) -> bool 
 struct Gone;
 
 async fn carry(
-    pipe: Option<impl AsyncRead + Unpin>,
+    pipe: &mut Option<impl AsyncRead + Unpin>,
     to: &mpsc::Sender<Chunk>,
     chunk: fn(bytes::Bytes) -> Chunk,
     activity: &Activity,
 ) -> Result<(), Gone> {
-    let Some(mut pipe) = pipe else { return Ok(()) };
+    let Some(pipe) = pipe else { return Ok(()) };
     let mut buf = BytesMut::new();
     loop {
         buf.reserve(CHUNK);
@@ -181,6 +212,13 @@ async fn carry(
         }
         to.send(chunk(buf.split().freeze())).await.map_err(|_| Gone)?;
         activity.mark();
+    }
+}
+
+/// Reads to the end for a program that would fail otherwise.
+async fn discard(pipe: Option<impl AsyncRead + Unpin>) {
+    if let Some(mut pipe) = pipe {
+        let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
     }
 }
 
