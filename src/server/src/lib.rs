@@ -16,6 +16,7 @@ pub mod layout;
 pub mod logs;
 pub mod net;
 pub mod platform;
+pub mod proc;
 pub mod reconcile;
 pub mod routes;
 pub mod settings;

@@ -1,0 +1,88 @@
+//! Whether the tree of a pushed commit is something to build: counted facts in, a refusal or nothing out.
+//!
+//! Absent: reading; the shell counts, and stops counting soon after a limit.
+
+use super::shown;
+use crate::refusal::Refusal;
+use crate::text::human_bytes;
+use serde::{Deserialize, Serialize};
+
+/// Files in a tree, at most.
+pub const TREE_FILES_MAX: u64 = 100_000;
+/// Bytes of all files of a tree together, at most.
+pub const TREE_BYTES_MAX: u64 = 1_000_000_000;
+
+/// What was counted in a tree. Lists hold the first few paths, for the message.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TreeFacts {
+    /// Files and links.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Whether counting stopped because one of the limits was passed.
+    pub cut_short: bool,
+    /// Paths of submodules (gitlinks).
+    pub submodules: Vec<String>,
+    /// Whether a `.gitmodules` with something in it lies at the top.
+    pub gitmodules: bool,
+    /// Paths of files that are Git LFS pointers.
+    pub lfs_pointers: Vec<String>,
+    /// Paths that cannot be unpacked the same everywhere: not UTF-8, `..`, `.git`, too deep.
+    pub bad_paths: Vec<String>,
+}
+
+/// Refuses trees that cannot become an app, each with what to do.
+pub fn judge_tree(facts: &TreeFacts) -> Result<(), Refusal> {
+    if let Some(path) = facts.bad_paths.first() {
+        return Err(Refusal::new(
+            "bad-path",
+            format!("The commit has a path that cannot be unpacked safely: {}", shown(path)),
+        )
+        .why("Paths are UTF-8, at most 4096 bytes and 100 folders deep, without . or .. or .git as a part.")
+        .next("git mv it to another name, commit, push again"));
+    }
+    if facts.cut_short || facts.files > TREE_FILES_MAX || facts.bytes > TREE_BYTES_MAX {
+        return Err(too_large(facts));
+    }
+    if !facts.submodules.is_empty() || facts.gitmodules {
+        let named = if facts.submodules.is_empty() { ".gitmodules".to_owned() } else { list(&facts.submodules) };
+        return Err(Refusal::new("submodules", format!("The commit has submodules: {named}"))
+            .why("A push carries the id of a submodule's commit, not its files, and the server fetches nothing from elsewhere.")
+            .next("add the files themselves: git rm --cached PATH, rm -rf PATH/.git, git rm .gitmodules, git add PATH, git commit")
+            .next("install it as a package of your language"));
+    }
+    if !facts.lfs_pointers.is_empty() {
+        return Err(Refusal::new(
+            "lfs-pointers",
+            format!("The commit has Git LFS pointers instead of files: {}", list(&facts.lfs_pointers)),
+        )
+        .why("A push carries only the pointers; the app would start with them in place of the files.")
+        .next("git lfs migrate export --include='*' --everything, then push again")
+        .next("keep these files outside the repository and load them from a URL"));
+    }
+    if facts.files == 0 {
+        return Err(Refusal::new("empty-tree", "The commit has no files, so there is nothing to build")
+            .next("git add . && git commit -m 'The app' && git push hoist main"));
+    }
+    Ok(())
+}
+
+fn too_large(facts: &TreeFacts) -> Refusal {
+    let (what, why) = if facts.bytes > TREE_BYTES_MAX {
+        (format!("The commit's files are larger than {}", human_bytes(TREE_BYTES_MAX)), "")
+    } else {
+        (
+            format!("The commit has more than {TREE_FILES_MAX} files and folders"),
+            "Often node_modules or build output was committed.",
+        )
+    };
+    Refusal::new("tree-too-large", what)
+        .why(why)
+        .next("git rm -r --cached PATH, name PATH in .gitignore, git commit, push again")
+}
+
+fn list(paths: &[String]) -> String {
+    let first: Vec<String> = paths.iter().take(3).map(|p| shown(p)).collect();
+    let more = if paths.len() > 3 { ", …" } else { "" };
+    format!("{}{more}", first.join(", "))
+}

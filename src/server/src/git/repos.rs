@@ -1,0 +1,364 @@
+//! The bare repositories, one per app, and how git is started on them.
+//!
+//! Invariant: a repository's config is ours in full and rewritten when it differs; no setting of the host or of a user
+//! takes part. Absent: what a push means; see `glue`.
+
+use super::shallow;
+use crate::fault::{Act, Fault, Result};
+use crate::proc::{self, Limits, Program};
+use crate::tasks;
+use domain::push::BranchName;
+use domain::{AppId, Refusal};
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio_util::sync::CancellationToken;
+
+/// The shims, as they lie in the source tree.
+const HOOKS: [(&str, &str); 2] = [
+    ("pre-receive", include_str!("../../../../hooks/pre-receive")),
+    ("proc-receive", include_str!("../../../../hooks/proc-receive")),
+];
+/// `proc-receive` came with 2.29.
+const GIT_MIN: (u32, u32) = (2, 29);
+/// A quarantine older than this belongs to nobody: receiving takes an hour at most.
+const QUARANTINE_AGE_MAX: Duration = Duration::from_secs(2 * 3600);
+/// How long a small call of git may take.
+pub(super) const GIT_SECONDS: u64 = 20;
+
+/// Where everything lies.
+#[derive(Debug, Clone)]
+pub struct ReposConfig {
+    /// DATA: repositories are under `repos`, hooks under `hooks`.
+    pub data: PathBuf,
+    /// The program whose `hook NAME` the shims run: this binary.
+    pub bin: PathBuf,
+    /// The admin socket, on which hooks call back.
+    pub socket: PathBuf,
+}
+
+/// All repositories of this installation. Clones share one state.
+#[derive(Debug, Clone)]
+pub struct Repos(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: ReposConfig,
+    live: Mutex<HashMap<String, Arc<Live>>>,
+}
+
+/// The random name of one push's connection; who knows it may speak for that push, so it is not printed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PushTicket(String);
+
+/// A push whose connection is open.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub app: AppId,
+    /// The `shallow` file as git found it when the push began, or older.
+    shallow: shallow::Stamp,
+    /// The pack is here: limits for receiving no longer count.
+    pub received: CancellationToken,
+    /// We ended the connection because nothing moved on it: the pusher did not leave.
+    pub silent: CancellationToken,
+}
+
+/// A folder of objects that git has not accepted yet, within one repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantine(PathBuf);
+
+impl PushTicket {
+    /// A new one.
+    pub fn random() -> PushTicket {
+        let bytes: [u8; 16] = rand::random();
+        PushTicket(bytes.iter().map(|b| format!("{b:02x}")).collect())
+    }
+    /// Its text, as `Receiver` gets it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PushTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<ticket>")
+    }
+}
+
+impl Quarantine {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Repos {
+    /// Checks git's version and writes the hooks.
+    pub async fn open(config: ReposConfig) -> Result<Repos> {
+        let data = config.data.clone();
+        tasks::blocking("cannot prepare the repositories", move || {
+            fs::create_dir_all(data.join("repos")).act(|| "cannot make the folder of the repositories")?;
+            write_hooks(&data.join("hooks"))?;
+            Ok(())
+        })
+        .await?;
+        let repos = Repos(Arc::new(Inner { config, live: Mutex::default() }));
+        let version = repos.version().await?;
+        if version < GIT_MIN {
+            let (have, need) = (format!("{}.{}", version.0, version.1), format!("{}.{}", GIT_MIN.0, GIT_MIN.1));
+            return Err(Refusal::new("git-too-old", format!("git is version {have}; pushes need {need} or newer"))
+                .next("install a newer git on the server")
+                .into());
+        }
+        Ok(repos)
+    }
+
+    /// Git's version.
+    pub async fn version(&self) -> Result<(u32, u32)> {
+        let program = self.git(&self.0.config.data).arg("version");
+        let text = proc::run(&program, b"", Limits::seconds(GIT_SECONDS)).await?.success("git does not run")?.text();
+        let mut numbers = text.trim_start_matches("git version ").split(['.', '-', ' ']).map_while(|n| n.parse().ok());
+        match (numbers.next(), numbers.next()) {
+            (Some(major), Some(minor)) => Ok((major, minor)),
+            _ => Err(Fault::plain(format!("cannot read git's version from {text:?}")).into()),
+        }
+    }
+
+    /// The repository's folder.
+    pub fn path(&self, app: &AppId) -> PathBuf {
+        self.0.config.data.join("repos").join(format!("{app}.git"))
+    }
+
+    /// Makes the repository exist with our config. Cheap when it does.
+    pub async fn ensure(&self, app: &AppId) -> Result<()> {
+        let (path, hooks) = (self.path(app), self.0.config.data.join("hooks"));
+        tasks::blocking("cannot make a repository", move || Ok(ensure_blocking(&path, &hooks)?)).await?;
+        self.settle(app).await
+    }
+
+    /// Removes the repository. It leaves its name first, so that half a removal is not half a repository.
+    pub async fn remove(&self, app: &AppId) -> Result<()> {
+        let (path, gone) = (self.path(app), self.0.config.data.join("repos").join(format!("{app}.removed")));
+        tasks::blocking("cannot remove a repository", move || {
+            if path.exists() {
+                fs::rename(&path, &gone).act(|| format!("cannot move {}", path.display()))?;
+            }
+            if gone.exists() {
+                fs::remove_dir_all(&gone).act(|| format!("cannot remove {}", gone.display()))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Points HEAD at the deploy branch, so that `git clone` checks it out.
+    pub async fn set_head(&self, app: &AppId, branch: &BranchName) -> Result<()> {
+        let program = self.git_in(app).args(["symbolic-ref", "HEAD", &branch.full()]);
+        proc::run(&program, b"", Limits::seconds(GIT_SECONDS)).await?.success("cannot set HEAD")?;
+        Ok(())
+    }
+
+    /// Packs what many pushes left and drops objects that nothing has named for a day.
+    pub async fn tidy(&self, app: &AppId) -> Result<()> {
+        let program = self.git_in(app).args(["gc", "--quiet", "--prune=1.day.ago"]);
+        let limits = Limits { deadline: Duration::from_secs(1800), output_max: 1 << 16 };
+        proc::run(&program, b"", limits).await?.success(format!("cannot tidy the repository of {app}"))?;
+        Ok(())
+    }
+
+    /// The app whose push this is; `None` when its connection has ended.
+    pub fn app_of(&self, push: &str) -> Option<AppId> {
+        self.live(push).map(|live| live.app.clone())
+    }
+
+    /// Whether a push with shallow boundaries can no longer end well, because another one changed the repository's since
+    /// it began: git would abort after the release is live. Asked when the push's turn comes; refuse it then.
+    pub fn shallow_stale(&self, push: &str) -> bool {
+        self.live(push).is_none_or(|live| live.shallow != shallow::stamp(&self.path(&live.app)))
+    }
+
+    /// The quarantine that a hook named, if it is one of the app's repository.
+    pub fn quarantine(&self, app: &AppId, named: &str) -> Result<Quarantine> {
+        let objects = self.path(app).join("objects");
+        let wrong = || Fault::plain(format!("{named:?} is not a quarantine of {app}"));
+        let folder = Path::new(named).file_name().and_then(|n| n.to_str()).ok_or_else(wrong)?;
+        let real = fs::canonicalize(named).act(|| format!("cannot find the quarantine {named:?}"))?;
+        let parent = fs::canonicalize(&objects).act(|| format!("cannot find {}", objects.display()))?;
+        let ours = is_quarantine(folder) && real.parent() == Some(&parent);
+        if ours { Ok(Quarantine(real)) } else { Err(wrong().into()) }
+    }
+
+    /// Git with nothing of the host's or a user's settings.
+    pub(super) fn git(&self, cwd: &Path) -> Program {
+        git_program(cwd)
+    }
+
+    /// Git within an app's repository.
+    pub(super) fn git_in(&self, app: &AppId) -> Program {
+        let path = self.path(app);
+        git_program(&path).env("GIT_DIR", &path)
+    }
+
+    pub(super) fn config(&self) -> &ReposConfig {
+        &self.0.config
+    }
+
+    pub(super) fn live(&self, push: &str) -> Option<Arc<Live>> {
+        self.0.live.lock().unwrap_or_else(PoisonError::into_inner).get(push).cloned()
+    }
+
+    pub(super) fn enter(&self, ticket: &PushTicket, app: &AppId) -> Entered {
+        let (received, silent) = (CancellationToken::new(), CancellationToken::new());
+        let live = Arc::new(Live { app: app.clone(), shallow: shallow::stamp(&self.path(app)), received, silent });
+        let mut all = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(ticket.0.clone(), live.clone());
+        Entered { repos: self.clone(), ticket: ticket.clone(), live }
+    }
+
+    /// Brings the `shallow` file up to date, unless a push is open: git would abort it.
+    pub(super) async fn settle(&self, app: &AppId) -> Result<()> {
+        if self.open_pushes(app) > 0 {
+            return Ok(());
+        }
+        let path = self.path(app);
+        tasks::blocking("cannot settle shallow boundaries", move || Ok(shallow::settle(&path)?)).await
+    }
+
+    fn open_pushes(&self, app: &AppId) -> usize {
+        let all = self.0.live.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().filter(|l| l.app == *app).count()
+    }
+
+    /// Removes quarantines left by a git that was killed, unless another push to the app may own them.
+    pub(super) async fn sweep(&self, app: &AppId) -> Result<()> {
+        let path = self.path(app);
+        let age = if self.open_pushes(app) > 1 { QUARANTINE_AGE_MAX } else { Duration::ZERO };
+        tasks::blocking("cannot clean a repository", move || Ok(sweep_blocking(&path, age)?)).await
+    }
+}
+
+/// A push in the list of open ones; leaves it when dropped.
+pub(super) struct Entered {
+    repos: Repos,
+    ticket: PushTicket,
+    pub live: Arc<Live>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.repos.0.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.ticket.0);
+    }
+}
+
+pub(super) fn git_program(cwd: &Path) -> Program {
+    Program::new("git", cwd)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_ATTR_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        // The folder is ours whoever owns it after a restore; git would refuse with "dubious ownership".
+        .env("GIT_CONFIG_COUNT", "1")
+        .env("GIT_CONFIG_KEY_0", "safe.directory")
+        .env("GIT_CONFIG_VALUE_0", "*")
+}
+
+fn write_hooks(folder: &Path) -> Result<(), Fault> {
+    fs::create_dir_all(folder).act(|| format!("cannot make {}", folder.display()))?;
+    for (name, text) in HOOKS {
+        write_whole(&folder.join(name), text, 0o755)?;
+    }
+    Ok(())
+}
+
+fn ensure_blocking(path: &Path, hooks: &Path) -> Result<(), Fault> {
+    let want = config_text(hooks)?;
+    let config = path.join("config");
+    if path.join("HEAD").exists() && fs::read_to_string(&config).is_ok_and(|have| have == want) {
+        return sweep_blocking(path, QUARANTINE_AGE_MAX);
+    }
+    for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
+        fs::create_dir_all(path.join(folder)).act(|| format!("cannot make {}", path.join(folder).display()))?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+        .act(|| format!("cannot protect {}", path.display()))?;
+    write_whole(&config, &want, 0o600)?;
+    if !path.join("HEAD").exists() {
+        write_whole(&path.join("HEAD"), "ref: refs/heads/main\n", 0o600)?;
+    }
+    Ok(())
+}
+
+/// Everything a repository is told, in one place. Checks that old but harmless history fails (dates, padded modes) are
+/// off: a pusher can do nothing about commits of ten years ago. Memory caps keep a push of any size below 150 MB.
+fn config_text(hooks: &Path) -> Result<String, Fault> {
+    let hooks = hooks.to_str().filter(|h| !h.contains(['\n', '"', '\\'])).ok_or_else(|| {
+        Fault::plain(format!("the path {} has characters that git's config cannot hold", hooks.display()))
+    })?;
+    let harmless = [
+        "badDate",
+        "badDateOverflow",
+        "badEmail",
+        "badName",
+        "badTimezone",
+        "emptyName",
+        "missingEmail",
+        "missingNameBeforeEmail",
+        "missingSpaceBeforeDate",
+        "missingSpaceBeforeEmail",
+        "multipleAuthors",
+        "zeroPaddedDate",
+        "zeroPaddedFilemode",
+    ];
+    let fsck: String = harmless.iter().map(|check| format!("\t{check} = ignore\n")).collect();
+    Ok(format!(
+        "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n\thooksPath = \"{hooks}\"\n\
+         \tlogAllRefUpdates = false\n\tfsync = committed,reference\n\tbigFileThreshold = 16m\n\
+         \tdeltaBaseCacheLimit = 32m\n\tpackedGitWindowSize = 16m\n\tpackedGitLimit = 128m\n\
+         \tfilesRefLockTimeout = 5000\n\tpackedRefsTimeout = 5000\n\
+         [receive]\n\tprocReceiveRefs = refs/heads\n\tadvertisePushOptions = true\n\tshallowUpdate = true\n\
+         \tfsckObjects = true\n\tmaxInputSize = 2g\n\tunpackLimit = 1\n\thideRefs = refs/hoist\n\
+         \tdenyDeletes = true\n\tautogc = false\n\tupdateServerInfo = false\n\
+         [receive \"fsck\"]\n{fsck}\
+         [transfer]\n\thideRefs = refs/hoist\n\tfsckObjects = true\n\
+         [uploadpack]\n\tallowFilter = false\n\
+         [pack]\n\tthreads = 2\n\twindowMemory = 32m\n\tdeltaCacheSize = 32m\n\
+         [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
+    ))
+}
+
+/// Writes a file that is there whole or not at all.
+fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
+    use std::io::Write;
+    let temp = path.with_extension(format!("{:08x}.tmp", rand::random::<u32>()));
+    let written = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temp).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    let done = written.and_then(|()| fs::rename(&temp, path));
+    if done.is_err() {
+        let _ = fs::remove_file(&temp);
+    }
+    done.act(|| format!("cannot write {}", path.display()))
+}
+
+fn is_quarantine(folder: &str) -> bool {
+    folder.starts_with("tmp_objdir-") || folder.starts_with("incoming-")
+}
+
+fn sweep_blocking(path: &Path, older_than: Duration) -> Result<(), Fault> {
+    let objects = path.join("objects");
+    let entries = fs::read_dir(&objects).act(|| format!("cannot list {}", objects.display()))?;
+    for entry in entries.flatten() {
+        let quarantine = entry.file_name().to_str().is_some_and(is_quarantine);
+        let changed = entry.metadata().and_then(|m| m.modified());
+        let age = changed.ok().and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default();
+        if quarantine && age >= older_than {
+            fs::remove_dir_all(entry.path()).act(|| format!("cannot remove {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
