@@ -1,1 +1,257 @@
-//! stub
+//! Every app's log: lines flow from the spools that instances, builds and the router write into one store per app.
+//!
+//! `DATA/logs/spool/KEY/{0,1}` is written by others and only read here; `KEY.json` beside it says whose it is, so that a
+//! new control process goes on by itself; `DATA/logs/apps/APP/*.log` is the store. Invariants: each line is stored once,
+//! also across a kill at any byte; a flood costs its own app lines, which are counted, and nobody else; at rest nothing runs.
+//! Absent: Docker, the database, who may read what.
+
+mod app;
+mod bucket;
+mod feed;
+mod follow;
+mod ready;
+mod scan;
+mod spool;
+mod store;
+mod watcher;
+
+#[cfg(test)]
+mod tests;
+
+use crate::fault::{Act, Result};
+use crate::tasks::{Tasks, blocking};
+use app::AppLog;
+use domain::log::{Filter, Record, Source, SpoolKey, SpoolRecord, spool::SpoolLine};
+use domain::{AppId, Timestamp};
+use ready::Ready;
+use serde::{Deserialize, Serialize};
+use spool::SpoolReader;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime};
+use tokio::sync::mpsc;
+use watcher::Watcher;
+
+/// Records on the way to one reader.
+const CHANNEL_MAX: usize = 256;
+/// Bytes of a spool that [`Logs::recent`] looks at.
+const RECENT_MAX: u64 = 256 * 1024;
+
+/// Where logs live and how much of them is kept.
+#[derive(Debug, Clone)]
+pub struct LogsConfig {
+    /// `DATA/logs`.
+    pub dir: PathBuf,
+    /// Bytes stored per app, the oldest go first.
+    pub store_budget: u64,
+    /// Bytes of one segment of the store.
+    pub segment_bytes: u64,
+    /// Bytes per second that an app may go on storing.
+    pub rate: u64,
+    /// Bytes that an app may store at once before `rate` counts.
+    pub burst: u64,
+}
+
+impl LogsConfig {
+    /// The usual sizes: 256 MiB an app in segments of 8 MiB, 4 MB/s after the first 64 MiB.
+    pub fn at(dir: PathBuf) -> LogsConfig {
+        const MIB: u64 = 1024 * 1024;
+        LogsConfig { dir, store_budget: 256 * MIB, segment_bytes: 8 * MIB, rate: 4_000_000, burst: 64 * MIB }
+    }
+}
+
+/// Whose lines a spool holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpoolMeta {
+    /// The spool's name.
+    pub key: SpoolKey,
+    /// The app.
+    pub app: AppId,
+    /// What its stdout and stderr count as.
+    pub source: Source,
+    /// The process type; empty where there is none.
+    pub process: String,
+    /// The instance, `web.1`; empty where there is none.
+    pub instance: String,
+    /// The release that runs; 0 where there is none.
+    pub release: u32,
+}
+
+/// The logs of this installation. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: LogsConfig,
+    tasks: Tasks,
+    ready: Ready,
+    watcher: Option<Watcher>,
+    apps: Mutex<BTreeMap<AppId, Arc<AppLog>>>,
+    spools: Mutex<BTreeMap<SpoolKey, Arc<app::Handle>>>,
+    /// Held while a spool is begun.
+    following: Mutex<()>,
+    /// Turns taken so far: at rest it stands still.
+    turns: AtomicU64,
+}
+
+impl Logs {
+    /// Opens the logs, goes on with every spool that was followed, and starts the tasks that store lines.
+    pub async fn open(config: LogsConfig, tasks: &Tasks) -> Result<Logs> {
+        let watcher = Watcher::new();
+        if let Err(err) = &watcher {
+            tracing::warn!(%err, "no inotify: log spools are looked at twice a second");
+        }
+        let shared = Shared {
+            config,
+            tasks: tasks.clone(),
+            ready: Ready::default(),
+            watcher: watcher.ok(),
+            apps: Mutex::default(),
+            spools: Mutex::default(),
+            following: Mutex::default(),
+            turns: AtomicU64::new(0),
+        };
+        let logs = Logs { shared: Arc::new(shared) };
+        let opening = logs.clone();
+        let finishing = blocking("open the logs", move || opening.shared.resume()).await?;
+        logs.start(finishing);
+        Ok(logs)
+    }
+
+    /// The folder of a spool, for its writer.
+    pub fn spool_dir(&self, key: &SpoolKey) -> PathBuf {
+        self.shared.spool_dir(key)
+    }
+
+    /// Stores a line at once. An app's log that cannot be written now keeps the line for later, up to a limit.
+    pub async fn append(&self, app: &AppId, record: Record) {
+        let (shared, app) = (Arc::clone(&self.shared), app.clone());
+        let done = blocking("store a log line", move || {
+            let log = shared.app(&app).act(|| format!("cannot open the log of {app}"))?;
+            let whole = Record { text: String::new(), ..record.clone() };
+            let lines = record.text.split('\n').map(|text| Record { text: text.to_owned(), ..whole.clone() }).collect();
+            if log.append(lines, clock()) != ready::Next::Idle {
+                shared.ready.push(&app);
+            }
+            Ok(())
+        });
+        if let Err(err) = done.await {
+            tracing::warn!(%err, "a log line of ours is lost");
+        }
+    }
+
+    /// The last `last` records that match, by time.
+    pub async fn query(&self, app: &AppId, filter: Filter, last: usize) -> Result<Vec<Record>> {
+        let (shared, app) = (Arc::clone(&self.shared), app.clone());
+        blocking("read a log", move || {
+            let log = shared.app(&app).act(|| format!("cannot open the log of {app}"))?;
+            Ok(scan::last(&log.segments(), &filter, last).act(|| format!("cannot read the log of {app}"))?)
+        })
+        .await
+    }
+
+    /// The last `last` records that match, and then those that come, without gap or double. A reader slower than the log
+    /// gets a line that says how many it missed. Ends when the app is forgotten or the server stops.
+    pub async fn tail(&self, app: &AppId, filter: Filter, last: usize) -> Result<mpsc::Receiver<Record>> {
+        let (shared, id) = (Arc::clone(&self.shared), app.clone());
+        let (past, feed) = blocking("read a log", move || {
+            let log = shared.app(&id).act(|| format!("cannot open the log of {id}"))?;
+            let (segments, feed) = log.subscribe(filter.clone())?;
+            let past = scan::last(&segments, &filter, last).inspect_err(|_| feed.close());
+            Ok((past.act(|| format!("cannot read the log of {id}"))?, feed))
+        })
+        .await?;
+        let (tx, rx) = mpsc::channel(CHANNEL_MAX);
+        self.shared.tasks.spawn("logs-tail", move |stop| async move {
+            let mut records = past;
+            loop {
+                for record in records {
+                    let sent =
+                        tokio::select! { sent = tx.send(record) => sent.is_ok(), () = stop.cancelled() => false };
+                    if !sent {
+                        return feed.close();
+                    }
+                }
+                records = tokio::select! {
+                    next = feed.next() => match next {
+                        Some(next) => next,
+                        None => return,
+                    },
+                    () = tx.closed() => return feed.close(),
+                    () = stop.cancelled() => return feed.close(),
+                };
+            }
+        });
+        Ok(rx)
+    }
+
+    /// The last `n` lines of one spool, straight from it.
+    pub async fn recent(&self, key: &SpoolKey, n: usize) -> Result<Vec<SpoolRecord>> {
+        let (dir, key) = (self.spool_dir(key), key.clone());
+        blocking("read a log spool", move || {
+            let newest =
+                SpoolReader::new(dir, None).newest(RECENT_MAX).act(|| format!("cannot read the spool {key}"))?;
+            let whole = newest.split_inclusive(|b| *b == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
+            let lines: Vec<SpoolLine<'_>> = whole.filter_map(SpoolLine::parse).collect();
+            Ok(lines.iter().skip(lines.len().saturating_sub(n)).map(SpoolLine::to_record).collect())
+        })
+        .await
+    }
+}
+
+impl Shared {
+    fn spool_root(&self) -> PathBuf {
+        self.config.dir.join("spool")
+    }
+
+    fn spool_dir(&self, key: &SpoolKey) -> PathBuf {
+        self.spool_root().join(key.as_str())
+    }
+
+    /// The note on whose spool it is, outside the folder that the app's container sees.
+    fn meta_path(&self, key: &SpoolKey) -> PathBuf {
+        self.spool_root().join(format!("{key}.json"))
+    }
+
+    fn app_dir(&self, app: &AppId) -> PathBuf {
+        self.config.dir.join("apps").join(app.as_str())
+    }
+
+    fn app(&self, app: &AppId) -> std::io::Result<Arc<AppLog>> {
+        Ok(self.app_and_marks(app)?.0)
+    }
+
+    /// The app's log, opened at first use; the marks come with the first.
+    fn app_and_marks(&self, app: &AppId) -> std::io::Result<(Arc<AppLog>, store::Marks)> {
+        let mut apps = lock(&self.apps);
+        if let Some(log) = apps.get(app) {
+            return Ok((Arc::clone(log), store::Marks::new()));
+        }
+        let (log, marks) = AppLog::open(&self.app_dir(app), &self.config, Instant::now())?;
+        let log = Arc::new(log);
+        apps.insert(app.clone(), Arc::clone(&log));
+        Ok((log, marks))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn clock() -> Timestamp {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Writes a small file whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let temporary = path.with_file_name(format!(".{name}.new"));
+    std::fs::write(&temporary, bytes)?;
+    std::fs::rename(&temporary, path)
+}

@@ -1,0 +1,233 @@
+//! Reads one spool from a position: complete lines, segment by segment, counting what was overwritten unread.
+//!
+//! The writer truncates a file and begins its next segment there at any moment, so a chunk counts only if the header
+//! still says the same segment after it was read. Files are opened per read (no descriptor is held), never through a
+//! link: an app may have written the folder. Absent: the store, any waiting.
+
+use domain::log::spool::{FILES, HEADER_MAX, Header};
+use rustix::fs::{Mode, OFlags};
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path, path::PathBuf};
+
+const SKIP: usize = 256 * 1024;
+
+/// Where reading goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Position {
+    /// The segment's number.
+    pub seq: u64,
+    /// Bytes of its file that are done.
+    pub offset: u64,
+    /// Records done over the spool's life, those that were dropped included.
+    pub count: u64,
+}
+
+/// One read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Chunk {
+    /// Whole lines, each with its newline.
+    pub lines: Vec<u8>,
+    /// Records that were overwritten, or too long to be one, before `lines`.
+    pub dropped: u64,
+    /// Nothing more can be read now.
+    pub at_end: bool,
+}
+
+/// A reader of the spool in one folder.
+#[derive(Debug, Clone)]
+pub(super) struct SpoolReader {
+    dir: PathBuf,
+    /// `None` until the first header was seen.
+    pub position: Option<Position>,
+}
+
+struct Segment {
+    file: File,
+    header: Header,
+    body: u64,
+    len: u64,
+}
+
+impl SpoolReader {
+    pub fn new(dir: PathBuf, position: Option<Position>) -> SpoolReader {
+        SpoolReader { dir, position }
+    }
+
+    /// Reads at most `max` bytes of whole lines. With `last`, what stands at the very end without a newline is a line too.
+    pub fn read(&mut self, max: usize, last: bool) -> io::Result<Chunk> {
+        let mut chunk = Chunk::default();
+        // Each turn of the loop goes on to a later segment, or restarts after the writer took one away.
+        for _ in 0..8 {
+            let segments = self.segments()?;
+            let Some((segment, newer)) = self.seek(&segments, &mut chunk.dropped) else {
+                chunk.at_end = true;
+                return Ok(chunk);
+            };
+            let Some(position) = self.position.as_mut() else { break };
+            position.offset = position.offset.min(segment.len);
+            let mut bytes = read_at(&segment.file, position.offset, max)?;
+            if header(&segment.file)?.is_none_or(|(now, _)| now.seq != segment.header.seq) {
+                continue;
+            }
+            let full = bytes.len() == max;
+            match bytes.iter().rposition(|b| *b == b'\n') {
+                Some(end) => bytes.truncate(end + 1),
+                None if full => {
+                    // Longer than any record: skipped piece by piece, the rest is a damaged line.
+                    position.offset += bytes.len() as u64;
+                    chunk.dropped += 1;
+                    continue;
+                }
+                None if last && newer.is_none() && !bytes.is_empty() => {
+                    position.offset += bytes.len() as u64;
+                    position.count = position.count.saturating_add(1);
+                    bytes.push(b'\n');
+                    (chunk.lines, chunk.at_end) = (bytes, true);
+                    return Ok(chunk);
+                }
+                None => match newer {
+                    Some(next) => {
+                        let lost = next.header.first.saturating_sub(position.count);
+                        chunk.dropped = chunk.dropped.saturating_add(lost);
+                        *position = next.start();
+                        continue;
+                    }
+                    None => {
+                        chunk.at_end = true;
+                        return Ok(chunk);
+                    }
+                },
+            }
+            position.offset += bytes.len() as u64;
+            position.count = position.count.saturating_add(count_lines(&bytes));
+            chunk.at_end = !full && newer.is_none() && !last;
+            chunk.lines = bytes;
+            return Ok(chunk);
+        }
+        Ok(chunk)
+    }
+
+    /// Passes over lines until between `keep` and `keep` + 256 KiB are left; returns how many records that were.
+    pub fn skip(&mut self, keep: u64) -> io::Result<u64> {
+        let mut skipped = 0;
+        loop {
+            if self.left()? < keep + SKIP as u64 {
+                return Ok(skipped);
+            }
+            let chunk = self.read(SKIP, false)?;
+            skipped = u64::saturating_add(skipped, chunk.dropped.saturating_add(count_lines(&chunk.lines)));
+            if chunk.at_end || (chunk.lines.is_empty() && chunk.dropped == 0) {
+                return Ok(skipped);
+            }
+        }
+    }
+
+    /// Bytes not yet read.
+    pub fn left(&self) -> io::Result<u64> {
+        let at = self.position.unwrap_or(Position { seq: 0, offset: 0, count: 0 });
+        let left = |s: &Segment| match s.header.seq.cmp(&at.seq) {
+            std::cmp::Ordering::Less => 0,
+            std::cmp::Ordering::Equal => s.len.saturating_sub(at.offset),
+            std::cmp::Ordering::Greater => s.len.saturating_sub(s.body),
+        };
+        Ok(self.segments()?.iter().map(left).sum())
+    }
+
+    /// The newest bytes of the spool, at most about `max`, as whole lines; the position plays no part.
+    pub fn newest(&self, max: u64) -> io::Result<Vec<u8>> {
+        let mut out: Vec<u8> = Vec::new();
+        for segment in self.segments()?.iter().rev() {
+            let room = max.saturating_sub(out.len() as u64);
+            let start = segment.body.max(segment.len.saturating_sub(room));
+            let mut bytes = read_at(&segment.file, start, usize::try_from(segment.len - start).unwrap_or(0))?;
+            if header(&segment.file)?.is_none_or(|(now, _)| now.seq != segment.header.seq) {
+                continue;
+            }
+            if start > segment.body {
+                let cut = bytes.iter().position(|b| *b == b'\n').map_or(bytes.len(), |n| n + 1);
+                bytes.drain(..cut);
+            }
+            bytes.extend_from_slice(&out);
+            out = bytes;
+        }
+        Ok(out)
+    }
+
+    /// The segment to read now, and the one after it if there is one already; moves the position if it must.
+    fn seek<'a>(&mut self, segments: &'a [Segment], dropped: &mut u64) -> Option<(&'a Segment, Option<&'a Segment>)> {
+        let lowest = segments.first()?;
+        let position = self.position.get_or_insert_with(|| {
+            *dropped = dropped.saturating_add(lowest.header.first);
+            lowest.start()
+        });
+        if let Some(found) = segments.iter().find(|s| s.header.seq == position.seq) {
+            return Some((found, segments.iter().find(|s| s.header.seq > position.seq)));
+        }
+        match segments.iter().find(|s| s.header.seq > position.seq) {
+            Some(later) => {
+                *dropped = dropped.saturating_add(later.header.first.saturating_sub(position.count));
+                *position = later.start();
+            }
+            // The writer began anew.
+            None => *position = lowest.start(),
+        }
+        let found = segments.iter().find(|s| s.header.seq == position.seq)?;
+        Some((found, segments.iter().find(|s| s.header.seq > position.seq)))
+    }
+
+    /// The segments that have a header, lowest number first.
+    fn segments(&self) -> io::Result<Vec<Segment>> {
+        let mut all = Vec::with_capacity(FILES.len());
+        for name in FILES {
+            let Some(file) = open(&self.dir.join(name))? else { continue };
+            let Some((header, body)) = header(&file)? else { continue };
+            let len = file.metadata()?.len();
+            all.push(Segment { file, header, body: body as u64, len });
+        }
+        all.sort_by_key(|s| s.header.seq);
+        Ok(all)
+    }
+}
+
+impl Segment {
+    fn start(&self) -> Position {
+        Position { seq: self.header.seq, offset: self.body, count: self.header.first }
+    }
+}
+
+/// Opens a regular file that is there. A link, a pipe or a device in its place reads as absent.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(fd) => {
+            let file = File::from(fd);
+            Ok(if file.metadata()?.is_file() { Some(file) } else { None })
+        }
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => Ok(None),
+        Err(err) => Err(err.into()),
+    }
+}
+
+fn header(file: &File) -> io::Result<Option<(Header, usize)>> {
+    Ok(Header::parse(&read_at(file, 0, HEADER_MAX)?))
+}
+
+/// Reads at most `max` bytes at `offset`; fewer only at the end of the file.
+pub(super) fn read_at(file: &File, offset: u64, max: usize) -> io::Result<Vec<u8>> {
+    let there = usize::try_from(file.metadata()?.len().saturating_sub(offset)).unwrap_or(usize::MAX).min(max);
+    let mut bytes = vec![0; there];
+    let mut done = 0;
+    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + done as u64) {
+            Ok(0) => break,
+            Ok(n) => done += n,
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
+    }
+    bytes.truncate(done);
+    Ok(bytes)
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|b| **b == b'\n').count() as u64
+}

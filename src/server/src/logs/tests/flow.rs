@@ -1,0 +1,197 @@
+//! The whole, with its tasks: follow, tail, watch, finish, restart, rest.
+
+use super::core::meta;
+use super::writer::{Writer, app};
+use crate::logs::{Logs, LogsConfig};
+use crate::tasks::Tasks;
+use domain::Timestamp;
+use domain::log::{Filter, Record, SpoolKey};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Receiver;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+async fn open(dir: &Path) -> (Logs, Tasks) {
+    let tasks = Tasks::new();
+    (Logs::open(LogsConfig::at(dir.to_owned()), &tasks).await.unwrap(), tasks)
+}
+
+async fn next<T>(from: &mut Receiver<T>) -> T {
+    tokio::time::timeout(DEADLINE, from.recv()).await.unwrap().unwrap()
+}
+
+async fn take(from: &mut Receiver<Record>, n: usize) -> Vec<String> {
+    let mut texts = Vec::new();
+    while texts.len() < n {
+        texts.push(next(from).await.text);
+    }
+    texts
+}
+
+fn numbered(n: u64) -> Vec<String> {
+    (0..n).map(|n| format!("n-{n}")).collect()
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_lines_come_back_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, _tasks) = open(dir.path()).await;
+    let meta = meta(1, "i1", "web.1");
+    let spool = logs.follow(meta.clone()).await.unwrap();
+    let mut watched = logs.watch(&meta.key).await.unwrap();
+    let mut writer = Writer::new(&spool, 64 << 20);
+    writer.numbered("n", 100_000);
+    let finish = tokio::time::timeout(DEADLINE, logs.finish(&meta.key));
+    let take = async {
+        let mut direct = Vec::new();
+        while let Some(record) = watched.recv().await {
+            direct.push(record.text);
+        }
+        direct
+    };
+    let (finished, direct) = tokio::join!(finish, take);
+    finished.unwrap().unwrap();
+    assert_eq!(direct, numbered(100_000));
+    let found = logs.query(&app(1), Filter::default(), usize::MAX).await.unwrap();
+    assert_eq!(found.iter().map(|r| &r.text).collect::<Vec<_>>(), numbered(100_000).iter().collect::<Vec<_>>());
+    assert_eq!((found[0].process.as_str(), found[0].instance.as_str(), found[0].release), ("web", "web.1", 3));
+    assert!(!spool.exists() && !dir.path().join("spool/i1.json").exists());
+    assert!(logs.watch(&meta.key).await.is_err());
+    logs.finish(&meta.key).await.unwrap();
+    let started = Instant::now();
+    assert_eq!(logs.query(&app(1), Filter::default(), 100).await.unwrap()[0].text, "n-99900");
+    let one = Filter { grep: Some("n-77".into()), ..Filter::default() };
+    assert_eq!(logs.query(&app(1), one, 3).await.unwrap()[2].text, "n-77999");
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_tail_joins_without_gap_or_double() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, _tasks) = open(dir.path()).await;
+    let meta = meta(1, "i1", "web.1");
+    let mut writer = Writer::new(&logs.follow(meta).await.unwrap(), 1 << 20);
+    let mut first = logs.tail(&app(1), Filter::default(), 10).await.unwrap();
+    writer.numbered("n", 50);
+    assert_eq!(take(&mut first, 50).await, numbered(50));
+    let mut tails = Vec::new();
+    for _ in 0..20 {
+        writer.numbered("n", 25);
+        tails.push(logs.tail(&app(1), Filter::default(), usize::MAX).await.unwrap());
+        writer.numbered("n", 25);
+    }
+    for tail in &mut tails {
+        assert_eq!(take(tail, 1050).await, numbered(1050));
+    }
+    logs.forget(&app(1)).await.unwrap();
+    assert!(tokio::time::timeout(DEADLINE, tails[0].recv()).await.unwrap().is_none());
+    assert!(!dir.path().join("apps").join(app(1).as_str()).exists() && !dir.path().join("spool/i1").exists());
+}
+
+#[tokio::test]
+async fn a_new_process_goes_on_where_the_last_one_was_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let key: SpoolKey = "i1".parse().unwrap();
+    let mut writer: Option<Writer> = None;
+    for round in 0..10_u64 {
+        let (logs, tasks) = open(dir.path()).await;
+        let spool = logs.follow(meta(1, "i1", "web.1")).await.unwrap();
+        let writer = writer.get_or_insert_with(|| Writer::new(&spool, 1 << 20));
+        let mut tail = logs.tail(&app(1), Filter::default(), usize::MAX).await.unwrap();
+        writer.numbered("n", 700);
+        // Ended with some of it stored, at another place each time.
+        let enough = usize::try_from(writer.count - round * 60).unwrap();
+        take(&mut tail, enough).await;
+        writer.numbered("n", 300);
+        tasks.shutdown(DEADLINE).await;
+        writer.numbered("n", 10);
+    }
+    let (logs, _tasks) = open(dir.path()).await;
+    logs.finish(&key).await.unwrap();
+    let found = logs.query(&app(1), Filter::default(), usize::MAX).await.unwrap();
+    assert_eq!(found.into_iter().map(|r| r.text).collect::<Vec<_>>(), numbered(10_100));
+}
+
+#[tokio::test]
+async fn platform_lines_recent_lines_and_a_reused_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, _tasks) = open(dir.path()).await;
+    logs.append(&app(1), Record::platform(Timestamp(7), "one\ntwo")).await;
+    let found = logs.query(&app(1), Filter::default(), 10).await.unwrap();
+    assert_eq!(found.iter().map(|r| r.text.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    assert!(logs.query(&app(2), Filter::default(), 10).await.unwrap().is_empty());
+    for round in ["first", "second"] {
+        let meta = meta(1, "b1", "build.1");
+        let mut writer = Writer::new(&logs.follow(meta.clone()).await.unwrap(), 1 << 20);
+        for n in 0..5 {
+            writer.line(&format!("{round} {n}"));
+        }
+        let recent = logs.recent(&meta.key, 2).await.unwrap();
+        assert_eq!(
+            recent.iter().map(|r| r.text.clone()).collect::<Vec<_>>(),
+            [format!("{round} 3"), format!("{round} 4")]
+        );
+        logs.finish(&meta.key).await.unwrap();
+    }
+    let build = Filter { process: Some("build".into()), ..Filter::default() };
+    assert_eq!(logs.query(&app(1), build, 100).await.unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn a_flood_does_not_hurt_the_neighbour() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, _tasks) = open(dir.path()).await;
+    let mut flood = Writer::new(&logs.follow(meta(1, "i1", "web.1")).await.unwrap(), 64 << 20);
+    let mut calm = Writer::new(&logs.follow(meta(2, "i2", "web.1")).await.unwrap(), 1 << 20);
+    let mut tail = logs.tail(&app(2), Filter::default(), 0).await.unwrap();
+    let flooding = std::thread::spawn(move || (0..20).for_each(|_| flood.numbered("flood", 10_000)));
+    let mut slowest = Duration::ZERO;
+    for n in 0..20 {
+        let started = Instant::now();
+        calm.line(&format!("calm {n}"));
+        assert_eq!(next(&mut tail).await.text, format!("calm {n}"));
+        slowest = slowest.max(started.elapsed());
+    }
+    flooding.join().unwrap();
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+}
+
+#[tokio::test]
+async fn many_spools_at_rest_cost_nothing_and_wake_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, tasks) = open(dir.path()).await;
+    let mut writers = Vec::new();
+    for n in 0..200_u8 {
+        let spool = logs.follow(meta(n, &format!("i{n}"), "web.1")).await.unwrap();
+        let mut writer = Writer::new(&spool, 1 << 20);
+        writer.line("start");
+        writers.push(writer);
+    }
+    let mut tail = logs.tail(&app(77), Filter::default(), 10).await.unwrap();
+    assert_eq!(next(&mut tail).await.text, "start");
+    for n in 0..200_u8 {
+        let mut one = logs.tail(&app(n), Filter::default(), 10).await.unwrap();
+        assert_eq!(next(&mut one).await.text, "start", "{n}");
+    }
+    // A turn of the store is the only thing that opens files; none may happen while nothing is written.
+    let turns = || logs.shared.turns.load(std::sync::atomic::Ordering::Relaxed);
+    let mut at = turns();
+    let settled = Instant::now();
+    while settled.elapsed() < DEADLINE {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if turns() == at {
+            break;
+        }
+        at = turns();
+    }
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert_eq!(turns(), at);
+    let started = Instant::now();
+    writers[77].line("awake");
+    assert_eq!(next(&mut tail).await.text, "awake");
+    let latency = started.elapsed();
+    assert!(latency < Duration::from_millis(500), "{latency:?}");
+    eprintln!("woke after {latency:?}");
+    assert_eq!(tasks.shutdown(DEADLINE).await, 0);
+}
