@@ -1,0 +1,110 @@
+//! Help and documentation, written by the table.
+
+use super::spec::{AppArg, Audit, Spec, Takes};
+use super::{TABLE, Verb};
+
+/// All verbs by section, one line each.
+pub fn help_overview() -> Vec<String> {
+    let mut lines = vec!["Deploy: git push hoist main     Everything else: ssh HOST COMMAND".to_owned()];
+    let width = TABLE.iter().map(|s| s.name.len()).max().unwrap_or(0);
+    let mut group = None;
+    for spec in TABLE.iter().filter(|s| !s.git) {
+        if group != Some(spec.group) {
+            group = Some(spec.group);
+            lines.push(String::new());
+            lines.push(spec.group.title().to_owned());
+        }
+        lines.push(format!("  {:width$}  {}", spec.name, spec.summary));
+    }
+    lines.push(String::new());
+    lines.push("More on one: help COMMAND. Commands that read take --format json.".to_owned());
+    lines
+}
+
+/// One verb in full.
+pub fn help_for(verb: Verb) -> Vec<String> {
+    let spec = verb.spec();
+    let mut lines = vec![format!("usage: {}", spec.usage()), String::new(), spec.summary.to_owned()];
+    if !spec.help.is_empty() {
+        lines.push(spec.help.to_owned());
+    }
+    let rows = rows(spec);
+    let width = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
+    if !rows.is_empty() {
+        lines.push(String::new());
+    }
+    for (left, right) in rows {
+        lines.push(format!("  {left:width$}  {right}"));
+    }
+    lines.push(String::new());
+    lines.push("examples:".to_owned());
+    lines.extend(spec.examples.iter().map(|e| format!("  {e}")));
+    if !spec.aliases.is_empty() {
+        lines.push(String::new());
+        lines.push(format!("also: {}", spec.aliases.join(", ")));
+    }
+    lines
+}
+
+/// `docs/commands.md`.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Commands\n\nGenerated from the command table; do not edit. Type them as `ssh -p PORT HOST COMMAND`, or on the \
+         server as `hoist --data DIR COMMAND`.\n\nThe app is the first argument or `-a APP`. Options may stand anywhere; `--` \
+         ends them. Commands that read take `--format json`.\n",
+    );
+    let mut group = None;
+    for spec in TABLE {
+        if group != Some(spec.group) {
+            group = Some(spec.group);
+            out.push_str(&format!("\n## {}\n", spec.group.title()));
+        }
+        out.push_str(&format!("\n### `{}`\n\n{}.", spec.name, spec.summary));
+        if !spec.help.is_empty() {
+            out.push_str(&format!(" {}", spec.help));
+        }
+        out.push_str(&format!("\n\n```\n{}\n```\n", spec.usage()));
+        let rows = rows(spec);
+        if !rows.is_empty() {
+            out.push('\n');
+        }
+        for (left, right) in rows {
+            out.push_str(&format!("- `{left}`: {right}\n"));
+        }
+        let examples: Vec<String> = spec.examples.iter().map(|e| format!("`{e}`")).collect();
+        out.push_str(&format!("\nFor example {}.", examples.join(", ")));
+        if !spec.aliases.is_empty() {
+            let aliases: Vec<String> = spec.aliases.iter().map(|a| format!("`{a}`")).collect();
+            out.push_str(&format!(" Also typed as {}.", aliases.join(", ")));
+        }
+        out.push_str(match spec.audit {
+            Audit::None => " Leaves no audit row.\n",
+            Audit::Verb | Audit::Args => "\n",
+        });
+    }
+    out
+}
+
+/// Arguments and options with what they mean.
+fn rows(spec: &Spec) -> Vec<(String, &'static str)> {
+    let mut rows = Vec::new();
+    match spec.app {
+        AppArg::None => {}
+        AppArg::Required | AppArg::Optional => rows.push(("APP, -a APP".to_owned(), "The app")),
+        AppArg::GitPath => rows.push(("APP".to_owned(), "The app, with or without a leading / and a trailing .git")),
+    }
+    rows.extend(spec.args.iter().map(|arg| (arg.name.to_owned(), arg.help)));
+    for flag in spec.flags {
+        let short = flag.short.map(|c| format!("-{c}, ")).unwrap_or_default();
+        let value = match flag.takes {
+            Takes::Nothing => String::new(),
+            Takes::Value(value) => format!(" {value}"),
+            Takes::Confirmation => " APP".to_owned(),
+        };
+        rows.push((format!("{short}--{}{value}", flag.long), flag.help));
+    }
+    if spec.reads {
+        rows.push(("--format text|json".to_owned(), "How to answer; --json for short"));
+    }
+    rows
+}

@@ -1,0 +1,270 @@
+//! Words to a [`Request`], by the table alone.
+
+use super::request::{Format, Parsed, Request};
+use super::spec::{AppArg, Flag, Shape, Spec, Takes};
+use super::{TABLE, Verb, words};
+use crate::names::AppName;
+use crate::refusal::Refusal;
+use crate::text;
+
+const APP: Flag = Flag { long: "app", short: Some('a'), takes: Takes::Value("APP"), help: "" };
+const FORMAT: Flag = Flag { long: "format", short: None, takes: Takes::Value("text|json"), help: "" };
+const JSON: Flag = Flag { long: "json", short: None, takes: Takes::Nothing, help: "" };
+const HELP: Flag = Flag { long: "help", short: Some('h'), takes: Takes::Nothing, help: "" };
+
+/// The row of a verb's name or alias.
+pub fn find(name: &str) -> Option<&'static Spec> {
+    TABLE.iter().find(|spec| spec.name == name || spec.aliases.contains(&name)).copied()
+}
+
+/// What the words ask for.
+pub fn parse(words: &[String]) -> Result<Request, Refusal> {
+    let (app_first, words) = leading_app(words);
+    let Some((name, rest)) = words.split_first() else {
+        return Ok(help_request(None));
+    };
+    if let Some(about) = name.strip_suffix(":help") {
+        return Ok(help_request(Some(about)));
+    }
+    let spec = find(name).ok_or_else(|| unknown(name))?;
+    if spec.git {
+        return git(spec, rest);
+    }
+    let mut typed = Typed { app: app_first.map(str::to_owned), ..Typed::default() };
+    typed.read(spec, rest)?;
+    if typed.help {
+        return Ok(help_request(Some(spec.name)));
+    }
+    let app = typed.take_app(spec)?;
+    let args = typed.distribute(spec)?;
+    confirmation(spec, app.as_ref(), &args)?;
+    Ok(Request { verb: spec.verb, app, args, format: typed.format })
+}
+
+/// `-a APP` before the verb, as Dokku's users write it.
+fn leading_app(words: &[String]) -> (Option<&str>, &[String]) {
+    match words {
+        [flag, app, rest @ ..] if flag == "-a" || flag == "--app" => (Some(app), rest),
+        _ => (None, words),
+    }
+}
+
+fn help_request(about: Option<&str>) -> Request {
+    let mut args = Parsed::default();
+    if let Some(about) = about.filter(|a| !a.is_empty()) {
+        args.args.insert("COMMAND", vec![about.to_owned()]);
+    }
+    Request { verb: Verb::Help, app: None, args, format: Format::Text }
+}
+
+/// git's verbs take one word in one grammar: `/blog.git`, `blog`.
+fn git(spec: &'static Spec, rest: &[String]) -> Result<Request, Refusal> {
+    let bad = || {
+        Refusal::new("bad-repository", "this is not the path of an app's repository")
+            .why("allowed: the app's name, with or without a leading / and a trailing .git")
+            .next("git remote set-url hoist ssh://HOST:PORT/APP")
+    };
+    let [path] = rest else { return Err(bad()) };
+    let name = path.strip_prefix('/').unwrap_or(path);
+    let name = name.strip_suffix(".git").unwrap_or(name);
+    let app: AppName = name.parse().map_err(|no: Refusal| {
+        let mut refusal = bad();
+        refusal.why = [no.what, no.why].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n");
+        refusal
+    })?;
+    Ok(Request { verb: spec.verb, app: Some(app), args: Parsed::default(), format: Format::Text })
+}
+
+#[derive(Default)]
+struct Typed {
+    app: Option<String>,
+    positionals: Vec<String>,
+    parsed: Parsed,
+    format: Format,
+    help: bool,
+}
+
+impl Typed {
+    fn read(&mut self, spec: &'static Spec, words: &[String]) -> Result<(), Refusal> {
+        let mut rest = words.iter();
+        while let Some(word) = rest.next() {
+            match word.as_str() {
+                "--" => self.positionals.extend(rest.by_ref().cloned()),
+                long if long.starts_with("--") => {
+                    let name = long.trim_start_matches("--");
+                    let (name, value) = name.split_once('=').map_or((name, None), |(n, v)| (n, Some(v.to_owned())));
+                    let flag = find_flag(spec, |f| f.long == name).ok_or_else(|| unknown_option(spec, word))?;
+                    let value = match (flag.takes, value) {
+                        (Takes::Nothing, None) => None,
+                        (Takes::Nothing, Some(_)) => return Err(misuse(spec, format!("--{name} takes no value"))),
+                        (Takes::Value(_) | Takes::Confirmation, Some(value)) => Some(value),
+                        (Takes::Value(_) | Takes::Confirmation, None) => Some(value_of(spec, flag, rest.next())?),
+                    };
+                    self.option(spec, flag, value)?;
+                }
+                short if short.starts_with('-') && short.len() > 1 => self.shorts(spec, word, &mut rest)?,
+                _ => self.positionals.push(word.clone()),
+            }
+        }
+        Ok(())
+    }
+
+    fn shorts<'a>(
+        &mut self,
+        spec: &'static Spec,
+        word: &str,
+        rest: &mut impl Iterator<Item = &'a String>,
+    ) -> Result<(), Refusal> {
+        let mut letters = word.get(1..).unwrap_or_default().chars();
+        while let Some(letter) = letters.next() {
+            let flag = find_flag(spec, |f| f.short == Some(letter)).ok_or_else(|| unknown_option(spec, word))?;
+            let value = match flag.takes {
+                Takes::Nothing => None,
+                Takes::Value(_) | Takes::Confirmation => {
+                    let attached = letters.as_str().to_owned();
+                    letters = "".chars();
+                    Some(if attached.is_empty() { value_of(spec, flag, rest.next())? } else { attached })
+                }
+            };
+            self.option(spec, flag, value)?;
+        }
+        Ok(())
+    }
+
+    fn option(&mut self, spec: &'static Spec, flag: &'static Flag, value: Option<String>) -> Result<(), Refusal> {
+        match (flag.long, value) {
+            ("help", _) => self.help = true,
+            ("json", _) => self.format = Format::Json,
+            ("format", Some(value)) => {
+                self.format = match value.as_str() {
+                    "text" => Format::Text,
+                    "json" => Format::Json,
+                    _ => return Err(misuse(spec, "--format takes text or json".to_owned())),
+                }
+            }
+            ("app", value) => match (&self.app, &value) {
+                (Some(one), Some(other)) if one != other => {
+                    return Err(misuse(spec, "two different apps are named".to_owned()));
+                }
+                (Some(_) | None, Some(_) | None) => self.app = value,
+            },
+            (long, value) => {
+                self.parsed.flags.insert(long, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// The app: from `-a`, else the first positional.
+    fn take_app(&mut self, spec: &'static Spec) -> Result<Option<AppName>, Refusal> {
+        match spec.app {
+            AppArg::None if self.app.is_some() => Err(misuse(spec, format!("{} is not about one app", spec.name))),
+            AppArg::None => Ok(None),
+            AppArg::Required | AppArg::GitPath | AppArg::Optional => {
+                if self.app.is_none() && !self.positionals.is_empty() {
+                    self.app = Some(self.positionals.remove(0));
+                }
+                match &self.app {
+                    Some(name) => Ok(Some(name.parse()?)),
+                    None if spec.app == AppArg::Optional => Ok(None),
+                    None => Err(misuse(spec, "which app? Name it as the first argument".to_owned()).next("apps:list")),
+                }
+            }
+        }
+    }
+
+    fn distribute(&mut self, spec: &'static Spec) -> Result<Parsed, Refusal> {
+        let mut rest = std::mem::take(&mut self.positionals).into_iter().peekable();
+        for arg in spec.args {
+            let taken: Vec<String> =
+                if arg.repeated { rest.by_ref().collect() } else { rest.next().into_iter().collect() };
+            if taken.is_empty() && arg.required {
+                return Err(misuse(spec, format!("{} is missing", arg.name)));
+            }
+            if arg.shape != Shape::Word
+                && let Some(word) = taken.iter().find(|w| !w.contains('='))
+            {
+                return Err(no_equals(spec, word));
+            }
+            if !taken.is_empty() {
+                self.parsed.args.insert(arg.name, taken);
+            }
+        }
+        if let Some(extra) = rest.next() {
+            return Err(misuse(spec, format!("{} is one argument too many", shown(&extra))));
+        }
+        if spec.verb == Verb::ConfigSet && self.parsed.args.is_empty() && !self.parsed.flag("stdin") {
+            return Err(misuse(spec, "NAME=VALUE is missing".to_owned()));
+        }
+        Ok(std::mem::take(&mut self.parsed))
+    }
+}
+
+fn find_flag(spec: &'static Spec, is: impl Fn(&Flag) -> bool) -> Option<&'static Flag> {
+    let common: [(&'static Flag, bool); 4] =
+        [(&APP, spec.app != AppArg::None), (&FORMAT, spec.reads), (&JSON, spec.reads), (&HELP, true)];
+    // A verb's own option wins over a common one of the same letter.
+    spec.flags.iter().find(|f| is(f)).or_else(|| common.into_iter().find(|(f, on)| *on && is(f)).map(|(f, _)| f))
+}
+
+fn value_of(spec: &'static Spec, flag: &Flag, next: Option<&String>) -> Result<String, Refusal> {
+    next.cloned().ok_or_else(|| misuse(spec, format!("--{} needs a value", flag.long)))
+}
+
+fn confirmation(spec: &'static Spec, app: Option<&AppName>, args: &Parsed) -> Result<(), Refusal> {
+    let (Some(flag), Some(app)) = (spec.flags.iter().find(|f| f.takes == Takes::Confirmation), app) else {
+        return Ok(());
+    };
+    if args.value(flag.long) == Some(app.as_str()) {
+        return Ok(());
+    }
+    let what = match args.value(flag.long) {
+        None => format!("{} {app} cannot be undone: confirm it", spec.name),
+        Some(_) => format!("the confirmation does not name the app {app}"),
+    };
+    Err(Refusal::new("not-confirmed", what).next(format!("{} {app} --{} {app}", spec.name, flag.long)))
+}
+
+fn unknown(name: &str) -> Refusal {
+    let known = TABLE.iter().filter(|s| !s.git).flat_map(|s| std::iter::once(&s.name).chain(s.aliases)).copied();
+    let mut near = text::did_you_mean(name, known);
+    if near.is_empty() {
+        near = TABLE.iter().filter(|s| s.name.ends_with(&format!(":{name}"))).map(|s| s.name).take(3).collect();
+    }
+    let mut refusal = Refusal::new("unknown-command", format!("there is no command {}", shown(name)));
+    if !near.is_empty() {
+        // An alias that is near is answered with our own name for it.
+        let mut names: Vec<&str> = near.into_iter().filter_map(find).map(|s| s.name).collect();
+        names.dedup();
+        refusal = refusal.why(format!("did you mean {}?", names.join(", ")));
+    }
+    refusal.next("help")
+}
+
+fn unknown_option(spec: &'static Spec, word: &str) -> Refusal {
+    let name = word.split('=').next().unwrap_or(word);
+    misuse(spec, format!("{} has no option {}", spec.name, shown(name)))
+        .next("put -- before arguments that begin with -")
+}
+
+fn no_equals(spec: &'static Spec, word: &str) -> Refusal {
+    misuse(spec, format!("{} has no =", shown(word)))
+        .next(format!("{} APP \"NAME='a value with spaces'\" (quoted for both shells)", spec.name))
+}
+
+/// A refusal with the usage line and an example.
+fn misuse(spec: &'static Spec, what: String) -> Refusal {
+    let mut refusal = Refusal::new("usage", what).why(format!("usage: {}", spec.usage()));
+    if let Some(example) = spec.examples.first() {
+        refusal = refusal.next((*example).to_owned());
+    }
+    refusal
+}
+
+/// A word of the user in a refusal: quoted, short, harmless to a terminal.
+fn shown(word: &str) -> String {
+    let plain = text::plain(word);
+    let short: String = plain.chars().take(40).collect();
+    let dots = if short.len() < plain.len() { "…" } else { "" };
+    if short.is_empty() { "\"\"".to_owned() } else { format!("{}{dots}", words::quote(&short)) }
+}

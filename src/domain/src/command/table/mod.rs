@@ -1,0 +1,96 @@
+//! The command table in the order of help: one row per verb.
+
+mod apps;
+mod people;
+mod run;
+
+use super::Verb;
+use super::spec::Spec;
+
+/// Every verb, in the order of help.
+pub static TABLE: &[&Spec] = &[
+    &apps::CREATE,
+    &apps::LIST,
+    &apps::INFO,
+    &apps::SET,
+    &apps::DESTROY,
+    &apps::OPEN,
+    &apps::CONFIG,
+    &apps::CONFIG_SET,
+    &apps::CONFIG_GET,
+    &apps::CONFIG_UNSET,
+    &run::PS,
+    &run::PS_SCALE,
+    &run::PS_RESTART,
+    &run::PS_STOP,
+    &run::PS_START,
+    &run::PS_REBUILD,
+    &run::LOGS,
+    &run::RELEASES,
+    &run::ROLLBACK,
+    &run::BUILDS,
+    &run::BUILDS_OUTPUT,
+    &run::BUILDS_CANCEL,
+    &people::KEYS_ADD,
+    &people::KEYS_LIST,
+    &people::KEYS_REMOVE,
+    &people::USERS_ADD,
+    &people::USERS_LIST,
+    &people::USERS_REMOVE,
+    &people::ACCESS_ADD,
+    &people::ACCESS_LIST,
+    &people::ACCESS_REMOVE,
+    &people::WHOAMI,
+    &people::EVENTS,
+    &people::DOCTOR,
+    &people::HELP,
+    &people::VERSION,
+    &people::SHUTDOWN,
+    &run::RECEIVE_PACK,
+    &run::UPLOAD_PACK,
+];
+
+/// A verb's row.
+pub(super) fn spec(verb: Verb) -> &'static Spec {
+    match verb {
+        Verb::AppsCreate => &apps::CREATE,
+        Verb::AppsList => &apps::LIST,
+        Verb::AppsInfo => &apps::INFO,
+        Verb::AppsSet => &apps::SET,
+        Verb::AppsDestroy => &apps::DESTROY,
+        Verb::Open => &apps::OPEN,
+        Verb::Config => &apps::CONFIG,
+        Verb::ConfigSet => &apps::CONFIG_SET,
+        Verb::ConfigGet => &apps::CONFIG_GET,
+        Verb::ConfigUnset => &apps::CONFIG_UNSET,
+        Verb::Ps => &run::PS,
+        Verb::PsScale => &run::PS_SCALE,
+        Verb::PsRestart => &run::PS_RESTART,
+        Verb::PsStop => &run::PS_STOP,
+        Verb::PsStart => &run::PS_START,
+        Verb::PsRebuild => &run::PS_REBUILD,
+        Verb::Logs => &run::LOGS,
+        Verb::Releases => &run::RELEASES,
+        Verb::Rollback => &run::ROLLBACK,
+        Verb::Builds => &run::BUILDS,
+        Verb::BuildsOutput => &run::BUILDS_OUTPUT,
+        Verb::BuildsCancel => &run::BUILDS_CANCEL,
+        Verb::KeysAdd => &people::KEYS_ADD,
+        Verb::KeysList => &people::KEYS_LIST,
+        Verb::KeysRemove => &people::KEYS_REMOVE,
+        Verb::UsersAdd => &people::USERS_ADD,
+        Verb::UsersList => &people::USERS_LIST,
+        Verb::UsersRemove => &people::USERS_REMOVE,
+        Verb::AccessAdd => &people::ACCESS_ADD,
+        Verb::AccessList => &people::ACCESS_LIST,
+        Verb::AccessRemove => &people::ACCESS_REMOVE,
+        Verb::Whoami => &people::WHOAMI,
+        Verb::Events => &people::EVENTS,
+        Verb::Doctor => &people::DOCTOR,
+        Verb::Help => &people::HELP,
+        Verb::Version => &people::VERSION,
+        Verb::Shutdown => &people::SHUTDOWN,
+        Verb::GitReceivePack => &run::RECEIVE_PACK,
+        Verb::GitUploadPack => &run::UPLOAD_PACK,
+    }
+}

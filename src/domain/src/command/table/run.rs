@@ -1,0 +1,211 @@
+//! Rows about processes, logs, releases and builds.
+
+use crate::access::Need;
+use crate::command::Verb;
+use crate::command::spec::*;
+
+pub(super) const PS: Spec = Spec {
+    verb: Verb::Ps,
+    name: "ps",
+    aliases: &["ps:list", "ps:report", "dyno", "dyno:list"],
+    app: AppArg::Required,
+    need: Need::Read,
+    audit: Audit::Verb,
+    reads: true,
+    summary: "Show an app's instances: type, state, since when, release",
+    examples: &["ps blog"],
+    group: Group::Processes,
+    ..BASE
+};
+
+pub(super) const PS_SCALE: Spec = Spec {
+    verb: Verb::PsScale,
+    name: "ps:scale",
+    aliases: &["scale", "dyno:scale"],
+    app: AppArg::Required,
+    args: &[Arg {
+        name: "TYPE=N",
+        required: false,
+        repeated: true,
+        shape: Shape::Word,
+        help: "How many instances of a process type: web=2, worker+1, worker-1",
+    }],
+    need: Need::Manage,
+    reads: true,
+    summary: "Set how many instances of each process type run; without arguments show it",
+    help: "Not a release: the image and the config vars stay.",
+    examples: &["ps:scale blog web=2 worker=1", "ps:scale blog worker+1", "ps:scale blog"],
+    group: Group::Processes,
+    ..BASE
+};
+
+const WHICH: Arg = any_number("TYPE", "Process types (web) or single instances (web.1); all without it");
+
+pub(super) const PS_RESTART: Spec = Spec {
+    verb: Verb::PsRestart,
+    name: "ps:restart",
+    aliases: &["restart", "dyno:restart"],
+    app: AppArg::Required,
+    args: &[WHICH],
+    need: Need::Manage,
+    summary: "Restart instances, new ones before the old ones end",
+    examples: &["ps:restart blog", "ps:restart blog worker"],
+    group: Group::Processes,
+    ..BASE
+};
+
+pub(super) const PS_STOP: Spec = Spec {
+    verb: Verb::PsStop,
+    name: "ps:stop",
+    aliases: &["stop", "dyno:stop", "dyno:kill", "ps:kill"],
+    app: AppArg::Required,
+    args: &[WHICH],
+    need: Need::Manage,
+    summary: "Stop an app or process types until ps:start",
+    examples: &["ps:stop blog", "ps:stop blog worker"],
+    group: Group::Processes,
+    ..BASE
+};
+
+pub(super) const PS_START: Spec = Spec {
+    verb: Verb::PsStart,
+    name: "ps:start",
+    aliases: &["start"],
+    app: AppArg::Required,
+    args: &[WHICH],
+    need: Need::Manage,
+    summary: "Start what ps:stop stopped",
+    examples: &["ps:start blog"],
+    group: Group::Processes,
+    ..BASE
+};
+
+pub(super) const PS_REBUILD: Spec = Spec {
+    verb: Verb::PsRebuild,
+    name: "ps:rebuild",
+    aliases: &["rebuild"],
+    app: AppArg::Required,
+    need: Need::Manage,
+    summary: "Build the current commit again and deploy it",
+    examples: &["ps:rebuild blog"],
+    group: Group::Processes,
+    ..BASE
+};
+
+pub(super) const LOGS: Spec = Spec {
+    verb: Verb::Logs,
+    name: "logs",
+    aliases: &["log", "logs:tail"],
+    app: AppArg::Required,
+    flags: &[
+        switch("tail", Some('t'), "Stay and show new lines as they come"),
+        valued("num", Some('n'), "N", "How many of the last lines (100)"),
+        valued("ps", Some('p'), "TYPE", "Only a process type (web) or an instance (web.1)"),
+        valued("source", Some('s'), "SOURCE", "Only app or only hoist"),
+    ],
+    need: Need::Read,
+    audit: Audit::Verb,
+    reads: true,
+    summary: "Show an app's log",
+    help: "The log of an app is kept across deploys. Lines come from the app and from Hoist (router, deploys).",
+    examples: &["logs blog", "logs blog -t", "logs blog -n 500 -p web"],
+    group: Group::Processes,
+    ..BASE
+};
+
+pub(super) const RELEASES: Spec = Spec {
+    verb: Verb::Releases,
+    name: "releases",
+    aliases: &["release", "releases:list"],
+    app: AppArg::Required,
+    flags: &[valued("num", Some('n'), "N", "How many of the last releases (20)")],
+    need: Need::Read,
+    audit: Audit::Verb,
+    reads: true,
+    summary: "List an app's releases",
+    examples: &["releases blog"],
+    group: Group::Releases,
+    ..BASE
+};
+
+pub(super) const ROLLBACK: Spec = Spec {
+    verb: Verb::Rollback,
+    name: "rollback",
+    aliases: &["releases:rollback"],
+    app: AppArg::Required,
+    args: &[optional("RELEASE", "The release to go back to; by default the one before the current")],
+    need: Need::Manage,
+    summary: "Deploy an older release again, without a build",
+    help: "Makes a new release with the old one's image and config vars. The branch in git stays.",
+    examples: &["rollback blog", "rollback blog v3"],
+    group: Group::Releases,
+    ..BASE
+};
+
+pub(super) const BUILDS: Spec = Spec {
+    verb: Verb::Builds,
+    name: "builds",
+    aliases: &["builds:list"],
+    app: AppArg::Required,
+    flags: &[valued("num", Some('n'), "N", "How many of the last builds (20)")],
+    need: Need::Read,
+    audit: Audit::Verb,
+    reads: true,
+    summary: "List an app's builds and what became of them",
+    examples: &["builds blog"],
+    group: Group::Releases,
+    ..BASE
+};
+
+pub(super) const BUILDS_OUTPUT: Spec = Spec {
+    verb: Verb::BuildsOutput,
+    name: "builds:output",
+    aliases: &["builds:log", "builds:logs", "builds:info"],
+    app: AppArg::Required,
+    args: &[optional("ID", "The build; by default the last one")],
+    need: Need::Read,
+    audit: Audit::Verb,
+    reads: true,
+    summary: "Show the output of a build; follows one that runs",
+    examples: &["builds:output blog", "builds:output blog 17"],
+    group: Group::Releases,
+    ..BASE
+};
+
+pub(super) const BUILDS_CANCEL: Spec = Spec {
+    verb: Verb::BuildsCancel,
+    name: "builds:cancel",
+    app: AppArg::Required,
+    args: &[optional("ID", "The build; by default the one that runs or waits")],
+    need: Need::Manage,
+    summary: "Cancel a build or deploy that is not live yet",
+    examples: &["builds:cancel blog", "builds:cancel blog 17"],
+    group: Group::Releases,
+    ..BASE
+};
+
+pub(super) const RECEIVE_PACK: Spec = Spec {
+    verb: Verb::GitReceivePack,
+    name: "git-receive-pack",
+    app: AppArg::GitPath,
+    need: Need::ManageOrCreate,
+    git: true,
+    stdin: Stdin::Always,
+    summary: "git push",
+    examples: &["git-receive-pack '/blog.git'"],
+    group: Group::Git,
+    ..BASE
+};
+
+pub(super) const UPLOAD_PACK: Spec = Spec {
+    verb: Verb::GitUploadPack,
+    name: "git-upload-pack",
+    app: AppArg::GitPath,
+    need: Need::Read,
+    git: true,
+    stdin: Stdin::Always,
+    summary: "git fetch, git clone",
+    examples: &["git-upload-pack 'blog'"],
+    group: Group::Git,
+    ..BASE
+};

@@ -1,0 +1,272 @@
+//! The table as a whole, and what typed lines become.
+
+use super::*;
+use crate::access::{Need, Principal, Role};
+use std::collections::BTreeSet;
+
+fn ask(line: &str) -> Result<Request, crate::Refusal> {
+    parse(&words(line)?)
+}
+
+/// The request as `verb app {arguments} {options} format`, or the refusal's code and first sentence.
+fn check(line: &str, want: &str) {
+    let got = match ask(line) {
+        Ok(r) => {
+            let args: Vec<String> = r.args.args.iter().map(|(k, v)| format!("{k}:{}", v.join("|"))).collect();
+            let flags: Vec<String> =
+                r.args.flags.iter().map(|(k, v)| v.as_ref().map_or((*k).to_owned(), |v| format!("{k}={v}"))).collect();
+            let app = r.app.map(|a| a.to_string()).unwrap_or_default();
+            let json = if r.format == Format::Json { "json" } else { "" };
+            [r.verb.name().to_owned(), app, args.join(" "), flags.join(" "), json.to_owned()]
+                .into_iter()
+                .filter(|t| !t.is_empty())
+                .collect::<Vec<_>>()
+                .join(" · ")
+        }
+        Err(no) => format!("{}: {}", no.code, no.what),
+    };
+    assert_eq!(got, want, "{line:?}");
+}
+
+#[test]
+fn lines_become_requests() {
+    check("", "help");
+    check("help config:set", "help · COMMAND:config:set");
+    check("config:set --help", "help · COMMAND:config:set");
+    check("apps:help", "help · COMMAND:apps");
+    check("apps:create blog", "apps:create · blog");
+    check("create blog", "apps:create · blog");
+    check("apps --format json", "apps:list · json");
+    check("apps:list --json", "apps:list · json");
+    check("config:set blog A=1 B='x y'", "config:set · blog · NAME=VALUE:A=1|B=x y");
+    check("config:set -a blog A=-1 -- B=--c", "config:set · blog · NAME=VALUE:A=-1|B=--c");
+    check("config:set A=1 --app=blog", "config:set · blog · NAME=VALUE:A=1");
+    check("-a blog config:set A=1", "config:set · blog · NAME=VALUE:A=1");
+    check("config:set blog --stdin KEY", "config:set · blog · stdin=KEY");
+    check("logs blog -t", "logs · blog · tail");
+    check("logs -t -a blog -n50 -p web.1", "logs · blog · num=50 ps=web.1 tail");
+    check("logs blog -tn 50 --source=app", "logs · blog · num=50 source=app tail");
+    check("ps:scale blog web=2 worker-1", "ps:scale · blog · TYPE=N:web=2|worker-1");
+    check("dyno:scale web=2 -a blog", "ps:scale · blog · TYPE=N:web=2");
+    check("rollback blog", "rollback · blog");
+    check("rollback blog v3", "rollback · blog · RELEASE:v3");
+    check("apps:destroy blog --confirm blog", "apps:destroy · blog · confirm=blog");
+    check("events", "events");
+    check("events blog -n 5", "events · blog · num=5");
+    check("shutdown --apps", "shutdown · apps");
+    check("git-receive-pack '/blog.git'", "git-receive-pack · blog");
+    check("git-upload-pack 'blog'", "git-upload-pack · blog");
+}
+
+#[test]
+fn lines_are_refused() {
+    check("confg:set blog A=1", "unknown-command: there is no command confg:set");
+    check("git-upload-archive 'blog'", "unknown-command: there is no command git-upload-archive");
+    check("config:set", "usage: which app? Name it as the first argument");
+    check("config:set blog", "usage: NAME=VALUE is missing");
+    check("config:set blog A=b c", "usage: c has no =");
+    check("config:get blog", "usage: NAME is missing");
+    check("config:get blog A B", "usage: B is one argument too many");
+    check("apps:list blog", "usage: blog is one argument too many");
+    check("apps:list -a blog", "usage: apps:list has no option -a");
+    check("-a blog apps:list", "usage: apps:list is not about one app");
+    check("logs blog -a shop -a blog", "usage: two different apps are named");
+    check("logs blog -x", "usage: logs has no option -x");
+    check("logs blog --num", "usage: --num needs a value");
+    check("logs blog --tail=yes", "usage: --tail takes no value");
+    check("logs blog --format xml", "usage: --format takes text or json");
+    check("apps:create blog --format json", "usage: apps:create has no option --format");
+    check("apps:destroy blog", "not-confirmed: apps:destroy blog cannot be undone: confirm it");
+    check("apps:destroy blog --confirm shop", "not-confirmed: the confirmation does not name the app blog");
+    check("apps:create Blog", "bad-app-name: \"Blog\" is not an app's name");
+    check("apps:create -- --help", "bad-app-name: \"--help\" is not an app's name");
+    check("$'\\e[31m'", "unknown-command: there is no command \"\"");
+}
+
+#[test]
+fn refusals_say_what_to_type() {
+    assert!(ask("confg:set blog A=1").unwrap_err().why.starts_with("did you mean config:set"));
+    assert_eq!(ask("restrat blog").unwrap_err().why, "did you mean ps:restart?");
+    assert_eq!(ask("output blog").unwrap_err().why, "did you mean builds:output?");
+    let no = ask("config:get blog").unwrap_err();
+    assert_eq!(no.why, "usage: config:get APP NAME [--format json]");
+    assert_eq!(no.next, ["config:get blog LOG_LEVEL"]);
+    assert_eq!(ask("apps:destroy blog").unwrap_err().next, ["apps:destroy blog --confirm blog"]);
+}
+
+#[test]
+fn git_paths_have_one_grammar() {
+    for path in [
+        "",
+        "/",
+        "//blog",
+        "/../x",
+        "~x",
+        "~/blog",
+        "x/../../y",
+        "a/b",
+        "--help",
+        "-x",
+        "blog.git.git",
+        "blog/",
+        ".git",
+        "Blog",
+        "/blog/.git",
+        "blog\n",
+        " blog",
+        "\u{202e}blog",
+        "$(id)",
+        "a;id",
+    ] {
+        let words = ["git-receive-pack".to_owned(), path.to_owned()];
+        assert_eq!(parse(&words).unwrap_err().code, "bad-repository", "{path:?}");
+    }
+    for line in
+        ["git-receive-pack", "git-receive-pack blog shop", "git-upload-pack --strict blog", "git-upload-pack -- blog"]
+    {
+        assert_eq!(ask(line).unwrap_err().code, "bad-repository", "{line:?}");
+    }
+}
+
+#[test]
+fn every_row_is_complete() {
+    let mut names = BTreeSet::new();
+    for spec in TABLE {
+        let name = spec.name;
+        assert!(std::ptr::eq(spec.verb.spec(), *spec), "{name}: table and Verb::spec differ");
+        for word in std::iter::once(&spec.name).chain(spec.aliases) {
+            assert!(names.insert(*word), "{word} is there twice");
+        }
+        assert!(!spec.summary.is_empty() && !spec.summary.ends_with('.'), "{name}: summary");
+        assert!(!spec.examples.is_empty(), "{name}: example");
+        for example in spec.examples {
+            let typed = example.split(" < ").next().unwrap();
+            let request = ask(typed).unwrap_or_else(|no| panic!("{example}: {no}"));
+            assert_eq!(request.verb, spec.verb, "{example}");
+            assert_eq!(request.reads_stdin() && !spec.git, example.contains(" < "), "{example}");
+        }
+        let repeated = spec.args.iter().position(|a| a.repeated);
+        assert!(repeated.is_none_or(|at| at + 1 == spec.args.len()), "{name}: a repeated argument is the last");
+        assert!(
+            spec.args.iter().all(|a| !a.help.is_empty()) && spec.flags.iter().all(|f| !f.help.is_empty()),
+            "{name}"
+        );
+        assert!(
+            spec.app != AppArg::None || matches!(spec.need, Need::Anyone | Need::Admin | Need::CreateApp),
+            "{name}"
+        );
+        assert!(help_for(spec.verb).iter().any(|l| l.contains(name)));
+    }
+    assert_eq!(names.iter().filter(|n| n.starts_with("git-")).count(), 2);
+    let audited = |audit| TABLE.iter().filter(|s| s.audit == audit).map(|s| s.name).collect::<Vec<_>>();
+    assert_eq!(audited(Audit::None), ["whoami", "help", "version"]);
+}
+
+#[test]
+fn audit_lines_hold_no_values() {
+    for (line, want) in [
+        ("config:set blog SECRET=hunter2 'A-B=hunter2'", Some("config:set blog SECRET=… A-B=…")),
+        ("config:set blog --stdin KEY", Some("config:set blog --stdin KEY")),
+        ("config:get blog SECRET", Some("config:get blog SECRET")),
+        ("apps:set blog deploy-branch=main", Some("apps:set blog deploy-branch=main")),
+        ("keys:add 'a b\nc'", Some("keys:add $'a b\\nc'")),
+        ("logs blog -n 5", Some("logs")),
+        ("git-receive-pack /blog", Some("git-receive-pack blog")),
+        ("whoami", None),
+    ] {
+        let request = ask(line).unwrap();
+        assert_eq!(audit_line(&request).as_deref(), want);
+        assert!(!format!("{request:?} {:?}", request.args).contains("hunter2"));
+    }
+}
+
+#[test]
+fn other_peoples_keys_need_an_administrator() {
+    let ada = Principal::User { id: 1, name: "ada".parse().unwrap(), role: Role::Developer, key: "SHA256:x".into() };
+    for (line, need) in [
+        ("keys:add", Need::Anyone),
+        ("keys:add ada", Need::Anyone),
+        ("keys:add bob", Need::Admin),
+        ("keys:list bob", Need::Admin),
+        ("keys:remove SHA256:x", Need::Anyone),
+        ("keys:remove SHA256:x bob", Need::Admin),
+        ("access:add blog bob", Need::Manage),
+    ] {
+        assert_eq!(ask(line).unwrap().need(&ada), need, "{line}");
+    }
+    assert_eq!(ask("keys:add bob").unwrap().need(&Principal::Local), Need::Admin);
+}
+
+#[test]
+fn typed_access() {
+    let request = ask("config:set blog A=1 A=2 B=x=y C=").unwrap();
+    let vars = request.args.vars("NAME=VALUE").unwrap();
+    let shown: Vec<String> = vars.iter().map(|(k, v)| format!("{k}={}", v.reveal())).collect();
+    assert_eq!(shown, ["A=2", "B=x=y", "C="]);
+    assert_eq!(ask("config:set blog 1A=x").unwrap().args.vars("NAME=VALUE").unwrap_err().code, "bad-var-name");
+    assert_eq!(ask("rollback blog v3").unwrap().args.maybe_typed("RELEASE").unwrap(), Some(crate::ReleaseNumber(3)));
+    assert_eq!(ask("logs blog").unwrap().args.number("num", 100, 1_500), Ok(100));
+    assert_eq!(ask("logs blog -n 0").unwrap().args.number("num", 100, 1_500).unwrap_err().code, "bad-number");
+    assert_eq!(ask("apps:set blog buildpack=").unwrap().args.pairs("KEY=VALUE"), [("buildpack", "")]);
+}
+
+#[test]
+fn hostile_words_are_taken_exactly_or_refused() {
+    let big = "x".repeat(65_536);
+    let hostile = [
+        "",
+        "\n",
+        "a\nb",
+        "'",
+        "\"",
+        "$(id)",
+        "`id`",
+        "-",
+        "--",
+        "--=",
+        "-=",
+        "---",
+        "-a",
+        "--app",
+        "--app=",
+        "-\u{202e}",
+        "=",
+        "=x",
+        "\u{202e}",
+        "\u{1b}]0;x\u{7}",
+        "../..",
+        "a\u{0}b",
+        "ünïcode",
+        "%s%n",
+        "--format=",
+        "--confirm=",
+        big.as_str(),
+    ];
+    let verbs: Vec<&str> = TABLE.iter().flat_map(|s| std::iter::once(&s.name).chain(s.aliases)).copied().collect();
+    for verb in verbs.iter().chain(&hostile) {
+        for first in hostile {
+            for second in ["", "blog", "-a", "--"].iter().chain(&hostile[..6]) {
+                let argv: Vec<String> = [verb, first, second].iter().map(|w| (*w).to_owned()).collect();
+                match parse(&argv) {
+                    Ok(request) => drop(audit_line(&request)),
+                    Err(no) => assert!(
+                        no.lines().iter().all(|l| !l.chars().any(char::is_control) && l.len() < 400),
+                        "{argv:?}: {no}"
+                    ),
+                }
+            }
+        }
+    }
+    let value = format!("A={big}\n'\"$(id)\u{202e}\t😀");
+    let request = ask(&format!("config:set blog {}", quote(&value))).unwrap();
+    assert_eq!(request.args.many("NAME=VALUE"), [value]);
+}
+
+#[test]
+fn documentation_names_every_verb() {
+    let (page, overview) = (markdown(), help_overview().join("\n"));
+    for spec in TABLE {
+        assert!(page.contains(&format!("### `{}`", spec.name)));
+        assert!(spec.git || overview.contains(spec.summary));
+    }
+}
