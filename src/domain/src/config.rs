@@ -32,7 +32,7 @@ pub fn assignment(word: &str) -> Result<(VarName, Secret<String>), Refusal> {
         Refusal::new("bad-assignment", format!("\"{shown}\" is not NAME=VALUE"))
             .why("a value with spaces needs quotes for both shells")
             .next("ssh … config:set APP \"NAME='a value'\"")
-            .next("ssh … config:set APP NAME=- < FILE")
+            .next("ssh … config:set APP --stdin NAME < FILE")
     })?;
     let name: VarName = name.parse()?;
     Ok((name, Secret::new(value.to_owned())))

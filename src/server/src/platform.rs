@@ -15,6 +15,7 @@ use domain::log::Record;
 use domain::{AppId, InstallId, Refusal};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::Notify;
 
 /// The parts of a running control process. Clones share them.
@@ -50,6 +51,8 @@ pub struct Parts {
     pub tasks: Tasks,
     /// The init on the host, mounted into every instance.
     pub init: PathBuf,
+    /// Set while the installation is being shut down: the reconciler rests.
+    pub paused: AtomicBool,
     /// The port that HTTP is really served on.
     pub http_port: u16,
     /// The port that SSH is really served on.

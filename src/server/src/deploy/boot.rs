@@ -171,7 +171,7 @@ async fn hint(p: &Platform, row: &InstanceRow, name: &str, job: Option<&Job>) ->
 async fn seen(p: &Platform, name: &str) -> String {
     match p.engine.inspect(name).await {
         Ok(Some(engine::Observed { status: Status::Running { pid }, .. })) => {
-            listeners::diagnose(&engine::listeners::of_process(pid), PORT)
+            listeners::diagnose(&engine::listeners(pid).unwrap_or_default(), PORT)
         }
         Ok(_) | Err(_) => "it could not be looked at".to_owned(),
     }

@@ -176,10 +176,8 @@ impl Effects {
             if tip.as_ref() != Some(&commit) {
                 self.p.repos.update_ref(&row.app, &branch, tip.as_ref(), &commit).await?;
             }
-            if tip.is_none() {
-                self.p.repos.set_head(&row.app, &branch).await?;
-            }
         }
+        self.p.repos.set_head(&row.app, &branch).await?;
         let (app, name) = (row.app.clone(), branch.as_str().to_owned());
         self.p
             .store

@@ -4,6 +4,8 @@
 //! makes them), and every decision on which address is whose (`domain::addresses`).
 
 mod firewall;
+#[allow(clippy::module_inception, reason = "the noun of this folder")]
+mod net;
 mod nft;
 mod rules;
 mod share;
@@ -12,6 +14,7 @@ mod share;
 mod live;
 
 pub use firewall::{Ensured, Firewall};
+pub use net::Net;
 pub use rules::{Policy, render};
 pub use share::{Claim, Claimer, HOST_FOLDER, claim, release};
 
@@ -32,7 +35,8 @@ pub fn routes() -> Result<Vec<Route>, Fault> {
 
 /// The name servers that instances ask: those of this host that are not on its loopback.
 pub fn resolvers() -> Result<Vec<IpAddr>, Fault> {
-    let mut servers = parse_resolvers(&std::fs::read_to_string(RESOLV_CONF).act(|| format!("cannot read {RESOLV_CONF}"))?);
+    let mut servers =
+        parse_resolvers(&std::fs::read_to_string(RESOLV_CONF).act(|| format!("cannot read {RESOLV_CONF}"))?);
     if servers.iter().all(IpAddr::is_loopback) && Path::new(BEHIND_STUB).exists() {
         let text = std::fs::read_to_string(BEHIND_STUB).act(|| format!("cannot read {BEHIND_STUB}"))?;
         servers.extend(parse_resolvers(&text));

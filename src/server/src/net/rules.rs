@@ -144,7 +144,8 @@ mod tests {
         let text = render(&policy);
         assert_eq!(text.matches("\"hstabcd1\" . \"hstabcd1\"").count(), 1);
         assert!(!text.contains("\"hstabcd0\" . \"hstabcd0\""), "builds do not talk to each other");
-        let without_pairs: String = text.lines().filter(|line| !line.contains("elements")).collect::<Vec<_>>().join("\n");
+        let without_pairs: String =
+            text.lines().filter(|line| !line.contains("elements")).collect::<Vec<_>>().join("\n");
         expect_test::expect![[r#"
 
               set same_bridge {

@@ -4,6 +4,8 @@
 mod actions;
 mod retire;
 
+pub use retire::{DRAIN_MAX, STOP_GRACE};
+
 use crate::deploy::Deploys;
 use crate::deploy::spec::{INSTALL_LABEL, instance_name};
 use crate::engine::Status;
@@ -66,6 +68,9 @@ impl Reconciler {
         let (mut network_at, mut images_at) = (Instant::now(), Instant::now() + IMAGES_EVERY);
         let mut quiet = false;
         while !stop.is_cancelled() {
+            if self.p.paused.load(std::sync::atomic::Ordering::SeqCst) {
+                return;
+            }
             let pause = match self.pass().await {
                 Ok(again) => {
                     quiet = false;

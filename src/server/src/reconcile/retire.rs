@@ -10,7 +10,7 @@ use domain::reconcile::Desire;
 use std::time::Duration;
 
 /// How long requests of an old instance may take to end.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
+pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// From SIGTERM to SIGKILL.
 pub const STOP_GRACE: Duration = Duration::from_secs(30);
 /// Between two tries while a router does not acknowledge.

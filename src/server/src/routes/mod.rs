@@ -23,6 +23,7 @@ use router::table::{Action, HostPattern, PathPrefix, Route, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{sleep, timeout};
@@ -46,6 +47,8 @@ struct Shared {
     /// The `wanted` that the router is known to serve.
     served: watch::Sender<u64>,
     client: Mutex<Option<Arc<RouterClient>>>,
+    /// Set while the installation is being shut down: a router that ends stays so.
+    paused: AtomicBool,
 }
 
 /// A connection to the router, just made.
@@ -73,6 +76,7 @@ impl Routes {
             wanted: watch::Sender::new(1),
             served: watch::Sender::new(0),
             client: Mutex::new(None),
+            paused: AtomicBool::new(false),
         }))
     }
 
@@ -127,6 +131,11 @@ impl Routes {
         }
     }
 
+    /// From here on a router that ends is not started again.
+    pub fn pause(&self) {
+        self.0.paused.store(true, Ordering::SeqCst);
+    }
+
     /// Ends the router process.
     pub async fn shutdown_router(&self, grace: Duration) {
         if let Some(client) = self.client().await {
@@ -148,6 +157,9 @@ impl Routes {
         let mut failures = 0;
         while !stop.is_cancelled() {
             let Some(now) = connected.take() else {
+                if self.0.paused.load(Ordering::SeqCst) {
+                    return;
+                }
                 failures += 1;
                 let pause = backoff::delay_millis(failures, 50, 5_000, rand::random());
                 tokio::select! { () = sleep(Duration::from_millis(pause)) => {}, () = stop.cancelled() => return }

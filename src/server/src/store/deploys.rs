@@ -118,6 +118,11 @@ impl Tx<'_> {
         Ok(self.0.prepare_cached(&sql)?.query_row([id], deploy).optional()?)
     }
 
+    /// The deploy that a build belongs to.
+    pub fn deploy_of_build(&self, build: i64) -> Result<i64> {
+        Ok(self.0.query_row("SELECT deploy_id FROM builds WHERE id = ?1", [build], |row| row.get(0))?)
+    }
+
     /// All jobs that are not over, oldest first.
     pub fn open_deploys(&self) -> Result<Vec<DeployRow>> {
         let sql = format!("SELECT {COLUMNS} FROM deploys WHERE over = 0 ORDER BY id");

@@ -1,0 +1,176 @@
+//! `git-receive-pack` and `git-upload-pack`, and what the hooks of a push ask.
+
+use super::follow::hung_up;
+use super::{Ask, Commands, apps};
+use crate::deploy::Heard;
+use crate::fault::{Error, Fault, Result};
+use crate::git::{JudgeAsk, Judged, LineSender, PushTicket, ReceiveAsk, Receiver, RefOutcome, RefReply};
+use crate::io::Io;
+use crate::ssh::SessionEnv;
+use crate::store::{App, Ask as JobAsk};
+use async_trait::async_trait;
+use domain::access::actor;
+use domain::deploy::{Deploy, Kind};
+use domain::push::{Policy, PushOptions, Verdict, judge, judge_tree, parse_options};
+use domain::{AppId, Refusal, text};
+use std::sync::PoisonError;
+use tokio_util::sync::CancellationToken;
+
+/// A push whose connection is open.
+#[derive(Debug, Clone)]
+pub struct Push {
+    app: AppId,
+    actor: String,
+    /// Whether its refs and tree were found good.
+    accepted: bool,
+}
+
+pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) -> Result<u8> {
+    let (app, made) = match ask.app() {
+        Some(app) => (app.id.clone(), false),
+        None => {
+            let name = ask.what().app.clone().ok_or_else(|| Fault::plain("a push without an app"))?;
+            (apps::make(c, ask.principal(), &name).await?.id, true)
+        }
+    };
+    let ticket = PushTicket::random();
+    let push = Push { app: app.clone(), actor: actor(ask.principal()), accepted: false };
+    c.pushes.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket.as_str().to_owned(), push);
+    let done = c.p.repos.receive_pack(&app, &ticket, env.git_protocol.as_deref(), io).await;
+    let push = c.pushes.lock().unwrap_or_else(PoisonError::into_inner).remove(ticket.as_str());
+    if made && push.is_some_and(|p| !p.accepted) {
+        // A push that was refused, or only looked, leaves no app behind.
+        apps::unmake(c, &app).await?;
+    }
+    Ok(u8::try_from(done?).unwrap_or(u8::MAX))
+}
+
+pub async fn upload_pack(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+    let app = ask.the_app()?.id.clone();
+    Ok(u8::try_from(c.p.repos.upload_pack(&app, io).await?).unwrap_or(u8::MAX))
+}
+
+impl Commands {
+    fn push_of(&self, ticket: &str) -> Result<Push> {
+        let pushes = self.pushes.lock().unwrap_or_else(PoisonError::into_inner);
+        pushes.get(ticket).cloned().ok_or_else(|| Fault::plain("a hook names a push that is not running").into())
+    }
+
+    async fn verdict(&self, app: &AppId, ask: &JudgeAsk) -> Result<(App, Verdict, PushOptions)> {
+        let id = app.clone();
+        let row = self.p.store.read(move |tx| tx.the_app(&id)).await?;
+        let policy = Policy {
+            deploy_branch: row.deploy_branch.as_deref().map(str::parse).transpose()?,
+            app: row.name.to_string(),
+        };
+        let options = parse_options(&ask.options)?;
+        let verdict = judge(&ask.updates, &policy)?;
+        Ok((row, verdict, options))
+    }
+
+    async fn judge_push(&self, ticket: &str, ask: &JudgeAsk) -> Result<()> {
+        let push = self.push_of(ticket)?;
+        let (_, verdict, _) = self.verdict(&push.app, ask).await?;
+        let quarantine = match &ask.quarantine {
+            Some(path) => Some(self.p.repos.quarantine(&push.app, path)?),
+            None => None,
+        };
+        let facts = self.p.repos.inspect(&push.app, &verdict.commit, quarantine).await?;
+        judge_tree(&facts)?;
+        if let Some(push) = self.pushes.lock().unwrap_or_else(PoisonError::into_inner).get_mut(ticket) {
+            push.accepted = true;
+        }
+        Ok(())
+    }
+
+    async fn deploy_push(
+        &self,
+        ticket: &str,
+        ask: ReceiveAsk,
+        say: &LineSender,
+        gone: &CancellationToken,
+    ) -> Result<RefOutcome> {
+        let push = self.push_of(ticket)?;
+        let shallow = !ask.shallow.is_empty();
+        let judged = JudgeAsk { updates: ask.commands, options: ask.options, shallow: ask.shallow, quarantine: None };
+        let (app, verdict, options) = self.verdict(&push.app, &judged).await?;
+        // Only where the branch does not exist yet does git itself have to move it (probes: shallow first push).
+        let job = JobAsk {
+            commit: Some(verdict.commit.clone()),
+            branch: Some(verdict.branch.to_string()),
+            old: verdict.seen.clone(),
+            git_moves_branch: shallow && !options.detach,
+            ..JobAsk::default()
+        };
+        let job = self.deploys.submit(&app.id, Kind::Push, job, &push.actor).await?;
+        if options.detach {
+            say.line(text::head(&format!("Queued {} as deploy {}", verdict.commit.short(), job.id()))).await;
+            say.line(text::detail(&format!(
+                "builds:output {} shows it; {} moves when it is live",
+                app.name, verdict.branch
+            )))
+            .await;
+            return Ok(RefOutcome::Done { fall_through: false });
+        }
+        let mut listener = job.listen();
+        let mut cancelled = false;
+        loop {
+            tokio::select! {
+                heard = listener.hear() => match heard {
+                    Heard::Line(line) => say.line(line).await,
+                    Heard::End(Deploy::Live { .. }) => return Ok(RefOutcome::Done { fall_through: shallow }),
+                    Heard::End(Deploy::Failed { why, .. }) => return Ok(RefOutcome::Refused { reason: one_line(&why.what) }),
+                    Heard::End(_) => return Ok(RefOutcome::Refused { reason: "the server is stopping; the job goes on when it starts".to_owned() }),
+                },
+                () = gone.cancelled(), if !cancelled => {
+                    cancelled = true;
+                    job.cancel(hung_up());
+                }
+            }
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text::plain(&text.replace('\n', " "))
+}
+
+fn shown(err: &Error) -> Vec<String> {
+    let mut lines: Vec<String> = err.lines().iter().map(|l| text::warning(&text::plain(l))).collect();
+    // The reason is the last line that the pusher reads.
+    if lines.len() > 1 {
+        lines.rotate_left(1);
+    }
+    lines
+}
+
+#[async_trait]
+impl Receiver for Commands {
+    async fn judge(&self, push: &str, ask: JudgeAsk) -> Judged {
+        match self.judge_push(push, &ask).await {
+            Ok(()) => Judged { lines: Vec::new(), accept: true },
+            Err(err) => Judged { lines: shown(&err), accept: false },
+        }
+    }
+
+    async fn receive(&self, push: &str, ask: ReceiveAsk, say: LineSender, gone: CancellationToken) -> Vec<RefReply> {
+        let names: Vec<String> = ask.commands.iter().map(|c| c.name.clone()).collect();
+        let outcome = match self.deploy_push(push, ask, &say, &gone).await {
+            Ok(outcome) => outcome,
+            Err(err) => {
+                for line in shown(&err) {
+                    say.line(line).await;
+                }
+                let reason = err.lines().first().cloned().unwrap_or_default();
+                RefOutcome::Refused { reason: one_line(&reason) }
+            }
+        };
+        names.into_iter().map(|name| RefReply { name, outcome: outcome.clone() }).collect()
+    }
+}
+
+impl From<&Refusal> for RefOutcome {
+    fn from(no: &Refusal) -> RefOutcome {
+        RefOutcome::Refused { reason: one_line(&no.what) }
+    }
+}

@@ -1,0 +1,299 @@
+//! `ps*`: what runs, how many of it, and running it anew.
+
+use super::follow::follow;
+use super::show::List;
+use super::{Ask, Commands};
+use crate::clock::now;
+use crate::deploy::boot;
+use crate::deploy::spec::instance_name;
+use crate::fault::Result;
+use crate::io::Io;
+use crate::store::{Ask as JobAsk, InstanceRow};
+use domain::access::actor;
+use domain::command::quote;
+use domain::deploy::Kind;
+use domain::reconcile::Desire;
+use domain::{AppId, Refusal, formation, time};
+use serde_json::json;
+use std::time::Duration;
+
+const ROUTE_MAX: Duration = Duration::from_secs(10);
+
+pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let id = ask.the_app()?.id.clone();
+    let (rows, table) = c
+        .p
+        .store
+        .read(move |tx| {
+            let app = tx.the_app(&id)?;
+            let table = match app.current_release {
+                Some(number) => tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.processes).unwrap_or_default(),
+                None => Default::default(),
+            };
+            Ok((tx.instances(Some(&id))?, table))
+        })
+        .await?;
+    let at = now();
+    let state = |row: &InstanceRow| match (row.desire, row.ready, row.ended) {
+        (Desire::Booting, ..) => "starting",
+        (Desire::Retiring, ..) => "stopping",
+        (Desire::Up, true, _) => "up",
+        (Desire::Up, false, Some(_)) => "crashed",
+        (Desire::Up, false, None) => "starting",
+    };
+    let since = |row: &InstanceRow| time::human_millis(at.millis_since(row.ended.unwrap_or(row.started)));
+    let command = |row: &InstanceRow| table.get(&row.process).cloned().unwrap_or_default();
+    let cells = rows
+        .iter()
+        .map(|r| {
+            vec![
+                r.label(),
+                r.release.to_string(),
+                state(r).to_owned(),
+                since(r),
+                r.crashes.to_string(),
+                quote_short(&command(r)),
+            ]
+        })
+        .collect();
+    let json = rows
+        .iter()
+        .map(|r| json!({"name": r.label(), "id": r.id.to_string(), "release": r.release.to_string(), "state": state(r), "since_ms": at.millis_since(r.ended.unwrap_or(r.started)),
+            "crashes": r.crashes, "address": r.address.to_string(), "command": command(r)}))
+        .collect();
+    let empty = "Nothing runs. Push the app, or ps:start it".to_owned();
+    let list =
+        List { columns: &["INSTANCE", "RELEASE", "STATE", "SINCE", "CRASHES", "COMMAND"], rows: cells, json, empty };
+    list.print(ask.what().format, io).await;
+    Ok(0)
+}
+
+fn quote_short(command: &str) -> String {
+    let plain = domain::text::plain(command);
+    if plain.chars().count() > 60 { plain.chars().take(59).chain(['…']).collect() } else { plain }
+}
+
+pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let app = ask.the_app()?.clone();
+    let words = ask.what().args.many("TYPE=N").to_vec();
+    if words.is_empty() {
+        return show_formation(c, &ask, io).await;
+    }
+    let turn = c.deploys.turn(&app.id).await?;
+    let id = app.id.clone();
+    let (row, wanted) =
+        c.p.store
+            .write(move |tx| {
+                let row = tx.the_app(&id)?;
+                let number = row.current_release.ok_or_else(|| {
+                    Refusal::new("not-deployed", format!("{} has no release yet", row.name)).next("git push hoist main")
+                })?;
+                let table = tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.processes).unwrap_or_default();
+                let new = formation::scale(&tx.formation(&id)?, &table, &words)?;
+                tx.set_formation(&id, &new)?;
+                let wanted = formation::wanted(&new, &table);
+                // Too many: the highest numbers go.
+                for one in tx.instances(Some(&id))? {
+                    let most = wanted.get(&one.process).copied().unwrap_or(0);
+                    if Some(one.set) == row.current_set && one.desire == Desire::Up && one.ordinal > most {
+                        tx.set_desire(one.id, Desire::Retiring)?;
+                    }
+                }
+                Ok((row, wanted))
+            })
+            .await?;
+    let list: Vec<String> = wanted.iter().map(|(p, n)| format!("{p}={n}")).collect();
+    io.line(format!("Scaling {} to {}", app.name, list.join(" "))).await;
+    let mut code = 0;
+    if let (Some(release), Some(set), false) = (row.current_release, row.current_set, row.stopped) {
+        let rows = boot::allocate(&c.p, &app.id, release, set, Desire::Up).await?;
+        c.p.wake.notify_one();
+        code = wait_up(c, &rows, io).await?;
+    }
+    c.p.routes.publish(ROUTE_MAX).await;
+    c.p.wake.notify_one();
+    drop(turn);
+    Ok(code)
+}
+
+async fn show_formation(c: &Commands, ask: &Ask, io: &Io) -> Result<u8> {
+    let id = ask.the_app()?.id.clone();
+    let wanted =
+        c.p.store
+            .read(move |tx| {
+                let Some(number) = tx.the_app(&id)?.current_release else { return Ok(formation::Formation::new()) };
+                let table = tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.processes).unwrap_or_default();
+                Ok(formation::wanted(&tx.formation(&id)?, &table))
+            })
+            .await?;
+    let list = List {
+        columns: &["TYPE", "QUANTITY"],
+        rows: wanted.iter().map(|(p, n)| vec![p.to_string(), n.to_string()]).collect(),
+        json: wanted.iter().map(|(p, n)| json!({"type": p, "quantity": n})).collect(),
+        empty: "Nothing to scale yet: push the app first".to_owned(),
+    };
+    list.print(ask.what().format, io).await;
+    Ok(0)
+}
+
+/// Waits until the reconciler has brought these up, and says so; 1 if one does not come up in time.
+async fn wait_up(c: &Commands, rows: &[InstanceRow], io: &Io) -> Result<u8> {
+    let limit = Duration::from_secs(c.p.settings.boot_timeout + 10);
+    let end = tokio::time::Instant::now() + limit;
+    for row in rows.iter().filter(|r| !r.ready) {
+        loop {
+            let id = row.id;
+            let seen = c.p.store.read(move |tx| tx.instance(id)).await?;
+            match seen {
+                Some(now) if now.ready => {
+                    io.line(format!("{} is up", row.label())).await;
+                    break;
+                }
+                Some(now) if now.crashes > 0 => {
+                    io.note(domain::text::warning(&format!("{} crashed; see: logs -p {}", row.label(), row.label())))
+                        .await;
+                    return Ok(1);
+                }
+                Some(_) if tokio::time::Instant::now() < end => tokio::time::sleep(Duration::from_millis(50)).await,
+                Some(_) => {
+                    io.note(domain::text::warning(&format!(
+                        "{} is not up yet; see: logs -p {}",
+                        row.label(),
+                        row.label()
+                    )))
+                    .await;
+                    return Ok(1);
+                }
+                None => break,
+            }
+        }
+    }
+    Ok(0)
+}
+
+pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let which = ask.what().args.many("TYPE").to_vec();
+    if which.is_empty() {
+        return run_job(c, &ask, Kind::Restart, JobAsk::default(), io).await;
+    }
+    let app = ask.the_app()?.id.clone();
+    let turn = c.deploys.turn(&app).await?;
+    let rows = chosen(c, &app, &which).await?;
+    for row in &rows {
+        io.line(format!("Restarting {}", row.label())).await;
+        let id = row.id;
+        c.p.store.write(move |tx| tx.set_ready(id, false)).await?;
+        c.p.routes.publish(ROUTE_MAX).await;
+        c.p.routes.wait_idle(&[id.to_string()], crate::reconcile::DRAIN_MAX).await;
+        let name = instance_name(&c.p.install, row.id);
+        c.p.engine.stop(&name, crate::reconcile::STOP_GRACE).await?;
+        c.p.wake.notify_one();
+        let fresh = InstanceRow { ready: false, ..row.clone() };
+        if wait_again(c, &fresh, io).await? != 0 {
+            return Ok(1);
+        }
+    }
+    drop(turn);
+    Ok(0)
+}
+
+/// Waits for one instance that was stopped to be started again by the reconciler.
+async fn wait_again(c: &Commands, row: &InstanceRow, io: &Io) -> Result<u8> {
+    let id = row.id;
+    let end = tokio::time::Instant::now() + Duration::from_secs(c.p.settings.boot_timeout + 10);
+    loop {
+        match c.p.store.read(move |tx| tx.instance(id)).await? {
+            Some(now) if now.ready => {
+                io.line(format!("{} is up", row.label())).await;
+                return Ok(0);
+            }
+            Some(_) if tokio::time::Instant::now() < end => tokio::time::sleep(Duration::from_millis(50)).await,
+            Some(_) | None => {
+                io.note(domain::text::warning(&format!("{} is not up yet; see: logs -p {}", row.label(), row.label())))
+                    .await;
+                return Ok(1);
+            }
+        }
+    }
+}
+
+async fn chosen(c: &Commands, app: &AppId, which: &[String]) -> Result<Vec<InstanceRow>> {
+    let id = app.clone();
+    let (row, rows) = c.p.store.read(move |tx| Ok((tx.the_app(&id)?, tx.instances(Some(&id))?))).await?;
+    let mut found = Vec::new();
+    for word in which {
+        let before = found.len();
+        found.extend(
+            rows.iter()
+                .filter(|r| Some(r.set) == row.current_set && r.desire == Desire::Up)
+                .filter(|r| r.label() == *word || r.process.as_str() == word)
+                .cloned(),
+        );
+        if found.len() == before {
+            return Err(Refusal::new("no-such-instance", format!("nothing called {} runs", quote(word)))
+                .next(format!("ps {}", row.name))
+                .into());
+        }
+    }
+    Ok(found)
+}
+
+pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    only_whole(&ask, "0")?;
+    let app = ask.the_app()?.clone();
+    let turn = c.deploys.turn(&app.id).await?;
+    let id = app.id.clone();
+    let stopping =
+        c.p.store
+            .write(move |tx| {
+                tx.set_stopped(&id, true)?;
+                tx.retire_others(&id, None)
+            })
+            .await?;
+    c.p.routes.publish(ROUTE_MAX).await;
+    c.p.wake.notify_one();
+    drop(turn);
+    io.line(format!("Stopped {} ({stopping} instances); ps:start {} starts it again", app.name, app.name)).await;
+    Ok(0)
+}
+
+pub async fn start(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    only_whole(&ask, "1")?;
+    let id = ask.the_app()?.id.clone();
+    let app = c.p.store.read(move |tx| tx.the_app(&id)).await?;
+    if !app.stopped && app.current_release.is_some() {
+        io.line(format!("{} is started already; ps:restart restarts it", app.name)).await;
+        return Ok(0);
+    }
+    run_job(c, &ask, Kind::Restart, JobAsk::default(), io).await
+}
+
+fn only_whole(ask: &Ask, quantity: &str) -> Result<(), Refusal> {
+    let Some(word) = ask.what().args.maybe("TYPE") else { return Ok(()) };
+    let process = word.split('.').next().unwrap_or(word);
+    let app = ask.app().map_or("APP", |a| a.name.as_str());
+    Err(Refusal::new("only-whole", "an app is stopped and started as a whole")
+        .next(format!("ps:scale {app} {}={quantity}", quote(process))))
+}
+
+pub async fn rebuild(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let id = ask.the_app()?.id.clone();
+    let commit =
+        c.p.store
+            .read(move |tx| {
+                let app = tx.the_app(&id)?;
+                let number = app.current_release.ok_or_else(|| {
+                    Refusal::new("not-deployed", format!("{} has no release yet", app.name)).next("git push hoist main")
+                })?;
+                Ok(tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.commit))
+            })
+            .await?;
+    run_job(c, &ask, Kind::Rebuild, JobAsk { commit, ..JobAsk::default() }, io).await
+}
+
+/// Queues a job for the asker and shows it to its end.
+pub async fn run_job(c: &Commands, ask: &Ask, kind: Kind, job: JobAsk, io: &Io) -> Result<u8> {
+    let app = ask.the_app()?.id.clone();
+    let job = c.deploys.submit(&app, kind, job, &actor(ask.principal())).await?;
+    Ok(follow(c, &job, io).await)
+}
