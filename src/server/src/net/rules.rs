@@ -91,7 +91,7 @@ pub fn render(policy: &Policy) -> String {
 pub(super) fn replacement(install: &InstallId, rules: &str, mark: &str) -> String {
     let table = table(install);
     format!(
-        "table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n  chain mark {{\n    return comment \"{mark}\"\n  }}\n{rules}}}\n"
+        "table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n  chain identity {{\n    return comment \"{mark}\"\n  }}\n{rules}}}\n"
     )
 }
 
