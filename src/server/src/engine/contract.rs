@@ -156,7 +156,8 @@ async fn absent_things(engine: &dyn Engine, run: &str, network: &NetworkSpec) {
 
 async fn life(engine: &dyn Engine, run: &str, network: &NetworkSpec, image: &str) {
     let mut hints = engine.hints(LABEL, run).await.unwrap();
-    let (one, two) = (spec(run, 1, image, network, &["sleep", "1000"]), spec(run, 2, image, network, &["sleep", "1000"]));
+    let (one, two) =
+        (spec(run, 1, image, network, &["sleep", "1000"]), spec(run, 2, image, network, &["sleep", "1000"]));
     engine.ensure_started(&two).await.unwrap();
     engine.ensure_started(&one).await.unwrap();
     engine.ensure_started(&one).await.unwrap();
@@ -186,7 +187,10 @@ async fn life(engine: &dyn Engine, run: &str, network: &NetworkSpec, image: &str
     assert!(matches!(there.status, Status::Running { .. }), "{there:?}");
     engine.stop(&one.name, Duration::ZERO).await.unwrap();
     engine.stop(&one.name, Duration::ZERO).await.unwrap();
-    assert!(matches!(engine.wait(&one.name).await.unwrap(), Status::Exited { .. }), "waiting for what has ended is over at once");
+    assert!(
+        matches!(engine.wait(&one.name).await.unwrap(), Status::Exited { .. }),
+        "waiting for what has ended is over at once"
+    );
     for name in [&one.name, &two.name, &two.name] {
         engine.remove(name).await.unwrap();
         assert_eq!(engine.inspect(name).await.unwrap(), None);
@@ -245,7 +249,10 @@ async fn fake_goes_wrong_as_told() {
     let mut hints = fake.hints(LABEL, "t").await.unwrap();
     fake.set_habit(Habit::Repeat);
     fake.exit(&one.name, 1, true);
-    assert_eq!((hints.try_recv().unwrap(), hints.try_recv().unwrap()), (Hint { name: one.name.clone() }, Hint { name: one.name.clone() }));
+    assert_eq!(
+        (hints.try_recv().unwrap(), hints.try_recv().unwrap()),
+        (Hint { name: one.name.clone() }, Hint { name: one.name.clone() })
+    );
     assert_eq!(fake.wait(&one.name).await.unwrap(), Status::Exited { code: 1, out_of_memory: true });
     fake.forget(&one.name);
     assert_eq!(fake.inspect(&one.name).await.unwrap(), None);

@@ -3,9 +3,7 @@
 //!
 //! Invariant: it is held to the same contract test as Docker. Absent: chance; the same calls give the same world.
 
-use super::{
-    Engine, EngineError, EngineVersion, Hint, ImageReference, InstanceSpec, NetworkSpec, Observed, Status,
-};
+use super::{Engine, EngineError, EngineVersion, Hint, ImageReference, InstanceSpec, NetworkSpec, Observed, Status};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -149,9 +147,7 @@ impl Fake {
             Some(Failure::NotAnswering) => Err(EngineError::NotAnswering),
             Some(Failure::NotRunning) => Err(EngineError::NotRunning(refused())),
             Some(Failure::NoSpace) => Err(EngineError::NoSpace),
-            Some(Failure::Refused) => {
-                Err(EngineError::Failed { act: format!("{verb} {object}"), source: refused() })
-            }
+            Some(Failure::Refused) => Err(EngineError::Failed { act: format!("{verb} {object}"), source: refused() }),
             Some(Failure::AnswerLost) => work(&mut state).and(Err(EngineError::NotAnswering)),
         }
     }

@@ -158,7 +158,8 @@ impl BlobWriter {
         let sink = self.sink.get_ref();
         let layer = Layer { digest: Digest::from_hasher(sink.hasher.clone()), size: sink.size };
         let place = self.root.join(layer.digest.hex());
-        fs::rename(&self.path, &place).act(|| format!("cannot rename {} to {}", self.path.display(), place.display()))?;
+        fs::rename(&self.path, &place)
+            .act(|| format!("cannot rename {} to {}", self.path.display(), place.display()))?;
         Ok(layer)
     }
 }

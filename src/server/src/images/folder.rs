@@ -70,7 +70,13 @@ struct Walk<'s, 'a> {
 
 impl Walk<'_, '_> {
     /// Adds one entry; returns the open folder if it is one.
-    fn one(&mut self, layer: &mut LayerWriter, folder: &OwnedFd, name: &CString, path: &[u8]) -> Result<Option<OwnedFd>> {
+    fn one(
+        &mut self,
+        layer: &mut LayerWriter,
+        folder: &OwnedFd,
+        name: &CString,
+        path: &[u8],
+    ) -> Result<Option<OwnedFd>> {
         let act = || format!("cannot read {}/{}", self.source.host.display(), String::from_utf8_lossy(path));
         let about = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).act(act)?;
         let kind = FileType::from_raw_mode(about.st_mode);
@@ -99,7 +105,11 @@ impl Walk<'_, '_> {
                 let target = rustix::fs::readlinkat(folder, name, Vec::new()).act(act)?;
                 layer.symlink(&inside, target.as_bytes())?;
             }
-            FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::BlockDevice | FileType::Unknown => {}
+            FileType::Fifo
+            | FileType::Socket
+            | FileType::CharacterDevice
+            | FileType::BlockDevice
+            | FileType::Unknown => {}
         }
         Ok(None)
     }

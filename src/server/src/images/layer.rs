@@ -181,7 +181,8 @@ impl LayerWriter {
                 self.count(parent, 0)?;
                 // Docker takes a folder's owner and mode from the topmost layer that has anything in it.
                 let home = self.options.home.as_bytes();
-                let inside = parent.strip_prefix(home).is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'));
+                let inside =
+                    parent.strip_prefix(home).is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'));
                 let (uid, gid) = if inside { (self.options.uid, self.options.gid) } else { (0, 0) };
                 self.append(parent, folder_header(uid, gid), None, io::empty())?;
             }
@@ -220,7 +221,10 @@ impl LayerWriter {
 
 impl std::fmt::Debug for LayerWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LayerWriter").field("options", &self.options).field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("LayerWriter")
+            .field("options", &self.options)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -287,4 +291,3 @@ impl<R: Read> Read for Exactly<R> {
         Ok(count)
     }
 }
-

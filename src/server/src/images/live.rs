@@ -1,8 +1,8 @@
 //! Layers as they are written, and images as an engine pulls them.
 
 use super::*;
-use crate::engine::{Engine, EngineError};
 use crate::engine::contract::{Bench, LABEL};
+use crate::engine::{Engine, EngineError, REGISTRY_USER};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -77,7 +77,11 @@ async fn only_what_changed_is_pulled() {
                 let (before, started) = (bench.registry.served(), Instant::now());
                 bench.docker.pull(&bench.registry.reference(&bench.run, &manifest), &tag).await.unwrap();
                 let (after, took) = (bench.registry.served(), started.elapsed());
-                eprintln!("pulled {} blobs, {} bytes in {took:?}", after.blobs - before.blobs, after.bytes - before.bytes);
+                eprintln!(
+                    "pulled {} blobs, {} bytes in {took:?}",
+                    after.blobs - before.blobs,
+                    after.bytes - before.bytes
+                );
                 (after.blobs - before.blobs, after.bytes - before.bytes)
             }
         };
@@ -147,18 +151,27 @@ async fn strangers_get_nothing() {
         base64::Engine::encode(&base64::engine::general_purpose::STANDARD, format!("{REGISTRY_USER}:{token}"))
     };
     let get = |verb: &str, path: &str, token: &str, more: &str| {
-        format!("{verb} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Basic {}\r\n{more}\r\n", pair(token))
+        format!(
+            "{verb} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Basic {}\r\n{more}\r\n",
+            pair(token)
+        )
     };
     let (path, right) = (format!("/v2/app/blobs/{}", blob.digest), reference.token.reveal().as_str());
     let refused = ask(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
-    assert!(refused.starts_with("HTTP/1.1 401") && refused.to_lowercase().contains("www-authenticate: basic"), "{refused}");
+    assert!(
+        refused.starts_with("HTTP/1.1 401") && refused.to_lowercase().contains("www-authenticate: basic"),
+        "{refused}"
+    );
     assert!(!refused.contains("secret layer"));
     assert!(ask(get("GET", &path, "wrong", "")).await.starts_with("HTTP/1.1 401"));
     assert!(ask(get("GET", &path, right, "")).await.ends_with("secret layer"));
     let part = ask(get("GET", &path, right, "Range: bytes=7-\r\n")).await;
     assert!(part.starts_with("HTTP/1.1 206") && part.ends_with("\r\n\r\nlayer"), "{part}");
     let head = ask(get("HEAD", &path, right, "")).await.to_lowercase();
-    assert!(head.starts_with("http/1.1 200") && head.contains("content-length: 12") && head.ends_with("\r\n\r\n"), "{head}");
+    assert!(
+        head.starts_with("http/1.1 200") && head.contains("content-length: 12") && head.ends_with("\r\n\r\n"),
+        "{head}"
+    );
     for missing in ["/v2/app/blobs/latest", "/v2/app/manifests/latest", "/v2/../../etc/passwd", "/", "/v2/_catalog"] {
         assert!(ask(get("GET", missing, right, "")).await.starts_with("HTTP/1.1 404"), "{missing}");
     }
@@ -209,7 +222,12 @@ fn layers_are_what_they_should_be() {
         let path = path.get(..24).unwrap_or(&path).to_owned();
         assert_eq!(header.mtime().unwrap(), 0);
         let kind = char::from(header.entry_type().as_byte());
-        let line = format!("{kind} {:o} {} {path} {}", header.mode().unwrap(), header.uid().unwrap(), link.unwrap_or_default());
+        let line = format!(
+            "{kind} {:o} {} {path} {}",
+            header.mode().unwrap(),
+            header.uid().unwrap(),
+            link.unwrap_or_default()
+        );
         listing.push(line.trim_end().to_owned());
     }
     expect_test::expect![[r"
@@ -235,7 +253,19 @@ fn hostile_paths() {
     let data = tempfile::tempdir().unwrap();
     let blobs = BlobStore::open(data.path()).unwrap();
     let file = |path: &str| Entry { path: path.as_bytes().to_vec(), node: Node::bytes(false, b"x".to_vec()) };
-    for bad in ["", "/etc/passwd", "../x", "a/../b", "a//b", "a/", "./a", "a\0b", ".wh.x", "a/.wh..wh..opq", &"a/".repeat(3000)] {
+    for bad in [
+        "",
+        "/etc/passwd",
+        "../x",
+        "a/../b",
+        "a//b",
+        "a/",
+        "./a",
+        "a\0b",
+        ".wh.x",
+        "a/.wh..wh..opq",
+        &"a/".repeat(3000),
+    ] {
         let mut layer = LayerWriter::new(&blobs, options()).unwrap();
         assert!(layer.add_entries([Ok(file(bad))]).is_err(), "{bad:?}");
     }

@@ -42,7 +42,8 @@ impl ImageConfig {
     /// engine pulls, unless it has them.
     pub fn assemble(&self, blobs: &BlobStore) -> Result<Digest, Fault> {
         let config = blobs.put(&bytes(&self.config())?)?;
-        let describe = |kind: &str, blob: &Layer| json!({"mediaType": kind, "digest": blob.digest.as_str(), "size": blob.size});
+        let describe =
+            |kind: &str, blob: &Layer| json!({"mediaType": kind, "digest": blob.digest.as_str(), "size": blob.size});
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,

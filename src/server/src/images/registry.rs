@@ -5,8 +5,8 @@
 
 use super::blobs::BlobStore;
 use super::digest::Digest;
-use super::{REGISTRY_USER, oci};
-use crate::engine::ImageReference;
+use super::oci;
+use crate::engine::{ImageReference, REGISTRY_USER};
 use crate::fault::{Act, Fault};
 use crate::tasks::Tasks;
 use base64::Engine as _;
@@ -14,7 +14,9 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{ACCEPT_RANGES, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE, WWW_AUTHENTICATE};
+use hyper::header::{
+    ACCEPT_RANGES, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE, WWW_AUTHENTICATE,
+};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -150,10 +152,8 @@ async fn serve(stop: CancellationToken, stream: TcpStream, shop: Arc<Shop>) {
 
 impl Shop {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let admitted = request
-            .headers()
-            .get(AUTHORIZATION)
-            .is_some_and(|header| Digest::of(header.as_bytes()) == self.admission);
+        let admitted =
+            request.headers().get(AUTHORIZATION).is_some_and(|header| Digest::of(header.as_bytes()) == self.admission);
         if !admitted {
             let mut answer = error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "authentication required");
             answer
@@ -181,7 +181,13 @@ impl Shop {
         }
     }
 
-    async fn content(&self, kind: Kind, digest: &Digest, method: &Method, headers: &HeaderMap) -> io::Result<Response<Body>> {
+    async fn content(
+        &self,
+        kind: Kind,
+        digest: &Digest,
+        method: &Method,
+        headers: &HeaderMap,
+    ) -> io::Result<Response<Body>> {
         let path = self.blobs.find(digest).ok_or(io::ErrorKind::NotFound)?;
         let mut file = tokio::fs::File::open(path).await?;
         let size = file.metadata().await?.len();

@@ -60,7 +60,12 @@ fn read(stacks: &Path, name: &str) -> Result<(PathBuf, Layer)> {
     let digest: Digest = sidecar.digest.parse().act(act)?;
     let size = std::fs::metadata(&tar).act(|| format!("cannot read the stack {}", tar.display()))?.len();
     if size != sidecar.size {
-        return Err(Fault::plain(format!("{} has {size} bytes, not the {} it was made with", tar.display(), sidecar.size)).into());
+        return Err(Fault::plain(format!(
+            "{} has {size} bytes, not the {} it was made with",
+            tar.display(),
+            sidecar.size
+        ))
+        .into());
     }
     Ok((tar, Layer { digest, size }))
 }

@@ -77,7 +77,9 @@ impl World {
     async fn reached(&self, n: u16, targets: &[(&str, Ipv4Addr, u16)]) -> Vec<String> {
         let tries: String = targets
             .iter()
-            .map(|(name, address, port)| format!("(timeout 2 bash -c 'cat </dev/tcp/{address}/{port}' | grep -q yes && echo {name}) & "))
+            .map(|(name, address, port)| {
+                format!("(timeout 2 bash -c 'cat </dev/tcp/{address}/{port}' | grep -q yes && echo {name}) & ")
+            })
             .collect();
         let script = format!("({tries} wait) >/out/{n}.txt 2>/dev/null");
         self.finish(&self.instance(n, 40, &["bash", "-c", &script])).await;
@@ -226,7 +228,10 @@ async fn who_reaches_whom() {
         }
         let one = world.bench.docker.inspect(&format!("{}-n1-i10", world.bench.run)).await.unwrap().unwrap();
         let Status::Running { pid } = one.status else { panic!("{one:?}") };
-        assert_eq!(domain::listeners::diagnose(&listeners(pid).unwrap(), 3000), "listens on 0.0.0.0:5000; listen on 0.0.0.0:$PORT (3000)");
+        assert_eq!(
+            domain::listeners::diagnose(&listeners(pid).unwrap(), 3000),
+            "listens on 0.0.0.0:5000; listen on 0.0.0.0:$PORT (3000)"
+        );
         tampering(&world, &firewall).await;
         drop(neighbour);
     })
@@ -265,7 +270,8 @@ async fn builds_reach_package_registries() {
         let mut spec = world.instance(BUILDS, 11, &["bash", "-c", "npm view is-number version >/out/npm.txt 2>&1"]);
         spec.mounts.push(Mount::Bind { host: bundle.into(), at: bundle.to_owned(), writable: false });
         spec.mounts.push(Mount::Tmpfs { at: "/tmp".to_owned(), size: 64 << 20 });
-        spec.env = [("NODE_EXTRA_CA_CERTS", bundle), ("HOME", "/tmp")].map(|(a, b)| (a.to_owned(), b.to_owned())).into();
+        spec.env =
+            [("NODE_EXTRA_CA_CERTS", bundle), ("HOME", "/tmp")].map(|(a, b)| (a.to_owned(), b.to_owned())).into();
         let started = Instant::now();
         world.finish(&spec).await;
         let said = std::fs::read_to_string(world.out.join("npm.txt")).unwrap();

@@ -32,7 +32,8 @@ pub fn routes() -> Result<Vec<Route>, Fault> {
 
 /// The name servers that instances ask: those of this host that are not on its loopback.
 pub fn resolvers() -> Result<Vec<IpAddr>, Fault> {
-    let mut servers = parse_resolvers(&std::fs::read_to_string(RESOLV_CONF).act(|| format!("cannot read {RESOLV_CONF}"))?);
+    let mut servers =
+        parse_resolvers(&std::fs::read_to_string(RESOLV_CONF).act(|| format!("cannot read {RESOLV_CONF}"))?);
     if servers.iter().all(IpAddr::is_loopback) && Path::new(BEHIND_STUB).exists() {
         let text = std::fs::read_to_string(BEHIND_STUB).act(|| format!("cannot read {BEHIND_STUB}"))?;
         servers.extend(parse_resolvers(&text));

@@ -88,10 +88,13 @@ pub fn claim(claimer: &Claimer<'_>, count: usize) -> Result<Claim> {
     if shares.len() < count {
         obstacles.dedup();
         obstacles.truncate(3);
-        return Err(Refusal::new("no-addresses", format!("no free range is left in the address pool {}", claimer.pool))
-            .why(format!("taken by {}", obstacles.join(", ")))
-            .next("set another pool of private addresses")
-            .into());
+        return Err(Refusal::new(
+            "no-addresses",
+            format!("no free range is left in the address pool {}", claimer.pool),
+        )
+        .why(format!("taken by {}", obstacles.join(", ")))
+        .next("set another pool of private addresses")
+        .into());
     }
     for share in &shares {
         let holder = Holder { install: claimer.install.clone(), data: claimer.data.to_owned() };
@@ -180,7 +183,10 @@ mod tests {
         }
         fn claim(&self, install: &str, data: &Path, count: usize) -> Result<Claim> {
             let (install, host) = (install.parse().unwrap(), self.run.path());
-            claim(&Claimer { host, data, install: &install, pool: self.pool, routes: &self.routes, keep_clear: &[] }, count)
+            claim(
+                &Claimer { host, data, install: &install, pool: self.pool, routes: &self.routes, keep_clear: &[] },
+                count,
+            )
         }
     }
 

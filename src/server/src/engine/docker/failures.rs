@@ -22,7 +22,8 @@ pub(super) fn meaning(err: BollardError, act: &str, object: &str) -> EngineError
 /// The meaning of a failed pull. Old engines say "unknown blob" in a stream that began with 200, new ones with status 500.
 pub(super) fn pull_meaning(err: BollardError, object: &str) -> EngineError {
     let text = words(&err).to_ascii_lowercase();
-    let gone = ["unknown blob", "blob unknown", "manifest unknown", "filesystem layer verification failed", "not found"];
+    let gone =
+        ["unknown blob", "blob unknown", "manifest unknown", "filesystem layer verification failed", "not found"];
     if gone.iter().any(|words| text.contains(words)) {
         return EngineError::LayerGone(object.to_owned());
     }
@@ -90,7 +91,9 @@ mod tests {
         assert_eq!(not_found("network net-7 not found"), "net-7");
         let full = "failed to create endpoint: write /var/x: No space left on device";
         assert!(matches!(meaning(answer(500, full), "start", "x"), EngineError::NoSpace));
-        assert!(matches!(meaning(answer(500, "boom"), "start", "x"), EngineError::Failed { act, .. } if act == "start x"));
+        assert!(
+            matches!(meaning(answer(500, "boom"), "start", "x"), EngineError::Failed { act, .. } if act == "start x")
+        );
         let gone = BollardError::DockerStreamError { error: "unknown blob".to_owned() };
         assert!(matches!(pull_meaning(gone, "app"), EngineError::LayerGone(name) if name == "app"));
     }

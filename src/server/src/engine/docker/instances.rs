@@ -47,8 +47,12 @@ impl Docker {
     }
 
     pub(super) async fn instance_start(&self, name: &str) -> Result<(), EngineError> {
-        self.call("start", name, |docker| async move { docker.start_container(name, None::<StartContainerOptions>).await })
-            .await
+        self.call(
+            "start",
+            name,
+            |docker| async move { docker.start_container(name, None::<StartContainerOptions>).await },
+        )
+        .await
     }
 
     pub(super) async fn instance_inspect(&self, name: &str) -> Result<Option<Observed>, EngineError> {

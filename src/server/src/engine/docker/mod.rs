@@ -53,15 +53,22 @@ impl Docker {
     pub fn socket_path(docker_host: Option<&str>) -> Result<PathBuf, domain::Refusal> {
         match docker_host {
             None | Some("") => Ok(PathBuf::from(DEFAULT_SOCKET)),
-            Some(text) => text.strip_prefix("unix://").filter(|path| path.starts_with('/')).map(PathBuf::from).ok_or_else(|| {
-                domain::Refusal::new("bad-docker-host", "DOCKER_HOST is not a unix socket on this host")
-                    .next("set it to unix:///path/to/docker.sock, or leave it out")
-            }),
+            Some(text) => {
+                text.strip_prefix("unix://").filter(|path| path.starts_with('/')).map(PathBuf::from).ok_or_else(|| {
+                    domain::Refusal::new("bad-docker-host", "DOCKER_HOST is not a unix socket on this host")
+                        .next("set it to unix:///path/to/docker.sock, or leave it out")
+                })
+            }
         }
     }
 
     /// One call with the usual deadline. `act` and `object` name it in errors: `start`, `h7k2q-i12`.
-    async fn call<T, F>(&self, act: &str, object: &str, work: impl FnOnce(bollard::Docker) -> F) -> Result<T, EngineError>
+    async fn call<T, F>(
+        &self,
+        act: &str,
+        object: &str,
+        work: impl FnOnce(bollard::Docker) -> F,
+    ) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, BollardError>>,
     {

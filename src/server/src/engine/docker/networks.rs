@@ -19,8 +19,10 @@ impl Docker {
             Some(_) => self.network_remove(&spec.name).await?,
             None => {}
         }
-        let made = self
-            .call("make network", &spec.name, |docker| async move { docker.create_network(request(spec)).await.map(drop) })
+        let made =
+            self.call("make network", &spec.name, |docker| async move {
+                docker.create_network(request(spec)).await.map(drop)
+            })
             .await;
         match made {
             Ok(()) => Ok(()),

@@ -15,10 +15,10 @@ const NANOS_PER_MILLI_CPU: u64 = 1_000_000;
 
 pub(super) fn body(spec: &InstanceSpec) -> Result<ContainerCreateBody, EngineError> {
     let attachment = EndpointSettings {
-        ipam_config: spec
-            .attachment
-            .address
-            .map(|address| EndpointIpamConfig { ipv4_address: Some(address.to_string()), ..EndpointIpamConfig::default() }),
+        ipam_config: spec.attachment.address.map(|address| EndpointIpamConfig {
+            ipv4_address: Some(address.to_string()),
+            ..EndpointIpamConfig::default()
+        }),
         ..EndpointSettings::default()
     };
     Ok(ContainerCreateBody {
@@ -131,5 +131,8 @@ fn text(path: &Path) -> Result<String, EngineError> {
 }
 
 fn unusable(path: &str) -> EngineError {
-    EngineError::Failed { act: format!("mount {path}"), source: "the path has characters that a mount cannot take".into() }
+    EngineError::Failed {
+        act: format!("mount {path}"),
+        source: "the path has characters that a mount cannot take".into(),
+    }
 }
