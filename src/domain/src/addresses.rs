@@ -138,7 +138,9 @@ pub fn parse_pool(text: &str) -> Result<Subnet, Refusal> {
         range.contains(pool.network) && pool.prefix >= range.prefix
     });
     let no = |why: &str| {
-        Refusal::new("bad-pool", format!("{pool} cannot be the address pool")).why(why).next(format!("for example {DEFAULT_POOL}"))
+        Refusal::new("bad-pool", format!("{pool} cannot be the address pool"))
+            .why(why)
+            .next(format!("for example {DEFAULT_POOL}"))
     };
     match () {
         () if !private => Err(no("it is not within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10")),
@@ -327,7 +329,9 @@ mod tests {
         assert_eq!(obstacle(share, &install("abcd"), &routes, &[]), None, "its own bridge");
         let theirs = obstacle(share, &install("efgh"), &routes, &[]);
         assert_eq!(theirs.as_deref(), Some("the route to 10.208.0.64/26 through hstabcd1"));
-        let servers = parse_resolvers("# nameserver 1.1.1.1\nnameserver 10.208.1.53\nnameserver fe80::1%eth0\nsearch x\nnameserver\n");
+        let servers = parse_resolvers(
+            "# nameserver 1.1.1.1\nnameserver 10.208.1.53\nnameserver fe80::1%eth0\nsearch x\nnameserver\n",
+        );
         assert_eq!(servers.len(), 2);
         assert!(obstacle(share, &install("abcd"), &routes, &servers).is_some());
     }
@@ -373,6 +377,9 @@ mod tests {
         assert_eq!(pick(14), "10.208.0.80", "out of quarantine");
         assert_eq!(pick(10), "10.208.0.80", "exhausted: the oldest");
         let shares = [subnet("10.208.0.0/18")];
-        assert_eq!(pick_network(&shares, &BTreeSet::from([1, 2]), &BTreeMap::from([(3, minutes(0))]), minutes(1)), Some(4));
+        assert_eq!(
+            pick_network(&shares, &BTreeSet::from([1, 2]), &BTreeMap::from([(3, minutes(0))]), minutes(1)),
+            Some(4)
+        );
     }
 }

@@ -93,10 +93,12 @@ fn parse_address(hex: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    const HEAD: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    const HEAD: &str =
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 
     fn check(tcp: &str, tcp6: &str, says: &str) {
-        let tcp: String = tcp.lines().map(|l| format!("   0: {l} 00000000:00000000 00:00000000 00000000  1000\n")).collect();
+        let tcp: String =
+            tcp.lines().map(|l| format!("   0: {l} 00000000:00000000 00:00000000 00000000  1000\n")).collect();
         assert_eq!(diagnose(&parse(&format!("{HEAD}{tcp}"), &format!("{HEAD}{tcp6}")), 5000), says);
     }
 
@@ -111,16 +113,26 @@ mod tests {
         );
         check("00000000:1388 00000000:0000 0A", "", "listens on port 5000");
         // Docker's own resolver, and connections that are not listeners.
-        check("0B00007F:9C41 00000000:0000 0A\n0100007F:1388 0100007F:8000 01", "", "nothing listens; listen on 0.0.0.0:$PORT (5000)");
+        check(
+            "0B00007F:9C41 00000000:0000 0A\n0100007F:1388 0100007F:8000 01",
+            "",
+            "nothing listens; listen on 0.0.0.0:$PORT (5000)",
+        );
         let v6 = |address: &str| format!("   0: {address}:1388 00000000000000000000000000000000:0000 0A x\n");
         check("", &v6("00000000000000000000000000000000"), "listens on port 5000");
         check("", &v6("00000000000000000000000001000000"), "listens on [::1]:5000; listen on 0.0.0.0:$PORT (5000)");
-        check("", &v6("0000000000000000FFFF00000100007F"), "listens on [::ffff:127.0.0.1]:5000; listen on 0.0.0.0:$PORT (5000)");
+        check(
+            "",
+            &v6("0000000000000000FFFF00000100007F"),
+            "listens on [::ffff:127.0.0.1]:5000; listen on 0.0.0.0:$PORT (5000)",
+        );
     }
 
     #[test]
     fn any_text_is_taken() {
-        for text in ["", "x", "0: :", "0: ZZZZZZZZ:ZZZZ x 0A", "0: ü100007F:0BB8 x 0A", "0: 0100007F:0BB8", "a b c 0A d"] {
+        for text in
+            ["", "x", "0: :", "0: ZZZZZZZZ:ZZZZ x 0A", "0: ü100007F:0BB8 x 0A", "0: 0100007F:0BB8", "a b c 0A d"]
+        {
             assert_eq!(parse(text, text), []);
         }
     }

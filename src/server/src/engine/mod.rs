@@ -207,15 +207,16 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     async fn inspect(&self, name: &str) -> Result<Option<Observed>, EngineError>;
     /// All instances with the label `key=value`, in order of name.
     async fn list(&self, key: &str, value: &str) -> Result<Vec<Observed>, EngineError>;
-    /// Waits until the instance has ended; returns its exit code and whether memory ran out. Has no deadline of its own.
+    /// Waits until the instance has ended; returns how. Has no deadline of its own, and survives a restart of the engine.
     async fn wait(&self, name: &str) -> Result<Status, EngineError>;
-    /// Sends SIGTERM, waits up to `grace`, sends SIGKILL; gone already is fine. Deadline: `grace` plus [`CALL_MAX`].
+    /// Sends SIGTERM (or the signal that the image names), waits up to `grace`, sends SIGKILL; gone already is fine. Deadline: `grace` plus [`CALL_MAX`].
     async fn stop(&self, name: &str, grace: Duration) -> Result<(), EngineError>;
     /// Kills at once; not running is fine.
     async fn kill(&self, name: &str) -> Result<(), EngineError>;
     /// Removes an instance, killing it if it runs; gone already is fine.
     async fn remove(&self, name: &str) -> Result<(), EngineError>;
-    /// Pulls an image by digest from the loopback registry and names it `tag`; the registry's own reference is dropped.
+    /// Pulls an image by digest from the loopback registry and names it `tag`; the registry's own reference is dropped, and
+    /// so is an image that had this name before, if nothing else names or uses it. Takes as long as it makes progress.
     async fn pull(&self, reference: &ImageReference, tag: &str) -> Result<(), EngineError>;
     /// Whether the image is there.
     async fn has_image(&self, tag: &str) -> Result<bool, EngineError>;
@@ -240,6 +241,9 @@ pub struct EngineVersion {
     pub store: String,
 }
 
+/// The user name that the loopback registry knows.
+pub const REGISTRY_USER: &str = "hoist";
+
 /// An image in the loopback registry, by digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageReference {
@@ -249,6 +253,6 @@ pub struct ImageReference {
     pub repository: String,
     /// `sha256:…` of the manifest.
     pub digest: String,
-    /// The password that this registry asks for (user name `hoist`).
+    /// The password that this registry asks for (user name [`REGISTRY_USER`]).
     pub token: domain::Secret<String>,
 }

@@ -1,7 +1,7 @@
 //! Content addresses: `sha256:` and 64 hex digits.
 
 use sha2::{Digest as _, Sha256};
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 const PREFIX: &str = "sha256:";
@@ -17,13 +17,7 @@ impl Digest {
     }
     /// The digest of what a hasher was fed.
     pub(super) fn from_hasher(hasher: Sha256) -> Digest {
-        let mut text = String::with_capacity(PREFIX.len() + 64);
-        text.push_str(PREFIX);
-        for byte in hasher.finalize() {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        Digest(text)
+        Digest(format!("{PREFIX}{:x}", hasher.finalize()))
     }
     /// With its prefix.
     pub fn as_str(&self) -> &str {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::contract::{Bench, LABEL};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, REGISTRY_USER};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;

@@ -21,6 +21,3 @@ pub use layer::{Entry, LayerOptions, LayerWriter, Node};
 pub use oci::{EPOCH, ImageConfig, architecture};
 pub use registry::{Registry, Served};
 pub use stack::{Stack, ensure_stack};
-
-/// The user name that the loopback registry knows.
-pub const REGISTRY_USER: &str = "hoist";

@@ -5,8 +5,8 @@
 
 use super::blobs::BlobStore;
 use super::digest::Digest;
-use super::{REGISTRY_USER, oci};
-use crate::engine::ImageReference;
+use super::oci;
+use crate::engine::{ImageReference, REGISTRY_USER};
 use crate::fault::{Act, Fault};
 use crate::tasks::Tasks;
 use base64::Engine as _;

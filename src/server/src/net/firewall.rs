@@ -3,8 +3,8 @@
 use super::nft::nft;
 use super::rules::{Policy, render, replacement, table};
 use crate::fault::Fault;
-use crate::images::Digest;
 use domain::InstallId;
+use sha2::{Digest, Sha256};
 use std::sync::{Mutex, PoisonError};
 
 /// The firewall of one installation.
@@ -31,7 +31,7 @@ impl Firewall {
     /// The firewall that this policy asks for; nothing is changed yet.
     pub fn new(policy: &Policy) -> Firewall {
         let rules = render(policy);
-        let mark = format!("hoist {}", Digest::of(rules.as_bytes()).hex());
+        let mark = format!("hoist {:x}", Sha256::digest(rules.as_bytes()));
         Firewall { install: policy.install.clone(), rules, mark, listing: Mutex::new(None) }
     }
 

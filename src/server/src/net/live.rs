@@ -78,7 +78,7 @@ impl World {
         let tries: String = targets
             .iter()
             .map(|(name, address, port)| {
-                format!("(timeout 2 cat </dev/tcp/{address}/{port} | grep -q yes && echo {name}) & ")
+                format!("(timeout 2 bash -c 'cat </dev/tcp/{address}/{port}' | grep -q yes && echo {name}) & ")
             })
             .collect();
         let script = format!("({tries} wait) >/out/{n}.txt 2>/dev/null");
@@ -91,7 +91,7 @@ impl World {
     async fn finish(&self, spec: &InstanceSpec) {
         let docker: &Docker = &self.bench.docker;
         docker.ensure_started(spec).await.unwrap();
-        let ended = tokio::time::timeout(Duration::from_secs(90), docker.wait(&spec.name)).await.unwrap().unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(30), docker.wait(&spec.name)).await.unwrap().unwrap();
         assert!(matches!(ended, Status::Exited { code: 0, .. }), "{ended:?}");
         docker.remove(&spec.name).await.unwrap();
     }
@@ -121,8 +121,9 @@ impl Neighbour {
         Neighbour { name, listener }
     }
     fn reaches(&self, address: Ipv4Addr) -> bool {
-        let script = format!("timeout 2 cat </dev/tcp/{address}/{PORT}");
-        let output = Command::new("ip").args(["netns", "exec", &self.name, "bash", "-c", &script]).output().unwrap();
+        let script = format!("cat </dev/tcp/{address}/{PORT}");
+        let inside = ["netns", "exec", &self.name, "timeout", "2", "bash", "-c", &script];
+        let output = Command::new("ip").args(inside).output().unwrap();
         output.stdout.starts_with(b"yes")
     }
 }

@@ -91,7 +91,7 @@ pub fn render(policy: &Policy) -> String {
 pub(super) fn replacement(install: &InstallId, rules: &str, mark: &str) -> String {
     let table = table(install);
     format!(
-        "table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n  chain mark {{\n    return comment \"{mark}\"\n  }}\n{rules}}}\n"
+        "table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n  chain identity {{\n    return comment \"{mark}\"\n  }}\n{rules}}}\n"
     )
 }
 
@@ -144,56 +144,55 @@ mod tests {
         let text = render(&policy);
         assert_eq!(text.matches("\"hstabcd1\" . \"hstabcd1\"").count(), 1);
         assert!(!text.contains("\"hstabcd0\" . \"hstabcd0\""), "builds do not talk to each other");
-        let without_pairs: String =
-            text.lines().filter(|line| !line.contains("elements")).collect::<Vec<_>>().join("\n");
+        let shown =
+            text.lines().filter(|line| !line.contains("elements")).map(|line| line.strip_prefix("  ").unwrap_or(line));
         expect_test::expect![[r#"
-
-              set same_bridge {
-                type ifname . ifname
-              }
-              chain input {
-                type filter hook input priority filter - 10; policy accept;
-                iifname "hstabcd*" jump to_host
-              }
-              chain to_host {
-                ct state established,related accept
-                ip daddr { 10.255.255.53 } udp dport 53 accept
-                ip6 daddr { 2001:db8::53 } udp dport 53 accept
-                ip daddr { 10.255.255.53 } tcp dport 53 accept
-                ip6 daddr { 2001:db8::53 } tcp dport 53 accept
-                drop
-              }
-              chain forward {
-                type filter hook forward priority filter - 10; policy accept;
-                iifname "hstabcd*" goto leaving
-                oifname "hstabcd*" goto entering
-              }
-              chain leaving {
-                ct state established,related accept
-                ip daddr { 10.255.255.53 } udp dport 53 accept
-                ip6 daddr { 2001:db8::53 } udp dport 53 accept
-                ip daddr { 10.255.255.53 } tcp dport 53 accept
-                ip6 daddr { 2001:db8::53 } tcp dport 53 accept
-                ct status dnat drop
-                ip6 daddr { ::/96, ::ffff:0:0/96, 64:ff9b::/96, fc00::/7, fe80::/10, ff00::/8 } drop
-                iifname "hstabcd0" goto from_builds
-                iifname . oifname @same_bridge accept
-                ip daddr 10.208.0.0/12 drop
-                ip daddr { 0.0.0.0/8, 100.100.100.200, 127.0.0.0/8, 169.254.0.0/16, 192.0.0.192, 224.0.0.0/3 } drop
-                oifname "hstabcd*" drop
-                accept
-              }
-              chain from_builds {
-                ip daddr 10.208.0.0/12 drop
-                ip daddr { 10.1.2.0/24 } accept
-                ip daddr { 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16, 224.0.0.0/3 } drop
-                oifname "hstabcd*" drop
-                accept
-              }
-              chain entering {
-                ct state established,related accept
-                drop
-              }"#]]
-        .assert_eq(&format!("\n{without_pairs}"));
+            set same_bridge {
+              type ifname . ifname
+            }
+            chain input {
+              type filter hook input priority filter - 10; policy accept;
+              iifname "hstabcd*" jump to_host
+            }
+            chain to_host {
+              ct state established,related accept
+              ip daddr { 10.255.255.53 } udp dport 53 accept
+              ip6 daddr { 2001:db8::53 } udp dport 53 accept
+              ip daddr { 10.255.255.53 } tcp dport 53 accept
+              ip6 daddr { 2001:db8::53 } tcp dport 53 accept
+              drop
+            }
+            chain forward {
+              type filter hook forward priority filter - 10; policy accept;
+              iifname "hstabcd*" goto leaving
+              oifname "hstabcd*" goto entering
+            }
+            chain leaving {
+              ct state established,related accept
+              ip daddr { 10.255.255.53 } udp dport 53 accept
+              ip6 daddr { 2001:db8::53 } udp dport 53 accept
+              ip daddr { 10.255.255.53 } tcp dport 53 accept
+              ip6 daddr { 2001:db8::53 } tcp dport 53 accept
+              ct status dnat drop
+              ip6 daddr { ::/96, ::ffff:0:0/96, 64:ff9b::/96, fc00::/7, fe80::/10, ff00::/8 } drop
+              iifname "hstabcd0" goto from_builds
+              iifname . oifname @same_bridge accept
+              ip daddr 10.208.0.0/12 drop
+              ip daddr { 0.0.0.0/8, 100.100.100.200, 127.0.0.0/8, 169.254.0.0/16, 192.0.0.192, 224.0.0.0/3 } drop
+              oifname "hstabcd*" drop
+              accept
+            }
+            chain from_builds {
+              ip daddr 10.208.0.0/12 drop
+              ip daddr { 10.1.2.0/24 } accept
+              ip daddr { 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16, 224.0.0.0/3 } drop
+              oifname "hstabcd*" drop
+              accept
+            }
+            chain entering {
+              ct state established,related accept
+              drop
+            }"#]]
+        .assert_eq(&shown.collect::<Vec<_>>().join("\n"));
     }
 }

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Hints waiting for a slow reader; more are dropped, for the reader looks at everything now and then anyway.
@@ -16,7 +17,9 @@ const HINTS_MAX: usize = 256;
 /// Waits between two tries to reach Docker.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// A fresh stream says so at once; one that says nothing for so long is asked for anew, in case Docker hangs or lost it.
+/// How long a fresh stream is given before everything is looked at.
+const LOOK_AFTER: Duration = Duration::from_millis(50);
+/// A stream that says nothing for so long is asked for anew, in case Docker hangs or lost it.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
 impl Docker {
@@ -63,12 +66,15 @@ impl Follower {
         let mut stream = Box::pin(client.events(Some(self.options())));
         // What happened while no stream was open is unknown: look at everything. The stream is polled first, so that its
         // request is on the way before the list is made.
-        let mut look = true;
+        let (mut look, look_at) = (true, Instant::now() + LOOK_AFTER);
         let mut answered = false;
         loop {
-            let patience = if look { Duration::from_millis(50) } else { SILENCE_MAX };
-            match tokio::time::timeout(patience, stream.next()).await {
-                Ok(Some(Ok(event))) => self.send(event),
+            let until = if look { look_at } else { Instant::now() + SILENCE_MAX };
+            match tokio::time::timeout_at(until, stream.next()).await {
+                Ok(Some(Ok(event))) => {
+                    answered = true;
+                    self.send(event);
+                }
                 Ok(Some(Err(err))) => {
                     tracing::debug!(cause = %err, "the stream of events broke");
                     *self.docker.client.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;

@@ -1,7 +1,7 @@
 //! Images: pulled by digest from the loopback registry, known by a name of ours.
 
 use super::{Docker, by_label, failures};
-use crate::engine::{CALL_MAX, EngineError, ImageReference};
+use crate::engine::{CALL_MAX, EngineError, ImageReference, REGISTRY_USER};
 use bollard::auth::DockerCredentials;
 use bollard::models::ImageSummary;
 use bollard::query_parameters::{
@@ -44,7 +44,7 @@ impl Docker {
             .tag(&reference.digest)
             .build();
         let credentials = DockerCredentials {
-            username: Some(crate::images::REGISTRY_USER.to_owned()),
+            username: Some(REGISTRY_USER.to_owned()),
             password: Some(reference.token.reveal().clone()),
             serveraddress: Some(reference.registry.clone()),
             ..DockerCredentials::default()
