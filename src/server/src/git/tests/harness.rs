@@ -4,8 +4,8 @@ use crate::fault::Result;
 use crate::git::repos::git_program;
 use crate::git::serve::Limits;
 use crate::git::{
-    HookFrames, JudgeAsk, Judged, LineSender, PushTicket, ReceiveAsk, Receiver, RefOutcome, RefReply, Repos, ReposConfig,
-    serve_hook,
+    HookFrames, JudgeAsk, Judged, LineSender, PushTicket, ReceiveAsk, Receiver, RefOutcome, RefReply, Repos,
+    ReposConfig, serve_hook,
 };
 use crate::io::{CHUNKS_MAX, Chunk, Io};
 use crate::proc::{self, Done, Program};
@@ -122,9 +122,7 @@ impl Receiver for Desk {
         assert_eq!(self.repos.app_of(push).as_ref(), Some(&self.app));
         match self.decide(&ask).await {
             Ok(()) => Judged { lines: vec![], accept: true },
-            Err(no) => {
-                Judged { lines: no.lines().iter().map(|l| domain::text::warning(l)).collect(), accept: false }
-            }
+            Err(no) => Judged { lines: no.lines().iter().map(|l| domain::text::warning(l)).collect(), accept: false },
         }
     }
 

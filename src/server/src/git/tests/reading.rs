@@ -12,7 +12,9 @@ async fn a_tree_is_read_as_it_is() {
     std::os::unix::fs::symlink("/etc/passwd", work.at.join("link")).unwrap();
     std::os::unix::fs::symlink("../..", work.at.join("up")).unwrap();
     std::os::unix::fs::symlink("loop", work.at.join("loop")).unwrap();
-    for (path, text) in [("a.b", "1"), ("a/x", "2"), ("a-b", "3"), ("docs/read", "4"), ("a/y.psd", "5"), ("a/.keep", "")] {
+    for (path, text) in
+        [("a.b", "1"), ("a/x", "2"), ("a-b", "3"), ("docs/read", "4"), ("a/y.psd", "5"), ("a/.keep", "")]
+    {
         work.commit(path, text).await;
     }
     work.ok(&["update-index", "--chmod=+x", "a-b"]).await;
@@ -64,8 +66,15 @@ async fn a_tree_is_read_as_it_is() {
     sorted.sort();
     assert_eq!(read, sorted);
     let mut below = Vec::new();
-    reader.each_file(&commit, "a", |entry, _| Ok(below.push((entry.path.to_owned(), entry.kind)))).unwrap();
-    assert_eq!(below, [("a/.keep".to_owned(), Kind::File { exec: false }), ("a/x".to_owned(), Kind::File { exec: false })]);
+    let each = reader.each_file(&commit, "a", |entry, _| {
+        below.push((entry.path.to_owned(), entry.kind));
+        Ok(())
+    });
+    each.unwrap();
+    assert_eq!(
+        below,
+        [("a/.keep".to_owned(), Kind::File { exec: false }), ("a/x".to_owned(), Kind::File { exec: false })]
+    );
 
     let info = world.repos.commit_info(&world.app, &commit).await.unwrap();
     assert_eq!((info.author.as_str(), info.summary.as_str()), ("Ada", "The app"));
