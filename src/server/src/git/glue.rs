@@ -177,3 +177,30 @@ fn with_fall_through(reply: RefReply, shallow: bool) -> RefReply {
 fn message(told: &Told) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(told).act(|| "cannot write an answer")?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_screen_skips_lines_and_says_so() {
+        let (say, mut lines) = LineSender::channel();
+        for i in 0..LINES_MAX {
+            say.line(format!("line {i}")).await;
+        }
+        // As after the wait for a slow screen: from here on nothing waits.
+        say.skipped.store(1, Ordering::Relaxed);
+        say.line("lost").await;
+        assert_eq!(lines.recv().await.as_deref(), Some("line 0"));
+        say.line("seen").await;
+        let mut last = String::new();
+        for _ in 0..LINES_MAX {
+            last = lines.recv().await.unwrap();
+        }
+        assert_eq!(last, "       (2 lines not shown here, builds:output has them)\nseen");
+        say.line("next").await;
+        assert_eq!(lines.recv().await.as_deref(), Some("next"));
+        drop(lines);
+        say.line("nobody reads").await;
+    }
+}

@@ -7,6 +7,7 @@
 mod frames;
 mod glue;
 mod hook;
+mod layout;
 mod messages;
 mod pktline;
 mod read;

@@ -3,8 +3,8 @@
 //! Invariant: a repository's config is ours in full and rewritten when it differs; no setting of the host or of a user
 //! takes part. Absent: what a push means; see `glue`.
 
-use super::shallow;
-use crate::fault::{Act, Fault, Result};
+use super::{layout, shallow};
+use crate::fault::{Act, Error, Fault, Result};
 use crate::proc::{self, Limits, Program};
 use crate::tasks;
 use domain::push::BranchName;
@@ -12,21 +12,13 @@ use domain::{AppId, Refusal};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// The shims, as they lie in the source tree.
-const HOOKS: [(&str, &str); 2] = [
-    ("pre-receive", include_str!("../../../../hooks/pre-receive")),
-    ("proc-receive", include_str!("../../../../hooks/proc-receive")),
-];
 /// `proc-receive` came with 2.29.
 const GIT_MIN: (u32, u32) = (2, 29);
-/// A quarantine older than this belongs to nobody: receiving takes an hour at most.
-const QUARANTINE_AGE_MAX: Duration = Duration::from_secs(2 * 3600);
 /// How long a small call of git may take.
 pub(super) const GIT_SECONDS: u64 = 20;
 
@@ -102,7 +94,7 @@ impl Repos {
         let data = config.data.clone();
         tasks::blocking("cannot prepare the repositories", move || {
             fs::create_dir_all(data.join("repos")).act(|| "cannot make the folder of the repositories")?;
-            write_hooks(&data.join("hooks"))?;
+            layout::write_hooks(&data.join("hooks"))?;
             Ok(())
         })
         .await?;
@@ -136,8 +128,9 @@ impl Repos {
     /// Makes the repository exist with our config. Cheap when it does.
     pub async fn ensure(&self, app: &AppId) -> Result<()> {
         let (path, hooks) = (self.path(app), self.0.config.data.join("hooks"));
-        tasks::blocking("cannot make a repository", move || Ok(ensure_blocking(&path, &hooks)?)).await?;
-        self.settle(app).await
+        tasks::blocking("cannot make a repository", move || Ok(layout::ensure(&path, &hooks)?)).await?;
+        self.settle(app).await;
+        Ok(())
     }
 
     /// Removes the repository. It leaves its name first, so that half a removal is not half a repository.
@@ -188,7 +181,7 @@ impl Repos {
         let folder = Path::new(named).file_name().and_then(|n| n.to_str()).ok_or_else(wrong)?;
         let real = fs::canonicalize(named).act(|| format!("cannot find the quarantine {named:?}"))?;
         let parent = fs::canonicalize(&objects).act(|| format!("cannot find {}", objects.display()))?;
-        let ours = is_quarantine(folder) && real.parent() == Some(&parent);
+        let ours = layout::is_quarantine(folder) && real.parent() == Some(&parent);
         if ours { Ok(Quarantine(real)) } else { Err(wrong().into()) }
     }
 
@@ -219,13 +212,17 @@ impl Repos {
         Entered { repos: self.clone(), ticket: ticket.clone(), live }
     }
 
-    /// Brings the `shallow` file up to date, unless a push is open: git would abort it.
-    pub(super) async fn settle(&self, app: &AppId) -> Result<()> {
+    /// Brings the `shallow` file up to date, unless a push is open: git would abort it. What fails here is tried again
+    /// at the next push, and does not change how this one ended.
+    pub(super) async fn settle(&self, app: &AppId) {
         if self.open_pushes(app) > 0 {
-            return Ok(());
+            return;
         }
         let path = self.path(app);
-        tasks::blocking("cannot settle shallow boundaries", move || Ok(shallow::settle(&path)?)).await
+        let done = tasks::blocking("cannot settle shallow boundaries", move || Ok(shallow::settle(&path)?)).await;
+        if let Err(Error::Fault(fault)) = done {
+            tracing::warn!(app = %app, "{}", fault.chain());
+        }
     }
 
     fn open_pushes(&self, app: &AppId) -> usize {
@@ -234,10 +231,13 @@ impl Repos {
     }
 
     /// Removes quarantines left by a git that was killed, unless another push to the app may own them.
-    pub(super) async fn sweep(&self, app: &AppId) -> Result<()> {
+    pub(super) async fn sweep(&self, app: &AppId) {
         let path = self.path(app);
-        let age = if self.open_pushes(app) > 1 { QUARANTINE_AGE_MAX } else { Duration::ZERO };
-        tasks::blocking("cannot clean a repository", move || Ok(sweep_blocking(&path, age)?)).await
+        let age = if self.open_pushes(app) > 1 { layout::QUARANTINE_AGE_MAX } else { Duration::ZERO };
+        let done = tasks::blocking("cannot clean a repository", move || Ok(layout::sweep(&path, age)?)).await;
+        if let Err(Error::Fault(fault)) = done {
+            tracing::warn!(app = %app, "{}", fault.chain());
+        }
     }
 }
 
@@ -264,101 +264,4 @@ pub(super) fn git_program(cwd: &Path) -> Program {
         .env("GIT_CONFIG_COUNT", "1")
         .env("GIT_CONFIG_KEY_0", "safe.directory")
         .env("GIT_CONFIG_VALUE_0", "*")
-}
-
-fn write_hooks(folder: &Path) -> Result<(), Fault> {
-    fs::create_dir_all(folder).act(|| format!("cannot make {}", folder.display()))?;
-    for (name, text) in HOOKS {
-        write_whole(&folder.join(name), text, 0o755)?;
-    }
-    Ok(())
-}
-
-fn ensure_blocking(path: &Path, hooks: &Path) -> Result<(), Fault> {
-    let want = config_text(hooks)?;
-    let config = path.join("config");
-    if path.join("HEAD").exists() && fs::read_to_string(&config).is_ok_and(|have| have == want) {
-        return sweep_blocking(path, QUARANTINE_AGE_MAX);
-    }
-    for folder in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
-        fs::create_dir_all(path.join(folder)).act(|| format!("cannot make {}", path.join(folder).display()))?;
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-        .act(|| format!("cannot protect {}", path.display()))?;
-    write_whole(&config, &want, 0o600)?;
-    if !path.join("HEAD").exists() {
-        write_whole(&path.join("HEAD"), "ref: refs/heads/main\n", 0o600)?;
-    }
-    Ok(())
-}
-
-/// Everything a repository is told, in one place. Checks that old but harmless history fails (dates, padded modes) are
-/// off: a pusher can do nothing about commits of ten years ago. Memory caps keep a push of any size below 150 MB.
-fn config_text(hooks: &Path) -> Result<String, Fault> {
-    let hooks = hooks.to_str().filter(|h| !h.contains(['\n', '"', '\\'])).ok_or_else(|| {
-        Fault::plain(format!("the path {} has characters that git's config cannot hold", hooks.display()))
-    })?;
-    let harmless = [
-        "badDate",
-        "badDateOverflow",
-        "badEmail",
-        "badName",
-        "badTimezone",
-        "emptyName",
-        "missingEmail",
-        "missingNameBeforeEmail",
-        "missingSpaceBeforeDate",
-        "missingSpaceBeforeEmail",
-        "multipleAuthors",
-        "zeroPaddedDate",
-        "zeroPaddedFilemode",
-    ];
-    let fsck: String = harmless.iter().map(|check| format!("\t{check} = ignore\n")).collect();
-    Ok(format!(
-        "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n\thooksPath = \"{hooks}\"\n\
-         \tlogAllRefUpdates = false\n\tfsync = committed,reference\n\tbigFileThreshold = 16m\n\
-         \tdeltaBaseCacheLimit = 32m\n\tpackedGitWindowSize = 16m\n\tpackedGitLimit = 128m\n\
-         \tfilesRefLockTimeout = 5000\n\tpackedRefsTimeout = 5000\n\
-         [receive]\n\tprocReceiveRefs = refs/heads\n\tadvertisePushOptions = true\n\tshallowUpdate = true\n\
-         \tfsckObjects = true\n\tmaxInputSize = 2g\n\tunpackLimit = 1\n\thideRefs = refs/hoist\n\
-         \tdenyDeletes = true\n\tautogc = false\n\tupdateServerInfo = false\n\
-         [receive \"fsck\"]\n{fsck}\
-         [transfer]\n\thideRefs = refs/hoist\n\tfsckObjects = true\n\
-         [uploadpack]\n\tallowFilter = false\n\
-         [pack]\n\tthreads = 2\n\twindowMemory = 32m\n\tdeltaCacheSize = 32m\n\
-         [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
-    ))
-}
-
-/// Writes a file that is there whole or not at all.
-fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
-    use std::io::Write;
-    let temp = path.with_extension(format!("{:08x}.tmp", rand::random::<u32>()));
-    let written = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temp).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    let done = written.and_then(|()| fs::rename(&temp, path));
-    if done.is_err() {
-        let _ = fs::remove_file(&temp);
-    }
-    done.act(|| format!("cannot write {}", path.display()))
-}
-
-fn is_quarantine(folder: &str) -> bool {
-    folder.starts_with("tmp_objdir-") || folder.starts_with("incoming-")
-}
-
-fn sweep_blocking(path: &Path, older_than: Duration) -> Result<(), Fault> {
-    let objects = path.join("objects");
-    let entries = fs::read_dir(&objects).act(|| format!("cannot list {}", objects.display()))?;
-    for entry in entries.flatten() {
-        let quarantine = entry.file_name().to_str().is_some_and(is_quarantine);
-        let changed = entry.metadata().and_then(|m| m.modified());
-        let age = changed.ok().and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default();
-        if quarantine && age >= older_than {
-            fs::remove_dir_all(entry.path()).act(|| format!("cannot remove {}", entry.path().display()))?;
-        }
-    }
-    Ok(())
 }

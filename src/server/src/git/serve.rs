@@ -82,7 +82,7 @@ impl Repos {
         }
         let code = self.close_push(&entered, running, pipes, end, io).await;
         drop(entered);
-        self.settle(app).await?;
+        self.settle(app).await;
         code
     }
 
@@ -105,7 +105,7 @@ impl Repos {
             let _ = tokio::time::timeout(END_GRACE, rest).await;
         }
         let code = close(running, end, io).await?;
-        self.sweep(&entered.live.app).await?;
+        self.sweep(&entered.live.app).await;
         Ok(code)
     }
 

@@ -23,7 +23,7 @@ async fn a_tree_is_read_as_it_is() {
     std::fs::write(work.at.join(".slugignore"), "*.psd\n/docs/\n").unwrap();
     work.ok(&["add", "-A"]).await;
     work.ok(&["update-index", "--chmod=+x", "a-b"]).await;
-    let commit: Commit = work.commit_index("The \u{1b}[31mapp\n\nbody").await.parse().unwrap();
+    let commit: Commit = work.commit_index("all").await.parse().unwrap();
     work.ok(&["push", "hoist", "main"]).await;
 
     let reader = world.repos.reader(&world.app).unwrap();
@@ -66,12 +66,24 @@ async fn a_tree_is_read_as_it_is() {
     sorted.sort();
     assert_eq!(read, sorted);
     let mut below = Vec::new();
-    reader.each_file(&commit, "a", |entry, _| Ok(below.push((entry.path.to_owned(), entry.kind)))).unwrap();
+    let each = reader.each_file(&commit, "a", |entry, _| {
+        below.push((entry.path.to_owned(), entry.kind));
+        Ok(())
+    });
+    each.unwrap();
     assert_eq!(
         below,
         [("a/.keep".to_owned(), Kind::File { exec: false }), ("a/x".to_owned(), Kind::File { exec: false })]
     );
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn history_is_read() {
+    let world = World::new().await;
+    let work = world.work("work").await;
+    let commit: Commit = work.commit_index("The \u{1b}[31mapp\n\nbody").await.parse().unwrap();
+    work.ok(&["push", "hoist", "main"]).await;
+    let reader = world.repos.reader(&world.app).unwrap();
     let info = world.repos.commit_info(&world.app, &commit).await.unwrap();
     assert_eq!((info.author.as_str(), info.summary.as_str()), ("Ada", "The app"));
     assert!(info.time.0 > 1_600_000_000_000_000);

@@ -80,6 +80,28 @@ async fn broken_objects_are_refused() {
     unchanged(&world, &[]).await;
 }
 
+/// History that old tools wrote: nobody can mend it, and nothing of ours minds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn old_but_harmless_history_is_taken() {
+    let world = World::new().await;
+    let work = world.work("work").await;
+    let inner = work.ok(&["rev-parse", "HEAD^{tree}"]).await;
+    let raw =
+        |oid: &str| (0..40).step_by(2).map(|i| u8::from_str_radix(&oid[i..i + 2], 16).unwrap()).collect::<Vec<_>>();
+    let padded = [&b"040000 lib\0"[..], &raw(&inner)].concat();
+    std::fs::write(work.at.join("raw"), padded).unwrap();
+    let tree = work.ok(&["hash-object", "-t", "tree", "-w", "--literally", "raw"]).await;
+    let text = format!("tree {tree}\nauthor A<a> 1 +051800\ncommitter A <> 1 +0000\n\nold\n");
+    std::fs::write(work.at.join("raw"), text).unwrap();
+    let commit = work.ok(&["hash-object", "-t", "commit", "-w", "--literally", "raw"]).await;
+    let said = work.ok(&["push", "hoist", &format!("{commit}:refs/heads/main")]).await;
+    assert!(!said.contains("warning"), "{said}");
+    let commit = commit.parse().unwrap();
+    let tree = world.repos.reader(&world.app).unwrap().tree(&commit, |_, _| false).unwrap();
+    assert_eq!(tree[0].path, "lib/app.js");
+    world.repos.commit_info(&world.app, &commit).await.unwrap();
+}
+
 async fn index(work: &Work, mode: &str, oid: &str, path: &str) {
     work.ok(&["update-index", "--add", "--cacheinfo", &format!("{mode},{oid},{path}")]).await;
     work.commit_index(path).await;
