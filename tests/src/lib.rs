@@ -1,1 +1,30 @@
-//! stub
+//! The end-to-end harness: a real server, the real git and ssh, a small HTTP client of its own.
+//!
+//! A [`World`] is one installation in a folder of its own; when it is dropped, nothing of it may be left in the engine.
+//! Invariant: nothing sleeps to synchronise; waiting is [`wait_for`] a state with a deadline.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what fails in a harness is a failed test"
+)]
+
+mod app;
+mod engine;
+mod http;
+mod load;
+mod proc;
+mod serve;
+mod user;
+mod wait;
+mod world;
+
+pub use app::App;
+pub use http::{Client, Response};
+pub use load::Report;
+pub use proc::{Output, quoted, run};
+pub use user::User;
+pub use wait::{try_for, wait_for};
+pub use world::{World, repository};

@@ -1,0 +1,105 @@
+//! One app of a test: a git repository made from a fixture, pushed by one user.
+
+use crate::http::Response;
+use crate::proc::{Output, run};
+use crate::user::User;
+use crate::world::{World, repository};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const PUSH_MAX: Duration = Duration::from_secs(300);
+
+/// A local repository with the remote `hoist`.
+#[derive(Debug)]
+pub struct App<'w> {
+    world: &'w World,
+    /// Who pushes.
+    pub user: User,
+    /// The app's name.
+    pub name: String,
+    /// The repository's folder.
+    pub dir: PathBuf,
+}
+
+impl<'w> App<'w> {
+    /// A repository in `dir` with the files of `fixture` committed on `main`.
+    pub fn new(world: &'w World, user: User, name: &str, fixture: &str, dir: PathBuf) -> App<'w> {
+        copy(&repository().join(fixture), &dir);
+        let app = App { world, user, name: name.to_owned(), dir };
+        app.git(&["init", "-q", "-b", "main"]).ok();
+        app.git(&["remote", "add", "hoist", &app.user.remote(name)]).ok();
+        app.commit("first");
+        app
+    }
+
+    /// `git push hoist main`.
+    #[track_caller]
+    pub fn push(&self) -> Output {
+        self.git(&["push", "hoist", "main"])
+    }
+
+    /// The push as a command that is run elsewhere, by [`crate::run`] in a thread for example.
+    #[track_caller]
+    pub fn push_from_here(&self) -> Output {
+        run(self.user.git_command(&self.dir, &["push", "hoist", "main"]), b"", PUSH_MAX)
+    }
+
+    /// Runs git in the repository.
+    #[track_caller]
+    pub fn git(&self, args: &[&str]) -> Output {
+        self.user.git(&self.dir, args)
+    }
+
+    /// Writes a file and commits it.
+    #[track_caller]
+    pub fn commit_change(&self, path: &str, content: &str) {
+        let file = self.dir.join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, content).unwrap();
+        self.commit(&format!("change {path}"));
+    }
+
+    /// Replaces a text in a file and commits it.
+    #[track_caller]
+    pub fn replace(&self, path: &str, old: &str, new: &str) {
+        let text = std::fs::read_to_string(self.dir.join(path)).unwrap();
+        assert!(text.contains(old), "{path} does not hold {old:?}");
+        self.commit_change(path, &text.replace(old, new));
+    }
+
+    fn commit(&self, message: &str) {
+        self.git(&["add", "-A"]).ok();
+        self.git(&["commit", "-q", "--allow-empty", "-m", message]).ok();
+    }
+
+    /// Runs a command about this app over SSH: `app.run("ps:scale", &["web=2"])`.
+    #[track_caller]
+    pub fn run(&self, verb: &str, args: &[&str]) -> Output {
+        let words: Vec<&str> = [verb, &self.name].into_iter().chain(args.iter().copied()).collect();
+        self.user.ssh(&words)
+    }
+
+    /// The app's host name.
+    pub fn host(&self) -> String {
+        format!("{}.localhost", self.name)
+    }
+
+    /// Gets a page of the app.
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Response {
+        self.world.get(&self.host(), path)
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap_or_else(|err| panic!("no fixture {}: {err}", from.display())) {
+        let entry = entry.unwrap();
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy(&source, &target);
+        } else {
+            std::fs::copy(source, target).unwrap();
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! One installation under test, from its folder to its end.
+
+use crate::app::App;
+use crate::engine;
+use crate::http::{Client, Response};
+use crate::load::{Report, load};
+use crate::proc::{Output, run};
+use crate::serve::{Serve, end_all, processes};
+use crate::user::User;
+use crate::wait::wait_for;
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A server of its own: data, users, repositories in one folder.
+#[derive(Debug)]
+pub struct World {
+    root: tempfile::TempDir,
+    binary: PathBuf,
+    serve: RefCell<Serve>,
+    /// Where SSH answers; the same after a restart.
+    pub ssh: SocketAddr,
+    /// Where the router answers; the same after a restart.
+    pub http: SocketAddr,
+    repositories: Cell<u32>,
+}
+
+impl World {
+    /// Starts a server on free ports and waits until it is ready.
+    #[allow(clippy::new_without_default, reason = "starting a server is no default")]
+    pub fn new() -> World {
+        // Short: the path of a unix socket below it holds 107 bytes.
+        let root = tempfile::Builder::new().prefix("ht").tempdir().unwrap();
+        let binary = binary();
+        let serve = Serve::start(&binary, &root.path().join("data"), (0, 0), &root.path().join("serve.log"));
+        let (ssh, http) = (serve.ssh, serve.http);
+        World { root, binary, serve: RefCell::new(serve), ssh, http, repositories: Cell::new(0) }
+    }
+
+    /// A developer with a key, made at first use.
+    #[track_caller]
+    pub fn user(&self, name: &str) -> User {
+        self.person(name, &[])
+    }
+
+    /// An administrator with a key, made at first use.
+    #[track_caller]
+    pub fn admin(&self, name: &str) -> User {
+        self.person(name, &["--admin"])
+    }
+
+    #[track_caller]
+    fn person(&self, name: &str, flags: &[&str]) -> User {
+        let home = self.root.path().join("users").join(name);
+        if home.join("key").exists() {
+            return User { name: name.to_owned(), key: home.join("key"), home, address: self.ssh };
+        }
+        let user = User::new(name, home, self.ssh);
+        let words: Vec<&str> = ["users:add", name].into_iter().chain(flags.iter().copied()).collect();
+        self.hoist_with(&words, user.public_key().as_bytes()).ok();
+        user
+    }
+
+    /// Runs a command as the local administrator.
+    #[track_caller]
+    pub fn hoist(&self, words: &[&str]) -> Output {
+        self.hoist_with(words, b"")
+    }
+
+    /// The same with standard input.
+    #[track_caller]
+    pub fn hoist_with(&self, words: &[&str], stdin: &[u8]) -> Output {
+        let mut command = Command::new(&self.binary);
+        command.arg("--data").arg(self.data()).args(words);
+        run(command, stdin, DEADLINE)
+    }
+
+    /// A repository of user `ana` with the files of a fixture: `world.app("blog", "tests/apps/hello")`.
+    #[track_caller]
+    pub fn app(&self, name: &str, fixture: &str) -> App<'_> {
+        self.app_of(self.user("ana"), name, fixture)
+    }
+
+    /// The same of another user.
+    #[track_caller]
+    pub fn app_of(&self, user: User, name: &str, fixture: &str) -> App<'_> {
+        self.repositories.set(self.repositories.get() + 1);
+        let dir = self.root.path().join("repos").join(format!("{}-{name}", self.repositories.get()));
+        App::new(self, user, name, fixture, dir)
+    }
+
+    /// Gets a page through the router, which must answer with a whole response.
+    #[track_caller]
+    pub fn get(&self, host: &str, path: &str) -> Response {
+        let got = Client::new(self.http, false).get(host, path, Duration::from_secs(35));
+        got.unwrap_or_else(|err| panic!("GET http://{host}{path}: {err}"))
+    }
+
+    /// Loads the router at a constant rate while `during` runs.
+    pub fn load<R>(&self, host: &str, rate: u32, during: impl FnOnce() -> R) -> (R, Report) {
+        load(self.http, host, rate, during)
+    }
+
+    /// SIGKILL to the control process.
+    pub fn kill9_serve(&self) {
+        self.serve.borrow_mut().kill9();
+    }
+
+    /// Starts the control process again on the same addresses; ends it by SIGTERM before, if it runs.
+    pub fn restart_serve(&self) {
+        self.serve.borrow_mut().terminate();
+        let log = self.root.path().join("serve.log");
+        let serve = Serve::start(&self.binary, &self.data(), (self.ssh.port(), self.http.port()), &log);
+        assert_eq!((serve.ssh, serve.http), (self.ssh, self.http), "other addresses after a restart");
+        *self.serve.borrow_mut() = serve;
+    }
+
+    /// SIGKILL to the router, and waits until it is gone.
+    #[track_caller]
+    pub fn kill9_router(&self) {
+        let routers = processes(&self.data(), "router");
+        assert!(!routers.is_empty(), "no router runs");
+        for pid in &routers {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+        wait_for("the router's end", DEADLINE, || {
+            !processes(&self.data(), "router").iter().any(|p| routers.contains(p))
+        });
+    }
+
+    /// How many processes of ours run: `serve`, `router`.
+    pub fn running(&self, verb: &str) -> usize {
+        processes(&self.data(), verb).len()
+    }
+
+    /// The containers of a process type.
+    #[track_caller]
+    pub fn containers(&self, process: &str) -> Vec<String> {
+        let install = engine::install_of(&self.data()).expect("no container of this installation");
+        engine::instance_ids(&install, process)
+    }
+
+    /// Whether a container of a process type runs.
+    pub fn has_containers(&self, process: &str) -> bool {
+        engine::install_of(&self.data()).is_some_and(|install| !engine::instance_ids(&install, process).is_empty())
+    }
+
+    /// Kills a container as a crash would.
+    pub fn kill_container(&self, id: &str) {
+        engine::kill(id);
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    /// What is left in the engine after `shutdown --apps`.
+    fn end(&self) -> Result<(), String> {
+        let install = engine::install_of(&self.data());
+        if self.running("serve") == 0 {
+            self.restart_serve();
+        }
+        self.hoist(&["shutdown", "--apps"]).ok();
+        self.serve.borrow_mut().wait_end();
+        let left = install.map(|id| engine::leftovers(&id)).unwrap_or_default();
+        let alive = self.running("serve") + self.running("router");
+        if left.is_empty() && alive == 0 {
+            return Ok(());
+        }
+        Err(format!("left after the shutdown: {alive} processes, {left:?}"))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let failed = std::thread::panicking();
+        if failed {
+            let log = std::fs::read_to_string(self.root.path().join("serve.log")).unwrap_or_default();
+            eprintln!("--- the server's log\n{log}--- end of the server's log");
+        }
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.end()));
+        end_all(&self.data());
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) if failed => eprintln!("{why}"),
+            Err(_) if failed => {}
+            Ok(Err(why)) => panic!("{why}"),
+            Err(why) => std::panic::resume_unwind(why),
+        }
+    }
+}
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository")
+}
+
+/// `HOIST_BIN`, or the binary beside this test's.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("HOIST_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("a test knows its own path");
+    test.ancestors().nth(2).expect("a test is in deps/").join("hoist")
+}

@@ -1,0 +1,19 @@
+//! The real suite: one test binary, a module per subject. Each test has a server of its own (`e2e::World`).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod config;
+mod crash;
+mod failures;
+mod logs;
+mod people;
+mod processes;
+mod push;
+mod tidy;

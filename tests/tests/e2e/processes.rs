@@ -1,0 +1,91 @@
+//! Scale, stop, start, restart, rollback, and an app that does not end.
+
+use e2e::{World, wait_for};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+#[test]
+fn scaling_adds_and_removes_instances() {
+    let world = World::new();
+    let app = world.app("scale", "tests/apps/echo");
+    app.push().ok();
+    app.run("ps:scale", &["web=3", "worker=1"]).ok();
+    let mut seen = BTreeSet::new();
+    wait_for("three instances that answer", Duration::from_secs(30), || {
+        let body = app.get("/").ok();
+        seen.extend(["web.1", "web.2", "web.3"].into_iter().filter(|i| body.contains(i)));
+        seen.len() == 3
+    });
+    app.run("ps", &[]).ok().says("worker.1").says("web.3");
+    let ((), report) = world.load(&app.host(), 100, || {
+        app.run("ps:scale", &["web=1", "worker=0"]).ok();
+    });
+    report.none_lost();
+    app.run("ps", &[]).ok().hides("web.2").hides("worker.1");
+    app.run("releases", &[]).ok().hides("v2");
+}
+
+#[test]
+fn stop_start_and_restart() {
+    let world = World::new();
+    let app = world.app("ps", "tests/apps/echo");
+    app.push().ok();
+    app.run("ps:stop", &[]).ok();
+    assert_eq!(app.get("/").status, 503);
+    app.run("ps:start", &[]).ok();
+    app.get("/").ok();
+    let ((), report) = world.load(&app.host(), 100, || {
+        app.run("ps:restart", &[]).ok();
+    });
+    report.none_lost();
+}
+
+#[test]
+fn rollback_needs_no_build_and_loses_no_request() {
+    let world = World::new();
+    let app = world.app("roll", "tests/apps/echo");
+    app.push().ok();
+    app.replace("server.js", "slow\\n", "slower\\n");
+    app.push().ok();
+    let builds = app.run("builds", &[]).ok().out.lines().count();
+    let ((), report) = world.load(&app.host(), 100, || {
+        app.run("rollback", &[]).ok().says("v3");
+    });
+    report.none_lost();
+    assert_eq!(app.get("/slow?ms=1").ok().trim(), "slow");
+    app.run("rollback", &["v2"]).ok().says("v4");
+    assert_eq!(app.get("/slow?ms=1").ok().trim(), "slower");
+    app.run("rollback", &["v99"]).exits(1);
+    assert_eq!(app.run("builds", &[]).ok().out.lines().count(), builds);
+}
+
+#[test]
+fn a_stubborn_app_is_killed_after_its_grace_and_its_successor_serves_meanwhile() {
+    let world = World::new();
+    let app = world.app("stubborn", "tests/apps/stubborn");
+    app.push().ok();
+    app.commit_change("note", "second");
+    let started = Instant::now();
+    let ((), report) = world.load(&app.host(), 50, || {
+        app.push().ok();
+    });
+    report.none_lost();
+    wait_for("one instance", Duration::from_secs(60), || world.containers("web").len() == 1);
+    assert!(started.elapsed() < Duration::from_secs(90), "{:?}", started.elapsed());
+    app.run("logs", &["-n", "200"]).ok().says("SIGTERM: no");
+}
+
+#[test]
+fn twenty_deploys_under_load_lose_nothing() {
+    let world = World::new();
+    let app = world.app("busy", "tests/apps/echo");
+    app.push().ok();
+    let ((), report) = world.load(&app.host(), 200, || {
+        for n in 0..20 {
+            app.commit_change("note", &n.to_string());
+            app.push().ok();
+        }
+    });
+    report.none_lost();
+    eprintln!("{} requests, p50 {:?}, p99 {:?}", report.sent, report.percentile(0.5), report.percentile(0.99));
+}

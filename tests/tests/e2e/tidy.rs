@@ -1,0 +1,187 @@
+//! What Cargo and clippy cannot forbid: layers, one home per library, headers, sizes, words.
+//!
+//! A finding that is known and not yet mended stands in `tests/ratchet.txt` as `RULE PATH COUNT`. More than that fails, and
+//! so does less: the file only shrinks.
+
+use e2e::repository;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Each library and the folders of the server that may name it.
+const HOMES: [(&str, &[&str]); 7] = [
+    ("russh", &["ssh/"]),
+    ("git2", &["git/"]),
+    ("bollard", &["engine/", "build/"]),
+    ("rusqlite", &["store/"]),
+    ("hyper", &["images/"]),
+    ("tar", &["images/"]),
+    ("flate2", &["images/"]),
+];
+/// Crates and what they must not depend on.
+const STRANGERS: [(&str, &[&str]); 4] = [
+    ("src/domain/Cargo.toml", &["router", "buildpacks", "hoist"]),
+    ("buildpacks/Cargo.toml", &["router", "domain", "hoist"]),
+    ("router/Cargo.toml", &["domain", "buildpacks", "hoist"]),
+    ("src/init/Cargo.toml", &["domain", "router", "buildpacks", "hoist"]),
+];
+const SERVER: &str = "src/server/src/";
+const LINES_MAX: usize = 800;
+
+type Findings = BTreeMap<(String, String), Vec<String>>;
+
+#[test]
+fn the_tree_is_tidy() {
+    let mut found = Findings::new();
+    for (path, text) in tracked() {
+        words(&path, &text, &mut found);
+        if path.ends_with(".rs") {
+            shape(&path, &text, &mut found);
+            code(&path, &text, &mut found);
+        }
+    }
+    for (manifest, strangers) in STRANGERS {
+        let text = std::fs::read_to_string(repository().join(manifest)).unwrap();
+        for name in strangers.iter().filter(|name| depends_on(&text, name)) {
+            add(&mut found, "layer", manifest, 0, &format!("depends on {name}"));
+        }
+    }
+    compare(&found);
+}
+
+#[test]
+fn words_are_found_where_they_stand_alone() {
+    assert!(names("use tar::Builder;", "tar") && names("let x = ::tar::new();", "tar"));
+    assert!(!names("my_tar::x()", "tar") && !names("star::x", "tar") && !names("tar = 1", "tar"));
+    assert!(depends_on("[dependencies]\nrouter.workspace = true\n", "router"));
+    assert!(!depends_on("[package]\nname = \"router\"\n[dependencies]\nrouter-x = \"1\"\n", "router"));
+}
+
+/// Every tracked text file.
+fn tracked() -> Vec<(String, String)> {
+    let mut git = std::process::Command::new("git");
+    git.args(["ls-files", "-z"]).current_dir(repository());
+    let listed = e2e::run(git, b"", std::time::Duration::from_secs(30)).ok().out;
+    let read = |path: &str| Some((path.to_owned(), std::fs::read_to_string(repository().join(path)).ok()?));
+    listed.split('\0').filter(|p| !p.is_empty()).filter_map(read).collect()
+}
+
+/// Words that belong nowhere.
+fn words(path: &str, text: &str, found: &mut Findings) {
+    let later = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("HA", "CK")];
+    let places = [concat!("/wo", "rk/"), concat!("/home", "/")];
+    let hosts = [
+        concat!("registry.npm", "js.org"),
+        concat!("dock", "er.io"),
+        concat!("crat", "es.io"),
+        concat!("py", "pi.org"),
+    ];
+    let lock = path.ends_with(".lock") || path.ends_with("package-lock.json");
+    for (number, line) in text.lines().enumerate() {
+        if line.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| later.contains(&word)) {
+            add(found, "later", path, number, line);
+        }
+        if !lock && places.iter().any(|p| line.contains(p)) {
+            add(found, "place", path, number, line);
+        }
+        if path.ends_with(".rs") && hosts.iter().any(|h| line.contains(h)) {
+            add(found, "registry", path, number, line);
+        }
+    }
+}
+
+/// Header and size.
+fn shape(path: &str, text: &str, found: &mut Findings) {
+    if !text.starts_with("//! ") {
+        add(found, "header", path, 0, "does not begin with //!");
+    }
+    let lines = text.lines().count();
+    if lines > LINES_MAX {
+        add(found, "size", path, lines, "lines");
+    }
+}
+
+/// Layers, and what only one place may do.
+fn code(path: &str, text: &str, found: &mut Findings) {
+    let product = path.starts_with("src/") || path.starts_with("router/src/") || path.starts_with("buildpacks/src/");
+    let inside = path.strip_prefix(SERVER);
+    for (number, line) in text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or("");
+        let mut report = |rule: &str| add(found, rule, path, number, line);
+        if let Some(inside) = inside {
+            for (library, homes) in HOMES {
+                if names(code, library) && !homes.iter().any(|home| inside.starts_with(home)) {
+                    report("home");
+                }
+            }
+            let spawns = ["tokio::spawn", "task::spawn", "thread::spawn"].iter().any(|s| code.contains(s));
+            if spawns && inside != "tasks.rs" && !is_test(path) {
+                report("spawn");
+            }
+            if code.contains("\"nft\"") && !inside.starts_with("net/") {
+                report("home");
+            }
+        }
+        if product && code.contains("unbounded") {
+            report("unbounded");
+        }
+        if product && !is_test(path) && ["sh", "bash"].iter().any(|s| code.contains(&format!("Command::new(\"{s}\")")))
+        {
+            report("shell");
+        }
+        let words = code.split('"').step_by(2).collect::<String>();
+        if product && words.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|w| w == "unsafe") {
+            report("unsafe");
+        }
+    }
+}
+
+fn is_test(path: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("/tests.rs") || path.ends_with("/live.rs")
+}
+
+/// Whether a line of code names a library's path, as a word of its own.
+fn names(code: &str, library: &str) -> bool {
+    code.match_indices(&format!("{library}::"))
+        .any(|(at, _)| !code.get(..at).unwrap_or("").ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+}
+
+/// Whether a manifest has the crate among its dependencies, of whatever kind.
+fn depends_on(manifest: &str, name: &str) -> bool {
+    let mut inside = false;
+    manifest.lines().any(|line| {
+        if line.starts_with('[') {
+            inside = line.contains("dependencies");
+        }
+        let word = line.split(['.', ' ', '=']).next().unwrap_or("");
+        inside && word == name
+    })
+}
+
+fn add(found: &mut Findings, rule: &str, path: &str, number: usize, line: &str) {
+    let at = format!("{path}:{}: {rule}: {}", number + 1, line.trim());
+    found.entry((rule.to_owned(), path.to_owned())).or_default().push(at);
+}
+
+/// Against the ratchet: neither more nor less.
+fn compare(found: &Findings) {
+    let text = std::fs::read_to_string(repository().join(Path::new("tests/ratchet.txt"))).unwrap();
+    let mut allowed = BTreeMap::new();
+    for line in text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [rule, path, count] = words[..] else { panic!("tests/ratchet.txt: {line:?} is not RULE PATH COUNT") };
+        allowed.insert((rule.to_owned(), path.to_owned()), count.parse::<usize>().unwrap());
+    }
+    let mut wrong = Vec::new();
+    for (place, at) in found {
+        if at.len() > allowed.get(place).copied().unwrap_or(0) {
+            wrong.extend(at.iter().cloned());
+        }
+    }
+    for ((rule, path), count) in &allowed {
+        let now = found.get(&(rule.clone(), path.clone())).map_or(0, Vec::len);
+        if now < *count {
+            wrong.push(format!("tests/ratchet.txt: {rule} {path} is down to {now}: say so there"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} untidy places:\n{}", wrong.len(), wrong.join("\n"));
+}
