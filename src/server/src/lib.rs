@@ -3,6 +3,7 @@
 //! Layers (a test holds them): ssh → commands → {deploy, store, git}; deploy, reconcile → {store, engine, build, routes};
 //! store and engine never see each other.
 
+pub mod admin;
 pub mod build;
 pub mod clock;
 pub mod commands;

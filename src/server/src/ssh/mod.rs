@@ -1,1 +1,244 @@
-//! stub
+//! The SSH server: who is there, what line they sent, and their streams; nothing about what a line means.
+//!
+//! Order of a connection: `guard` admits it, `wire` carries it, `adapter` turns russh's callbacks into events, `session`
+//! is the one loop that handles them, `channel` runs one command. Invariant: an orderly end by the client (a closed
+//! channel, a disconnect message, a FIN or reset) cancels [`Io::hangup`] at once; silence never does.
+//! Absent: passwords, forwarding, agents, X11, subsystems, environment (but git's protocol version).
+
+mod adapter;
+mod channel;
+mod flow;
+mod guard;
+mod hostkey;
+pub mod keys;
+mod session;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use crate::fault::{Act, Result};
+use crate::io::Io;
+use crate::tasks::Tasks;
+use async_trait::async_trait;
+use domain::access::Principal;
+use guard::Guard;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// A public key as one line of text without comment: `ssh-ed25519 AAAA…`.
+pub type PublicKeyText = str;
+
+/// What the server asks of the rest: who a key is, and to run a line.
+#[async_trait]
+pub trait Shell: Send + Sync + 'static {
+    /// The principal a key belongs to; asked when a key is offered, and again when its possession is proven.
+    async fn identify(&self, key: &PublicKeyText, fingerprint: &str) -> Option<Principal>;
+    /// Runs a line as it was sent (empty: a login without a command) and returns the exit code.
+    async fn run(&self, who: Principal, line: &str, env: SessionEnv, io: Io) -> u8;
+    /// What somebody with an unknown key is told.
+    fn stranger(&self, fingerprint: &str) -> String;
+}
+
+/// What a client may say about its environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionEnv {
+    /// `version=2`: git's wish, checked.
+    pub git_protocol: Option<String>,
+}
+
+/// How a client went away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// Orderly: it closed the connection, its program ended or was killed.
+    Closed,
+    /// Its transport is dead or was cut by us; it may well want its job to go on.
+    Lost,
+}
+
+/// Where and how to listen.
+#[derive(Debug, Clone)]
+pub struct SshConfig {
+    /// Address; port 0 takes a free one.
+    pub addr: SocketAddr,
+    /// The host key's file, made if it is not there.
+    pub host_key_path: PathBuf,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// Limits of the server; the defaults are for production, tests lower them.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// From accept to authenticated.
+    pub grace: Duration,
+    /// Keys a client may try.
+    pub auth_tries: usize,
+    /// Connections that are not authenticated yet, in total.
+    pub half_open_max: usize,
+    /// The same from one source (an IPv4 address, an IPv6 /64).
+    pub half_open_per_source: usize,
+    /// The same from this machine.
+    pub half_open_loopback: usize,
+    /// New connections per second from one source, after a burst; six times that from this machine.
+    pub connects_per_second: f64,
+    /// How many connections a source may make at once after a pause.
+    pub connects_burst: f64,
+    /// Authenticated sessions in total.
+    pub sessions_max: usize,
+    /// Commands at once in one session.
+    pub channels_max: usize,
+    /// Silence before the server asks whether the client is there; three questions without an answer end it.
+    pub keepalive: Duration,
+    /// How long the client may refuse to take data off its socket.
+    pub stalled_write: Duration,
+    /// How long commands may take to end when the server stops.
+    pub stop_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            grace: Duration::from_secs(15),
+            auth_tries: 6,
+            half_open_max: 100,
+            half_open_per_source: 10,
+            half_open_loopback: 60,
+            connects_per_second: 5.0,
+            connects_burst: 30.0,
+            sessions_max: 1_000,
+            channels_max: 10,
+            keepalive: Duration::from_secs(15),
+            stalled_write: Duration::from_secs(120),
+            stop_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A listening server, not serving yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    addr: SocketAddr,
+    config: Arc<russh::server::Config>,
+    limits: Arc<Limits>,
+    fingerprint: String,
+}
+
+/// What one connection needs of the server.
+struct Doorway {
+    shell: Arc<dyn Shell>,
+    config: Arc<russh::server::Config>,
+    limits: Arc<Limits>,
+    tasks: Tasks,
+}
+
+impl Server {
+    /// Loads or makes the host key and binds.
+    pub async fn bind(config: SshConfig) -> Result<Server> {
+        let key = hostkey::load_or_make(&config.host_key_path)?;
+        let fingerprint = key.fingerprint(russh::keys::HashAlg::Sha256).to_string();
+        let listener =
+            TcpListener::bind(config.addr).await.act(|| format!("cannot listen on {} for ssh", config.addr))?;
+        let addr = listener.local_addr().act(|| "cannot read the ssh listener's address")?;
+        let limits = Arc::new(config.limits);
+        Ok(Server { listener, addr, config: Arc::new(protocol(key, &limits)), limits, fingerprint })
+    }
+
+    /// The address it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The host key's fingerprint, `SHA256:…`.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Serves until `tasks` stops.
+    pub fn serve(self, shell: Arc<dyn Shell>, tasks: &Tasks) {
+        let guard = Guard::new(self.limits.clone());
+        let door = Arc::new(Doorway { shell, config: self.config, limits: self.limits, tasks: tasks.clone() });
+        let listener = self.listener;
+        tasks.spawn("ssh listener", move |stop| accept(listener, guard, door, stop));
+    }
+}
+
+async fn accept(listener: TcpListener, guard: Arc<Guard>, door: Arc<Doorway>, stop: CancellationToken) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                // Over a limit the connection is closed before any key exchange: it costs an accept and nothing else.
+                let Some(pass) = guard.admit(peer.ip(), Instant::now()) else { continue };
+                let shared = door.clone();
+                door.tasks.spawn("ssh session", move |stop| session::serve(stream, peer, pass, shared, stop));
+            }
+            Err(err) => {
+                // Out of descriptors: wait for some to come back instead of spinning.
+                tracing::warn!(%err, "cannot accept an ssh connection");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+/// russh's settings: what is spoken, and its own limits.
+fn protocol(key: russh::keys::PrivateKey, limits: &Limits) -> russh::server::Config {
+    use russh::keys::{Algorithm, HashAlg};
+    use russh::{MethodKind, MethodSet, cipher, compression, kex, mac};
+    use std::borrow::Cow;
+    const PUBLIC_KEYS: &[Algorithm] = &[
+        Algorithm::Ed25519,
+        Algorithm::Ecdsa { curve: russh::keys::EcdsaCurve::NistP256 },
+        Algorithm::Ecdsa { curve: russh::keys::EcdsaCurve::NistP384 },
+        Algorithm::Ecdsa { curve: russh::keys::EcdsaCurve::NistP521 },
+        Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
+        Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
+    ];
+    const KEX: &[kex::Name] = &[
+        kex::MLKEM768X25519_SHA256,
+        kex::CURVE25519,
+        kex::CURVE25519_PRE_RFC_8731,
+        kex::EXTENSION_SUPPORT_AS_SERVER,
+        kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+    ];
+    const CIPHERS: &[cipher::Name] = &[
+        cipher::CHACHA20_POLY1305,
+        cipher::AES_256_GCM,
+        cipher::AES_128_GCM,
+        cipher::AES_256_CTR,
+        cipher::AES_128_CTR,
+    ];
+    russh::server::Config {
+        server_id: russh::SshId::Standard(Cow::Borrowed("SSH-2.0-Hoist")),
+        methods: MethodSet::from(&[MethodKind::PublicKey][..]),
+        auth_rejection_time: Duration::from_millis(100),
+        auth_rejection_time_initial: Some(Duration::ZERO),
+        keys: vec![key],
+        window_size: flow::WINDOW,
+        event_buffer_size: 32,
+        preferred: russh::Preferred {
+            kex: Cow::Borrowed(KEX),
+            key: Cow::Borrowed(PUBLIC_KEYS),
+            host_key_certificates: Cow::Borrowed(&[]),
+            cipher: Cow::Borrowed(CIPHERS),
+            mac: Cow::Borrowed(&[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM]),
+            compression: Cow::Borrowed(&[compression::NONE]),
+        },
+        // The first request, "none", by which a client asks for the methods, is not a try.
+        max_auth_attempts: limits.auth_tries + 1,
+        inactivity_timeout: Some(limits.stalled_write),
+        keepalive_interval: Some(limits.keepalive),
+        keepalive_max: 3,
+        nodelay: true,
+        ..russh::server::Config::default()
+    }
+}

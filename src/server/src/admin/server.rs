@@ -1,0 +1,312 @@
+//! The server's side of the admin socket.
+
+use super::frames::{self, Tag};
+use super::hook::{FRAMES_MAX, HookHandler, HookIo};
+use super::{Hello, socket_path};
+use crate::fault::{Act, Fault, Result};
+use crate::io::{CHUNKS_MAX, Chunk, Io};
+use crate::tasks::Tasks;
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::Refusal;
+use futures_util::FutureExt;
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Conversations at once; more wait.
+const CONVERSATIONS_MAX: usize = 256;
+/// How long a client may take to say what it wants.
+const HELLO_MAX: Duration = Duration::from_secs(5);
+/// How long a client may refuse to take output.
+const STALLED_MAX: Duration = Duration::from_secs(120);
+/// How long a conversation may last once the server stops.
+const STOP_MAX: Duration = Duration::from_secs(5);
+/// The exit code of a command that panicked: EX_SOFTWARE.
+const SOFTWARE: u8 = 70;
+
+/// What runs the local administrator's commands.
+#[async_trait]
+pub trait LocalShell: Send + Sync + 'static {
+    /// Runs the words as `Principal::Local` and returns the exit code.
+    async fn run(&self, argv: Vec<String>, io: Io) -> u8;
+}
+
+/// A bound socket, not serving yet. The socket's file goes when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    path: SocketFile,
+    uid: u32,
+}
+
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Server {
+    /// Binds the socket of a data folder; one that nobody answers on is replaced.
+    pub async fn bind(data: &Path) -> Result<Server> {
+        let path = socket_path(data);
+        let act = || format!("cannot listen on {}", path.display());
+        if let Some(folder) = path.parent() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).act(act)?;
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).act(act)?;
+        }
+        match UnixStream::connect(&path).await {
+            Ok(_) => {
+                let what = format!("a server is running on {} already", data.display());
+                return Err(Refusal::new("already-running", what)
+                    .next(format!("hoist --data {} shutdown", data.display()))
+                    .into());
+            }
+            Err(err) if err.kind() == ErrorKind::NotFound => {}
+            Err(err) if err.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(&path).act(act)?,
+            Err(err) if err.kind() == ErrorKind::InvalidInput => {
+                let what = format!("the path {} is too long for a socket", path.display());
+                return Err(Refusal::new("path-too-long", what)
+                    .next("choose a data folder with a path of at most 90 bytes")
+                    .into());
+            }
+            Err(err) => return Err(Fault::new(act(), err).into()),
+        }
+        let listener = UnixListener::bind(&path).act(act)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).act(act)?;
+        Ok(Server { listener, path: SocketFile(path), uid: rustix::process::geteuid().as_raw() })
+    }
+
+    /// Serves until `tasks` stops.
+    pub fn serve(self, shell: Arc<dyn LocalShell>, hooks: Arc<dyn HookHandler>, tasks: &Tasks) {
+        let owner = tasks.clone();
+        tasks.spawn("admin listener", move |stop| self.accept(shell, hooks, owner, stop));
+    }
+
+    async fn accept(
+        self,
+        shell: Arc<dyn LocalShell>,
+        hooks: Arc<dyn HookHandler>,
+        tasks: Tasks,
+        stop: CancellationToken,
+    ) {
+        let _file = self.path;
+        let places = Arc::new(Semaphore::new(CONVERSATIONS_MAX));
+        loop {
+            let next = async {
+                let place = places.clone().acquire_owned().await;
+                (self.listener.accept().await, place)
+            };
+            let (accepted, place) = tokio::select! {
+                () = stop.cancelled() => return,
+                next = next => next,
+            };
+            match accepted {
+                Ok((stream, _)) if may_enter(&stream, self.uid) => {
+                    let (shell, hooks) = (shell.clone(), hooks.clone());
+                    tasks.spawn("admin conversation", move |stop| async move {
+                        let _place = place;
+                        let deadline = async {
+                            stop.cancelled().await;
+                            tokio::time::sleep(STOP_MAX).await;
+                        };
+                        tokio::select! {
+                            () = deadline => {}
+                            result = converse(stream, shell, hooks) => {
+                                if let Err(err) = result {
+                                    tracing::debug!(%err, "admin conversation");
+                                }
+                            }
+                        }
+                    });
+                }
+                Ok((_, _)) => tracing::warn!("a user other than root tried the admin socket"),
+                Err(err) => {
+                    tracing::warn!(%err, "cannot accept on the admin socket");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Root, or the user that the server runs as.
+fn may_enter(stream: &UnixStream, own: u32) -> bool {
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own)
+}
+
+async fn converse(stream: UnixStream, shell: Arc<dyn LocalShell>, hooks: Arc<dyn HookHandler>) -> std::io::Result<()> {
+    let (mut reader, writer) = stream.into_split();
+    let first = tokio::time::timeout(HELLO_MAX, frames::read_async(&mut reader)).await??;
+    let Some((Tag::Hello, bytes)) = first else { return Err(ErrorKind::InvalidData.into()) };
+    let hello: serde_json::Value = serde_json::from_slice(&bytes)?;
+    if hello.get("kind").and_then(serde_json::Value::as_str) == Some("hook") {
+        return hook(hello, hooks, reader, writer).await;
+    }
+    let Hello::Command { argv, tty, stdin } = serde_json::from_value(hello)?;
+    let (stdin_tx, stdin_rx) = mpsc::channel(1);
+    let (out, out_rx) = mpsc::channel(CHUNKS_MAX);
+    let (want, wants) = mpsc::channel(1);
+    let hangup = CancellationToken::new();
+    let io = Io { stdin: stdin_rx, out, hangup: hangup.clone(), tty };
+    let work = AssertUnwindSafe(shell.run(argv, io)).catch_unwind();
+    let input = listen(reader, stdin.then_some(stdin_tx), want, &hangup);
+    let (ended, written) = tokio::select! {
+        done = async { tokio::join!(work, write_out(writer, out_rx, wants)) } => done,
+        () = input => return Ok(()),
+    };
+    let mut writer = written?;
+    let code = ended.unwrap_or_else(|_| {
+        tracing::error!("a command panicked");
+        SOFTWARE
+    });
+    frames::write_async(&mut writer, Tag::Exit, &[code]).await
+}
+
+/// Writes output and requests for input until the command has ended; afterwards gives the writer back.
+async fn write_out(
+    mut writer: OwnedWriteHalf,
+    mut chunks: mpsc::Receiver<Chunk>,
+    mut wants: mpsc::Receiver<()>,
+) -> std::io::Result<OwnedWriteHalf> {
+    let mut asked = true;
+    loop {
+        let (tag, bytes) = tokio::select! {
+            biased;
+            chunk = chunks.recv() => match chunk {
+                Some(Chunk::Out(bytes)) => (Tag::Out, bytes),
+                Some(Chunk::Err(bytes)) => (Tag::Err, bytes),
+                None => return Ok(writer),
+            },
+            want = wants.recv(), if asked => match want {
+                Some(()) => (Tag::Want, Bytes::new()),
+                None => {
+                    asked = false;
+                    continue;
+                }
+            },
+        };
+        tokio::time::timeout(STALLED_MAX, frames::write_async(&mut writer, tag, &bytes)).await??;
+    }
+}
+
+/// Reads the client's frames. Never returns: the command's end ends it; the client's end fires `hangup`.
+async fn listen(
+    mut reader: OwnedReadHalf,
+    mut stdin: Option<mpsc::Sender<Bytes>>,
+    want: mpsc::Sender<()>,
+    hangup: &CancellationToken,
+) {
+    loop {
+        // The client sends one piece for each request, so a place for it is there before it is asked for.
+        let place = match stdin.take() {
+            Some(sender) => {
+                let ready = async { sender.reserve_owned().await.ok() };
+                match beside(ready, &mut reader, hangup).await {
+                    Some(place) if want.send(()).await.is_ok() => Some(place),
+                    Some(_) | None => None,
+                }
+            }
+            None => None,
+        };
+        match (frames::read_async(&mut reader).await, place) {
+            (Ok(Some((Tag::Stdin, bytes))), Some(place)) => stdin = Some(place.send(Bytes::from(bytes))),
+            // Dropping the place ends the command's input.
+            (Ok(Some((Tag::StdinEnd, _))), _) => {}
+            (Ok(Some((_, _))), _) => {}
+            (Ok(None) | Err(_), _) => {
+                hangup.cancel();
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// Waits for `ready`; the client may only end meanwhile, which fires `hangup`.
+async fn beside<T>(
+    ready: impl Future<Output = Option<T>>,
+    reader: &mut OwnedReadHalf,
+    hangup: &CancellationToken,
+) -> Option<T> {
+    tokio::pin!(ready);
+    loop {
+        tokio::select! {
+            got = &mut ready => return got,
+            _ = reader.readable() => {
+                let mut byte = [0; 1];
+                match reader.try_read(&mut byte) {
+                    Err(err) if err.kind() == ErrorKind::WouldBlock => {}
+                    // Neither an end, nor a piece that nobody asked for, leads to anything but the end.
+                    Ok(_) | Err(_) => {
+                        hangup.cancel();
+                        std::future::pending::<()>().await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn hook(
+    hello: serde_json::Value,
+    hooks: Arc<dyn HookHandler>,
+    mut reader: OwnedReadHalf,
+    mut writer: OwnedWriteHalf,
+) -> std::io::Result<()> {
+    let (frames_tx, frames_rx) = mpsc::channel(FRAMES_MAX);
+    let (answers, mut answers_rx) = mpsc::channel::<Bytes>(FRAMES_MAX);
+    let closed = CancellationToken::new();
+    let io = HookIo { frames: frames_rx, answers, closed: closed.clone() };
+    let work = AssertUnwindSafe(hooks.hook(hello, io)).catch_unwind();
+    let write = async {
+        while let Some(bytes) = answers_rx.recv().await {
+            let sent = tokio::time::timeout(STALLED_MAX, frames::write_async(&mut writer, Tag::Hook, &bytes)).await;
+            if !matches!(sent, Ok(Ok(()))) {
+                // The handler's sends fail from here on.
+                answers_rx.close();
+                return;
+            }
+        }
+    };
+    let read = async {
+        let mut to = Some(frames_tx);
+        loop {
+            match frames::read_async(&mut reader).await {
+                Ok(Some((Tag::Hook, bytes))) => {
+                    let gone = match &to {
+                        Some(sender) => sender.send(Bytes::from(bytes)).await.is_err(),
+                        None => false,
+                    };
+                    if gone {
+                        to = None;
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => {
+                    drop(to.take());
+                    closed.cancel();
+                    return std::future::pending::<()>().await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        (ended, ()) = async { tokio::join!(work, write) } => {
+            if ended.is_err() {
+                tracing::error!("a hook's handler panicked");
+            }
+        }
+        () = read => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! One connection: authentication, channels, and the end; the one loop that handles its events.
+
+use super::adapter::{Adapter, EVENTS_MAX, Event};
+use super::channel::{self, Command, INPUT_MAX, Input};
+use super::flow::Flow;
+use super::guard::Pass;
+use super::keys;
+use super::wire::{Fate, Wire};
+use super::{Doorway, Gone, SessionEnv};
+use domain::access::Principal;
+use russh::keys::{Algorithm, PublicKey};
+use russh::server::Msg;
+use russh::{Channel, ChannelId, ChannelWriteHalf};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How long russh may take to end after its transport is cut.
+const CUT_MAX: Duration = Duration::from_secs(5);
+
+/// Carries one connection from accept to its end.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    pass: Pass,
+    door: Arc<Doorway>,
+    stop: CancellationToken,
+) {
+    let grace = Instant::now() + door.limits.grace;
+    let fate = Fate::default();
+    let flow = Arc::new(Flow::default());
+    let (events_tx, events) = mpsc::channel(EVENTS_MAX);
+    let _ = stream.set_nodelay(true);
+    let wire = Wire::new(stream, fate.clone());
+    let adapter = Adapter { events: events_tx, flow };
+    let started = tokio::select! {
+        () = stop.cancelled() => return,
+        started = tokio::time::timeout_at(grace, russh::server::run_stream(door.config.clone(), wire, adapter)) => started,
+    };
+    let Ok(Ok(running)) = started else { return };
+    let handle = running.handle();
+    let (finished, ended) = mpsc::channel(door.limits.channels_max.max(1));
+    let session = Session {
+        door,
+        peer,
+        pass,
+        fate: fate.clone(),
+        deaf: CancellationToken::new(),
+        who: None,
+        stranger: None,
+        channels: HashMap::new(),
+        finished,
+    };
+    let stopped = session.run(events, ended, grace, stop).await;
+    if stopped {
+        fate.leave();
+        let bye =
+            handle.disconnect(russh::Disconnect::ByApplication, "the server is stopping".to_owned(), String::new());
+        let _ = tokio::time::timeout(Duration::from_secs(1), bye).await;
+    }
+    let mut running = std::pin::pin!(running);
+    if stopped {
+        let _ = tokio::time::timeout(Duration::from_secs(1), &mut running).await;
+    }
+    fate.cut();
+    if let Ok(Err(err)) = tokio::time::timeout(CUT_MAX, running).await {
+        tracing::debug!(%peer, %err, "ssh connection");
+    }
+}
+
+struct Session {
+    door: Arc<Doorway>,
+    peer: SocketAddr,
+    pass: Pass,
+    fate: Fate,
+    /// Fired when nobody can receive output any more.
+    deaf: CancellationToken,
+    who: Option<Principal>,
+    /// The first key that was offered and that nobody has.
+    stranger: Option<String>,
+    channels: HashMap<ChannelId, Open>,
+    finished: mpsc::Sender<ChannelId>,
+}
+
+/// A channel that is open.
+struct Open {
+    env: SessionEnv,
+    tty: bool,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Nothing runs yet.
+    Waiting(ChannelWriteHalf<Msg>),
+    /// A command runs.
+    Running { input: mpsc::Sender<Input>, hangup: CancellationToken, deaf: CancellationToken },
+}
+
+impl Session {
+    /// Returns whether it ended because the server stops.
+    async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        mut ended: mpsc::Receiver<ChannelId>,
+        grace: Instant,
+        stop: CancellationToken,
+    ) -> bool {
+        let mut deadline = grace;
+        let mut stopping = false;
+        while !(stopping && self.running() == 0) {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.handle(event, stopping).await,
+                    None => break,
+                },
+                Some(id) = ended.recv() => drop(self.channels.remove(&id)),
+                () = self.fate.ended() => break,
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    deadline = Instant::now() + self.door.limits.stop_grace;
+                }
+                () = tokio::time::sleep_until(deadline), if stopping || self.who.is_none() => break,
+            }
+        }
+        let gone = self.fate.gone();
+        if let (Some(who), false) = (&self.who, stopping) {
+            tracing::debug!(peer = %self.peer, who = domain::access::actor(who), ?gone, "ssh session over");
+        }
+        if gone == Some(Gone::Closed) {
+            for open in self.channels.values() {
+                open.hang_up();
+            }
+        }
+        self.deaf.cancel();
+        stopping
+    }
+
+    fn running(&self) -> usize {
+        self.channels.values().filter(|open| matches!(open.stage, Stage::Running { .. })).count()
+    }
+
+    async fn handle(&mut self, event: Event, stopping: bool) {
+        match event {
+            Event::Key { key, algorithm, proven, reply } => {
+                let known = self.key(&key, &algorithm, proven).await;
+                let _ = reply.send(known);
+            }
+            Event::NoKeyLeft(reply) => {
+                let text = self.stranger.as_ref().map(|fingerprint| self.door.shell.stranger(fingerprint));
+                let _ = reply.send(text);
+            }
+            Event::Open(channel, reply) => {
+                let _ = reply.send(!stopping && self.open(channel));
+            }
+            Event::Env(id, name, value, reply) => {
+                let _ = reply.send(self.env(id, &name, value));
+            }
+            Event::Pty(id, reply) => {
+                let known = self.channels.get_mut(&id).map(|open| open.tty = true).is_some();
+                let _ = reply.send(known);
+            }
+            Event::Run(id, line, reply) => self.start(id, line, reply),
+            Event::Data(id, bytes, charge) => self.input(id, Input::Data(bytes, charge)).await,
+            Event::Eof(id) => self.input(id, Input::Eof).await,
+            Event::Close(id) => match self.channels.get(&id).map(|open| &open.stage) {
+                Some(Stage::Waiting(_)) => drop(self.channels.remove(&id)),
+                Some(Stage::Running { hangup, deaf, .. }) => {
+                    hangup.cancel();
+                    deaf.cancel();
+                }
+                None => {}
+            },
+            Event::Interrupt(id) => {
+                if let Some(open) = self.channels.get(&id) {
+                    open.hang_up();
+                }
+            }
+        }
+    }
+
+    /// Whether a key may log in. The name that the client gave plays no part; the key alone says who it is.
+    async fn key(&mut self, key: &PublicKey, algorithm: &Algorithm, proven: bool) -> bool {
+        if !keys::signs_well(algorithm) || keys::acceptable(key).is_err() {
+            return false;
+        }
+        let Some((text, fingerprint)) = keys::identity(key) else { return false };
+        let who = self.door.shell.identify(&text, &fingerprint).await;
+        if who.is_none() {
+            tracing::info!(peer = %self.peer, %fingerprint, "unknown ssh key");
+            self.stranger.get_or_insert(fingerprint);
+            return false;
+        }
+        if proven {
+            self.pass.authenticated();
+            self.who = who;
+        }
+        true
+    }
+
+    fn open(&mut self, channel: Channel<Msg>) -> bool {
+        if self.who.is_none() || self.channels.len() >= self.door.limits.channels_max {
+            return false;
+        }
+        // Input comes as events; without its reading half russh keeps none of it back.
+        let (_reading, writer) = channel.split();
+        let id = writer.id();
+        self.channels.insert(id, Open { env: SessionEnv::default(), tty: false, stage: Stage::Waiting(writer) });
+        true
+    }
+
+    fn env(&mut self, id: ChannelId, name: &str, value: String) -> bool {
+        let allowed = name == "GIT_PROTOCOL" && matches!(value.as_str(), "version=0" | "version=1" | "version=2");
+        match self.channels.get_mut(&id) {
+            Some(open) if allowed => {
+                open.env.git_protocol = Some(value);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    fn start(&mut self, id: ChannelId, line: Option<Vec<u8>>, reply: oneshot::Sender<bool>) {
+        let (Some(who), Some(open)) = (self.who.clone(), self.channels.get_mut(&id)) else {
+            let _ = reply.send(false);
+            return;
+        };
+        let (input, input_rx) = mpsc::channel(INPUT_MAX);
+        let hangup = CancellationToken::new();
+        let deaf = self.deaf.child_token();
+        let running = Stage::Running { input, hangup: hangup.clone(), deaf: deaf.clone() };
+        let writer = match std::mem::replace(&mut open.stage, running) {
+            Stage::Waiting(writer) => writer,
+            // A channel runs one command (RFC 4254 6.5).
+            already @ Stage::Running { .. } => {
+                open.stage = already;
+                let _ = reply.send(false);
+                return;
+            }
+        };
+        let command = Command {
+            shell: self.door.shell.clone(),
+            who,
+            line: String::from_utf8(line.unwrap_or_default()).ok(),
+            env: open.env.clone(),
+            tty: open.tty,
+            writer,
+            input: input_rx,
+            hangup,
+            deaf,
+        };
+        let _ = reply.send(true);
+        let finished = self.finished.clone();
+        self.door.tasks.spawn("ssh command", move |_stop| async move {
+            channel::run(command).await;
+            let _ = finished.send(id).await;
+        });
+    }
+
+    async fn input(&mut self, id: ChannelId, input: Input) {
+        if let Some(Open { stage: Stage::Running { input: to, .. }, .. }) = self.channels.get(&id) {
+            let _ = to.send(input).await;
+        }
+    }
+}
+
+impl Open {
+    fn hang_up(&self) {
+        match &self.stage {
+            Stage::Waiting(_) => {}
+            Stage::Running { hangup, .. } => hangup.cancel(),
+        }
+    }
+}
