@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod build;
+pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod deploy;
@@ -20,7 +21,9 @@ pub mod platform;
 pub mod proc;
 pub mod reconcile;
 pub mod routes;
+pub mod serve;
 pub mod settings;
+pub mod shell;
 pub mod ssh;
 pub mod store;
 pub mod tasks;

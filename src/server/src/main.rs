@@ -1,3 +1,114 @@
-//! The one binary.
+//! `hoist`: the control process, the router, git's hooks and the local client, in one binary.
 
-fn main() {}
+use hoist::cli::{self, Job};
+use hoist::settings::Settings;
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::ExitCode;
+
+/// EX_USAGE: the configuration is wrong.
+const USAGE: u8 = 64;
+/// EX_SOFTWARE: it could not go on.
+const FAILED: u8 = 70;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    match cli::read(&words, |name| std::env::var(name).ok(), cores) {
+        Ok(Job::Serve(settings)) => serve(*settings),
+        Ok(Job::Router(settings)) => router(*settings),
+        Ok(Job::Hook(name)) => ExitCode::from(hoist::git::hook_main(&name)),
+        Ok(Job::Command(data, argv)) => ExitCode::from(hoist::admin::run_command(&data, &argv)),
+        Ok(Job::Print(text)) => {
+            say(text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => {
+            for mistake in mistakes {
+                eprintln!("hoist: {mistake}");
+            }
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{line}");
+    let _ = out.flush();
+}
+
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HOIST_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,russh=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+}
+
+fn serve(settings: Settings) -> ExitCode {
+    log_to_stderr();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .thread_stack_size(1024 * 1024)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(err) => return failed(&format!("cannot start: {err}")),
+    };
+    let done = runtime.block_on(hoist::serve::serve(settings, say));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(hoist::fault::Error::Fault(fault)) => failed(&fault.chain()),
+        Err(err) => failed(&err.lines().join("\nhoist: ")),
+    }
+}
+
+fn router(settings: Settings) -> ExitCode {
+    log_to_stderr();
+    // A session of its own: what ends the terminal or the control process does not end the router.
+    let _ = rustix::process::setsid();
+    raise_files();
+    let listener = match TcpListener::bind(settings.http) {
+        Ok(listener) => listener,
+        Err(err) => return failed(&format!("cannot listen on {}: {err}", settings.http)),
+    };
+    let layout = hoist::layout::Layout::new(&settings.data);
+    if let Err(err) = layout.create() {
+        return failed(&format!("cannot make {}: {err}", settings.data.display()));
+    }
+    let config = router::RouterConfig::new(layout.data(), layout.spools());
+    let done = router::run(config, vec![listener], |ready| {
+        for address in &ready.listeners {
+            say(&format!("http {address}"));
+        }
+        say("ready");
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => failed(&chain(&err)),
+    }
+}
+
+/// As many open files as the system lets us have: every connection is two.
+fn raise_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+}
+
+fn chain(err: &dyn std::error::Error) -> String {
+    let mut text = err.to_string();
+    let mut next = err.source();
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
+}
+
+fn failed(why: &str) -> ExitCode {
+    eprintln!("hoist: {why}");
+    ExitCode::from(FAILED)
+}

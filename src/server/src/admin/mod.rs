@@ -6,7 +6,7 @@
 //! Absent: parsing (the words arrive as the client's shell split them) and any meaning of a hook's frames.
 
 mod client;
-mod frames;
+pub mod frames;
 mod hook;
 mod server;
 #[cfg(test)]

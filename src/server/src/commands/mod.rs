@@ -32,8 +32,9 @@ use tokio::sync::Notify;
 #[derive(Debug, Clone)]
 pub struct Commands(Arc<Inner>);
 
+/// What commands share.
 #[derive(Debug)]
-struct Inner {
+pub struct Inner {
     p: Platform,
     deploys: Deploys,
     /// Pushes whose connection is open, by ticket.

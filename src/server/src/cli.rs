@@ -1,0 +1,137 @@
+//! What is typed: `serve`, `router`, `hook`, and every other word as a command for the running server.
+
+use crate::settings::{KEYS, Mistakes, Raw, Settings};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What to do.
+#[derive(Debug)]
+pub enum Job {
+    /// The control process.
+    Serve(Box<Settings>),
+    /// The data plane.
+    Router(Box<Settings>),
+    /// A git hook calls back.
+    Hook(String),
+    /// A command for the server of this data folder.
+    Command(PathBuf, Vec<String>),
+    /// Print this and succeed.
+    Print(String),
+}
+
+/// Reads the words after the program's name. The error is every mistake, for exit code 64.
+pub fn read(words: &[String], variable: impl Fn(&str) -> Option<String>, cores: u64) -> Result<Job, Mistakes> {
+    match words.first().map(String::as_str) {
+        Some("hook") => Ok(Job::Hook(words.get(1).cloned().unwrap_or_default())),
+        Some("serve") => {
+            settings(words.get(1..).unwrap_or_default(), &variable, cores).map(|s| Job::Serve(Box::new(s)))
+        }
+        Some("router") => {
+            settings(words.get(1..).unwrap_or_default(), &variable, cores).map(|s| Job::Router(Box::new(s)))
+        }
+        Some("--help" | "-h") => Ok(Job::Print(help())),
+        Some("--version" | "-V") => Ok(Job::Print(format!("hoist {}\n", env!("CARGO_PKG_VERSION")))),
+        None => Ok(Job::Print(help())),
+        Some(_) => command(words, &variable),
+    }
+}
+
+/// `[--data DIR] COMMAND…`; the folder may come from `HOIST_DATA` too.
+fn command(words: &[String], variable: &impl Fn(&str) -> Option<String>) -> Result<Job, Mistakes> {
+    let mut data = variable("HOIST_DATA");
+    let mut rest = words;
+    loop {
+        match rest {
+            [flag, value, more @ ..] if flag == "--data" => {
+                data = Some(value.clone());
+                rest = more;
+            }
+            [flag, more @ ..] if flag.starts_with("--data=") => {
+                data = flag.strip_prefix("--data=").map(str::to_owned);
+                rest = more;
+            }
+            _ => break,
+        }
+    }
+    let data = data.ok_or_else(|| vec!["which server? Name its data folder: hoist --data DIR COMMAND".to_owned()])?;
+    let data = std::path::absolute(&data).map_err(|err| vec![format!("--data {data}: {err}")])?;
+    Ok(Job::Command(data, rest.to_vec()))
+}
+
+fn settings(words: &[String], variable: &impl Fn(&str) -> Option<String>, cores: u64) -> Result<Settings, Mistakes> {
+    let mut mistakes = Vec::new();
+    let mut flags = BTreeMap::new();
+    let mut words = words.iter();
+    let mut file = variable("HOIST_CONFIG");
+    while let Some(word) = words.next() {
+        let (name, attached) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (word.as_str(), None),
+        };
+        let known = name.strip_prefix("--").filter(|n| *n == "config" || KEYS.iter().any(|k| k.name == *n));
+        let Some(name) = known else {
+            mistakes.push(format!("there is no flag {word}; hoist --help lists them"));
+            continue;
+        };
+        match attached.or_else(|| words.next().cloned()) {
+            Some(value) if name == "config" => file = Some(value),
+            Some(value) => {
+                flags.insert(name.to_owned(), value);
+            }
+            None => mistakes.push(format!("--{name} needs a value")),
+        }
+    }
+    let text = match &file {
+        None => None,
+        Some(path) => match std::fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(err) => {
+                mistakes.push(format!("cannot read {path}: {err}"));
+                None
+            }
+        },
+    };
+    let source = file.as_deref().zip(text.as_deref());
+    let (raw, more) = Raw::merge(&flags, variable, source);
+    mistakes.extend(more);
+    Settings::resolve(&raw, mistakes, cores)
+}
+
+/// `hoist --help`.
+pub fn help() -> String {
+    let mut text = String::from(
+        "Hoist: git push to your own server\n\n\
+         hoist serve --data DIR [FLAGS]     run the server\n\
+         hoist router --data DIR [FLAGS]    run only the router (serve starts it by itself)\n\
+         hoist --data DIR COMMAND …         run a command as the local administrator; `help` lists them\n\
+         hoist --version\n\n\
+         Flags; each also as HOIST_NAME in the environment, or as name = \"value\" in the TOML file of --config FILE:\n",
+    );
+    for key in &KEYS {
+        let flag = format!("--{} {}", key.name, key.value);
+        let default = if key.default.is_empty() { String::new() } else { format!(" [{}]", key.default) };
+        text.push_str(&format!("  {flag:28} {}{default}\n", key.help));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn jobs() {
+        let none = |_: &str| None;
+        let job = |line: &str| read(&words(line), none, 2);
+        assert!(matches!(job("hook pre-receive"), Ok(Job::Hook(name)) if name == "pre-receive"));
+        assert!(matches!(job("--data /d apps:list --format json"), Ok(Job::Command(_, w)) if w.len() == 3));
+        assert!(matches!(job("serve --data=/d --ssh 127.0.0.1:0"), Ok(Job::Serve(s)) if s.ssh.port() == 0));
+        assert_eq!(job("apps:list").unwrap_err().len(), 1);
+        let bad = job("serve --colour red --ssh x --http").unwrap_err();
+        assert_eq!(bad.len(), 5, "{bad:?}");
+    }
+}

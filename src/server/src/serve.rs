@@ -1,0 +1,180 @@
+//! `hoist serve` as a story: lock, state, network, engine, logs, router, listeners, "ready", and the end in order.
+
+use crate::admin;
+use crate::build::Builder;
+use crate::commands::Commands;
+use crate::deploy::Deploys;
+use crate::engine::Docker;
+use crate::fault::{Act, Fault, Result};
+use crate::git::{Repos, ReposConfig};
+use crate::images::{BlobStore, Registry};
+use crate::layout::Layout;
+use crate::logs::{Logs, LogsConfig};
+use crate::net::Net;
+use crate::platform::{Parts, Platform};
+use crate::reconcile::Reconciler;
+use crate::routes::{RouterLaunch, Routes};
+use crate::settings::Settings;
+use crate::ssh;
+use crate::store::{self, Store};
+use crate::tasks::{Tasks, blocking};
+use domain::InstallId;
+use domain::addresses::Subnet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+/// How long everything may take to end.
+const GRACE: Duration = Duration::from_secs(10);
+const INIT: &[u8] = include_bytes!(env!("HOIST_INIT_PATH"));
+
+/// Runs the control process until it is told to end. `say` gets the lines for standard output.
+pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
+    let layout = Layout::new(&settings.data);
+    layout.create().act(|| format!("cannot make the data folder {}", settings.data.display()))?;
+    let _lock = only_one(&layout)?;
+    let tasks = Tasks::new();
+    let end = Arc::new(Notify::new());
+    let program = std::env::current_exe().act(|| "cannot find this program")?;
+
+    let store = Store::open(&store::path_in(layout.data()))?;
+    let install = install_id(&store).await?;
+    let net = claim(&install, &settings).await?;
+    let logs = Logs::open(LogsConfig::at(layout.logs()), &tasks).await?;
+    let launch = RouterLaunch { layout: layout.clone(), http: settings.http, program: program.clone() };
+    let routes = Routes::new(store.clone(), logs.clone(), settings.base_domain.clone(), launch);
+    let router = routes.connect().await?;
+    let http = router.http().unwrap_or(settings.http);
+    let ssh_config =
+        ssh::SshConfig { addr: settings.ssh, host_key_path: layout.host_key(), limits: ssh::Limits::default() };
+    let ssh_server = ssh::Server::bind(ssh_config).await?;
+    let admin_server = admin::Server::bind(layout.data()).await?;
+    let repos =
+        Repos::open(ReposConfig { data: layout.data().to_path_buf(), bin: program, socket: layout.admin_socket() })
+            .await?;
+    let blobs = Arc::new(BlobStore::open(layout.data())?);
+    let registry = Registry::start(&tasks, blobs).await?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let ssh_addr = ssh_server.addr();
+    let platform = Platform(Arc::new(Parts {
+        engine: Arc::new(Docker::new(&settings.docker, tasks.clone())),
+        builder: Builder::new(registry, cores.div_ceil(2)),
+        init: write_init(&layout)?,
+        wake: Arc::new(Notify::new()),
+        tasks: tasks.clone(),
+        paused: AtomicBool::new(false),
+        http_port: http.port(),
+        ssh_port: ssh_addr.port(),
+        settings,
+        layout,
+        install,
+        store,
+        net,
+        logs,
+        repos,
+        routes: routes.clone(),
+    }));
+    say(&format!("ssh {ssh_addr}"));
+    say(&format!("http {http}"));
+
+    if let Err(err) = platform.net.ensure_firewall().await {
+        tracing::error!(
+            "no firewall: {}; instances and builds are less isolated until it is there",
+            err.lines().join("; ")
+        );
+    }
+    routes.keep(router, &tasks);
+    let owner = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
+    let deploys = Deploys::new(platform.clone(), owner);
+    let commands = Commands::new(platform.clone(), deploys.clone(), Arc::clone(&end));
+    let resumed = deploys.resume().await?;
+    if resumed > 0 {
+        tracing::info!("{resumed} deploys resumed");
+    }
+    Reconciler::new(platform.clone(), deploys).start();
+    ssh_server.serve(Arc::new(commands.clone()), &tasks);
+    admin_server.serve(Arc::new(commands.clone()), Arc::new(commands), &tasks);
+    say("ready");
+
+    wait_for_end(&end).await?;
+    tracing::info!("ending");
+    let left = tasks.shutdown(GRACE).await;
+    if left > 0 {
+        tracing::warn!("{left} tasks did not end in time");
+    }
+    Ok(())
+}
+
+async fn wait_for_end(end: &Notify) -> Result<()> {
+    let mut term = signal(SignalKind::terminate()).act(|| "cannot listen for signals")?;
+    let mut int = signal(SignalKind::interrupt()).act(|| "cannot listen for signals")?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+        () = end.notified() => {}
+    }
+    // A second signal ends us at once.
+    #[allow(clippy::disallowed_methods, reason = "outlives the task owner on purpose: it cuts its end short")]
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        std::process::exit(130);
+    });
+    Ok(())
+}
+
+/// One control process per data folder: a lock that ends with the process.
+fn only_one(layout: &Layout) -> Result<File, Fault> {
+    let path = layout.run().join("serve.lock");
+    let file =
+        File::options().create(true).write(true).truncate(false).open(&path).act(|| "cannot open the server's lock")?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        Fault::plain(format!(
+            "a server runs on {} already; end it first: hoist --data {} shutdown",
+            layout.data().display(),
+            layout.data().display()
+        ))
+    })?;
+    Ok(file)
+}
+
+async fn install_id(store: &Store) -> Result<InstallId> {
+    store
+        .write(|tx| match tx.meta("install")? {
+            Some(id) => Ok(id.parse()?),
+            None => {
+                let id = InstallId::from_random(rand::random());
+                tx.set_meta("install", id.as_str())?;
+                Ok(id)
+            }
+        })
+        .await
+}
+
+async fn claim(install: &InstallId, settings: &Settings) -> Result<Net> {
+    let (install, data) = (install.clone(), settings.data.clone());
+    let pool = Subnet::of(settings.pool.0, settings.pool.1);
+    blocking("claim addresses", move || Net::claim(&install, &data, pool)).await
+}
+
+/// Writes the init under its digest, so that instances of an older Hoist keep theirs.
+fn write_init(layout: &Layout) -> Result<PathBuf, Fault> {
+    use std::os::unix::fs::PermissionsExt;
+    let digest = crate::images::Digest::of(INIT);
+    let path: PathBuf = layout.bin().join(format!("hoist-init-{}", digest.hex().get(..16).unwrap_or("0")));
+    let act = || format!("cannot write {}", path.display());
+    if !is_whole(&path) {
+        let fresh = path.with_extension("new");
+        std::fs::write(&fresh, INIT).act(act)?;
+        std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755)).act(act)?;
+        std::fs::rename(&fresh, &path).act(act)?;
+    }
+    Ok(path)
+}
+
+fn is_whole(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|m| m.len() == INIT.len() as u64)
+}

@@ -1,0 +1,63 @@
+//! Joins the carriers to the commands: SSH sessions, the admin socket, and git's hooks. Adapters without logic.
+
+use crate::admin::{HookHandler, HookIo, LocalShell};
+use crate::commands::Commands;
+use crate::git::{HookFrames, serve_hook};
+use crate::io::Io;
+use crate::ssh::{PublicKeyText, SessionEnv, Shell};
+use async_trait::async_trait;
+use domain::access::Principal;
+
+#[async_trait]
+impl Shell for Commands {
+    async fn identify(&self, _key: &PublicKeyText, fingerprint: &str) -> Option<Principal> {
+        let wanted = fingerprint.to_owned();
+        match self.platform().store.read(move |tx| tx.user_by_key(&wanted)).await {
+            Ok(user) => {
+                user.map(|u| Principal::User { id: u.id, name: u.name, role: u.role, key: fingerprint.to_owned() })
+            }
+            Err(err) => {
+                tracing::error!("cannot look a key up: {}", err.lines().join("; "));
+                None
+            }
+        }
+    }
+
+    async fn run(&self, who: Principal, line: &str, env: SessionEnv, io: Io) -> u8 {
+        self.run_line(who, line, env, io).await
+    }
+
+    fn stranger(&self, fingerprint: &str) -> String {
+        format!("The key {fingerprint} is not known here; an administrator adds it with: users:add NAME < KEY.pub\n")
+    }
+}
+
+#[async_trait]
+impl LocalShell for Commands {
+    async fn run(&self, argv: Vec<String>, io: Io) -> u8 {
+        self.run_words(Principal::Local, &argv, SessionEnv::default(), io).await
+    }
+}
+
+/// A hook's frames, as git's side wants them.
+struct Hook(HookIo);
+
+#[async_trait]
+impl HookFrames for Hook {
+    async fn recv(&mut self) -> Option<Vec<u8>> {
+        self.0.recv().await.map(|bytes| bytes.to_vec())
+    }
+    async fn send(&mut self, message: Vec<u8>) -> bool {
+        self.0.send(message).await
+    }
+}
+
+#[async_trait]
+impl HookHandler for Commands {
+    async fn hook(&self, hello: serde_json::Value, io: HookIo) {
+        let mut frames = Hook(io);
+        if let Err(err) = serve_hook(&self.platform().repos, self, hello, &mut frames).await {
+            tracing::warn!("a hook failed: {}", err.lines().join("; "));
+        }
+    }
+}
