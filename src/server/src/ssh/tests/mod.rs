@@ -1,5 +1,6 @@
 //! The server against the real OpenSSH client: a toy shell, a world of keys, and what tests ask of them.
 
+mod git;
 mod hostile;
 mod usual;
 
@@ -95,6 +96,10 @@ impl Shell for Toy {
                 self.most.fetch_max(now, Ordering::SeqCst);
                 let _ = io.stdin.recv().await;
                 self.running.fetch_sub(1, Ordering::SeqCst);
+            }
+            "git-receive-pack" if rest == "'/hang'" => return self.hang(&mut io).await,
+            "git-receive-pack" | "git-upload-pack" => {
+                return git::serve(verb.trim_start_matches("git-"), rest.trim_matches('\''), io).await;
             }
             "panic" => panic!("as asked"),
             _ => return 127,
