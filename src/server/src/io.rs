@@ -23,7 +23,8 @@ pub struct Io {
     pub stdin: mpsc::Receiver<Bytes>,
     /// Output in order; sending fails once the client is gone.
     pub out: mpsc::Sender<Chunk>,
-    /// Cancelled when the client closed the connection or channel in an orderly way, or its transport is known dead.
+    /// Cancelled when the client closed the connection or channel in an orderly way. A transport that died only makes
+    /// sending fail: silence cancels nothing.
     pub hangup: CancellationToken,
     /// Whether output goes to a terminal (colour and progress are allowed).
     pub tty: bool,

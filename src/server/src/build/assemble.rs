@@ -195,8 +195,7 @@ async fn prepare(work: &Work<'_>, layer: &buildpacks::Layer) -> Result<Folders> 
             Inputs::Whole => sources.lay(&folders.app(), None)?,
         }
         for file in &layer.input_files {
-            let path = folders.host_path(&layer, &file.path)?;
-            write_whole(&path, file.content.as_bytes())?;
+            super::sources::write_file(&folders.host_path(&layer, &file.path)?, &file.content, file.executable)?;
         }
         if layer.scope == Scope::App {
             make_folder(&cache)?;

@@ -220,7 +220,7 @@ async fn start(p: &Parts, ask: &BuildAsk, name: &str, key: &SpoolKey, sandbox: &
         cwd: None,
         capabilities: vec!["SETUID".to_owned(), "SETGID".to_owned()],
         mounts,
-        limits: Limits { memory: p.settings.build_memory, cpu_millis: 0, pids: 1_024, files: 65_536 },
+        limits: Limits { memory: p.settings.build_memory, cpu_millis: 0, pids: 1_024, files: 16_384 },
         attachment: Attachment { network: network.name, address: None },
         hostname: "build".to_owned(),
         labels: BTreeMap::from([

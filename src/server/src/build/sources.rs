@@ -121,6 +121,16 @@ impl Sources {
     }
 }
 
+/// A file of the app's user, in place of what is there.
+pub fn write_file(path: &Path, content: &str, executable: bool) -> Result<()> {
+    let act = || format!("cannot write {}", path.display());
+    let _ = std::fs::remove_file(path);
+    let mode = if executable { 0o755 } else { 0o644 };
+    let mut out = File::options().write(true).create_new(true).mode(mode).open(path).act(act)?;
+    out.write_all(content.as_bytes()).act(act)?;
+    own(path)
+}
+
 fn make_parents(root: &Path, path: &Path, made: &mut BTreeSet<PathBuf>) -> Result<()> {
     let Some(parent) = path.parent() else { return Ok(()) };
     if parent == root || made.contains(parent) {

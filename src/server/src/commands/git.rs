@@ -94,12 +94,21 @@ impl Commands {
         let shallow = !ask.shallow.is_empty();
         let judged = JudgeAsk { updates: ask.commands, options: ask.options, shallow: ask.shallow, quarantine: None };
         let (app, verdict, options) = self.verdict(&push.app, &judged).await?;
+        if shallow && options.detach {
+            return Err(Refusal::new("shallow-detach", "a shallow clone cannot be pushed with -o detach")
+                .next("git fetch --unshallow, then push again")
+                .next("git push hoist main, without -o detach")
+                .into());
+        }
+        if self.p.repos.shallow_stale(ticket) {
+            return Err(Refusal::new("shallow-stale", "another shallow push changed the repository meanwhile").next("push again").into());
+        }
         // Only where the branch does not exist yet does git itself have to move it (probes: shallow first push).
         let job = JobAsk {
             commit: Some(verdict.commit.clone()),
             branch: Some(verdict.branch.to_string()),
             old: verdict.seen.clone(),
-            git_moves_branch: shallow && !options.detach,
+            git_moves_branch: shallow,
             ..JobAsk::default()
         };
         let job = self.deploys.submit(&app.id, Kind::Push, job, &push.actor).await?;

@@ -117,6 +117,7 @@ fn environment(launch: &Launch) -> BTreeMap<String, String> {
         env.entry(format!("HEROKU_{name}")).or_insert_with(|| value.to_owned());
         env.insert(format!("HOIST_{name}"), value.to_owned());
     }
+    env.insert("HOIST_RELEASE".to_owned(), launch.release.number.to_string());
     env.insert("HOIST_INSTANCE".to_owned(), label.clone());
     env.entry("DYNO".to_owned()).or_insert(label);
     if has_port(&launch.row.process) {
