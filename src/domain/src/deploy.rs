@@ -229,7 +229,7 @@ pub fn next(kind: Kind, state: &Deploy) -> Option<Effect> {
 }
 
 /// Takes in the outcome of [`next`]'s step.
-pub fn apply(kind: Kind, state: Deploy, outcome: Outcome) -> Result<Deploy, IllegalStep> {
+pub fn apply(kind: Kind, state: Deploy, outcome: Outcome) -> Result<Deploy, Box<IllegalStep>> {
     if let Outcome::Failed { why } = outcome {
         return fail(state, why);
     }
@@ -248,12 +248,12 @@ pub fn apply(kind: Kind, state: Deploy, outcome: Outcome) -> Result<Deploy, Ille
             Deploy::Live { release, acknowledged }
         }
         (Deploy::Unwinding { release, why }, Outcome::Done) => Deploy::Failed { release, why },
-        (state, outcome) => return Err(IllegalStep { state, outcome }),
+        (state, outcome) => return Err(Box::new(IllegalStep { state, outcome })),
     })
 }
 
 /// Before the commit point: unwind. After it, or while unwinding: the same step again later, so the state stays.
-fn fail(state: Deploy, why: Refusal) -> Result<Deploy, IllegalStep> {
+fn fail(state: Deploy, why: Refusal) -> Result<Deploy, Box<IllegalStep>> {
     Ok(match state {
         Deploy::Received | Deploy::Built { .. } => Deploy::Unwinding { release: None, why },
         Deploy::Cut { release } | Deploy::Prepared { release } | Deploy::Booted { release } => {
@@ -264,7 +264,7 @@ fn fail(state: Deploy, why: Refusal) -> Result<Deploy, IllegalStep> {
         | Deploy::Moved { .. }
         | Deploy::Unwinding { .. }) => forward,
         over @ (Deploy::Live { .. } | Deploy::Failed { .. }) => {
-            return Err(IllegalStep { state: over, outcome: Outcome::Failed { why } });
+            return Err(Box::new(IllegalStep { state: over, outcome: Outcome::Failed { why } }));
         }
     })
 }

@@ -100,7 +100,9 @@ impl Builder {
             config: config.keys().map(ToString::to_string).collect(),
             ..buildpacks::Settings::default()
         };
-        let plan = self.plan(p, ask, job, &sources, &settings, &pins).await?;
+        let questions = buildpacks::ask(&sources.tree, &settings, &pins).map_err(refusal)?;
+        let facts = self.facts(p, ask, job, &questions).await?;
+        let plan = buildpacks::plan(&sources.tree, &settings, &pins, &facts).map_err(refusal)?;
         let processes = processes(&sources, &plan)?;
         self.say_plan(job, &plan, &processes, sources.has_procfile());
         let run = self.stack(p, RUN_STACK, job).await?;
@@ -141,20 +143,6 @@ impl Builder {
             Ok(())
         })
         .await
-    }
-
-    async fn plan(
-        &self,
-        p: &Parts,
-        ask: &BuildAsk,
-        job: &Job,
-        sources: &Sources,
-        settings: &buildpacks::Settings,
-        pins: &Pins,
-    ) -> Result<Plan> {
-        let questions = buildpacks::ask(&sources.tree, settings, pins).map_err(refusal)?;
-        let facts = self.facts(p, ask, job, &questions).await?;
-        buildpacks::plan(&sources.tree, settings, pins, &facts).map_err(|no| refusal(no).into())
     }
 
     fn say_plan(&self, job: &Job, plan: &Plan, processes: &ProcessTable, procfile: bool) {
@@ -220,11 +208,11 @@ impl Builder {
         let digest = manifest.to_string();
         let (app, wanted) = (work.ask.app.clone(), digest.clone());
         let same = p.store.read(move |tx| tx.build_with_digest(&app, &wanted)).await?.and_then(|b| b.image);
-        if let Some(image) = same {
-            if p.engine.has_image(&image).await.map_err(Error::from)? {
-                work.job.detail("Nothing changed: the image is the same");
-                return Ok((image, digest));
-            }
+        if let Some(image) = same
+            && p.engine.has_image(&image).await.map_err(Error::from)?
+        {
+            work.job.detail("Nothing changed: the image is the same");
+            return Ok((image, digest));
         }
         let reference = self.registry.reference(&format!("hoist/{}-{}", p.install, work.ask.app), &manifest);
         let begun = now();

@@ -89,10 +89,10 @@ pub fn remove_of(builds: &Path, deploy: i64) {
 }
 
 fn remove(path: &Path) {
-    if let Err(err) = std::fs::remove_dir_all(path) {
-        if err.kind() != std::io::ErrorKind::NotFound {
-            tracing::warn!("cannot remove {}: {err}", path.display());
-        }
+    if let Err(err) = std::fs::remove_dir_all(path)
+        && err.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!("cannot remove {}: {err}", path.display());
     }
 }
 

@@ -67,10 +67,10 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
         (c.p.layout.app_cache(id), c.p.layout.kept(id.as_str()), c.p.layout.layer_records(id.as_str()));
     crate::tasks::blocking("remove an app's caches", move || {
         for folder in [cache, kept, layers] {
-            if let Err(err) = std::fs::remove_dir_all(&folder) {
-                if err.kind() != std::io::ErrorKind::NotFound {
-                    tracing::warn!("cannot remove {}: {err}", folder.display());
-                }
+            if let Err(err) = std::fs::remove_dir_all(&folder)
+                && err.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!("cannot remove {}: {err}", folder.display());
             }
         }
         Ok(())

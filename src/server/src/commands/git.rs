@@ -101,7 +101,9 @@ impl Commands {
                 .into());
         }
         if self.p.repos.shallow_stale(ticket) {
-            return Err(Refusal::new("shallow-stale", "another shallow push changed the repository meanwhile").next("push again").into());
+            return Err(Refusal::new("shallow-stale", "another shallow push changed the repository meanwhile")
+                .next("push again")
+                .into());
         }
         // Only where the branch does not exist yet does git itself have to move it (probes: shallow first push).
         let job = JobAsk {

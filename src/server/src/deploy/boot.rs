@@ -43,9 +43,9 @@ pub async fn allocate(
                     if have.iter().any(|i| i.process == process && i.ordinal == ordinal) {
                         continue;
                     }
-                    let (used, freed) = tx.addresses_of(&app)?;
+                    let have_addresses = tx.addresses_of(&app)?;
                     let now = crate::clock::now();
-                    let address = net.choose_address(row.subnet, &used, &freed, now)?;
+                    let address = net.choose_address(row.subnet, &have_addresses, now)?;
                     let new = NewInstance { release, process: process.clone(), ordinal, set, desire };
                     have.push(tx.add_instance(&app, &new, address, now)?);
                 }

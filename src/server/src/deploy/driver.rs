@@ -6,7 +6,7 @@ use super::turns::{Place, Replaced, Turns};
 use crate::clock::now;
 use crate::fault::{Error, Fault, Result};
 use crate::platform::Platform;
-use crate::store::{Ask, DeployRow};
+use crate::store::{Ask, DeployRow, NewDeploy};
 use domain::deploy::{Deploy, Effect, Kind, Outcome, apply, can_cancel, next};
 use domain::{AppId, Refusal, backoff, text, time};
 use std::collections::BTreeMap;
@@ -33,8 +33,7 @@ impl Deploys {
 
     /// Queues a job: from here on it is the server's, with a row in the store.
     pub async fn submit(&self, app: &AppId, kind: Kind, ask: Ask, actor: &str) -> Result<Job> {
-        let (id, owner, who) = (app.clone(), self.0.owner.clone(), actor.to_owned());
-        let deploy = self.0.platform.store.write(move |tx| tx.add_deploy(&id, kind, &ask, &who, &owner, now())).await?;
+        let deploy = self.add(app, kind, ask, actor).await?;
         let replaceable = matches!(kind, Kind::Push | Kind::Rebuild);
         let place = self.0.turns.enter(app, replaceable);
         Ok(self.start(app, deploy, Some(place), false))
@@ -42,9 +41,20 @@ impl Deploys {
 
     /// Queues a job in a turn that the caller holds already.
     pub async fn submit_within(&self, _turn: &Place, app: &AppId, kind: Kind, ask: Ask, actor: &str) -> Result<Job> {
-        let (id, owner, who) = (app.clone(), self.0.owner.clone(), actor.to_owned());
-        let deploy = self.0.platform.store.write(move |tx| tx.add_deploy(&id, kind, &ask, &who, &owner, now())).await?;
+        let deploy = self.add(app, kind, ask, actor).await?;
         Ok(self.start(app, deploy, None, false))
+    }
+
+    async fn add(&self, app: &AppId, kind: Kind, ask: Ask, actor: &str) -> Result<i64> {
+        // A pushed commit outlives its connection from here on.
+        let commit = ask.commit.clone().filter(|_| kind == Kind::Push);
+        let (actor, owner) = (actor.to_owned(), self.0.owner.clone());
+        let new = NewDeploy { app: app.clone(), kind, ask, actor, owner };
+        let deploy = self.0.platform.store.write(move |tx| tx.add_deploy(&new, now())).await?;
+        if let Some(commit) = &commit {
+            self.0.platform.repos.pin(app, deploy, commit).await?;
+        }
+        Ok(deploy)
     }
 
     /// Takes the app's turn for something that is not a deploy (scale, stop, destroy).
@@ -225,7 +235,11 @@ pub fn took(steps: &[crate::store::StepRow], created: domain::Timestamp, end: do
     let mut parts: Vec<String> = Vec::new();
     for step in steps {
         if let (Some(word), Some(ended)) = (step.effect.word(), step.ended) {
-            parts.push(format!("{word} {}", time::human_millis(ended.millis_since(step.begun))));
+            let millis = ended.millis_since(step.begun);
+            // Most apps have no release command; the step is then over at once.
+            if step.effect != Effect::Prepare || millis >= 20 {
+                parts.push(format!("{word} {}", time::human_millis(millis)));
+            }
         }
     }
     let all = time::human_millis(end.millis_since(created));

@@ -171,7 +171,7 @@ impl Effects {
     async fn move_branch(&mut self, row: &DeployRow) -> Result<Outcome> {
         let (branch, commit) = push_of(row)?;
         // In a shallow first push git moves the branch itself when its hook answers; after a restart there is no hook.
-        if !(row.ask.git_moves_branch && !self.resumed) {
+        if !row.ask.git_moves_branch || self.resumed {
             let tip = self.p.repos.branch_tip(&row.app, &branch).await?;
             if tip.as_ref() != Some(&commit) {
                 self.p.repos.update_ref(&row.app, &branch, tip.as_ref(), &commit).await?;
@@ -223,10 +223,10 @@ impl Effects {
 
     /// What the job says at its end, and what is let go of.
     pub async fn farewell(&mut self, row: &DeployRow) {
-        if row.kind == Kind::Push {
-            if let Err(err) = self.p.repos.unpin(&row.app, row.id).await {
-                tracing::warn!(deploy = row.id, "{err}");
-            }
+        if row.kind == Kind::Push
+            && let Err(err) = self.p.repos.unpin(&row.app, row.id).await
+        {
+            tracing::warn!(deploy = row.id, "{err}");
         }
         let (app, id) = (row.app.clone(), row.id);
         let rows = self.p.store.read(move |tx| Ok((tx.app(&app)?, tx.steps(id)?))).await;

@@ -55,8 +55,8 @@ async fn allocate(
     p.store
         .write(move |tx| {
             let subnet = tx.the_app(&app)?.subnet;
-            let (used, freed) = tx.addresses_of(&app)?;
-            let address = net.choose_address(subnet, &used, &freed, now())?;
+            let have_addresses = tx.addresses_of(&app)?;
+            let address = net.choose_address(subnet, &have_addresses, now())?;
             let new = NewInstance { release, process, ordinal: 1, set, desire: Desire::Booting };
             tx.add_instance(&app, &new, address, now())
         })

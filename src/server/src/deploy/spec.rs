@@ -82,7 +82,7 @@ pub fn instance_spec(launch: &Launch, host: &HostSide<'_>) -> Option<InstanceSpe
             files: 16_384,
         },
         attachment: Attachment { network: host.network.to_owned(), address: Some(launch.row.address) },
-        hostname: launch.row.label().replace('.', "-").replace('_', "-"),
+        hostname: launch.row.label().replace(['.', '_'], "-"),
         labels: labels(launch, host.install),
     })
 }

@@ -3,10 +3,10 @@
 use super::{Claimer, Firewall, HOST_FOLDER, Policy, claim, resolvers, routes};
 use crate::engine::NetworkSpec;
 use crate::fault::{Fault, Result};
-use crate::store::App;
+use crate::store::{Addresses, App};
 use domain::addresses::{self, BUILDS, Subnet};
 use domain::{InstallId, Refusal, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -56,17 +56,9 @@ impl Net {
     }
 
     /// An address for a new instance of the app with this network number.
-    pub fn choose_address(
-        &self,
-        subnet: u32,
-        used: &[Ipv4Addr],
-        freed: &[(Ipv4Addr, Timestamp)],
-        now: Timestamp,
-    ) -> Result<Ipv4Addr> {
+    pub fn choose_address(&self, subnet: u32, have: &Addresses, now: Timestamp) -> Result<Ipv4Addr> {
         let network = self.subnet(subnet).ok_or_else(|| Fault::plain("the app's network number is out of range"))?;
-        let used: BTreeSet<Ipv4Addr> = used.iter().copied().collect();
-        let freed: BTreeMap<Ipv4Addr, Timestamp> = freed.iter().copied().collect();
-        addresses::pick_address(network, &used, &freed, now).ok_or_else(|| {
+        addresses::pick_address(network, &have.used, &have.freed, now).ok_or_else(|| {
             Refusal::new("no-address", "the app has no address left for another instance")
                 .next("ps:scale to fewer")
                 .into()

@@ -170,10 +170,10 @@ impl Reconciler {
             | Action::Retire(id) => Some(*id),
             Action::RemoveStray(_) => None,
         };
-        if let Some(id) = id {
-            if !self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
-                return;
-            }
+        if let Some(id) = id
+            && !self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
+        {
+            return;
         }
         let this = self.clone();
         self.p.tasks.spawn("reconcile-action", move |stop| async move {

@@ -37,6 +37,21 @@ pub struct Ask {
     pub git_moves_branch: bool,
 }
 
+/// A job to queue.
+#[derive(Debug, Clone)]
+pub struct NewDeploy {
+    /// The app.
+    pub app: AppId,
+    /// What kind of job.
+    pub kind: Kind,
+    /// What is asked.
+    pub ask: Ask,
+    /// Who asks.
+    pub actor: String,
+    /// The control process that will work on it.
+    pub owner: String,
+}
+
 /// A deploy's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeployRow {
@@ -96,19 +111,12 @@ fn deploy(row: &Row<'_>) -> rusqlite::Result<DeployRow> {
 
 impl Tx<'_> {
     /// Queues a job; its id.
-    pub fn add_deploy(
-        &self,
-        app: &AppId,
-        kind: Kind,
-        ask: &Ask,
-        actor: &str,
-        owner: &str,
-        now: Timestamp,
-    ) -> Result<i64> {
-        let sql = "INSERT INTO deploys (app_id, kind, ask, state, actor, created, owner, fence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)";
-        let (kind, ask) = (serde_json::to_string(&kind)?, serde_json::to_string(ask)?);
+    pub fn add_deploy(&self, new: &NewDeploy, now: Timestamp) -> Result<i64> {
+        let sql = "INSERT INTO deploys (app_id, kind, ask, state, actor, created, owner, fence)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)";
+        let (kind, ask) = (serde_json::to_string(&new.kind)?, serde_json::to_string(&new.ask)?);
         let state = serde_json::to_string(&Deploy::Received)?;
-        self.0.execute(sql, params![app.as_str(), kind, ask, state, actor, now.0, owner])?;
+        self.0.execute(sql, params![new.app.as_str(), kind, ask, state, new.actor, now.0, new.owner])?;
         Ok(self.0.last_insert_rowid())
     }
 

@@ -5,6 +5,7 @@ use crate::fault::Result;
 use domain::reconcile::Desire;
 use domain::{AppId, InstanceId, ProcessType, Refusal, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// An instance's row.
@@ -41,6 +42,15 @@ impl InstanceRow {
     pub fn label(&self) -> String {
         format!("{}.{}", self.process, self.ordinal)
     }
+}
+
+/// Addresses of one app that are in use, and when those that are not were freed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Addresses {
+    /// In use.
+    pub used: BTreeSet<Ipv4Addr>,
+    /// Freed at.
+    pub freed: BTreeMap<Ipv4Addr, Timestamp>,
 }
 
 /// An instance to allocate.
@@ -196,13 +206,13 @@ impl Tx<'_> {
     }
 
     /// Addresses in use, and addresses freed with their times, of one app.
-    pub fn addresses_of(&self, app: &AppId) -> Result<(Vec<Ipv4Addr>, Vec<(Ipv4Addr, Timestamp)>)> {
-        let used = self.instances(Some(app))?.into_iter().map(|i| i.address).collect();
+    pub fn addresses_of(&self, app: &AppId) -> Result<Addresses> {
+        let used: BTreeSet<Ipv4Addr> = self.instances(Some(app))?.into_iter().map(|i| i.address).collect();
         let mut statement = self.0.prepare_cached("SELECT address, freed FROM freed_addresses WHERE app_id = ?1")?;
         let freed = statement
             .query_map([app.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<Vec<(String, i64)>>>()?;
         let freed = freed.into_iter().filter_map(|(a, t)| Some((a.parse().ok()?, Timestamp(t)))).collect();
-        Ok((used, freed))
+        Ok(Addresses { used, freed })
     }
 }

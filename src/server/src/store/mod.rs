@@ -16,8 +16,8 @@ mod users;
 pub use apps::App;
 pub use audit::AuditRow;
 pub use builds::{Build, BuildStatus};
-pub use deploys::{Ask, DeployRow, StepRow};
-pub use instances::{InstanceRow, NewInstance};
+pub use deploys::{Ask, DeployRow, NewDeploy, StepRow};
+pub use instances::{Addresses, InstanceRow, NewInstance};
 pub use releases::{Release, ReleaseStatus};
 pub use users::{Key, User};
 

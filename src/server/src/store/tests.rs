@@ -78,7 +78,14 @@ async fn the_commit_point_flips_everything_at_once_and_fences_hold() {
         .write(|tx| {
             let app = tx.add_app(&app_id("aaaaaaaa"), &"a".parse()?, None, NOW)?;
             let commit = "1".repeat(40).parse()?;
-            let id = tx.add_deploy(&app.id, Kind::Push, &Ask::default(), "ana", "one", NOW)?;
+            let job = NewDeploy {
+                app: app.id.clone(),
+                kind: Kind::Push,
+                ask: Ask::default(),
+                actor: "ana".into(),
+                owner: "one".into(),
+            };
+            let id = tx.add_deploy(&job, NOW)?;
             let build = tx.begin_build(&app.id, id, &commit, "ana", NOW)?;
             assert_eq!(tx.begin_build(&app.id, id, &commit, "ana", NOW)?, build);
             let config = tx.add_config(&app.id, &Default::default(), NOW)?;
