@@ -3,6 +3,7 @@
 //! A [`World`] is one installation in a folder of its own; when it is dropped, nothing of it may be left in the engine.
 //! Invariant: nothing sleeps to synchronise; waiting is [`wait_for`] a state with a deadline.
 
+#![allow(clippy::disallowed_methods, reason = "a harness runs programs and threads of its own")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
