@@ -26,6 +26,7 @@ pub use app::App;
 pub use http::{Client, Response};
 pub use load::Report;
 pub use proc::{Output, quoted, run};
+pub use serve::processes;
 pub use user::User;
 pub use wait::{try_for, wait_for};
 pub use world::{World, repository};
