@@ -59,8 +59,8 @@ fn main() {
     });
     let (sent, lost) = (report.sent, report.lost.len());
     println!("20 deploys under 200 requests/s: {sent} sent, {lost} lost, p99 {:?}", report.percentile(0.99));
-    for line in report.lost.iter().take(5) {
-        println!("  {line}");
+    for (at, why) in report.lost.iter().take(5) {
+        println!("  lost after {at:?}: {why}");
     }
 
     memory(&world);
