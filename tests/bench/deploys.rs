@@ -4,6 +4,13 @@
 //! Run it by `tests/bench/deploys`, which builds a release binary first. Needs `npm` to write the lock file of an app of
 //! about 300 packages.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "what fails in a measurement ends it"
+)]
+
 use e2e::World;
 use hoist::engine::{Attachment, Docker, Engine, InstanceSpec, Limits, NetworkSpec};
 use hoist::images::{
