@@ -11,6 +11,7 @@
 
 mod config;
 mod crash;
+mod docs;
 mod failures;
 mod logs;
 mod people;
