@@ -12,6 +12,7 @@
 
 mod config;
 mod crash;
+mod docs;
 mod failures;
 mod logs;
 mod people;
