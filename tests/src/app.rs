@@ -1,13 +1,10 @@
 //! One app of a test: a git repository made from a fixture, pushed by one user.
 
 use crate::http::Response;
-use crate::proc::{Output, run};
+use crate::proc::{Output, Running};
 use crate::user::User;
 use crate::world::{World, repository};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-const PUSH_MAX: Duration = Duration::from_secs(300);
 
 /// A local repository with the remote `hoist`.
 #[derive(Debug)]
@@ -38,10 +35,16 @@ impl<'w> App<'w> {
         self.git(&["push", "hoist", "main"])
     }
 
-    /// The push as a command that is run elsewhere, by [`crate::run`] in a thread for example.
+    /// Starts git in the repository and goes on; a Ctrl-C can be sent to it.
     #[track_caller]
-    pub fn push_from_here(&self) -> Output {
-        run(self.user.git_command(&self.dir, &["push", "hoist", "main"]), b"", PUSH_MAX)
+    pub fn spawn(&self, args: &[&str]) -> Running {
+        Running::start(self.user.git_command(&self.dir, args))
+    }
+
+    /// Whether the app answers and its page holds this text.
+    pub fn answers_with(&self, text: &str) -> bool {
+        let got = self.get("/");
+        got.status == 200 && got.body.contains(text)
     }
 
     /// Runs git in the repository.

@@ -12,8 +12,11 @@
 mod config;
 mod crash;
 mod failures;
+mod heal;
 mod logs;
 mod people;
+mod permissions;
 mod processes;
 mod push;
+mod start;
 mod tidy;
