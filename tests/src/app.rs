@@ -25,8 +25,24 @@ impl<'w> App<'w> {
         let app = App { world, user, name: name.to_owned(), dir };
         app.git(&["init", "-q", "-b", "main"]).ok();
         app.git(&["remote", "add", "hoist", &app.user.remote(name)]).ok();
-        app.commit("first");
+        // Two repositories made within a second must not have the same commit.
+        app.commit(&format!("first in {}", app.dir.display()));
         app
+    }
+
+    /// A clone of this repository with its last commit alone, as continuous integration makes it.
+    pub fn shallow_clone(&self, name: &str) -> App<'w> {
+        let (from, dir) = (format!("file://{}", self.dir.display()), self.dir.with_extension("shallow"));
+        self.git(&["clone", "-q", "--depth", "1", &from, dir.to_str().unwrap()]).ok();
+        let app = App { world: self.world, user: self.user.clone(), name: name.to_owned(), dir };
+        app.git(&["remote", "add", "hoist", &app.user.remote(name)]).ok();
+        app
+    }
+
+    /// The commit at hand.
+    #[track_caller]
+    pub fn head(&self) -> String {
+        self.git(&["rev-parse", "HEAD"]).ok().out.trim().to_owned()
     }
 
     /// `git push hoist main`.
