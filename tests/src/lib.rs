@@ -13,10 +13,11 @@
 )]
 
 mod app;
-mod engine;
+pub mod engine;
 mod http;
 mod load;
 mod proc;
+mod seed;
 mod serve;
 mod user;
 mod wait;
@@ -25,8 +26,8 @@ mod world;
 pub use app::App;
 pub use http::{Client, Response};
 pub use load::Report;
-pub use proc::{Output, quoted, run};
+pub use proc::{Output, Running, quoted, run};
 pub use serve::processes;
 pub use user::User;
 pub use wait::{try_for, wait_for};
-pub use world::{World, repository};
+pub use world::{World, hoist, repository};
