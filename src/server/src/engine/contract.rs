@@ -4,7 +4,6 @@ use super::docker::DEFAULT_SOCKET;
 use super::*;
 use crate::images::{BlobStore, Registry, ensure_stack};
 use crate::tasks::Tasks;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
