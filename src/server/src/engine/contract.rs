@@ -4,7 +4,6 @@ use super::docker::DEFAULT_SOCKET;
 use super::*;
 use crate::images::{BlobStore, Registry, ensure_stack};
 use crate::tasks::Tasks;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,16 +26,22 @@ impl Bench {
     /// `None`, and a word on it, where there is no Docker or no stack.
     pub async fn open() -> Option<Bench> {
         let stacks = Bench::stacks();
-        if !Path::new(DEFAULT_SOCKET).exists() || !stacks.join("deb13-run.tar").exists() {
-            eprintln!("skipped: no Docker at {DEFAULT_SOCKET}, or no stacks in {}", stacks.display());
+        let socket = Bench::socket();
+        if !socket.exists() || !stacks.join("deb13-run.tar").exists() {
+            eprintln!("skipped: no Docker at {}, or no stacks in {}", socket.display(), stacks.display());
             return None;
         }
         let (tasks, data) = (Tasks::new(), tempfile::tempdir().unwrap());
         let blobs = Arc::new(BlobStore::open(data.path()).unwrap());
         let registry = Registry::start(&tasks, blobs).await.unwrap();
         let run = format!("t{:07x}", rand::random::<u32>() >> 4);
-        let docker = Docker::new(DEFAULT_SOCKET, tasks.clone());
+        let docker = Docker::new(socket, tasks.clone());
         Some(Bench { docker, registry, run, subnet_base: rand::random(), tasks, data })
+    }
+
+    /// The engine under test: `tests/engines/newer` names another than the machine's own.
+    pub fn socket() -> PathBuf {
+        std::env::var_os("HOIST_TEST_DOCKER").map_or_else(|| PathBuf::from(DEFAULT_SOCKET), PathBuf::from)
     }
 
     pub fn stacks() -> PathBuf {
