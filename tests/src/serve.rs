@@ -67,8 +67,11 @@ impl Serve {
 
     /// SIGTERM, and waits for its end.
     pub fn terminate(&mut self) {
-        let _ = Command::new("kill").args(["-15", &self.child.id().to_string()]).status();
-        self.wait_end();
+        // Its number may be another's once it was waited for.
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _ = Command::new("kill").args(["-15", &self.child.id().to_string()]).status();
+            self.wait_end();
+        }
     }
 
     /// Waits for its end; kills it after a while.

@@ -37,7 +37,7 @@ fn a_value_can_come_from_standard_input() {
     let ana = world.user("ana");
     ana.ssh(&["apps:create", "conf"]).ok();
     let value = "-----BEGIN KEY-----\nabc\n-----END KEY-----";
-    ana.ssh_with(&["config:set", "conf", "KEY=-"], value.as_bytes()).ok();
+    ana.ssh_with(&["config:set", "conf", "--stdin", "KEY"], value.as_bytes()).ok();
     assert_eq!(ana.ssh(&["config:get", "conf", "KEY"]).ok().out.trim_end(), value);
 }
 

@@ -118,6 +118,37 @@ fn a_killed_router_in_a_deploy_holds_up_nothing() {
 }
 
 #[test]
+fn ctrl_c_in_a_build_or_a_boot_leaves_nothing_and_the_old_release_serves() {
+    let world = World::new();
+    let app = world.app("blog", "tests/apps/echo");
+    app.push().ok();
+    let before = (world.left_in_engine(), world.containers("web"));
+    let build = "\"build\": \"sleep 600\", \"start\"";
+    app.replace("package.json", "\"start\"", build);
+    interrupt_at(&world, &app, "sleep 600", &before.0);
+    app.replace("package.json", build, "\"start\"");
+    app.replace("server.js", "Number(BOOT_MS)", "600000");
+    interrupt_at(&world, &app, "Starting v", &before.0);
+    assert_eq!(world.containers("web"), before.1);
+    assert!(app.answers_with("v1"));
+    assert!(std::fs::read_dir(world.data().join("builds")).unwrap().next().is_none(), "a build's folder is left");
+    app.replace("server.js", "600000", "0");
+    app.push().ok();
+}
+
+fn interrupt_at(world: &World, app: &e2e::App<'_>, text: &str, left: &std::collections::BTreeSet<String>) {
+    let job = world.last_job();
+    let push = app.spawn(&["push", "hoist", "main"]);
+    world.wait_job(job, |said| said.contains(text));
+    push.interrupt();
+    push.end().fails();
+    let networks = |all: &std::collections::BTreeSet<String>| {
+        all.iter().filter(|l| !l.contains("-builds")).cloned().collect::<Vec<_>>()
+    };
+    wait_for("what was there before", Duration::from_secs(2), || networks(&world.left_in_engine()) == networks(left));
+}
+
+#[test]
 fn closing_a_push_cancels_it_and_leaves_nothing() {
     let world = World::new();
     let app = world.app("blog", "tests/apps/echo");

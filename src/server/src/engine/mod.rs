@@ -160,6 +160,8 @@ pub struct Observed {
     pub labels: BTreeMap<String, String>,
     /// Where it stands.
     pub status: Status,
+    /// Its addresses; none on an instance that was cut off its network.
+    pub addresses: Vec<Ipv4Addr>,
 }
 
 /// An instance's state in the engine.

@@ -4,6 +4,7 @@ use super::Reconciler;
 use crate::clock::now;
 use crate::deploy::boot;
 use crate::deploy::spec::instance_name;
+use crate::engine::EngineError;
 use crate::fault::Result;
 use crate::store::InstanceRow;
 use domain::InstanceId;
@@ -22,6 +23,7 @@ impl Reconciler {
             Action::NoteCrash(id) => self.note_crash(*id).await,
             Action::StartAgain(id) => self.start_again(*id).await,
             Action::Probe(id) => self.probe(*id).await,
+            Action::Replace(id) => self.replace(*id).await,
             Action::Retire(id) => self.retire(*id).await,
             Action::RemoveStray(name) => Ok(self.p.engine.remove(name).await?),
         }
@@ -39,6 +41,18 @@ impl Reconciler {
             self.set_ready(&row, false).await?;
             self.p.note(&row.app, format!("{} is gone; making it again", row.label())).await;
         }
+        boot::ensure_started(&self.p, &row, Source::App).await?;
+        self.p.store.write(move |tx| tx.note_start(id, now())).await?;
+        self.await_ready(&row).await
+    }
+
+    async fn replace(&self, id: InstanceId) -> Result<()> {
+        let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        if row.ready {
+            self.set_ready(&row, false).await?;
+        }
+        self.p.note(&row.app, format!("{} was cut off its network; making it again", row.label())).await;
+        self.p.engine.remove(&instance_name(&self.p.install, id)).await?;
         boot::ensure_started(&self.p, &row, Source::App).await?;
         self.p.store.write(move |tx| tx.note_start(id, now())).await?;
         self.await_ready(&row).await
@@ -65,7 +79,11 @@ impl Reconciler {
         self.p.store.write(move |tx| tx.note_start(id, now())).await?;
         let name = instance_name(&self.p.install, id);
         match self.p.engine.start_again(&name).await {
-            Err(crate::engine::EngineError::NotFound(_)) => boot::ensure_started(&self.p, &row, Source::App).await?,
+            // It, or what it is made of (its network), is gone: made anew, it has all.
+            Err(EngineError::NotFound(_) | EngineError::Failed { .. }) => {
+                self.p.engine.remove(&name).await?;
+                boot::ensure_started(&self.p, &row, Source::App).await?;
+            }
             other => other?,
         }
         self.await_ready(&row).await

@@ -116,7 +116,7 @@ impl Reconciler {
             }
             let status = match one.status {
                 Status::Created => Seen::Created,
-                Status::Running { .. } => Seen::Running,
+                Status::Running { .. } => Seen::Running { addresses: one.addresses },
                 Status::Exited { .. } => Seen::Exited,
             };
             seen.insert(one.name, status);
@@ -134,6 +134,7 @@ impl Reconciler {
             .map(|r| Row {
                 id: r.id,
                 name: instance_name(&self.p.install, r.id),
+                address: r.address,
                 desire: r.desire,
                 ready: r.ready,
                 crashes: r.crashes,
@@ -167,6 +168,7 @@ impl Reconciler {
             | Action::NoteCrash(id)
             | Action::StartAgain(id)
             | Action::Probe(id)
+            | Action::Replace(id)
             | Action::Retire(id) => Some(*id),
             Action::RemoveStray(_) => None,
         };
