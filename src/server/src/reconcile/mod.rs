@@ -3,8 +3,10 @@
 
 mod actions;
 mod retire;
+mod sweep;
 
 pub use retire::{DRAIN_MAX, STOP_GRACE};
+pub use sweep::clear_builds;
 
 use crate::deploy::Deploys;
 use crate::deploy::spec::{INSTALL_LABEL, instance_name};
@@ -94,6 +96,9 @@ impl Reconciler {
                 images_at = Instant::now() + IMAGES_EVERY;
                 if let Err(err) = self.images().await {
                     tracing::warn!("cannot remove images: {}", err.lines().join("; "));
+                }
+                if let Err(err) = self.sweep().await {
+                    tracing::warn!("cannot sweep: {}", err.lines().join("; "));
                 }
             }
             tokio::select! {
@@ -218,7 +223,10 @@ impl Reconciler {
             let newest_build = image.rsplit_once(":b").and_then(|(_, n)| n.parse::<i64>().ok());
             let fresh = newest_build.is_none_or(|b| self.deploys.has_build_in_flight(b));
             if !keep.contains(&image) && !fresh {
-                self.p.engine.remove_image(&image).await?;
+                // One that an old instance still runs refuses; it goes at a later look.
+                if let Err(err) = self.p.engine.remove_image(&image).await {
+                    tracing::info!(image, "an image stays for now: {err}");
+                }
             }
         }
         Ok(())
