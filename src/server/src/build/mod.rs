@@ -148,9 +148,16 @@ impl Builder {
         if let Err(err) = remove_sandboxes(p, deploy).await {
             tracing::info!(deploy, "a sandbox stays for now: {err}");
         }
-        if let Err(err) = p.logs.finish_all(&format!("b{deploy}-")).await {
-            tracing::info!(deploy, "a build's spool is not stored yet: {}", err.lines().join("; "));
-        }
+        // A flood takes longer to store than the one who cancelled it should wait.
+        let (logs, prefix) = (p.logs.clone(), format!("b{deploy}-"));
+        p.tasks.spawn("finish a build's spools", move |stop| async move {
+            tokio::select! {
+                done = logs.finish_all(&prefix) => if let Err(err) = done {
+                    tracing::info!(deploy, "a build's spool is not stored yet: {}", err.lines().join("; "));
+                },
+                () = stop.cancelled() => {}
+            }
+        });
         let root = p.layout.builds();
         blocking("remove a build's folder", move || {
             work::remove_of(&root, deploy);

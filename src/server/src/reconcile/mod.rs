@@ -27,6 +27,8 @@ const EVERY: Duration = Duration::from_secs(5);
 const NETWORK_EVERY: Duration = Duration::from_secs(8);
 /// How often images that no release needs are removed.
 const IMAGES_EVERY: Duration = Duration::from_secs(300);
+/// The first time after the start.
+const IMAGES_FIRST: Duration = Duration::from_secs(20);
 
 /// The reconciler. Clones share what is at work.
 #[derive(Debug, Clone)]
@@ -67,7 +69,7 @@ impl Reconciler {
     }
 
     async fn run(&self, stop: CancellationToken) {
-        let (mut network_at, mut images_at) = (Instant::now(), Instant::now() + IMAGES_EVERY);
+        let (mut network_at, mut images_at) = (Instant::now(), Instant::now() + IMAGES_FIRST);
         let mut quiet = false;
         while !stop.is_cancelled() {
             if self.p.paused.load(std::sync::atomic::Ordering::SeqCst) {

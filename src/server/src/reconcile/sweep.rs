@@ -45,7 +45,10 @@ impl Reconciler {
         for key in self.p.logs.keys("b") {
             let deploy = key.as_str().trim_start_matches('b').split('-').next().and_then(|id| id.parse::<i64>().ok());
             if deploy.is_some_and(|id| !at_work.contains(&id) && self.deploys.job(id).is_none()) {
-                self.p.logs.finish(&key).await?;
+                // A flood takes a while to be stored; the next sweep goes on.
+                if let Err(err) = self.p.logs.finish(&key).await {
+                    tracing::info!(%key, "a build's spool stays for now: {}", err.lines().join("; "));
+                }
             }
         }
         let layout = self.p.layout.clone();
@@ -59,8 +62,8 @@ impl Reconciler {
     }
 }
 
-/// What a killed server left of builds and their spools; before anything is resumed.
-pub async fn clear_builds(layout: &Layout, logs: &crate::logs::Logs) -> Result<()> {
+/// What a killed server left of builds; before anything is resumed.
+pub async fn clear_builds(layout: &Layout) -> Result<()> {
     let folder = layout.builds();
     blocking("empty the builds' folder", move || {
         for path in paths_in(&folder) {
@@ -68,11 +71,7 @@ pub async fn clear_builds(layout: &Layout, logs: &crate::logs::Logs) -> Result<(
         }
         Ok(())
     })
-    .await?;
-    if let Err(err) = logs.finish_all("b").await {
-        tracing::warn!("a build's spool stays: {}", err.lines().join("; "));
-    }
-    Ok(())
+    .await
 }
 
 async fn names_in(folder: PathBuf) -> Result<Vec<String>> {
