@@ -91,6 +91,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let owner = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
     let deploys = Deploys::new(platform.clone(), owner);
     let commands = Commands::new(platform.clone(), deploys.clone(), Arc::clone(&end));
+    crate::reconcile::clear_builds(&platform.layout).await?;
     let resumed = deploys.resume().await?;
     if resumed > 0 {
         tracing::info!("{resumed} deploys resumed");

@@ -81,7 +81,8 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     }
     let turn = c.deploys.turn(&app.id).await?;
     let id = app.id.clone();
-    let (row, wanted) =
+    let net = c.p.net.clone();
+    let (rows, wanted) =
         c.p.store
             .write(move |tx| {
                 let row = tx.the_app(&id)?;
@@ -99,17 +100,18 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                         tx.set_desire(one.id, Desire::Retiring)?;
                     }
                 }
-                Ok((row, wanted))
+                // With the formation, or a crash here would leave fewer than it says.
+                let rows = match (row.current_set, row.stopped) {
+                    (Some(set), false) => boot::allocate_in(tx, &net, &id, number, set, Desire::Up)?,
+                    (Some(_) | None, _) => Vec::new(),
+                };
+                Ok((rows, wanted))
             })
             .await?;
     let list: Vec<String> = wanted.iter().map(|(p, n)| format!("{p}={n}")).collect();
     io.line(format!("Scaling {} to {}", app.name, list.join(" "))).await;
-    let mut code = 0;
-    if let (Some(release), Some(set), false) = (row.current_release, row.current_set, row.stopped) {
-        let rows = boot::allocate(&c.p, &app.id, release, set, Desire::Up).await?;
-        c.p.wake.notify_one();
-        code = wait_up(c, &rows, io).await?;
-    }
+    c.p.wake.notify_one();
+    let code = wait_up(c, &rows, io).await?;
     c.p.routes.publish(ROUTE_MAX).await;
     c.p.wake.notify_one();
     drop(turn);

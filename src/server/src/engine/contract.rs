@@ -104,6 +104,7 @@ pub(crate) fn spec(run: &str, n: u32, image: &str, network: &NetworkSpec, argv: 
         env: BTreeMap::from([("PORT".to_owned(), "5000".to_owned())]),
         cwd: None,
         capabilities: vec!["SETUID".to_owned(), "SETGID".to_owned()],
+        read_only: false,
         mounts: Vec::new(),
         limits: Limits { memory: 128 << 20, cpu_millis: 500, pids: 64, files: 1024 },
         attachment: Attachment { network: network.name.clone(), address: Some(address) },
