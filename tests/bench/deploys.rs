@@ -184,6 +184,7 @@ impl Floor {
             name: name.clone(),
             image: tag.clone(),
             argv: vec!["/bin/sleep".to_owned(), "60".to_owned()],
+            read_only: false,
             env: BTreeMap::new(),
             cwd: None,
             capabilities: vec![],
