@@ -147,7 +147,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.streams.is_some() {
+        if self.streams.is_some() && !self.is_over() {
             kill_group(self.child.id());
             let _ = self.child.wait();
         }

@@ -100,6 +100,41 @@ fn a_deploy_killed_at_any_moment_ends_whole_and_loses_no_request() {
 }
 
 #[test]
+fn a_change_of_config_killed_at_any_moment_is_whole_or_not_there() {
+    let world = World::new();
+    let app = world.app("blog", "tests/apps/echo");
+    app.push().ok();
+    for k in [1, 2, 3, 4, 5, 6] {
+        let value = k.to_string();
+        let words = ["config:set", "blog", &format!("K={value}")];
+        let set = || e2e::Running::start(app.user.ssh_command(&words));
+        let killed = world.kill9_serve_when(|job| job.lines().count() >= k, set);
+        world.restart_serve();
+        drop(killed);
+        wait_for(&format!("moment {k}: what is said is what runs"), SOON, || {
+            let said = app.run("config:get", &["K"]).out.trim().to_owned();
+            said == value && app.get("/env?name=K").body == said
+        });
+    }
+    wait_for("one instance", SOON, || world.containers("web").len() == 1);
+}
+
+#[test]
+fn a_build_can_be_cancelled_by_somebody_else() {
+    let world = World::new();
+    let app = world.app("blog", "tests/apps/echo");
+    app.user.ssh(&["apps:create", "blog"]).ok();
+    app.run("builds:cancel", &[]).exits(1);
+    app.run("config:set", &["RELEASE_MS=600000"]).ok();
+    let before = world.last_job();
+    let push = app.spawn(&["push", "hoist", "main"]);
+    world.wait_job(before, |said| said.contains("release command of v1"));
+    world.hoist(&["builds:cancel", "blog"]).ok().says("Cancelled");
+    push.end().fails().says("cancelled by");
+    wait_for("the end of the release command", SOON, || world.containers("release").is_empty());
+}
+
+#[test]
 fn a_killed_router_in_a_deploy_holds_up_nothing() {
     let world = World::new();
     let app = world.app("blog", "tests/apps/echo");
