@@ -1,8 +1,6 @@
 //! `kill -9` of each process, under load: what runs goes on, what was begun is finished.
 
 use e2e::{World, try_for, wait_for};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// Lines that a push of `echo` has said when it is killed: the plan, the image, the release command's start, output and
@@ -189,12 +187,10 @@ fn closing_a_push_cancels_it_and_leaves_nothing() {
     let app = world.app("blog", "tests/apps/echo");
     app.user.ssh(&["apps:create", "blog"]).ok();
     app.run("config:set", &["RELEASE_MS=120000"]).ok();
-    let mut git = app.user.git_command(&app.dir, &["push", "hoist", "main"]);
-    let mut push = git.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
+    let push = app.spawn(&["push", "hoist", "main"]);
     wait_for("the release command", SOON, || !world.containers("release").is_empty());
-    let group = format!("-{}", push.id());
-    assert!(Command::new("kill").args(["-2", "--", &group]).status().unwrap().success());
-    push.wait().unwrap();
+    push.interrupt();
+    push.end().fails();
     wait_for("the end of the release command", Duration::from_secs(2), || world.containers("release").is_empty());
     wait_for("the cause", SOON, || app.run("builds", &[]).ok().out.contains("cancelled"));
     app.run("ps", &[]).ok().says("Nothing runs");
