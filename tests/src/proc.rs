@@ -93,10 +93,19 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts it without input.
+    /// Starts it without input, to be interrupted as in a terminal: whoever runs the tests in the background of a shell
+    /// has SIGINT ignored, and programs inherit that.
     #[track_caller]
     pub fn start(command: Command) -> Running {
-        Running::start_with(command, b"")
+        let mut env = Command::new("env");
+        env.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => env.env(name, value),
+                None => env.env_remove(name),
+            };
+        }
+        Running::start_with(env, b"")
     }
 
     #[track_caller]
@@ -147,7 +156,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.streams.is_some() {
+        if self.streams.is_some() && !self.is_over() {
             kill_group(self.child.id());
             let _ = self.child.wait();
         }

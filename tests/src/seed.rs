@@ -10,13 +10,15 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Folders of DATA that hold nothing of any app.
-const PARTS: [&str; 4] = ["cache/layers/host", "cache/kept/host", "cache/facts", "blobs/sha256"];
+/// Folders of DATA that hold nothing of any app: files of which some are replaced as a whole, none is written to.
+const PARTS: [&str; 3] = ["cache/layers/host", "cache/facts", "blobs/sha256"];
+/// A folder of unpacked runtimes, only ever read: thousands of files, so that worlds get a symbolic link to each runtime.
+const KEPT: &str = "cache/kept/host";
 const DEADLINE: Duration = Duration::from_secs(60);
 
 static MAKING: Mutex<()> = Mutex::new(());
 
-/// Puts the seed into a data folder that does not exist yet. `fill` makes the seed, with [`link`] from an installation
+/// Puts the seed into a data folder that does not exist yet. `fill` makes the seed, with [`take`] from an installation
 /// that has built something; it is called by the first who needs it, the others wait.
 pub fn plant(binary: &Path, data: &Path, fill: impl FnOnce(&Path)) {
     let seed = place(binary);
@@ -31,7 +33,11 @@ pub fn plant(binary: &Path, data: &Path, fill: impl FnOnce(&Path)) {
             remove_older(&seed);
         }
     }
-    link(&seed, data);
+    link(&PARTS, &seed, data);
+    std::fs::create_dir_all(data.join(KEPT)).unwrap();
+    for runtime in std::fs::read_dir(seed.join(KEPT)).unwrap().flatten() {
+        std::os::unix::fs::symlink(runtime.path(), data.join(KEPT).join(runtime.file_name())).unwrap();
+    }
 }
 
 /// Beside the data folders, as a hard link stays on one file system; named by the binary's size, time and inode.
@@ -56,9 +62,14 @@ fn remove_older(seed: &Path) {
     }
 }
 
-/// Hard links of the parts of one data folder that no app owns.
-pub fn link(from: &Path, to: &Path) {
-    for part in PARTS.iter().filter(|p| from.join(p).exists()) {
+/// Makes a seed from an installation that has built something and builds nothing now.
+pub fn take(data: &Path, seed: &Path) {
+    link(&PARTS, data, seed);
+    link(&[KEPT], data, seed);
+}
+
+fn link(parts: &[&str], from: &Path, to: &Path) {
+    for part in parts.iter().filter(|p| from.join(p).exists()) {
         let (from, to) = (from.join(part), to.join(part));
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         let mut cp = Command::new("cp");

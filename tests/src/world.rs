@@ -71,7 +71,7 @@ impl World {
         for fixture in ["hello", "static"] {
             world.app(fixture, &format!("tests/apps/{fixture}")).push().ok();
         }
-        seed::link(&world.data(), seed);
+        seed::take(&world.data(), seed);
     }
 
     /// A developer with a key, made at first use.

@@ -1,12 +1,11 @@
 //! `kill -9` of each process, under load: what runs goes on, what was begun is finished.
 
 use e2e::{World, try_for, wait_for};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Lines that a push of a small app says.
-const MOMENTS: usize = 9;
+/// Lines that a push of `echo` has said when it is killed: the plan, the image, the release command's start, output and
+/// end, the boot's start and end, live.
+const MOMENTS: [usize; 8] = [1, 7, 8, 9, 10, 11, 12, 13];
 const SOON: Duration = Duration::from_secs(60);
 
 #[test]
@@ -65,14 +64,13 @@ fn a_killed_router_comes_back_with_its_routes() {
     assert_eq!(world.running("router"), 1);
 }
 
-/// Where a deploy can be killed: the k-th line that it says, its steps in all their kinds between them.
 #[test]
 fn a_deploy_killed_at_any_moment_ends_whole_and_loses_no_request() {
     let world = World::new();
     let app = world.app("blog", "tests/apps/echo");
     app.push().ok();
     let ((), report) = world.load(&app.host(), 100, || {
-        for k in 1..=MOMENTS {
+        for k in MOMENTS {
             app.commit_change("note", &k.to_string());
             let killed =
                 world.kill9_serve_when(|job| job.lines().count() >= k, || app.spawn(&["push", "hoist", "main"]));
@@ -97,6 +95,41 @@ fn a_deploy_killed_at_any_moment_ends_whole_and_loses_no_request() {
     let left = world.left_in_engine();
     assert_eq!(left.iter().filter(|l| l.starts_with("container")).count(), 1, "{left:?}");
     assert!(std::fs::read_dir(world.data().join("builds")).unwrap().next().is_none(), "a build's folder is left");
+}
+
+#[test]
+fn a_change_of_config_killed_at_any_moment_is_whole_or_not_there() {
+    let world = World::new();
+    let app = world.app("blog", "tests/apps/echo");
+    app.push().ok();
+    for k in [1, 2, 3, 4, 5, 6] {
+        let value = k.to_string();
+        let words = ["config:set", "blog", &format!("K={value}")];
+        let set = || e2e::Running::start(app.user.ssh_command(&words));
+        let killed = world.kill9_serve_when(|job| job.lines().count() >= k, set);
+        world.restart_serve();
+        drop(killed);
+        wait_for(&format!("moment {k}: what is said is what runs"), SOON, || {
+            let said = app.run("config:get", &["K"]).out.trim().to_owned();
+            said == value && app.get("/env?name=K").body == said
+        });
+    }
+    wait_for("one instance", SOON, || world.containers("web").len() == 1);
+}
+
+#[test]
+fn a_build_can_be_cancelled_by_somebody_else() {
+    let world = World::new();
+    let app = world.app("blog", "tests/apps/echo");
+    app.user.ssh(&["apps:create", "blog"]).ok();
+    app.run("builds:cancel", &[]).exits(1);
+    app.run("config:set", &["RELEASE_MS=600000"]).ok();
+    let before = world.last_job();
+    let push = app.spawn(&["push", "hoist", "main"]);
+    world.wait_job(before, |said| said.contains("release command of v1"));
+    world.hoist(&["builds:cancel", "blog"]).ok().says("Cancelled");
+    push.end().fails().says("cancelled by");
+    wait_for("the end of the release command", SOON, || world.containers("release").is_empty());
 }
 
 #[test]
@@ -154,12 +187,10 @@ fn closing_a_push_cancels_it_and_leaves_nothing() {
     let app = world.app("blog", "tests/apps/echo");
     app.user.ssh(&["apps:create", "blog"]).ok();
     app.run("config:set", &["RELEASE_MS=120000"]).ok();
-    let mut git = app.user.git_command(&app.dir, &["push", "hoist", "main"]);
-    let mut push = git.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn().unwrap();
+    let push = app.spawn(&["push", "hoist", "main"]);
     wait_for("the release command", SOON, || !world.containers("release").is_empty());
-    let group = format!("-{}", push.id());
-    assert!(Command::new("kill").args(["-2", "--", &group]).status().unwrap().success());
-    push.wait().unwrap();
+    push.interrupt();
+    push.end().fails();
     wait_for("the end of the release command", Duration::from_secs(2), || world.containers("release").is_empty());
     wait_for("the cause", SOON, || app.run("builds", &[]).ok().out.contains("cancelled"));
     app.run("ps", &[]).ok().says("Nothing runs");

@@ -95,6 +95,8 @@ fn a_stubborn_app_is_killed_after_its_grace_and_its_successor_serves_meanwhile()
 fn twenty_deploys_under_load_lose_nothing() {
     let world = World::new();
     let app = world.app("busy", "tests/apps/echo");
+    // Without its release command, which is a second each time.
+    app.commit_change("Procfile", "web: node server.js\n");
     app.push().ok();
     let ((), report) = world.load(&app.host(), 200, || {
         for n in 0..20 {

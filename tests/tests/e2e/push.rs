@@ -19,6 +19,25 @@ fn a_push_answers_at_its_url_and_a_changed_line_follows() {
 }
 
 #[test]
+fn dependencies_are_installed_once_and_a_build_script_runs_each_time() {
+    let world = World::new();
+    let app = world.app("deps", "tests/apps/echo");
+    let package = r#"{"name": "deps", "version": "1.0.0", "dependencies": {"ms": "2.1.3"},
+        "scripts": {"build": "node -p \"'built ' + require('ms')('2 days')\""}}"#;
+    let lock = r#"{"name": "deps", "version": "1.0.0", "lockfileVersion": 3, "requires": true, "packages": {
+        "": {"name": "deps", "version": "1.0.0", "dependencies": {"ms": "2.1.3"}},
+        "node_modules/ms": {"version": "2.1.3",
+          "integrity": "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA=="}}}"#;
+    app.commit_change("package-lock.json", lock);
+    app.commit_change("package.json", package);
+    app.replace("server.js", "const crypto", "console.log(require('ms')(1000));\nconst crypto");
+    app.push().ok().says("npm ci").says("built 172800000");
+    app.commit_change("note", "another line");
+    app.push().ok().hides("npm ci").says("built 172800000");
+    assert!(app.answers_with("v2"));
+}
+
+#[test]
 fn a_static_site_is_served() {
     let world = World::new();
     let app = world.app("site", "tests/apps/static");
