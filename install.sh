@@ -125,7 +125,7 @@ start_server() {
   step "starting hoist"
   if ! serve "$ssh_port" "$http_port"; then
     [ "$ssh_port" != 0 ] || not_started
-    note "it did not start on the ports of last time; on others then (see $LOG.1)"
+    note "$(tail -n 1 "$LOG"): trying other ports, so the URLs of your apps change"
     serve 0 0 || not_started
   fi
   done_step
@@ -160,8 +160,9 @@ serve() {
 
 wait_until_gone() {
   local end=$((SECONDS + READY_WITHIN))
-  while answers; do
-    [ "$SECONDS" -lt "$end" ] || fail "hoist still answers after $READY_WITHIN s" "look at $LOG"
+  # It holds this lock until its very end.
+  until ! answers && "${AS_ROOT[@]}" flock --nonblock "$DATA/run/serve.lock" true; do
+    [ "$SECONDS" -lt "$end" ] || fail "hoist still runs after $READY_WITHIN s" "look at $LOG"
     sleep 0.2
   done
 }
