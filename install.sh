@@ -6,14 +6,15 @@
 # Everything but packages and stacks is in one folder of its own (HOIST_TRY_DIR). Safe to repeat: a second run reuses
 # what is there, and takes seconds.
 set -euo pipefail
-CALLED_IN=$PWD
+[[ ${HOIST_TRY_DIR:-/} = /* ]] || HOIST_TRY_DIR=$PWD/$HOIST_TRY_DIR
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
-HERE=$PWD
+# How to call this again, from anywhere.
+AGAIN=$(printf %q "$PWD/install.sh")
+[ -z "${HOIST_TRY_DIR:-}" ] || AGAIN="HOIST_TRY_DIR=$(printf %q "$HOIST_TRY_DIR") $AGAIN"
 
 TRY=${HOIST_TRY_DIR:-${HOME:-/root}/.local/share/hoist-try}
-[[ $TRY = /* ]] || TRY=$CALLED_IN/$TRY
 DATA=$TRY/data
 BIN=$TRY/bin/hoist
 LOG=$TRY/serve.log
@@ -249,8 +250,8 @@ Logs:           $(command_of logs hello -t)
 Config:         $(command_of config:set hello GREETING=hi)
 Processes:      $(command_of ps hello)
 All commands:   $(command_of help)
-Stop it:        $HERE/install.sh --stop      (./install.sh --try starts it again, apps included)
-Remove it:      $HERE/install.sh --remove
+Stop it:        $AGAIN --stop      (--try starts it again, apps included)
+Remove it:      $AGAIN --remove
 TELL
 }
 
@@ -296,7 +297,7 @@ stop() {
     wait_until_gone
     done_step
   fi
-  [ ! -d "$DATA" ] || say "Its data is still there. Go on with it: $HERE/install.sh --try; delete it: $HERE/install.sh --remove"
+  [ ! -d "$DATA" ] || say "Its data is still there. Go on with it: $AGAIN --try; delete it: $AGAIN --remove"
 }
 
 remove() {
