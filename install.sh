@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
 # ./install.sh --try    builds Hoist from this checkout, starts it beside whatever runs here, and pushes a first app
-# ./install.sh --stop   ends that, its apps included
+# ./install.sh --stop   ends that, its apps included; they come back with the next --try
+# ./install.sh --remove ends it and deletes its data, its apps' images too
 #
 # Everything but packages and stacks is in one folder of its own (HOIST_TRY_DIR). Safe to repeat: a second run reuses
 # what is there, and takes seconds.
 set -euo pipefail
+[[ ${HOIST_TRY_DIR:-/} = /* ]] || HOIST_TRY_DIR=$PWD/$HOIST_TRY_DIR
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
+# How to call this again, from anywhere.
+AGAIN=$(printf %q "$PWD/install.sh")
+[ -z "${HOIST_TRY_DIR:-}" ] || AGAIN="HOIST_TRY_DIR=$(printf %q "$HOIST_TRY_DIR") $AGAIN"
 
 TRY=${HOIST_TRY_DIR:-${HOME:-/root}/.local/share/hoist-try}
 DATA=$TRY/data
@@ -26,7 +31,8 @@ AS_ROOT=()
 usage() {
   cat <<USAGE
 usage: ./install.sh --try     try Hoist on this machine: build it, start it, push a first app
-       ./install.sh --stop    end that, its apps included
+       ./install.sh --stop    end that, its apps included; they come back with the next --try
+       ./install.sh --remove  end it and delete its data
 
 Installing Hoist as a service of this machine is not there yet. To run it by hand:
   scripts/docker-up && scripts/stacks && cargo build --release --locked -p hoist
@@ -44,12 +50,25 @@ become_root() {
   AS_ROOT=(sudo)
 }
 
+make_folder() {
+  local why
+  why=$(mkdir -p "$TRY" 2>&1 && touch "$TRY/.writable" 2>&1 && rm "$TRY/.writable" 2>&1) ||
+    fail "cannot write to $TRY: ${why##*: }" "HOIST_TRY_DIR=/another/folder ./install.sh --try"
+}
+
 check_machine() {
   local missing=()
   [ "$(uname -s)" = Linux ] || missing+=("Linux: this is $(uname -s); use a Linux machine or a virtual one")
-  command -v cargo >/dev/null 2>&1 || missing+=("cargo (Rust 1.88 or later): install it with rustup, then open a new shell")
+  if ! command -v cargo >/dev/null 2>&1; then
+    if [ -x "${HOME:-/root}/.cargo/bin/cargo" ]; then
+      missing+=("cargo is installed, but not in PATH: . \"${HOME:-/root}/.cargo/env\"")
+    else
+      missing+=("cargo (Rust 1.88 or later): install it with rustup (https://rustup.rs), then open a new shell")
+    fi
+  fi
   command -v git >/dev/null 2>&1 || command -v apt-get >/dev/null 2>&1 || missing+=("git: install it with your package manager")
   command -v cc >/dev/null 2>&1 || command -v apt-get >/dev/null 2>&1 || missing+=("a C compiler: install gcc with your package manager")
+  [[ $TRY != *[\"\'%$'\n']* ]] || missing+=("a folder without quotes, % and newlines in its name: HOIST_TRY_DIR=/opt/hoist-try ./install.sh --try")
   [ $((${#DATA} + SOCKET_ROOM)) -le 107 ] || missing+=("a shorter folder than $TRY: HOIST_TRY_DIR=/opt/hoist-try ./install.sh --try")
   if [ "${#missing[@]}" -gt 0 ]; then
     printf 'missing: %s\n' "${missing[@]}" >&2
@@ -71,7 +90,11 @@ build() {
   local stacks status=0
   "${AS_ROOT[@]}" scripts/stacks "$STACKS" >"$TRY/stacks.log" 2>&1 &
   stacks=$!
-  step "building hoist (release)"
+  if [ -x "$BUILT" ]; then
+    step "building hoist (release)"
+  else
+    step "building hoist (release); the first time takes 5 to 10 minutes on two cores"
+  fi
   cargo build --release --locked -p hoist ||
     fail "the build failed, the reason is above" "git status (a clean checkout builds), then run this again"
   done_step
@@ -103,7 +126,7 @@ start_server() {
   step "starting hoist"
   if ! serve "$ssh_port" "$http_port"; then
     [ "$ssh_port" != 0 ] || not_started
-    note "it did not start on the ports of last time; on others then (see $LOG.1)"
+    note "$(tail -n 1 "$LOG"): trying other ports, so the URLs of your apps change"
     serve 0 0 || not_started
   fi
   done_step
@@ -138,8 +161,9 @@ serve() {
 
 wait_until_gone() {
   local end=$((SECONDS + READY_WITHIN))
-  while answers; do
-    [ "$SECONDS" -lt "$end" ] || fail "hoist still answers after $READY_WITHIN s" "look at $LOG"
+  # It holds this lock until its very end.
+  until ! answers && "${AS_ROOT[@]}" flock --nonblock "$DATA/run/serve.lock" true; do
+    [ "$SECONDS" -lt "$end" ] || fail "hoist still runs after $READY_WITHIN s" "look at $LOG"
     sleep 0.2
   done
 }
@@ -150,7 +174,8 @@ make_access() {
   read -r ssh_port _ <"$TRY/ports"
   [ -s "$TRY/key" ] || quietly ssh-keygen -q -t ed25519 -N '' -C hoist-try -f "$TRY/key"
   cat >"$SSH_CONFIG" <<CONFIG
-Host hoist-try
+# localhost: as in the remotes that Hoist prints.
+Host hoist-try localhost
   HostName 127.0.0.1
   HostKeyAlias hoist-try
   Port $ssh_port
@@ -208,27 +233,32 @@ show_answer() {
 command_of() { printf 'ssh -F %q hoist-try %s' "$SSH_CONFIG" "$*"; }
 
 tell() {
+  local http_port
+  read -r _ http_port <"$TRY/ports"
   cat <<TELL
 
 Hoist runs. It took $((SECONDS / 60)) min $((SECONDS % 60)) s.
 
-Push an app of yours (Node.js or a static site, committed in git):
-  cd YOUR-APP
-  git remote add hoist ssh://hoist-try/YOUR-APP
-  GIT_SSH_COMMAND="ssh -F '$SSH_CONFIG'" git push hoist HEAD:main
+Push an app of yours (Node.js with its package-lock.json, or a static site): in its folder, with its files committed,
+  git remote add hoist ssh://hoist-try/my-app
+  git config core.sshCommand "ssh -F '$SSH_CONFIG'"
+  git push hoist HEAD:main
+It then answers at http://my-app.localhost:$http_port/ (choose another name than my-app: small letters, digits, -).
 
-All commands:   $(command_of help)
 Your apps:      $(command_of apps)
-Logs:           $(command_of logs hello)
+Logs:           $(command_of logs hello -t)
 Config:         $(command_of config:set hello GREETING=hi)
-End it all:     ./install.sh --stop
+Processes:      $(command_of ps hello)
+All commands:   $(command_of help)
+Stop it:        $AGAIN --stop      (--try starts it again, apps included)
+Remove it:      $AGAIN --remove
 TELL
 }
 
 try() {
   check_machine
   become_root
-  mkdir -p "$TRY"
+  make_folder
   # Without its data a server has another host key.
   "${AS_ROOT[@]}" test -e "$DATA" || rm -f "$TRY/known_hosts"
   "${AS_ROOT[@]}" scripts/docker-up
@@ -241,22 +271,58 @@ try() {
   tell
 }
 
+# What a killed server left running; its router and instances outlive it.
+left_behind() {
+  local id
+  id=$(install_id)
+  [ -n "$id" ] && [ -n "$("${AS_ROOT[@]}" docker ps -aq --filter "label=hoist.install=$id" 2>/dev/null)" ]
+}
+
+install_id() { "${AS_ROOT[@]}" sed -n 's/.*"install":"\([a-z0-9]*\)".*/\1/p' "$DATA/addresses.json" 2>/dev/null || true; }
+
 stop() {
   become_root
+  if ! answers && left_behind && [ -x "$BIN" ]; then
+    local ssh_port=0 http_port=0
+    [ ! -s "$TRY/ports" ] || read -r ssh_port http_port <"$TRY/ports"
+    step "starting hoist, to end what an earlier one left"
+    serve "$ssh_port" "$http_port" || serve 0 0 || not_started
+    done_step
+  fi
   if ! answers; then
     say "no server of $TRY runs"
+  else
+    step "ending hoist and its apps"
+    hoist shutdown --apps || fail "it did not end in order" "read the lines above, and $LOG"
+    wait_until_gone
+    done_step
+  fi
+  [ ! -d "$DATA" ] || say "Its data is still there. Go on with it: $AGAIN --try; delete it: $AGAIN --remove"
+}
+
+remove() {
+  if [ ! -d "$DATA" ]; then
+    say "there is nothing in $TRY"
     return 0
   fi
-  step "ending hoist and its apps"
-  hoist shutdown --apps || fail "it did not end in order" "read the lines above, and $LOG"
-  wait_until_gone
+  stop >/dev/null
+  step "removing $TRY and the images of its apps"
+  local id images=()
+  id=$(install_id)
+  [ -z "$id" ] || mapfile -t images < <("${AS_ROOT[@]}" docker images --format '{{.Repository}}:{{.Tag}}' "hoist/$id-*")
+  [ "${#images[@]}" = 0 ] || quietly "${AS_ROOT[@]}" docker rmi "${images[@]}"
+  "${AS_ROOT[@]}" rm -rf "$DATA"
+  rm -rf "${TRY:?}/bin" "${TRY:?}/hello"
+  rm -f "$TRY/key" "$TRY/key.pub" "$TRY/known_hosts" "$TRY/ports" "$TRY/ssh_config" "$LOG" "$LOG.1" "$TRY/stacks.log"
+  rmdir "$TRY" 2>/dev/null || note "$TRY has files that are not ours; they stay"
   done_step
-  say "Its data is still there. To delete that too: ${AS_ROOT[*]:+${AS_ROOT[*]} }rm -r $(printf %q "$TRY")"
+  say "Docker, the stacks in $STACKS and the build in $(dirname "$BUILT") stay."
 }
 
 case "$*" in
   --try) try ;;
   --stop) stop ;;
+  --remove) remove ;;
   --help | -h) usage ;;
   *)
     usage >&2

@@ -39,7 +39,8 @@ pub fn scale(formation: &Formation, table: &ProcessTable, words: &[String]) -> R
         if process.as_str() == RELEASE || !table.contains_key(&process) {
             let known: Vec<&str> = table.keys().map(ProcessType::as_str).filter(|p| *p != RELEASE).collect();
             return Err(Refusal::new("no-such-process-type", format!("there is no process type {process} to scale"))
-                .why(format!("the current release has: {}", known.join(", "))));
+                .why(format!("the current release has: {}", known.join(", ")))
+                .next(format!("add a line `{process}: COMMAND` to the Procfile, commit and push")));
         }
         let mut chars = rest.chars();
         let sign = chars.next().unwrap_or('=');

@@ -259,6 +259,8 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Text that the line holds, as it is.
     pub grep: Option<String>,
+    /// No lines of builds, which have a place of their own.
+    pub no_builds: bool,
 }
 
 impl Filter {
@@ -268,6 +270,7 @@ impl Filter {
             && self.source.is_none_or(|s| s == record.source)
             && self.since.is_none_or(|t| record.time >= t)
             && self.grep.as_ref().is_none_or(|g| record.text.contains(g.as_str()))
+            && !(self.no_builds && record.source == Source::Build)
     }
 }
 

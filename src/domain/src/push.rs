@@ -232,8 +232,8 @@ fn other_branch(branch: &BranchName, policy: &Policy) -> Refusal {
     let deploy = target(policy);
     Refusal::new("not-the-deploy-branch", format!("{branch} is not the branch that deploys {}", policy.app))
         .why(match &policy.deploy_branch {
-            Some(deploy) => format!("{deploy} is."),
-            None => "main or master is.".to_owned(),
+            Some(deploy) => format!("a push to {deploy} deploys it"),
+            None => "a push to main or master deploys it".to_owned(),
         })
         .next(format!("git push hoist {branch}:{}", if deploy.contains('/') { full(&deploy) } else { deploy }))
 }

@@ -119,6 +119,8 @@ impl SpoolStream {
         match self {
             SpoolStream::Out => (of, Stream::Out),
             SpoolStream::Err => (of, Stream::Err),
+            // What a build's init says is of no use outside it.
+            SpoolStream::System if of == Source::Build => (Source::Build, Stream::System),
             SpoolStream::System => (Source::Platform, Stream::System),
             SpoolStream::Router => (Source::Router, Stream::Out),
         }

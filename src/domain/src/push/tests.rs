@@ -45,7 +45,7 @@ fn the_deploy_branch() {
         "refs/heads/master 0 a",
         expect![[r#"
             not-the-deploy-branch: master is not the branch that deploys blog
-            main is.
+            a push to main deploys it
             next: git push hoist master:main"#]],
     );
     check(
@@ -53,7 +53,7 @@ fn the_deploy_branch() {
         "refs/heads/feature/x 0 a",
         expect![[r#"
             not-the-deploy-branch: feature/x is not the branch that deploys blog
-            main or master is.
+            a push to main or master deploys it
             next: git push hoist feature/x:main"#]],
     );
 }

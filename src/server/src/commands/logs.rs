@@ -12,7 +12,8 @@ pub async fn logs(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let args = &ask.what().args;
     let last = args.number("num", 100, 1_000_000)? as usize;
     let source = args.value("source").map(source_of).transpose()?;
-    let filter = Filter { process: args.value("ps").map(str::to_owned), source, ..Filter::default() };
+    let process = args.value("ps").map(str::to_owned);
+    let filter = Filter { process, source, no_builds: source.is_none(), ..Filter::default() };
     let format = ask.what().format;
     if !args.flag("tail") {
         for record in c.p.logs.query(&app, filter, last).await? {

@@ -149,7 +149,7 @@ pub async fn wait_ready(p: &Platform, row: &InstanceRow, job: Option<&Job>) -> R
     let waited = tokio::select! { biased; end = ended => end, opened = opened => opened };
     match waited {
         Waited::Ready => Ok(()),
-        Waited::Ended { code, out_of_memory } => Err(not_up(p, row, &name, code, out_of_memory).await),
+        Waited::Ended { code, out_of_memory } => Err(not_up(p, row, code, out_of_memory).await),
         Waited::TimedOut => Err(not_listening(p, row, &name, limit).await),
     }
 }
@@ -194,7 +194,7 @@ async fn not_listening(p: &Platform, row: &InstanceRow, name: &str, limit: Durat
     no.into()
 }
 
-async fn not_up(p: &Platform, row: &InstanceRow, name: &str, code: i64, out_of_memory: bool) -> Error {
+async fn not_up(p: &Platform, row: &InstanceRow, code: i64, out_of_memory: bool) -> Error {
     let label = row.label();
     if out_of_memory {
         let limit = domain::text::human_bytes(p.settings.app_memory);
@@ -208,8 +208,12 @@ async fn not_up(p: &Platform, row: &InstanceRow, name: &str, code: i64, out_of_m
     if code == 127 {
         no = no.why("status 127: the command was not found").next("check the command in the Procfile");
     }
-    let _ = name;
-    no.next("fix the cause shown above, commit, push again").into()
+    no = no.next("fix the cause shown above, commit, push again");
+    let id = row.app.clone();
+    if let Ok(Some(app)) = p.store.read(move |tx| tx.app(&id)).await {
+        no = no.next(format!("config:set {} NAME=VALUE  (if it misses a config var), push again", app.name));
+    }
+    no.into()
 }
 
 /// The last lines that an instance wrote, for the pusher.

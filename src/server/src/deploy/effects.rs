@@ -342,12 +342,12 @@ fn contents(
             let to = match row.ask.rollback_to {
                 Some(number) => tx.the_release(&app.id, number)?,
                 None => tx.release_before(&app.id, current.ok_or_else(gone)?.number)?.ok_or_else(|| {
-                    Refusal::new("nothing-before", "there is no earlier release").next("releases APP")
+                    Refusal::new("nothing-before", "there is no earlier release").next(format!("releases {}", app.name))
                 })?,
             };
             if to.status != ReleaseStatus::Live {
                 return Err(Refusal::new("never-live", format!("{} was never live", to.number))
-                    .next("releases APP")
+                    .next(format!("releases {}", app.name))
                     .into());
             }
             Ok((to.build, to.config_version, format!("Rollback to {}", to.number)))

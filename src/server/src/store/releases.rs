@@ -107,7 +107,11 @@ impl Tx<'_> {
     /// A release that must be there.
     pub fn the_release(&self, app: &AppId, number: ReleaseNumber) -> Result<Release> {
         self.release(app, number)?.ok_or_else(|| {
-            Refusal::new("no-such-release", format!("there is no release {number}")).next("releases APP").into()
+            let no = Refusal::new("no-such-release", format!("there is no release {number}"));
+            match self.app(app) {
+                Ok(Some(app)) => no.next(format!("releases {}", app.name)).into(),
+                Ok(None) | Err(_) => no.into(),
+            }
         })
     }
 

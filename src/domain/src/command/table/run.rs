@@ -101,13 +101,14 @@ pub(super) const LOGS: Spec = Spec {
         switch("tail", Some('t'), "Stay and show new lines as they come"),
         valued("num", Some('n'), "N", "How many of the last lines (100)"),
         valued("ps", Some('p'), "TYPE", "Only a process type (web) or an instance (web.1)"),
-        valued("source", Some('s'), "SOURCE", "Only app or only hoist"),
+        valued("source", Some('s'), "SOURCE", "Only lines of app, router, build, release or hoist"),
     ],
     need: Need::Read,
     audit: Audit::Verb,
     reads: true,
     summary: "Show an app's log",
-    help: "The log of an app is kept across deploys. Lines come from the app and from Hoist (router, deploys).",
+    help: "The log of an app is kept across deploys. Lines come from the app, from the router and from Hoist (deploys, exits); \
+           a build is shown by builds:output.",
     examples: &["logs blog", "logs blog -t", "logs blog -n 500 -p web"],
     group: Group::Processes,
     ..BASE
