@@ -70,7 +70,7 @@ impl ConfigChange {
             (false, true) => format!("Set {set} config vars"),
             (true, false) => format!("Unset {unset} config vars"),
             (false, false) => format!("Set {set}, unset {unset} config vars"),
-            (true, true) => "No config change".to_owned(),
+            (true, true) => "Start with the current config vars".to_owned(),
         }
     }
 }

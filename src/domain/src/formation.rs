@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 /// Process type → quantity. A type that is absent has its default.
 pub type Formation = BTreeMap<ProcessType, u32>;
 
-/// Instances of one process type.
-pub const QUANTITY_MAX: u32 = 50;
+/// Instances of an app, all types together: half of its network's 61 addresses, as old and new overlap in a deploy.
+pub const QUANTITY_MAX: u32 = 30;
 
 /// The word for the type that gets HTTP and `PORT`.
 pub const WEB: &str = "web";
@@ -53,9 +53,14 @@ pub fn scale(formation: &Formation, table: &ProcessTable, words: &[String]) -> R
         };
         if next > QUANTITY_MAX {
             return Err(Refusal::new("too-many-instances", format!("{next} instances of {process} are too many"))
-                .why(format!("at most {QUANTITY_MAX} of one process type")));
+                .why(format!("an app has at most {QUANTITY_MAX} in all")));
         }
         new.insert(process, next);
+    }
+    let all = wanted(&new, table).values().fold(0_u32, |sum, n| sum.saturating_add(*n));
+    if all > QUANTITY_MAX {
+        return Err(Refusal::new("too-many-instances", format!("{all} instances are too many"))
+            .why(format!("an app has at most {QUANTITY_MAX} in all")));
     }
     Ok(new)
 }
@@ -90,7 +95,8 @@ mod tests {
         check("worker-9", "my-job=0 web=1 worker=0");
         check("release=1", "no-such-process-type");
         check("cron=1", "no-such-process-type");
-        check("web=51", "too-many-instances");
+        check("web=31", "too-many-instances");
+        check("web=20 worker=20", "too-many-instances");
         check("web=-1", "bad-scale");
         check("web", "bad-scale");
         check("web=two", "bad-scale");

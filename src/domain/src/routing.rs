@@ -17,6 +17,8 @@ pub struct AppState {
     pub stopped: bool,
     /// Whether the current formation wants at least one `web`.
     pub wants_web: bool,
+    /// Whether a `web` instance that is not ready is on its way: after a reboot, or after its first crash.
+    pub coming: bool,
     /// The `web` instances of the current set that are ready.
     pub ready: Vec<ReadyInstance>,
 }
@@ -48,6 +50,11 @@ pub struct AppRoute {
 pub enum RouteAction {
     /// It goes to one of these.
     Serve(Vec<ReadyInstance>),
+    /// It waits, at most this many milliseconds, for an instance that is on its way.
+    Hold {
+        /// Milliseconds.
+        max_wait: u64,
+    },
     /// It gets a page with a reason code.
     Page {
         /// HTTP status.
@@ -58,6 +65,9 @@ pub enum RouteAction {
         desc: &'static str,
     },
 }
+
+/// How long a request waits for an instance that is on its way, as long as Heroku's router waits for a first byte.
+const HOLD_MILLIS: u64 = 30_000;
 
 /// The routes of all apps under the base domain, in order of host.
 pub fn routes(apps: &[AppState], base_domain: &str) -> Vec<AppRoute> {
@@ -75,6 +85,7 @@ fn action(app: &AppState) -> RouteAction {
         AppState { released: false, .. } => page(502, "H81", "Blank app"),
         AppState { stopped: true, .. } => page(503, "H14", "No web instances running"),
         AppState { wants_web: false, .. } => page(503, "H14", "No web instances running"),
+        AppState { ready, coming: true, .. } if ready.is_empty() => RouteAction::Hold { max_wait: HOLD_MILLIS },
         AppState { ready, .. } if ready.is_empty() => page(503, "H10", "App crashed"),
         AppState { ready, .. } => RouteAction::Serve(ready.clone()),
     }
@@ -99,14 +110,18 @@ mod tests {
             released: true,
             stopped: false,
             wants_web: true,
+            coming: false,
             ready: vec![ready.clone()],
         };
         let code = |app: &AppState| match routes(std::slice::from_ref(app), "localhost").remove(0) {
             AppRoute { action: RouteAction::Serve(t), host, .. } => format!("{host} -> {}", t.len()),
+            AppRoute { action: RouteAction::Hold { max_wait }, .. } => format!("hold {max_wait}"),
             AppRoute { action: RouteAction::Page { code, .. }, .. } => code.to_owned(),
         };
         assert_eq!(code(&app), "blog.localhost -> 1");
         assert_eq!(code(&AppState { ready: vec![], ..app.clone() }), "H10");
+        assert_eq!(code(&AppState { coming: true, ..app.clone() }), "blog.localhost -> 1");
+        assert_eq!(code(&AppState { ready: vec![], coming: true, ..app.clone() }), "hold 30000");
         assert_eq!(code(&AppState { wants_web: false, ..app.clone() }), "H14");
         assert_eq!(code(&AppState { stopped: true, ..app.clone() }), "H14");
         assert_eq!(code(&AppState { released: false, ..app }), "H81");

@@ -3,6 +3,11 @@
 use domain::Timestamp;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// The kernel's id of this boot; empty where it has none.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
 /// Now.
 pub fn now() -> Timestamp {
     let micros = match SystemTime::now().duration_since(UNIX_EPOCH) {

@@ -92,11 +92,11 @@ impl From<EngineError> for Error {
         match err {
             EngineError::NotAnswering => Refusal::new("engine-hung", "Docker is not answering")
                 .why("running apps keep being served")
-                .next("doctor")
+                .next("an administrator: doctor")
                 .into(),
             EngineError::NotRunning(cause) => Refusal::new("engine-down", "Docker is not running")
                 .why(format!("running apps keep being served ({cause})"))
-                .next("doctor")
+                .next("an administrator: doctor")
                 .into(),
             EngineError::NoSpace => Refusal::new("no-space", "no space is left on the disk of Docker")
                 .next("remove what is not needed, then try again")

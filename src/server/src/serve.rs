@@ -43,6 +43,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
 
     let store = Store::open(&store::path_in(layout.data()))?;
     let install = install_id(&store).await?;
+    note_boot(&store).await?;
     let net = claim(&install, &settings).await?;
     let logs = Logs::open(LogsConfig::at(layout.logs()), &tasks).await?;
     let launch = RouterLaunch { layout: layout.clone(), http: settings.http, program: program.clone() };
@@ -156,6 +157,19 @@ async fn install_id(store: &Store) -> Result<InstallId> {
                 tx.set_meta("install", id.as_str())?;
                 Ok(id)
             }
+        })
+        .await
+}
+
+/// In another boot than the last time nothing of ours runs: routes hold until instances are up again.
+async fn note_boot(store: &Store) -> Result<()> {
+    let boot = crate::clock::boot_id();
+    store
+        .write(move |tx| {
+            if tx.meta("boot")?.is_some_and(|last| last != boot) {
+                tx.forget_runs()?;
+            }
+            tx.set_meta("boot", &boot)
         })
         .await
 }

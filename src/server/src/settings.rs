@@ -20,7 +20,7 @@ pub struct Key {
 }
 
 /// Every setting, in the order of the help.
-pub const KEYS: [Key; 17] = [
+pub const KEYS: [Key; 18] = [
     Key { name: "data", value: "DIR", help: "data folder", default: "" },
     Key { name: "ssh", value: "ADDR", help: "where SSH listens; port 0 takes a free one", default: "0.0.0.0:2222" },
     Key { name: "http", value: "ADDR", help: "where the router listens for HTTP", default: "0.0.0.0:80" },
@@ -33,7 +33,7 @@ pub const KEYS: [Key; 17] = [
         default: "",
     },
     Key { name: "stacks", value: "DIR", help: "where the stack images' tars lie", default: "/var/lib/hoist/stacks" },
-    Key { name: "ca-bundle", value: "FILE", help: "extra CA bundle for builds", default: "" },
+    Key { name: "ca-bundle", value: "FILE", help: "CA bundle that builds use in place of the stack's", default: "" },
     Key { name: "docker", value: "SOCKET", help: "the engine's socket", default: "/var/run/docker.sock" },
     Key { name: "pool", value: "NET/LEN", help: "addresses of instances", default: "10.208.0.0/12" },
     Key {
@@ -45,6 +45,7 @@ pub const KEYS: [Key; 17] = [
     Key { name: "app-memory", value: "MB", help: "memory of an instance", default: "512" },
     Key { name: "app-cpu", value: "N", help: "processors of an instance, thousandths", default: "" },
     Key { name: "build-memory", value: "MB", help: "memory of a build", default: "4096" },
+    Key { name: "build-cpu", value: "N", help: "processors of a build, thousandths", default: "" },
     Key { name: "build-disk", value: "MB", help: "disk that one build may fill", default: "8192" },
     Key { name: "build-timeout", value: "SECONDS", help: "how long a build may take", default: "900" },
     Key {
@@ -84,6 +85,8 @@ pub struct Settings {
     pub app_cpu: u64,
     /// Bytes of memory of a build.
     pub build_memory: u64,
+    /// Thousandths of a processor of a build.
+    pub build_cpu: u64,
     /// Bytes a build may write.
     pub build_disk: u64,
     /// Seconds a build may take.
@@ -191,6 +194,7 @@ impl Settings {
         let app_memory = raw.parsed("app-memory", &mut bad, |v| number(v, 16, 1 << 20));
         let app_cpu = raw.parsed("app-cpu", &mut bad, |v| number(v, 10, 1 << 20));
         let build_memory = raw.parsed("build-memory", &mut bad, |v| number(v, 128, 1 << 20));
+        let build_cpu = raw.parsed("build-cpu", &mut bad, |v| number(v, 10, 1 << 20));
         let build_disk = raw.parsed("build-disk", &mut bad, |v| number(v, 64, 1 << 22));
         let build_timeout = raw.parsed("build-timeout", &mut bad, |v| number(v, 5, 86_400));
         let boot_timeout = raw.parsed("boot-timeout", &mut bad, |v| number(v, 1, 3_600));
@@ -214,6 +218,8 @@ impl Settings {
                 // One instance leaves the platform a quarter of a processor each.
                 app_cpu: app_cpu.unwrap_or(cores.max(1) * 750),
                 build_memory: build_memory? * 1_000_000,
+                // What runs keeps a tenth of each processor, however hard a build works.
+                build_cpu: build_cpu.unwrap_or(cores.max(1) * 900),
                 build_disk: build_disk? * 1_000_000,
                 build_timeout: build_timeout?,
                 boot_timeout: boot_timeout?,

@@ -24,7 +24,21 @@ impl Shell for Commands {
     }
 
     async fn run(&self, who: Principal, line: &str, env: SessionEnv, io: Io) -> u8 {
-        self.run_line(who, line, env, io).await
+        // Asked again for every command of an open session: a key or user removed meanwhile has no rights any more.
+        let now = match &who {
+            Principal::Local => Some(who.clone()),
+            Principal::User { key, .. } => self.identify("", key).await,
+        };
+        match now {
+            Some(who) => self.run_line(who, line, env, io).await,
+            None => {
+                io.note(domain::text::warning(
+                    "The key of this connection was removed; an administrator can add it again",
+                ))
+                .await;
+                1
+            }
+        }
     }
 
     fn stranger(&self, fingerprint: &str) -> String {

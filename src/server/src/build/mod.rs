@@ -43,6 +43,8 @@ pub struct BuildAsk {
     pub deploy: i64,
     /// The commit.
     pub commit: Commit,
+    /// When it must be done, all its sandboxes together.
+    pub deadline: tokio::time::Instant,
     /// No kept layer is used.
     pub clear_cache: bool,
 }

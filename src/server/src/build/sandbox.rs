@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 const STEPS_AT: &str = "/.hoist/steps.json";
 const CA_AT: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -97,7 +97,6 @@ pub async fn run(p: &Parts, ask: &BuildAsk, job: &Job, sandbox: &Sandbox) -> Res
     let mut lines = p.logs.watch(&key).await?;
     let mut screen = Screen { job, titles: &sandbox.titles, step: 0 };
     let limit = Duration::from_secs(p.settings.build_timeout);
-    let deadline = Instant::now() + limit;
     let end = watch_end(p, &name);
     tokio::pin!(end);
     let full = watch_disk(p, sandbox);
@@ -108,7 +107,7 @@ pub async fn run(p: &Parts, ask: &BuildAsk, job: &Job, sandbox: &Sandbox) -> Res
             Some(line) = lines.recv() => screen.show(&line),
             status = &mut end => break status,
             refused = &mut full => break Err(refused.into()),
-            () = tokio::time::sleep_until(deadline) => {
+            () = tokio::time::sleep_until(ask.deadline) => {
                 break Err(Refusal::new("build-timeout", format!("the build took longer than {} s", limit.as_secs()))
                     .next("make it shorter, or raise build-timeout in the server's configuration")
                     .into());
@@ -225,7 +224,12 @@ async fn start(p: &Parts, ask: &BuildAsk, name: &str, key: &SpoolKey, sandbox: &
         // What lies outside the watched folders cannot be filled.
         read_only: true,
         mounts,
-        limits: Limits { memory: p.settings.build_memory, cpu_millis: 0, pids: 1_024, files: 16_384 },
+        limits: Limits {
+            memory: p.settings.build_memory,
+            cpu_millis: p.settings.build_cpu,
+            pids: 1_024,
+            files: 16_384,
+        },
         attachment: Attachment { network: network.name, address: None },
         hostname: "build".to_owned(),
         labels: BTreeMap::from([

@@ -51,14 +51,7 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let cells = rows
         .iter()
         .map(|r| {
-            vec![
-                r.label(),
-                r.release.to_string(),
-                shown(r),
-                since(r),
-                r.crashes.to_string(),
-                quote_short(&command(r)),
-            ]
+            vec![r.label(), r.release.to_string(), shown(r), since(r), r.crashes.to_string(), quote_short(&command(r))]
         })
         .collect();
     let json = rows
@@ -278,7 +271,20 @@ pub async fn start(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         io.line(format!("{} is started already; ps:restart restarts it", app.name)).await;
         return Ok(0);
     }
-    run_job(c, &ask, Kind::Restart, JobAsk::default(), io).await
+    // Config vars set while it was stopped are not in its release: it starts as a new one that has them.
+    let (id, number) = (app.id.clone(), app.current_release);
+    let stale =
+        c.p.store
+            .read(move |tx| match number {
+                Some(number) => {
+                    let old = tx.the_release(&id, number)?.config_version;
+                    Ok(tx.config(&id, old)? != tx.config(&id, tx.the_app(&id)?.config_version)?)
+                }
+                None => Ok(false),
+            })
+            .await?;
+    let kind = if stale { Kind::Config } else { Kind::Restart };
+    run_job(c, &ask, kind, JobAsk::default(), io).await
 }
 
 fn only_whole(ask: &Ask, quantity: &str) -> Result<(), Refusal> {

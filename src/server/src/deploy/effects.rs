@@ -121,7 +121,14 @@ impl Effects {
         if current.is_some_and(|b| b.status == BuildStatus::Succeeded) {
             return Ok(Outcome::Built { build });
         }
-        let ask = BuildAsk { app: row.app.clone(), build, deploy: row.id, commit, clear_cache: row.ask.clear_cache };
+        let ask = BuildAsk {
+            app: row.app.clone(),
+            build,
+            deploy: row.id,
+            commit,
+            clear_cache: row.ask.clear_cache,
+            deadline: tokio::time::Instant::now() + Duration::from_secs(self.p.settings.build_timeout),
+        };
         let made = self.p.builder.build(&self.p, &ask, &self.job).await?;
         self.p
             .store

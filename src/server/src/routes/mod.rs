@@ -254,9 +254,17 @@ fn app_states(tx: &crate::store::Tx<'_>) -> Result<Vec<AppState>> {
     let mut instances: BTreeMap<AppId, Vec<ReadyInstance>> = BTreeMap::new();
     let apps = tx.apps()?;
     let sets: BTreeMap<AppId, Option<i64>> = apps.iter().map(|a| (a.id.clone(), a.current_set)).collect();
+    let mut coming: BTreeSet<AppId> = BTreeSet::new();
     for row in tx.instances(None)? {
         let current = sets.get(&row.app).copied().flatten() == Some(row.set);
-        if current && row.ready && row.desire == Desire::Up && row.process.as_str() == WEB {
+        if !current || row.desire != Desire::Up || row.process.as_str() != WEB {
+            continue;
+        }
+        // After a first crash it is started again at once; after more it waits, and the page says so.
+        if !row.ready && row.crashes <= 1 {
+            coming.insert(row.app.clone());
+        }
+        if row.ready {
             instances.entry(row.app.clone()).or_default().push(ReadyInstance {
                 id: row.id,
                 label: row.label(),
@@ -277,6 +285,7 @@ fn app_states(tx: &crate::store::Tx<'_>) -> Result<Vec<AppState>> {
         };
         states.push(AppState {
             ready: instances.remove(&app.id).unwrap_or_default(),
+            coming: coming.contains(&app.id),
             id: app.id,
             name: app.name,
             released: app.current_release.is_some(),
@@ -295,6 +304,7 @@ fn route(route: AppRoute) -> Option<Route> {
                 .map(|i| Target { id: i.id.to_string(), addr: SocketAddr::V4(i.address), name: i.label })
                 .collect(),
         },
+        RouteAction::Hold { max_wait } => Action::Hold { max_wait: Duration::from_millis(max_wait) },
         RouteAction::Page { status, code, desc } => {
             Action::Page { status, code: code.to_owned(), desc: desc.to_owned() }
         }

@@ -184,6 +184,12 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// After a reboot nothing runs and nothing has crashed: every instance is on its way.
+    pub fn forget_runs(&self) -> Result<()> {
+        self.0.execute("UPDATE instances SET ready = 0, crashes = 0, ended = NULL WHERE desire = 'up'", [])?;
+        Ok(())
+    }
+
     /// Notes a crash: not ready, one more, at this time.
     pub fn note_crash(&self, id: InstanceId, crashes: u32, now: Timestamp) -> Result<()> {
         let sql = "UPDATE instances SET ready = 0, crashes = ?2, ended = ?3 WHERE id = ?1";

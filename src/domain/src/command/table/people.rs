@@ -25,7 +25,7 @@ pub(super) const KEYS_LIST: Spec = Spec {
     need: Need::Anyone,
     audit: Audit::Verb,
     reads: true,
-    summary: "List keys: fingerprint, comment, last use",
+    summary: "List keys: fingerprint, name, when added",
     examples: &["keys:list"],
     group: Group::People,
     ..BASE
@@ -67,7 +67,7 @@ pub(super) const USERS_LIST: Spec = Spec {
     need: Need::Admin,
     audit: Audit::Verb,
     reads: true,
-    summary: "List users, roles and keys",
+    summary: "List users, their roles and how many keys they have",
     examples: &["users:list"],
     group: Group::People,
     ..BASE
@@ -147,7 +147,7 @@ pub(super) const EVENTS: Spec = Spec {
     need: Need::Anyone,
     audit: Audit::Verb,
     reads: true,
-    summary: "Show who did what, on one app or on all you may see",
+    summary: "Show who did what on an app; on all, for administrators",
     examples: &["events blog", "events -n 20"],
     group: Group::Server,
     ..BASE

@@ -61,8 +61,9 @@ pub(super) const PS_STOP: Spec = Spec {
     app: AppArg::Required,
     args: &[WHICH],
     need: Need::Manage,
-    summary: "Stop an app or process types until ps:start",
-    examples: &["ps:stop blog", "ps:stop blog worker"],
+    summary: "Stop an app until ps:start",
+    help: "An app is stopped as a whole. For one process type: ps:scale blog worker=0.",
+    examples: &["ps:stop blog"],
     group: Group::Processes,
     ..BASE
 };
