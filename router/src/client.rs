@@ -82,6 +82,10 @@ impl RouterClient {
         let (events_in, events) = mpsc::channel(EVENTS);
         let waiting = Waiting::default();
         let shared = waiting.clone();
+        #[allow(
+            clippy::disallowed_methods,
+            reason = "owned by the client's abort-on-drop handles; router has no Tasks"
+        )]
         let reader = tokio::spawn(async move {
             while let Ok(Some(tell)) = read_frame(&mut read).await {
                 match tell {
@@ -97,6 +101,7 @@ impl RouterClient {
             }
             lock(&shared).clear();
         });
+        #[allow(clippy::disallowed_methods, reason = "as above")]
         let writer = tokio::spawn(async move {
             while let Some(ask) = to_send.recv().await {
                 if write_frame(&mut write, &ask).await.is_err() {

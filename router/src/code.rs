@@ -126,7 +126,7 @@ impl Page {
 
     /// Writes the whole response. `accept` is the client's Accept field; `body` is false for HEAD.
     pub fn write(&self, out: &mut Vec<u8>, ask: &PageAsk<'_>) {
-        let (kind, text) = self.render(ask.accept);
+        let (kind, text) = self.render(ask);
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         let code: String = self.code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
         let _ = write!(head, "Content-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n", text.len());
@@ -142,22 +142,61 @@ impl Page {
         }
     }
 
-    fn render(&self, accept: &str) -> (&'static str, String) {
+    fn render(&self, ask: &PageAsk<'_>) -> (&'static str, String) {
         let (status, code, desc) = (self.status, &self.code, &self.desc);
-        if accept.contains("text/html") {
-            let (code, desc) = (escape_html(code), escape_html(desc));
-            let style = "body{font:16px system-ui,sans-serif;max-width:32em;margin:15vh auto;padding:0 1em;color:#222}";
-            let html = format!(
-                "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-                 <title>{status} {desc}</title><style>{style}</style><h1>{desc}</h1><p>{status} &middot; {code}</html>\n"
-            );
-            ("text/html; charset=utf-8", html)
-        } else if accept.contains("json") {
-            let value = serde_json::json!({ "status": status, "code": code, "error": desc });
+        if ask.accept.contains("text/html") {
+            ("text/html; charset=utf-8", self.html(ask.request_id))
+        } else if ask.accept.contains("json") {
+            let value =
+                serde_json::json!({ "status": status, "code": code, "error": desc, "request_id": ask.request_id });
             ("application/json", format!("{value}\n"))
         } else {
             ("text/plain; charset=utf-8", format!("{status} {code}: {desc}\n"))
         }
+    }
+
+    /// One screen: what a visitor sees of it, what its owner can type, and the code and id to quote.
+    fn html(&self, request_id: &str) -> String {
+        let (visitor, owner) = words(&self.code);
+        let (status, code, desc) = (self.status, escape_html(&self.code), escape_html(&self.desc));
+        let heading = if visitor.is_empty() { desc.as_str() } else { visitor };
+        let mut html = format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+             <title>{heading}</title><style>{STYLE}</style><main><h1>{heading}</h1>"
+        );
+        if !owner.is_empty() {
+            let _ = write!(html, "<p>If it is yours: {owner}</p>");
+        }
+        let _ = write!(html, "<footer>{status} &middot; {code} {desc}");
+        if !request_id.is_empty() {
+            let _ = write!(html, "<br>request {}", escape_html(request_id));
+        }
+        html.push_str("</footer></main></html>\n");
+        html
+    }
+}
+
+const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:0;display:grid;\
+                     min-height:100vh;place-items:center}main{max-width:34em;padding:2em}h1{font-size:1.6em;\
+                     line-height:1.25;margin:0 0 .5em}p{margin:0 0 1em}code{background:#8883;padding:.1em .35em;\
+                     border-radius:.25em}footer{font-size:.85em;opacity:.65}";
+
+/// What a visitor reads, and what the owner of the app can do; empty for codes that explain themselves.
+fn words(code: &str) -> (&'static str, &'static str) {
+    match code {
+        "H10" => {
+            ("This app has crashed", "its last words are in <code>logs APP</code>; it is started again by itself.")
+        }
+        "H14" => ("This app is not running", "<code>ps:start APP</code>, or <code>ps:scale APP web=1</code>."),
+        "H81" => ("Nothing is deployed here yet", "<code>git push hoist main</code> deploys it."),
+        "H80" => ("This app is being maintained", "<code>apps:info APP</code> shows its state."),
+        "H12" | "H20" => ("This app takes too long to answer", "<code>logs APP</code> shows what it was doing."),
+        "H11" | "H22" => ("This app is busy", "<code>ps:scale APP web+1</code> adds an instance."),
+        "H13" | "H15" | "H17" | "H18" | "H19" | "H21" => {
+            ("This app did not answer", "<code>logs APP</code> shows what happened.")
+        }
+        "no-such-host" => ("There is no app at this address", "<code>apps:list</code> shows where your apps answer."),
+        _ => ("", ""),
     }
 }
 
@@ -202,8 +241,7 @@ mod tests {
     #[test]
     fn comes_as_the_client_likes_it() {
         let page = Page { status: 503, code: "H\r\n80".into(), desc: "<b>".into() };
-        for (accept, want) in
-            [("text/html,*/*", "<h1>&lt;b&gt;</h1>"), ("application/json", "\"<b>\""), ("", ": <b>\n")]
+        for (accept, want) in [("text/html,*/*", "H\r\n80 &lt;b&gt;"), ("application/json", "\"<b>\""), ("", ": <b>\n")]
         {
             let mut out = vec![];
             page.write(&mut out, &PageAsk { accept, request_id: "r", keep_alive: true, body: true });

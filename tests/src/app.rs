@@ -1,13 +1,10 @@
 //! One app of a test: a git repository made from a fixture, pushed by one user.
 
 use crate::http::Response;
-use crate::proc::{Output, run};
+use crate::proc::{Output, Running};
 use crate::user::User;
 use crate::world::{World, repository};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-const PUSH_MAX: Duration = Duration::from_secs(300);
 
 /// A local repository with the remote `hoist`.
 #[derive(Debug)]
@@ -28,8 +25,24 @@ impl<'w> App<'w> {
         let app = App { world, user, name: name.to_owned(), dir };
         app.git(&["init", "-q", "-b", "main"]).ok();
         app.git(&["remote", "add", "hoist", &app.user.remote(name)]).ok();
-        app.commit("first");
+        // Two repositories made within a second must not have the same commit.
+        app.commit(&format!("first in {}", app.dir.display()));
         app
+    }
+
+    /// A clone of this repository with its last commit alone, as continuous integration makes it.
+    pub fn shallow_clone(&self, name: &str) -> App<'w> {
+        let (from, dir) = (format!("file://{}", self.dir.display()), self.dir.with_extension("shallow"));
+        self.git(&["clone", "-q", "--depth", "1", &from, dir.to_str().unwrap()]).ok();
+        let app = App { world: self.world, user: self.user.clone(), name: name.to_owned(), dir };
+        app.git(&["remote", "add", "hoist", &app.user.remote(name)]).ok();
+        app
+    }
+
+    /// The commit at hand.
+    #[track_caller]
+    pub fn head(&self) -> String {
+        self.git(&["rev-parse", "HEAD"]).ok().out.trim().to_owned()
     }
 
     /// `git push hoist main`.
@@ -38,10 +51,16 @@ impl<'w> App<'w> {
         self.git(&["push", "hoist", "main"])
     }
 
-    /// The push as a command that is run elsewhere, by [`crate::run`] in a thread for example.
+    /// Starts git in the repository and goes on; a Ctrl-C can be sent to it.
     #[track_caller]
-    pub fn push_from_here(&self) -> Output {
-        run(self.user.git_command(&self.dir, &["push", "hoist", "main"]), b"", PUSH_MAX)
+    pub fn spawn(&self, args: &[&str]) -> Running {
+        Running::start(self.user.git_command(&self.dir, args))
+    }
+
+    /// Whether the app answers and its page holds this text.
+    pub fn answers_with(&self, text: &str) -> bool {
+        let got = self.get("/");
+        got.status == 200 && got.body.contains(text)
     }
 
     /// Runs git in the repository.

@@ -2,7 +2,6 @@
 
 use crate::proc::run;
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,21 +13,6 @@ fn docker(args: &[&str]) -> String {
     run(command, b"", DEADLINE).ok().out
 }
 
-/// The id of the installation whose data folder this is, as its containers carry it; `None` without containers.
-pub fn install_of(data: &Path) -> Option<String> {
-    let ids = docker(&["ps", "-aq", "--filter", "label=hoist.install"]);
-    let format = "{{index .Config.Labels \"hoist.install\"}}{{range .HostConfig.Binds}} {{.}}{{end}}{{range .Mounts}} {{.Source}}{{end}}";
-    let line_of = |id: &str| {
-        // It may be gone by now.
-        let mut command = Command::new("docker");
-        command.args(["inspect", "--format", format, id]);
-        run(command, b"", DEADLINE).out
-    };
-    let data = data.to_string_lossy();
-    let lines: Vec<String> = ids.split_whitespace().map(line_of).collect();
-    lines.iter().find(|l| l.contains(&*data)).and_then(|l| l.split(' ').next()).map(str::to_owned)
-}
-
 /// Everything that carries the installation's id: containers, networks, firewall tables.
 pub fn leftovers(install: &str) -> BTreeSet<String> {
     let label = format!("label=hoist.install={install}");
@@ -36,10 +20,7 @@ pub fn leftovers(install: &str) -> BTreeSet<String> {
     let lines = docker(&["ps", "-a", "--filter", &label, "--format", "container {{.Names}}"])
         + &docker(&["network", "ls", "--filter", &label, "--format", "network {{.Name}}"]);
     left.extend(lines.lines().map(str::to_owned));
-    let mut nft = Command::new("nft");
-    nft.args(["list", "tables"]);
-    let tables = run(nft, b"", DEADLINE).out;
-    left.extend(tables.lines().filter(|t| t.split([' ', '_', '-']).any(|word| word == install)).map(str::to_owned));
+    left.extend(firewall(install).map(|table| table.join(" ")));
     left
 }
 
@@ -53,4 +34,86 @@ pub fn instance_ids(install: &str, process: &str) -> Vec<String> {
 /// Kills a container as a crash would.
 pub fn kill(container: &str) {
     docker(&["kill", container]);
+}
+
+/// The main processes on the host of these containers.
+pub fn pids(containers: &[String]) -> Vec<String> {
+    let mut command = Command::new("docker");
+    command.args(["inspect", "--format", "{{.State.Pid}}"]).args(containers);
+    // One may be gone by now.
+    let said = run(command, b"", DEADLINE).out;
+    said.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Removes a container by force.
+pub fn remove(container: &str) {
+    docker(&["rm", "-f", container]);
+}
+
+/// The words of the line `table FAMILY NAME` of the installation's firewall table.
+pub fn firewall(install: &str) -> Option<Vec<String>> {
+    let mut nft = Command::new("nft");
+    nft.args(["list", "tables"]);
+    let tables = run(nft, b"", DEADLINE).out;
+    let ours = tables.lines().find(|t| t.split([' ', '_', '-']).any(|word| word == install))?;
+    Some(ours.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Removes the installation's firewall table.
+pub fn remove_firewall(install: &str) {
+    if let Some(table) = firewall(install) {
+        let mut nft = Command::new("nft");
+        nft.arg("delete").args(table);
+        run(nft, b"", DEADLINE).ok();
+    }
+}
+
+/// The installation's networks that are for apps.
+pub fn networks(install: &str) -> Vec<String> {
+    let filter = format!("label=hoist.install={install}");
+    let names = docker(&["network", "ls", "--filter", &filter, "--format", "{{.Name}}"]);
+    names.lines().filter(|n| !n.ends_with("-builds")).map(str::to_owned).collect()
+}
+
+/// Cuts every container off a network and removes it.
+pub fn remove_network(name: &str) {
+    let inside = docker(&["network", "inspect", "--format", "{{range $id, $_ := .Containers}}{{$id}} {{end}}", name]);
+    for container in inside.split_whitespace() {
+        docker(&["network", "disconnect", "-f", name, container]);
+    }
+    docker(&["network", "rm", name]);
+}
+
+/// The names of the installation's images.
+pub fn images(install: &str) -> Vec<String> {
+    let filter = format!("label=hoist.install={install}");
+    let images = docker(&["images", "--filter", &filter, "--format", "{{.Repository}}:{{.Tag}}"]);
+    images.lines().filter(|i| !i.contains("<none>")).map(str::to_owned).collect()
+}
+
+/// Removes the installation's images.
+pub fn remove_images(install: &str) {
+    let images = images(install);
+    if !images.is_empty() {
+        let mut command = Command::new("docker");
+        command.args(["rmi", "-f"]).args(images);
+        run(command, b"", DEADLINE);
+    }
+}
+
+/// Removes everything of an installation by force.
+pub fn clear(install: &str) {
+    let label = format!("label=hoist.install={install}");
+    for id in docker(&["ps", "-aq", "--filter", &label]).split_whitespace() {
+        let mut command = Command::new("docker");
+        command.args(["rm", "-f", id]);
+        run(command, b"", DEADLINE);
+    }
+    for id in docker(&["network", "ls", "-q", "--filter", &label]).split_whitespace() {
+        let mut command = Command::new("docker");
+        command.args(["network", "rm", id]);
+        run(command, b"", DEADLINE);
+    }
+    remove_firewall(install);
+    remove_images(install);
 }

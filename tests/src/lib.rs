@@ -3,6 +3,7 @@
 //! A [`World`] is one installation in a folder of its own; when it is dropped, nothing of it may be left in the engine.
 //! Invariant: nothing sleeps to synchronise; waiting is [`wait_for`] a state with a deadline.
 
+#![allow(clippy::disallowed_methods, reason = "a harness runs programs and threads of its own")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,10 +13,11 @@
 )]
 
 mod app;
-mod engine;
+pub mod engine;
 mod http;
 mod load;
 mod proc;
+mod seed;
 mod serve;
 mod user;
 mod wait;
@@ -24,7 +26,8 @@ mod world;
 pub use app::App;
 pub use http::{Client, Response};
 pub use load::Report;
-pub use proc::{Output, quoted, run};
+pub use proc::{Output, Running, quoted, run};
+pub use serve::processes;
 pub use user::User;
 pub use wait::{try_for, wait_for};
-pub use world::{World, repository};
+pub use world::{World, hoist, repository};

@@ -4,9 +4,12 @@ use crate::wait::try_for;
 use std::fmt;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// A push may install packages.
+const END_MAX: Duration = Duration::from_secs(300);
 
 /// How a program ended.
 #[derive(Debug, Clone)]
@@ -76,29 +79,88 @@ impl fmt::Display for Output {
 
 /// Runs it with `stdin`; kills it and all that it started, and fails, after `deadline`.
 #[track_caller]
-pub fn run(mut command: Command, stdin: &[u8], deadline: Duration) -> Output {
-    let what = format!("{command:?}");
-    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = piped.spawn().unwrap_or_else(|err| panic!("cannot run {what}: {err}"));
-    let (input, bytes) = (child.stdin.take(), stdin.to_vec());
-    // A program that does not read its input closes the pipe: no failure.
-    let writing = std::thread::spawn(move || drop(input.map(|mut to| to.write_all(&bytes))));
-    let (out, err) = (collect(child.stdout.take()), collect(child.stderr.take()));
-    let mut status = None;
-    let ended = try_for(deadline, || {
-        status = child.try_wait().unwrap();
-        status.is_some()
-    });
-    if !ended {
-        kill_group(child.id());
-        let _ = child.wait();
+pub fn run(command: Command, stdin: &[u8], deadline: Duration) -> Output {
+    let mut running = Running::start_with(command, stdin);
+    running.end_within(deadline)
+}
+
+/// A program that runs in a process group of its own. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Running {
+    what: String,
+    child: Child,
+    streams: Option<(JoinHandle<()>, JoinHandle<String>, JoinHandle<String>)>,
+}
+
+impl Running {
+    /// Starts it without input, to be interrupted as in a terminal: whoever runs the tests in the background of a shell
+    /// has SIGINT ignored, and programs inherit that.
+    #[track_caller]
+    pub fn start(command: Command) -> Running {
+        let mut env = Command::new("env");
+        env.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => env.env(name, value),
+                None => env.env_remove(name),
+            };
+        }
+        Running::start_with(env, b"")
     }
-    let _ = writing.join();
-    let code =
-        status.map_or(-1, |s| s.code().unwrap_or(128 + std::os::unix::process::ExitStatusExt::signal(&s).unwrap_or(0)));
-    let output = Output { what, code, out: out.join().unwrap(), err: err.join().unwrap() };
-    assert!(ended, "not ended within {deadline:?}: {output}");
-    output
+
+    #[track_caller]
+    fn start_with(mut command: Command, stdin: &[u8]) -> Running {
+        let what = format!("{command:?}");
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut child = piped.spawn().unwrap_or_else(|err| panic!("cannot run {what}: {err}"));
+        let (input, bytes) = (child.stdin.take(), stdin.to_vec());
+        // A program that does not read its input closes the pipe: no failure.
+        let writing = std::thread::spawn(move || drop(input.map(|mut to| to.write_all(&bytes))));
+        let streams = Some((writing, collect(child.stdout.take()), collect(child.stderr.take())));
+        Running { what, child, streams }
+    }
+
+    /// What Ctrl-C in a terminal does: SIGINT to the whole group.
+    pub fn interrupt(&self) {
+        let _ = Command::new("kill").args(["-2", "--", &format!("-{}", self.child.id())]).status();
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn end(mut self) -> Output {
+        self.end_within(END_MAX)
+    }
+
+    #[track_caller]
+    fn end_within(&mut self, deadline: Duration) -> Output {
+        let ended = try_for(deadline, || self.is_over());
+        if !ended {
+            kill_group(self.child.id());
+        }
+        let status = self.child.wait().unwrap();
+        let code = status
+            .code()
+            .unwrap_or_else(|| 128 + std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or_default());
+        let (writing, out, err) = self.streams.take().unwrap();
+        let _ = writing.join();
+        let output = Output { what: self.what.clone(), code, out: out.join().unwrap(), err: err.join().unwrap() };
+        assert!(ended, "not ended within {deadline:?}: {output}");
+        output
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.streams.is_some() && !self.is_over() {
+            kill_group(self.child.id());
+            let _ = self.child.wait();
+        }
+    }
 }
 
 fn collect(from: Option<impl Read + Send + 'static>) -> JoinHandle<String> {

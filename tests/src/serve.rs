@@ -23,11 +23,12 @@ pub struct Serve {
 
 impl Serve {
     /// Starts the server and waits until it is ready. What it says is added to `log`.
-    pub fn start(binary: &Path, data: &Path, ports: (u16, u16), log: &Path) -> Serve {
+    pub fn start(binary: &Path, data: &Path, ports: (u16, u16), flags: &[String], log: &Path) -> Serve {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let mut command = Command::new(binary);
         command.args(["serve", "--base-domain", "localhost", "--data"]).arg(data);
         command.args(["--ssh", &format!("127.0.0.1:{}", ports.0), "--http", &format!("127.0.0.1:{}", ports.1)]);
+        command.args(flags);
         command.env("HOIST_STACKS", std::env::var_os("HOIST_STACKS").unwrap_or_else(|| "/var/lib/hoist/stacks".into()));
         let bundle = PathBuf::from("/etc/ssl/certs/ca-certificates.crt");
         if std::env::var_os("HOIST_CA_BUNDLE").is_none() && bundle.exists() {
@@ -66,8 +67,11 @@ impl Serve {
 
     /// SIGTERM, and waits for its end.
     pub fn terminate(&mut self) {
-        let _ = Command::new("kill").args(["-15", &self.child.id().to_string()]).status();
-        self.wait_end();
+        // Its number may be another's once it was waited for.
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _ = Command::new("kill").args(["-15", &self.child.id().to_string()]).status();
+            self.wait_end();
+        }
     }
 
     /// Waits for its end; kills it after a while.

@@ -47,11 +47,16 @@ impl User {
     /// The same with standard input.
     #[track_caller]
     pub fn ssh_with(&self, words: &[&str], stdin: &[u8]) -> Output {
+        run(self.ssh_command(words), stdin, DEADLINE)
+    }
+
+    /// The same, not yet run.
+    pub fn ssh_command(&self, words: &[&str]) -> Command {
         let line: Vec<String> = words.iter().map(|w| quoted(w)).collect();
         let mut ssh = Command::new("ssh");
         ssh.args(self.options()).args(["-p", &self.address.port().to_string(), "-l", "hoist"]);
         ssh.arg(self.address.ip().to_string()).arg("--").arg(line.join(" "));
-        run(ssh, stdin, DEADLINE)
+        ssh
     }
 
     /// Runs git in a folder as this user.

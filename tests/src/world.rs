@@ -4,11 +4,13 @@ use crate::app::App;
 use crate::engine;
 use crate::http::{Client, Response};
 use crate::load::{Report, load};
-use crate::proc::{Output, run};
+use crate::proc::{Output, Running, run};
+use crate::seed;
 use crate::serve::{Serve, end_all, processes};
 use crate::user::User;
 use crate::wait::wait_for;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,24 +23,55 @@ const DEADLINE: Duration = Duration::from_secs(120);
 pub struct World {
     root: tempfile::TempDir,
     binary: PathBuf,
+    flags: Vec<String>,
     serve: RefCell<Serve>,
     /// Where SSH answers; the same after a restart.
     pub ssh: SocketAddr,
     /// Where the router answers; the same after a restart.
     pub http: SocketAddr,
     repositories: Cell<u32>,
+    install: OnceCell<String>,
 }
 
 impl World {
     /// Starts a server on free ports and waits until it is ready.
     #[allow(clippy::new_without_default, reason = "starting a server is no default")]
     pub fn new() -> World {
+        World::with(&[])
+    }
+
+    /// The same with settings: `World::with(&[("boot-timeout", "8")])`.
+    pub fn with(settings: &[(&str, &str)]) -> World {
         // Short: the path of a unix socket below it holds 107 bytes.
         let root = tempfile::Builder::new().prefix("ht").tempdir().unwrap();
         let binary = binary();
-        let serve = Serve::start(&binary, &root.path().join("data"), (0, 0), &root.path().join("serve.log"));
+        seed::plant(&binary, &root.path().join("data"), |seed| World::fill(&binary, seed));
+        World::start(root, binary, settings)
+    }
+
+    fn start(root: tempfile::TempDir, binary: PathBuf, settings: &[(&str, &str)]) -> World {
+        let flags: Vec<String> = settings.iter().flat_map(|(k, v)| [format!("--{k}"), (*v).to_owned()]).collect();
+        let serve = Serve::start(&binary, &root.path().join("data"), (0, 0), &flags, &root.path().join("serve.log"));
         let (ssh, http) = (serve.ssh, serve.http);
-        World { root, binary, serve: RefCell::new(serve), ssh, http, repositories: Cell::new(0) }
+        World {
+            root,
+            binary,
+            flags,
+            serve: RefCell::new(serve),
+            ssh,
+            http,
+            repositories: Cell::new(0),
+            install: OnceCell::new(),
+        }
+    }
+
+    /// Builds an app of each language in an installation of its own and takes the runtimes from there.
+    fn fill(binary: &Path, seed: &Path) {
+        let world = World::start(tempfile::Builder::new().prefix("ht").tempdir().unwrap(), binary.to_owned(), &[]);
+        for fixture in ["hello", "static"] {
+            world.app(fixture, &format!("tests/apps/{fixture}")).push().ok();
+        }
+        seed::take(&world.data(), seed);
     }
 
     /// A developer with a key, made at first use.
@@ -110,11 +143,52 @@ impl World {
         self.serve.borrow_mut().kill9();
     }
 
+    /// SIGTERM to the control process, and waits for its end.
+    pub fn stop_serve(&self) {
+        self.serve.borrow_mut().terminate();
+    }
+
+    /// Starts something and kills the control process (SIGKILL) as soon as the newest job's output fulfils `moment`, or
+    /// the job is over.
+    pub fn kill9_serve_when(&self, moment: impl Fn(&str) -> bool, start: impl FnOnce() -> Running) -> Running {
+        let before = self.last_job();
+        let mut started = start();
+        wait_for("the moment", DEADLINE, || {
+            started.is_over() || self.job_after(before).is_some_and(|said| moment(&said))
+        });
+        self.kill9_serve();
+        started
+    }
+
+    /// Waits until the newest job's output fulfils `moment`.
+    pub fn wait_job(&self, before: u64, moment: impl Fn(&str) -> bool) {
+        wait_for("the moment", DEADLINE, || self.job_after(before).is_some_and(|said| moment(&said)));
+    }
+
+    /// The number of the newest job.
+    pub fn last_job(&self) -> u64 {
+        let jobs = std::fs::read_dir(self.data().join("logs/jobs")).unwrap();
+        jobs.filter_map(|j| j.ok()?.path().file_stem()?.to_str()?.parse().ok()).max().unwrap_or(0)
+    }
+
+    fn job_after(&self, before: u64) -> Option<String> {
+        let last = self.last_job();
+        let said = || std::fs::read_to_string(self.data().join(format!("logs/jobs/{last}.log"))).ok();
+        if last > before { said() } else { None }
+    }
+
+    /// Every path below the data folder.
+    pub fn paths(&self) -> BTreeSet<String> {
+        let mut find = Command::new("find");
+        find.arg(self.data());
+        run(find, b"", DEADLINE).out.lines().map(str::to_owned).collect()
+    }
+
     /// Starts the control process again on the same addresses; ends it by SIGTERM before, if it runs.
     pub fn restart_serve(&self) {
         self.serve.borrow_mut().terminate();
         let log = self.root.path().join("serve.log");
-        let serve = Serve::start(&self.binary, &self.data(), (self.ssh.port(), self.http.port()), &log);
+        let serve = Serve::start(&self.binary, &self.data(), (self.ssh.port(), self.http.port()), &self.flags, &log);
         assert_eq!((serve.ssh, serve.http), (self.ssh, self.http), "other addresses after a restart");
         *self.serve.borrow_mut() = serve;
     }
@@ -137,16 +211,36 @@ impl World {
         processes(&self.data(), verb).len()
     }
 
-    /// The containers of a process type.
+    /// The installation's id, as the engine's labels and the firewall carry it.
     #[track_caller]
-    pub fn containers(&self, process: &str) -> Vec<String> {
-        let install = engine::install_of(&self.data()).expect("no container of this installation");
-        engine::instance_ids(&install, process)
+    pub fn install(&self) -> &str {
+        self.install.get_or_init(|| {
+            let said = self.hoist(&["version", "--format", "json"]).ok().json();
+            said["install"].as_str().expect("the version names the installation").to_owned()
+        })
     }
 
-    /// Whether a container of a process type runs.
-    pub fn has_containers(&self, process: &str) -> bool {
-        engine::install_of(&self.data()).is_some_and(|install| !engine::instance_ids(&install, process).is_empty())
+    /// The running containers of a process type.
+    #[track_caller]
+    pub fn containers(&self, process: &str) -> Vec<String> {
+        engine::instance_ids(self.install(), process)
+    }
+
+    /// The main processes on the host of a process type's running containers.
+    #[track_caller]
+    pub fn pids(&self, process: &str) -> Vec<String> {
+        engine::pids(&self.containers(process))
+    }
+
+    /// Containers, networks and firewall tables of this installation.
+    #[track_caller]
+    pub fn left_in_engine(&self) -> BTreeSet<String> {
+        engine::leftovers(self.install())
+    }
+
+    /// Removes a container, running or not, as somebody with the engine's own client would.
+    pub fn remove_container(&self, id: &str) {
+        engine::remove(id);
     }
 
     /// Kills a container as a crash would.
@@ -159,20 +253,42 @@ impl World {
         self.root.path().join("data")
     }
 
-    /// What is left in the engine after `shutdown --apps`.
+    /// A second server on the same data folder, run to its end.
+    #[track_caller]
+    pub fn serve_again(&self) -> Output {
+        self.hoist_serve(&["--ssh", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+    }
+
+    #[track_caller]
+    fn hoist_serve(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(&self.binary);
+        command.arg("serve").arg("--data").arg(self.data()).args(words);
+        run(command, b"", DEADLINE)
+    }
+
+    /// What is left in the engine after `shutdown --apps`; images, which a shutdown keeps, are removed here.
     fn end(&self) -> Result<(), String> {
-        let install = engine::install_of(&self.data());
         if self.running("serve") == 0 {
             self.restart_serve();
         }
+        let install = self.install();
         self.hoist(&["shutdown", "--apps"]).ok();
         self.serve.borrow_mut().wait_end();
-        let left = install.map(|id| engine::leftovers(&id)).unwrap_or_default();
+        let left = engine::leftovers(install);
+        engine::remove_images(install);
         let alive = self.running("serve") + self.running("router");
         if left.is_empty() && alive == 0 {
             return Ok(());
         }
         Err(format!("left after the shutdown: {alive} processes, {left:?}"))
+    }
+
+    /// Where the end could not be orderly (a data folder spoiled on purpose), by force.
+    fn force(&self) {
+        end_all(&self.data());
+        if let Some(install) = self.install.get() {
+            engine::clear(install);
+        }
     }
 }
 
@@ -184,7 +300,7 @@ impl Drop for World {
             eprintln!("--- the server's log\n{log}--- end of the server's log");
         }
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.end()));
-        end_all(&self.data());
+        self.force();
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(why)) if failed => eprintln!("{why}"),
@@ -207,4 +323,12 @@ fn binary() -> PathBuf {
     }
     let test = std::env::current_exe().expect("a test knows its own path");
     test.ancestors().nth(2).expect("a test is in deps/").join("hoist")
+}
+
+/// Runs the binary by itself, without a server.
+#[track_caller]
+pub fn hoist(words: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    command.args(words).env_remove("HOIST_DATA");
+    run(command, b"", DEADLINE)
 }

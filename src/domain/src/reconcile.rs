@@ -7,6 +7,7 @@ use crate::backoff;
 use crate::names::InstanceId;
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 /// What the store wants of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Row {
     pub id: InstanceId,
     /// Its name in the engine.
     pub name: String,
+    /// Its address, where routes lead.
+    pub address: Ipv4Addr,
     /// What is wanted.
     pub desire: Desire,
     /// Whether the router may send to it.
@@ -37,12 +40,15 @@ pub struct Row {
 }
 
 /// What the engine shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
     /// Made but not started.
     Created,
     /// Running.
-    Running,
+    Running {
+        /// Where it can be reached.
+        addresses: Vec<Ipv4Addr>,
+    },
     /// Ended.
     Exited,
 }
@@ -58,6 +64,8 @@ pub enum Action {
     StartAgain(InstanceId),
     /// It runs and was never seen ready since: find out.
     Probe(InstanceId),
+    /// It runs, but not at its address (somebody cut its network): remove it and make it again.
+    Replace(InstanceId),
     /// Drain, stop, remove.
     Retire(InstanceId),
     /// Carries our label and no row, and no job in progress: remove.
@@ -78,8 +86,11 @@ pub fn plan(
             (Desire::Booting, _) => {}
             (Desire::Retiring, _) => actions.push(Action::Retire(row.id)),
             (Desire::Up, None | Some(Seen::Created)) => actions.push(Action::Ensure(row.id)),
-            (Desire::Up, Some(Seen::Running)) if !row.ready => actions.push(Action::Probe(row.id)),
-            (Desire::Up, Some(Seen::Running)) => {}
+            (Desire::Up, Some(Seen::Running { addresses })) if !addresses.contains(&row.address) => {
+                actions.push(Action::Replace(row.id));
+            }
+            (Desire::Up, Some(Seen::Running { .. })) if !row.ready => actions.push(Action::Probe(row.id)),
+            (Desire::Up, Some(Seen::Running { .. })) => {}
             (Desire::Up, Some(Seen::Exited)) => match row.ended {
                 None => actions.push(Action::NoteCrash(row.id)),
                 Some(ended) => {
@@ -109,11 +120,16 @@ mod tests {
         Row {
             id: InstanceId(id),
             name: format!("n{id}"),
+            address: Ipv4Addr::new(10, 0, 0, 1),
             desire,
             ready,
             crashes,
             ended: ended.map(|s| Timestamp(s * 1_000_000)),
         }
+    }
+
+    fn running() -> Seen {
+        Seen::Running { addresses: vec![Ipv4Addr::new(10, 0, 0, 1)] }
     }
 
     #[test]
@@ -128,17 +144,19 @@ mod tests {
             row(7, Desire::Booting, false, 0, None),
             row(8, Desire::Retiring, true, 0, None),
             row(9, Desire::Booting, false, 0, None),
+            row(10, Desire::Up, true, 0, None),
         ];
         let seen: BTreeMap<String, Seen> = [
-            ("n1", Seen::Running),
+            ("n1", running()),
             ("n3", Seen::Exited),
             ("n4", Seen::Exited),
             ("n5", Seen::Exited),
-            ("n6", Seen::Running),
-            ("n8", Seen::Running),
+            ("n6", running()),
+            ("n8", running()),
             ("n9", Seen::Exited),
-            ("stray", Seen::Running),
-            ("job", Seen::Running),
+            ("n10", Seen::Running { addresses: Vec::new() }),
+            ("stray", running()),
+            ("job", running()),
         ]
         .map(|(n, s)| (n.to_owned(), s))
         .into();
@@ -151,6 +169,7 @@ mod tests {
                 Action::StartAgain(InstanceId(4)),
                 Action::Probe(InstanceId(6)),
                 Action::Retire(InstanceId(8)),
+                Action::Replace(InstanceId(10)),
                 Action::RemoveStray("stray".into()),
             ]
         );

@@ -1,5 +1,6 @@
 //! Runs the real binary, as root and without Docker: it is then not PID 1, but adopts orphans all the same.
 
+#![allow(clippy::disallowed_methods, reason = "tests run the binary")]
 // Clippy's leave for tests covers test functions, not what they share.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 

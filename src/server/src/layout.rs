@@ -74,7 +74,7 @@ impl Layout {
     pub fn facts(&self) -> PathBuf {
         self.data.join("cache").join("facts")
     }
-    /// Working folders of builds; emptied at start.
+    /// Working folders of builds; each is removed when its layer is packed, or its deploy is undone.
     pub fn builds(&self) -> PathBuf {
         self.data.join("builds")
     }

@@ -134,6 +134,7 @@ pub async fn run(program: &Program, input: &[u8], limits: Limits) -> Result<Done
 
 /// Starts a program with three pipes in a process group of its own, which ends at the latest when the value is dropped.
 pub fn start(program: &Program) -> Result<Running> {
+    #[allow(clippy::disallowed_methods, reason = "the one place that runs external programs")]
     let mut command = Command::new(&program.name);
     command
         .args(&program.args)
@@ -202,6 +203,7 @@ impl Drop for Running {
 /// Standard output of a program as a blocking reader, for work on the blocking pool; the program ends with the reader.
 pub fn reader(program: &Program) -> Result<impl Read + use<>> {
     use std::os::unix::process::CommandExt;
+    #[allow(clippy::disallowed_methods, reason = "the one place that runs external programs")]
     let mut child = std::process::Command::new(&program.name)
         .args(&program.args)
         .env_clear()

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 /// How long everything may take to end.
@@ -91,6 +91,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let owner = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
     let deploys = Deploys::new(platform.clone(), owner);
     let commands = Commands::new(platform.clone(), deploys.clone(), Arc::clone(&end));
+    crate::reconcile::clear_builds(&platform.layout).await?;
     let resumed = deploys.resume().await?;
     if resumed > 0 {
         tracing::info!("{resumed} deploys resumed");
@@ -100,30 +101,35 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     admin_server.serve(Arc::new(commands.clone()), Arc::new(commands), &tasks);
     say("ready");
 
-    wait_for_end(&end).await?;
+    let mut signals = Signals::new()?;
+    tokio::select! { () = signals.any() => {}, () = end.notified() => {} }
     tracing::info!("ending");
-    let left = tasks.shutdown(GRACE).await;
+    let left = tokio::select! {
+        left = tasks.shutdown(GRACE) => left,
+        // A second signal ends us at once.
+        () = signals.any() => std::process::exit(130),
+    };
     if left > 0 {
         tracing::warn!("{left} tasks did not end in time");
     }
     Ok(())
 }
 
-async fn wait_for_end(end: &Notify) -> Result<()> {
-    let mut term = signal(SignalKind::terminate()).act(|| "cannot listen for signals")?;
-    let mut int = signal(SignalKind::interrupt()).act(|| "cannot listen for signals")?;
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-        () = end.notified() => {}
+/// SIGTERM and SIGINT.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals> {
+        let listen = |kind| signal(kind).act(|| "cannot listen for signals");
+        Ok(Signals { term: listen(SignalKind::terminate())?, int: listen(SignalKind::interrupt())? })
     }
-    // A second signal ends us at once.
-    #[allow(clippy::disallowed_methods, reason = "outlives the task owner on purpose: it cuts its end short")]
-    tokio::spawn(async move {
-        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
-        std::process::exit(130);
-    });
-    Ok(())
+
+    async fn any(&mut self) {
+        tokio::select! { _ = self.term.recv() => {}, _ = self.int.recv() => {} }
+    }
 }
 
 /// One control process per data folder: a lock that ends with the process.

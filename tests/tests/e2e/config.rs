@@ -27,12 +27,18 @@ fn hostile_values_come_back_as_they_were() {
     }
     app.push().ok();
     for (name, value) in values {
-        assert_eq!(
-            app.get(&format!("/env?name={name}")).ok().trim_end_matches('\n'),
-            value.trim_end_matches('\n'),
-            "{name}"
-        );
+        assert_eq!(app.get(&format!("/env?name={name}")).ok(), value, "{name} inside the app");
     }
+}
+
+#[test]
+fn a_value_can_come_from_standard_input() {
+    let world = World::new();
+    let ana = world.user("ana");
+    ana.ssh(&["apps:create", "conf"]).ok();
+    let value = "-----BEGIN KEY-----\nabc\n-----END KEY-----";
+    ana.ssh_with(&["config:set", "conf", "--stdin", "KEY"], value.as_bytes()).ok();
+    assert_eq!(ana.ssh(&["config:get", "conf", "KEY"]).ok().out.trim_end(), value);
 }
 
 #[test]

@@ -23,16 +23,16 @@ fn a_crash_at_boot_shows_its_last_lines() {
 
 #[test]
 fn an_app_on_localhost_is_told_where_to_listen() {
-    let world = World::new();
+    let world = World::with(&[("boot-timeout", "7")]);
     let said = good_then_bad(&world.app("blog", "tests/apps/echo"), "tests/apps/localhost");
     said.says("127.0.0.1:3000").says("0.0.0.0").says("PORT");
 }
 
 #[test]
 fn an_app_that_opens_no_port_is_told_so() {
-    let world = World::new();
+    let world = World::with(&[("boot-timeout", "7")]);
     let said = good_then_bad(&world.app("blog", "tests/apps/echo"), "tests/apps/noport");
-    said.says("PORT").says("60");
+    said.says("PORT").says("within 7 s");
 }
 
 #[test]

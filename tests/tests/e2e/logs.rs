@@ -24,6 +24,33 @@ fn lines_of_earlier_releases_stay() {
 }
 
 #[test]
+fn no_line_is_lost_across_deploys_and_deaths_of_the_server() {
+    let world = World::new();
+    let app = world.app("logs", "tests/apps/echo");
+    app.user.ssh(&["apps:create", "logs"]).ok();
+    app.run("config:set", &["WORKER_MS=20"]).ok();
+    app.push().ok();
+    app.run("ps:scale", &["worker=1"]).ok();
+    for n in 0..3 {
+        app.commit_change("note", &n.to_string());
+        app.push().ok();
+        world.kill9_serve();
+        world.restart_serve();
+    }
+    wait_for("one worker", Duration::from_secs(40), || world.containers("worker").len() == 1);
+    let mut beats: std::collections::BTreeMap<String, Vec<u32>> = Default::default();
+    for line in app.run("logs", &["-n", "100000", "-p", "worker", "--format", "json"]).ok().out.lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        let beat: Option<u32> = record["text"].as_str().and_then(|t| t.strip_prefix("worker beat ")?.parse().ok());
+        beats.entry(record["release"].to_string()).or_default().extend(beat);
+    }
+    assert_eq!(beats.len(), 4, "releases: {:?}", beats.keys());
+    for (release, seen) in beats {
+        assert!(seen.len() > 10 && seen.iter().copied().eq(1..=seen.len() as u32), "{release}: {seen:?}");
+    }
+}
+
+#[test]
 fn ten_thousand_lines_come_back_in_order() {
     let world = World::new();
     let app = world.app("logs", "tests/apps/echo");

@@ -1,5 +1,6 @@
 //! The real suite: one test binary, a module per subject. Each test has a server of its own (`e2e::World`).
 
+#![allow(clippy::disallowed_methods, reason = "tests run programs and threads of their own")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,9 +12,13 @@
 
 mod config;
 mod crash;
+mod docs;
 mod failures;
+mod heal;
 mod logs;
 mod people;
+mod permissions;
 mod processes;
 mod push;
+mod start;
 mod tidy;

@@ -70,15 +70,3 @@ fn shutdown_ends_everything_and_the_next_start_finds_it_again() {
     world.restart_serve();
     e2e::wait_for("the app", std::time::Duration::from_secs(30), || app.get("/").status == 200);
 }
-
-#[test]
-fn bad_configuration_is_reported_all_at_once() {
-    let bad = ["serve", "--data", "relative", "--ssh", "nowhere", "--http", "x:y"];
-    let binary = std::env::var_os("HOIST_BIN").map_or_else(
-        || std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("hoist"),
-        std::path::PathBuf::from,
-    );
-    let mut command = std::process::Command::new(binary);
-    command.args(bad);
-    e2e::run(command, b"", std::time::Duration::from_secs(10)).exits(64).says("nowhere").says("x:y").says("relative");
-}

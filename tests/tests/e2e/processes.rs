@@ -41,6 +41,21 @@ fn stop_start_and_restart() {
 }
 
 #[test]
+fn a_rebuild_makes_a_release_of_the_same_commit() {
+    let world = World::new();
+    let app = world.app("again", "tests/apps/echo");
+    app.push().ok();
+    let ((), report) = world.load(&app.host(), 100, || {
+        app.run("ps:rebuild", &[]).ok().says("v2");
+    });
+    report.none_lost();
+    assert!(app.answers_with("v2"));
+    app.push().ok().says("up-to-date");
+    app.run("ps:restart", &["web"]).ok().says("web.1 is up");
+    app.run("ps:restart", &["nothing"]).exits(1).says("nothing");
+}
+
+#[test]
 fn rollback_needs_no_build_and_loses_no_request() {
     let world = World::new();
     let app = world.app("roll", "tests/apps/echo");
@@ -70,6 +85,7 @@ fn a_stubborn_app_is_killed_after_its_grace_and_its_successor_serves_meanwhile()
         app.push().ok();
     });
     report.none_lost();
+    assert!(started.elapsed() < Duration::from_secs(20), "the old instance held up the push: {:?}", started.elapsed());
     wait_for("one instance", Duration::from_secs(60), || world.containers("web").len() == 1);
     assert!(started.elapsed() < Duration::from_secs(90), "{:?}", started.elapsed());
     app.run("logs", &["-n", "200"]).ok().says("SIGTERM: no");
@@ -79,6 +95,8 @@ fn a_stubborn_app_is_killed_after_its_grace_and_its_successor_serves_meanwhile()
 fn twenty_deploys_under_load_lose_nothing() {
     let world = World::new();
     let app = world.app("busy", "tests/apps/echo");
+    // Without its release command, which is a second each time.
+    app.commit_change("Procfile", "web: node server.js\n");
     app.push().ok();
     let ((), report) = world.load(&app.host(), 200, || {
         for n in 0..20 {

@@ -19,6 +19,25 @@ fn a_push_answers_at_its_url_and_a_changed_line_follows() {
 }
 
 #[test]
+fn dependencies_are_installed_once_and_a_build_script_runs_each_time() {
+    let world = World::new();
+    let app = world.app("deps", "tests/apps/echo");
+    let package = r#"{"name": "deps", "version": "1.0.0", "dependencies": {"ms": "2.1.3"},
+        "scripts": {"build": "node -p \"'built ' + require('ms')('2 days')\""}}"#;
+    let lock = r#"{"name": "deps", "version": "1.0.0", "lockfileVersion": 3, "requires": true, "packages": {
+        "": {"name": "deps", "version": "1.0.0", "dependencies": {"ms": "2.1.3"}},
+        "node_modules/ms": {"version": "2.1.3",
+          "integrity": "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA=="}}}"#;
+    app.commit_change("package-lock.json", lock);
+    app.commit_change("package.json", package);
+    app.replace("server.js", "const crypto", "console.log(require('ms')(1000));\nconst crypto");
+    app.push().ok().says("npm ci").says("built 172800000");
+    app.commit_change("note", "another line");
+    app.push().ok().hides("npm ci").says("built 172800000");
+    assert!(app.answers_with("v2"));
+}
+
+#[test]
 fn a_static_site_is_served() {
     let world = World::new();
     let app = world.app("site", "tests/apps/static");
@@ -56,25 +75,88 @@ fn an_overtaken_push_is_told_what_to_do() {
     let (one, two) = (world.app("shared", "tests/apps/echo"), world.app("shared", "tests/apps/echo"));
     one.push().ok();
     two.commit_change("other", "history");
-    two.push().fails();
+    two.push().fails().says("fetch");
     assert!(one.get("/").ok().contains("v1"));
 }
 
 #[test]
-fn of_two_pushes_at_once_both_are_answered_and_the_later_one_serves() {
+fn of_several_pushes_at_once_the_second_waits_and_the_latest_wins() {
     let world = World::new();
-    let app = world.app("twice", "tests/apps/echo");
+    let app = world.app("many", "tests/apps/echo");
+    app.user.ssh(&["apps:create", "many"]).ok();
+    app.run("config:set", &["RELEASE_MS=4000"]).ok();
     app.push().ok();
-    app.commit_change("a", "1");
-    let (user, dir) = (app.user.clone(), app.dir.clone());
-    let first = std::thread::spawn(move || user.git(&dir, &["push", "hoist", "HEAD:main"]));
-    wait_for("the first push's build", Duration::from_secs(60), || {
-        app.run("builds", &[]).ok().out.lines().count() > 2 || first.is_finished()
+    let mut pushes = Vec::new();
+    for n in 1..=3 {
+        app.commit_change("note", &n.to_string());
+        let before = world.last_job();
+        pushes.push(app.spawn(&["push", "hoist", &format!("{}:main", app.head())]));
+        let word = if n == 1 { "release command" } else { "Waiting: " };
+        world.wait_job(before, |job| job.contains(word));
+    }
+    let said: Vec<_> = pushes.into_iter().map(e2e::Running::end).collect();
+    let [first, second, third] = &said[..] else { panic!("three pushes") };
+    first.clone().ok().says("v2");
+    second.clone().fails().says("Waiting").says("a later push took this one's place");
+    third.clone().ok().says("Waiting").says("v3");
+    app.get("/").ok();
+    app.user.git(&app.dir, &["ls-remote", "hoist", "main"]).ok().says(&app.head());
+}
+
+#[test]
+fn a_detached_push_returns_at_once_and_goes_live() {
+    let world = World::new();
+    let app = world.app("later", "tests/apps/echo");
+    app.user.ssh(&["apps:create", "later"]).ok();
+    app.run("config:set", &["RELEASE_MS=3000"]).ok();
+    app.git(&["push", "-o", "detach", "hoist", "main"]).ok().says("Queued").says("builds:output");
+    assert!(!app.answers_with("v1"), "it did not return at once");
+    wait_for("the release", Duration::from_secs(60), || app.answers_with("v1"));
+    wait_for("the branch", Duration::from_secs(10), || {
+        app.git(&["ls-remote", "hoist", "main"]).ok().out.contains(&app.head())
     });
-    app.commit_change("b", "2");
-    let second = app.push().ok();
-    first.join().unwrap().ok();
-    assert!(app.get("/").ok().contains("v3"), "{second}");
+    app.run("builds:output", &[]).ok().says("Live: v1");
+    app.git(&["push", "-o", "nonsense", "hoist", "HEAD:main"]).all();
+}
+
+#[test]
+fn a_shallow_clone_can_push() {
+    let world = World::new();
+    let app = world.app("ci", "tests/apps/echo");
+    for n in 0..3 {
+        app.commit_change("note", &n.to_string());
+    }
+    let clone = app.shallow_clone("ci");
+    clone.push().ok().says("v1");
+    clone.commit_change("note", "more");
+    clone.push().ok().says("v2");
+    let full = app.user.git(&world.data(), &["ls-remote", &app.user.remote("ci"), "main"]).ok();
+    assert!(full.out.contains(&clone.head()), "{full}");
+    // The whole history descends from what was pushed shallow, or is refused with what to do; the app serves on.
+    app.push().fails();
+    assert!(app.answers_with("v2"));
+}
+
+#[test]
+fn an_app_can_be_cloned_and_fetched_by_those_who_may_read_it() {
+    let world = World::new();
+    let app = world.app("open", "tests/apps/echo");
+    app.push().ok();
+    let to = app.dir.with_extension("clone");
+    app.git(&["clone", "-q", &app.user.remote("open"), to.to_str().unwrap()]).ok();
+    assert_eq!(app.user.git(&to, &["rev-parse", "HEAD"]).ok().out.trim(), app.head());
+    app.git(&["ls-remote", "hoist"]).ok().hides("refs/hoist");
+    world.user("bob").git(&world.data(), &["ls-remote", &app.user.remote("open")]).fails();
+}
+
+#[test]
+fn creating_on_push_can_be_switched_off() {
+    let world = World::with(&[("create-on-push", "no")]);
+    let app = world.app("fresh", "tests/apps/static");
+    app.push().fails().says("apps:create fresh");
+    app.user.ssh(&["apps:list"]).ok().hides("fresh");
+    app.user.ssh(&["apps:create", "fresh"]).ok();
+    app.push().ok();
 }
 
 #[test]
@@ -83,7 +165,7 @@ fn an_empty_tree_a_submodule_and_hostile_names_are_refused() {
     let app = world.app("odd", "tests/apps/echo");
     let tree = app.git(&["hash-object", "-t", "tree", "/dev/null"]).ok().out;
     let empty = app.git(&["commit-tree", tree.trim(), "-m", "empty"]).ok().out;
-    app.git(&["push", "hoist", &format!("{}:refs/heads/main", empty.trim())]).fails().says("empty");
+    app.git(&["push", "hoist", &format!("{}:refs/heads/main", empty.trim())]).fails().says("has no files");
     app.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{},sub", "a".repeat(40))]).ok();
     app.git(&["commit", "-q", "-m", "submodule"]).ok();
     app.push().fails().says("submodule");

@@ -3,6 +3,8 @@
 //! Invariant: whatever is typed becomes a [`Request`] or a [`Refusal`] that says what to type instead; never a panic.
 //! Absent: handlers (the server's `commands/`), and any shell.
 
+#[cfg(test)]
+mod docs_tests;
 mod help;
 mod parse;
 mod request;

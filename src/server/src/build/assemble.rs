@@ -3,7 +3,7 @@
 use super::keys::{KeyContext, key};
 use super::sandbox::{self, Sandbox};
 use super::sources::{APP_UID, make_folder};
-use super::work::Folders;
+use super::work::{Folders, bytes_below};
 use super::{BUILD_STACK, Builder, Work};
 use crate::engine::Mount;
 use crate::fault::{Act, Fault, Result};
@@ -109,9 +109,13 @@ impl Builder {
             bind(folders.app(), buildpacks::APP, true),
             bind(folders.own(), &own, true),
             Mount::Tmpfs { at: "/tmp".to_owned(), size: 2_000_000_000 },
+            Mount::Tmpfs { at: "/var/tmp".to_owned(), size: 2_000_000_000 },
         ];
+        let mut watched = vec![folders.root().to_path_buf()];
         if layer.scope == Scope::App {
-            mounts.push(bind(work.p.layout.app_cache(&work.ask.app), buildpacks::CACHE, true));
+            let cache = work.p.layout.app_cache(&work.ask.app);
+            mounts.push(bind(cache.clone(), buildpacks::CACHE, true));
+            watched.push(cache);
         }
         for (n, mount) in layer.mounts.iter().enumerate() {
             let earlier = items.iter().find(|i| i.layer.name == mount.layer).ok_or_else(|| {
@@ -131,7 +135,7 @@ impl Builder {
             steps: folders.steps(),
             titles: layer.steps.iter().map(|s| s.title.clone()).collect(),
             mounts,
-            watched: folders.root().to_path_buf(),
+            watched,
         })
     }
 }
@@ -172,7 +176,7 @@ fn needed(items: &[Item<'_>], use_known: bool) -> Vec<bool> {
         let mounts = items.get(at).map(|i| i.layer.mounts.as_slice()).unwrap_or_default();
         for mount in mounts {
             for (item, flag) in items.iter().zip(needed.iter_mut()).take(at) {
-                if item.layer.name == mount.layer && !(use_known && item.kept.exists()) {
+                if item.layer.name == mount.layer && !(use_known && use_kept(&item.kept)) {
                     *flag = true;
                 }
             }
@@ -181,10 +185,16 @@ fn needed(items: &[Item<'_>], use_known: bool) -> Vec<bool> {
     needed
 }
 
+/// Whether a kept layer is there; its time says when it was last used, which keeps it from being swept.
+fn use_kept(kept: &Path) -> bool {
+    std::fs::File::open(kept).and_then(|folder| folder.set_modified(std::time::SystemTime::now())).is_ok()
+}
+
 async fn prepare(work: &Work<'_>, layer: &buildpacks::Layer) -> Result<Folders> {
     let steps = steps_file(work, layer);
     let (builds, deploy, layer) = (work.p.layout.builds(), work.ask.deploy, layer.clone());
     let (sources, cache) = (Arc::clone(&work.sources), work.p.layout.app_cache(&work.ask.app));
+    let (cache_max, job) = (work.p.settings.build_disk / 2, work.job.clone());
     blocking("lay out a build", move || {
         let folders = Folders::fresh(&builds, deploy, &layer)?;
         match &layer.inputs {
@@ -198,6 +208,11 @@ async fn prepare(work: &Work<'_>, layer: &buildpacks::Layer) -> Result<Folders> 
             super::sources::write_file(&folders.host_path(&layer, &file.path)?, &file.content, file.executable)?;
         }
         if layer.scope == Scope::App {
+            // A cache that leaves a build no room would fail every build from here on.
+            if bytes_below(&cache, cache_max) > cache_max {
+                job.detail("The build cache is larger than half the disk limit; starting with an empty one");
+                std::fs::remove_dir_all(&cache).act(|| format!("cannot empty {}", cache.display()))?;
+            }
             make_folder(&cache)?;
         }
         write_whole(&folders.steps(), steps.as_bytes())?;

@@ -14,7 +14,7 @@ use crate::clock::now;
 use crate::deploy::Job;
 use crate::engine::EngineError;
 use crate::fault::{Act, Error, Fault, Result};
-use crate::images::{Layer, Registry, Stack, ensure_stack};
+use crate::images::{Budget, Layer, Registry, Stack, ensure_stack};
 use crate::platform::Parts;
 use crate::store::{Build, BuildStatus};
 use crate::tasks::blocking;
@@ -129,14 +129,35 @@ impl Builder {
         Ok(Made { build, pins })
     }
 
+    /// Removes the oldest blobs until the rest fits. What is missed later is packed again.
+    pub async fn prune(&self, budget: Budget) -> Result<()> {
+        let blobs = Arc::clone(self.registry.blobs());
+        blocking("prune blobs", move || {
+            let pruned = blobs.prune(budget, &std::collections::BTreeSet::new(), std::time::SystemTime::now())?;
+            if pruned.removed > 0 {
+                tracing::info!(removed = pruned.removed, bytes = pruned.freed, "blobs pruned");
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Removes what a build that will not go on left behind.
     pub async fn discard(&self, p: &Parts, deploy: i64) -> Result<()> {
-        let prefix = sandbox::name_prefix(&p.install, deploy);
-        for seen in p.engine.list(crate::deploy::spec::INSTALL_LABEL, p.install.as_str()).await? {
-            if seen.name.starts_with(&prefix) {
-                p.engine.remove(&seen.name).await?;
-            }
+        // With Docker away, the reconciler removes it later: a sandbox without a job in flight is a stray.
+        if let Err(err) = remove_sandboxes(p, deploy).await {
+            tracing::info!(deploy, "a sandbox stays for now: {err}");
         }
+        // A flood takes longer to store than the one who cancelled it should wait.
+        let (logs, prefix) = (p.logs.clone(), format!("b{deploy}-"));
+        p.tasks.spawn("finish a build's spools", move |stop| async move {
+            tokio::select! {
+                done = logs.finish_all(&prefix) => if let Err(err) = done {
+                    tracing::info!(deploy, "a build's spool is not stored yet: {}", err.lines().join("; "));
+                },
+                () = stop.cancelled() => {}
+            }
+        });
         let root = p.layout.builds();
         blocking("remove a build's folder", move || {
             work::remove_of(&root, deploy);
@@ -225,6 +246,16 @@ impl Builder {
         work.job.detail(format!("Image handed over in {took} ({} above the stack)", domain::text::human_bytes(size)));
         Ok((tag, digest))
     }
+}
+
+async fn remove_sandboxes(p: &Parts, deploy: i64) -> Result<(), EngineError> {
+    let prefix = sandbox::name_prefix(&p.install, deploy);
+    for seen in p.engine.list(crate::deploy::spec::INSTALL_LABEL, p.install.as_str()).await? {
+        if seen.name.starts_with(&prefix) {
+            p.engine.remove(&seen.name).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Why an image was not handed over.

@@ -50,8 +50,8 @@ pub struct Sandbox {
     pub titles: Vec<String>,
     /// Folders it sees.
     pub mounts: Vec<Mount>,
-    /// The folder whose size is watched.
-    pub watched: PathBuf,
+    /// The folders whose size is watched: all that it can fill on the disk.
+    pub watched: Vec<PathBuf>,
 }
 
 /// The beginning of the names of a deploy's sandboxes.
@@ -103,8 +103,8 @@ pub async fn run(p: &Parts, ask: &BuildAsk, job: &Job, sandbox: &Sandbox) -> Res
     let full = watch_disk(p, sandbox);
     tokio::pin!(full);
     let ended = loop {
+        // Not biased: a flood of lines must not keep the limits from being looked at.
         tokio::select! {
-            biased;
             Some(line) = lines.recv() => screen.show(&line),
             status = &mut end => break status,
             refused = &mut full => break Err(refused.into()),
@@ -121,7 +121,10 @@ pub async fn run(p: &Parts, ask: &BuildAsk, job: &Job, sandbox: &Sandbox) -> Res
         }
     }
     p.engine.remove(&name).await?;
-    p.logs.finish(&key).await?;
+    if let Err(err) = p.logs.finish(&key).await {
+        // A flood takes longer to store than a build should wait; the sweep finishes it.
+        tracing::info!(%key, "a build's spool is not stored yet: {}", err.lines().join("; "));
+    }
     verdict(p, &screen, ended?)
 }
 
@@ -159,8 +162,8 @@ pub async fn ask(p: &Parts, ask: &BuildAsk, image: &str, part: &str, argv: Vec<S
         image: image.to_owned(),
         steps: file,
         titles: vec![],
-        mounts: vec![],
-        watched: folder.clone(),
+        mounts: vec![Mount::Tmpfs { at: "/tmp".to_owned(), size: 500_000_000 }],
+        watched: vec![folder.clone()],
     };
     let name = format!("{}{part}", name_prefix(&p.install, ask.deploy));
     let key: SpoolKey = format!("b{}-{part}", ask.deploy).parse()?;
@@ -219,6 +222,8 @@ async fn start(p: &Parts, ask: &BuildAsk, name: &str, key: &SpoolKey, sandbox: &
         env: BTreeMap::new(),
         cwd: None,
         capabilities: vec!["SETUID".to_owned(), "SETGID".to_owned()],
+        // What lies outside the watched folders cannot be filled.
+        read_only: true,
         mounts,
         limits: Limits { memory: p.settings.build_memory, cpu_millis: 0, pids: 1_024, files: 16_384 },
         attachment: Attachment { network: network.name, address: None },
@@ -251,8 +256,9 @@ async fn watch_disk(p: &Parts, sandbox: &Sandbox) -> Refusal {
     let limit = p.settings.build_disk;
     loop {
         sleep(DISK_EVERY).await;
-        let folder = sandbox.watched.clone();
-        let bytes = blocking("measure a build", move || Ok(bytes_below(&folder, limit))).await.unwrap_or(0);
+        let folders = sandbox.watched.clone();
+        let measure = move || Ok(folders.iter().map(|folder| bytes_below(folder, limit)).sum());
+        let bytes: u64 = blocking("measure a build", measure).await.unwrap_or(0);
         if bytes > limit {
             return Refusal::new("build-disk", format!("the build wrote more than {}", text::human_bytes(limit)))
                 .next("write less, or raise build-disk in the server's configuration");

@@ -37,12 +37,26 @@ pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) 
     let push = Push { app: app.clone(), actor: actor(ask.principal()), accepted: false };
     c.pushes.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket.as_str().to_owned(), push);
     let done = c.p.repos.receive_pack(&app, &ticket, env.git_protocol.as_deref(), io).await;
-    let push = c.pushes.lock().unwrap_or_else(PoisonError::into_inner).remove(ticket.as_str());
-    if made && push.is_some_and(|p| !p.accepted) {
-        // A push that was refused, or only looked, leaves no app behind.
+    let (push, alone) = {
+        let mut pushes = c.pushes.lock().unwrap_or_else(PoisonError::into_inner);
+        let push = pushes.remove(ticket.as_str());
+        let alone = !pushes.values().any(|p| p.app == app);
+        (push, alone)
+    };
+    if made && alone && push.is_some_and(|p| !p.accepted) && is_unused(c, &app).await? {
+        // A push that was refused, or only looked, leaves no app behind; but somebody else may use it by now.
         apps::unmake(c, &app).await?;
     }
     Ok(u8::try_from(done?).unwrap_or(u8::MAX))
+}
+
+async fn is_unused(c: &Commands, app: &AppId) -> Result<bool> {
+    let id = app.clone();
+    let used =
+        c.p.store
+            .read(move |tx| Ok(!tx.builds(&id, 1)?.is_empty() || tx.app(&id)?.is_none_or(|app| app.config_version > 0)))
+            .await?;
+    Ok(!used && !c.deploys.is_busy(app))
 }
 
 pub async fn upload_pack(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {

@@ -83,6 +83,16 @@ impl Commands {
     }
 
     async fn run(&self, who: Principal, words: &[String], env: SessionEnv, io: &mut Io) -> Result<u8> {
+        let done = self.run_once(who.clone(), words, env.clone(), io).await;
+        let is_push = words.first().is_some_and(|word| word == "git-receive-pack");
+        match done {
+            // Another first push made the app a moment ago: this one is a push to an app that is there.
+            Err(Error::Refused(no)) if is_push && no.code == "name-taken" => self.run_once(who, words, env, io).await,
+            done => done,
+        }
+    }
+
+    async fn run_once(&self, who: Principal, words: &[String], env: SessionEnv, io: &mut Io) -> Result<u8> {
         let request = command::parse(words)?;
         let name = request.app.clone();
         let asked = match &name {

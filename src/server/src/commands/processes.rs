@@ -41,6 +41,11 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         (Desire::Up, false, Some(_)) => "crashed",
         (Desire::Up, false, None) => "starting",
     };
+    let shown = |row: &InstanceRow| match next_start_millis(row, at) {
+        Some(0) => "crashed, starts now".to_owned(),
+        Some(left) => format!("crashed, starts in {}", time::human_millis(left)),
+        None => state(row).to_owned(),
+    };
     let since = |row: &InstanceRow| time::human_millis(at.millis_since(row.ended.unwrap_or(row.started)));
     let command = |row: &InstanceRow| table.get(&row.process).cloned().unwrap_or_default();
     let cells = rows
@@ -49,7 +54,7 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             vec![
                 r.label(),
                 r.release.to_string(),
-                state(r).to_owned(),
+                shown(r),
                 since(r),
                 r.crashes.to_string(),
                 quote_short(&command(r)),
@@ -59,13 +64,19 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let json = rows
         .iter()
         .map(|r| json!({"name": r.label(), "id": r.id.to_string(), "release": r.release.to_string(), "state": state(r), "since_ms": at.millis_since(r.ended.unwrap_or(r.started)),
-            "crashes": r.crashes, "address": r.address.to_string(), "command": command(r)}))
+            "crashes": r.crashes, "next_start_ms": next_start_millis(r, at), "address": r.address.to_string(), "command": command(r)}))
         .collect();
     let empty = "Nothing runs. Push the app, or ps:start it".to_owned();
     let list =
         List { columns: &["INSTANCE", "RELEASE", "STATE", "SINCE", "CRASHES", "COMMAND"], rows: cells, json, empty };
     list.print(ask.what().format, io).await;
     Ok(0)
+}
+
+/// How long a crashed instance still waits for its next start.
+fn next_start_millis(row: &InstanceRow, at: domain::Timestamp) -> Option<u64> {
+    let ended = row.ended.filter(|_| row.desire == Desire::Up && !row.ready)?;
+    Some(domain::backoff::restart_delay_millis(row.crashes, 0).saturating_sub(at.millis_since(ended)))
 }
 
 fn quote_short(command: &str) -> String {
@@ -81,7 +92,8 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     }
     let turn = c.deploys.turn(&app.id).await?;
     let id = app.id.clone();
-    let (row, wanted) =
+    let net = c.p.net.clone();
+    let (rows, wanted) =
         c.p.store
             .write(move |tx| {
                 let row = tx.the_app(&id)?;
@@ -99,17 +111,18 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                         tx.set_desire(one.id, Desire::Retiring)?;
                     }
                 }
-                Ok((row, wanted))
+                // With the formation, or a crash here would leave fewer than it says.
+                let rows = match (row.current_set, row.stopped) {
+                    (Some(set), false) => boot::allocate_in(tx, &net, &id, number, set, Desire::Up)?,
+                    (Some(_) | None, _) => Vec::new(),
+                };
+                Ok((rows, wanted))
             })
             .await?;
     let list: Vec<String> = wanted.iter().map(|(p, n)| format!("{p}={n}")).collect();
     io.line(format!("Scaling {} to {}", app.name, list.join(" "))).await;
-    let mut code = 0;
-    if let (Some(release), Some(set), false) = (row.current_release, row.current_set, row.stopped) {
-        let rows = boot::allocate(&c.p, &app.id, release, set, Desire::Up).await?;
-        c.p.wake.notify_one();
-        code = wait_up(c, &rows, io).await?;
-    }
+    c.p.wake.notify_one();
+    let code = wait_up(c, &rows, io).await?;
     c.p.routes.publish(ROUTE_MAX).await;
     c.p.wake.notify_one();
     drop(turn);

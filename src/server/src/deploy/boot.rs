@@ -5,8 +5,9 @@ use super::spec::{self, HostSide, Launch, PORT};
 use crate::engine::{self, EngineError, Status};
 use crate::fault::{Error, Fault, Result};
 use crate::logs::SpoolMeta;
+use crate::net::Net;
 use crate::platform::Platform;
-use crate::store::{InstanceRow, NewInstance};
+use crate::store::{InstanceRow, NewInstance, Tx};
 use domain::log::{Source, SpoolKey};
 use domain::reconcile::Desire;
 use domain::{AppId, Refusal, ReleaseNumber, formation, listeners};
@@ -30,29 +31,37 @@ pub async fn allocate(
     desire: Desire,
 ) -> Result<Vec<InstanceRow>> {
     let (app, net) = (app.clone(), p.net.clone());
-    p.store
-        .write(move |tx| {
-            let row = tx.the_app(&app)?;
-            let build = tx.the_release(&app, release)?.build;
-            let table = tx.build(build)?.ok_or_else(|| Fault::plain("the build of a release is gone"))?.processes;
-            let wanted = formation::wanted(&tx.formation(&app)?, &table);
-            let mut have = tx.instances(Some(&app))?;
-            have.retain(|i| i.set == set && i.desire != Desire::Retiring);
-            for (process, quantity) in wanted {
-                for ordinal in 1..=quantity {
-                    if have.iter().any(|i| i.process == process && i.ordinal == ordinal) {
-                        continue;
-                    }
-                    let have_addresses = tx.addresses_of(&app)?;
-                    let now = crate::clock::now();
-                    let address = net.choose_address(row.subnet, &have_addresses, now)?;
-                    let new = NewInstance { release, process: process.clone(), ordinal, set, desire };
-                    have.push(tx.add_instance(&app, &new, address, now)?);
-                }
+    p.store.write(move |tx| allocate_in(tx, &net, &app, release, set, desire)).await
+}
+
+/// [`allocate`] as part of a transaction.
+pub fn allocate_in(
+    tx: &Tx<'_>,
+    net: &Net,
+    app: &AppId,
+    release: ReleaseNumber,
+    set: i64,
+    desire: Desire,
+) -> Result<Vec<InstanceRow>> {
+    let row = tx.the_app(app)?;
+    let build = tx.the_release(app, release)?.build;
+    let table = tx.build(build)?.ok_or_else(|| Fault::plain("the build of a release is gone"))?.processes;
+    let wanted = formation::wanted(&tx.formation(app)?, &table);
+    let mut have = tx.instances(Some(app))?;
+    have.retain(|i| i.set == set && i.desire != Desire::Retiring);
+    for (process, quantity) in wanted {
+        for ordinal in 1..=quantity {
+            if have.iter().any(|i| i.process == process && i.ordinal == ordinal) {
+                continue;
             }
-            Ok(have)
-        })
-        .await
+            let have_addresses = tx.addresses_of(app)?;
+            let now = crate::clock::now();
+            let address = net.choose_address(row.subnet, &have_addresses, now)?;
+            let new = NewInstance { release, process: process.clone(), ordinal, set, desire };
+            have.push(tx.add_instance(app, &new, address, now)?);
+        }
+    }
+    Ok(have)
 }
 
 /// Reads everything an instance is made from.

@@ -79,6 +79,11 @@ impl Deploys {
         self.live().get(&id).map(|(_, job)| job.clone())
     }
 
+    /// The ids of all jobs in flight.
+    pub fn in_flight(&self) -> std::collections::BTreeSet<i64> {
+        self.live().keys().copied().collect()
+    }
+
     /// Whether the build of a deploy in flight could be this one. Builds are younger than their deploys' rows, so all are
     /// kept while anything is in flight.
     pub fn has_build_in_flight(&self, _build: i64) -> bool {
@@ -97,8 +102,10 @@ impl Deploys {
                 tx.open_deploys()
             })
             .await?;
-        for row in &open {
-            // One that was at work goes first; the order of ids is the order of asking.
+        let mut rows: Vec<&DeployRow> = open.iter().collect();
+        // One that was at work goes first: its instances must not be taken for another's old ones. Then the order of asking.
+        rows.sort_by_key(|row| (row.state == Deploy::Received, row.id));
+        for row in rows {
             let place = self.0.turns.enter(&row.app, false);
             let job = self.start(&row.app, row.id, Some(place), true);
             job.head(format!("Resumed after a restart of the server ({})", row.kind.word()));
@@ -140,10 +147,15 @@ impl Deploys {
         }
         let p = &self.0.platform;
         let row = p.store.read(move |tx| tx.deploy(deploy)).await?;
-        let mut row = row.ok_or_else(|| Fault::plain(format!("deploy {deploy} has no row")))?;
+        // Its row goes with its app.
+        let mut row =
+            row.ok_or_else(|| Refusal::new("app-gone", "the app was destroyed meanwhile").next("apps:list"))?;
         let mut effects = Effects::new(p.clone(), job.clone(), resumed);
         if early.is_none() && row.state == Deploy::Received {
-            early = effects.may_begin(&row).await?;
+            early = match effects.may_begin(&row).await {
+                Ok(early) => early,
+                Err(err) => Some(refusal_of(&err)),
+            };
         }
         if let Some(why) = early.filter(|_| row.state == Deploy::Received) {
             self.step(&mut row, Effect::Build, Outcome::Failed { why }).await?;
@@ -151,7 +163,7 @@ impl Deploys {
         let mut failures = 0;
         while let Some(effect) = next(row.kind, &row.state) {
             let before = row.state.clone();
-            let outcome = self.run_effect(&mut effects, &row, effect, job).await;
+            let outcome = self.run_effect(&mut effects, &row, effect, job).await?;
             if let Outcome::Failed { why } = &outcome {
                 tracing::info!(deploy, ?effect, code = why.code, "step failed: {}", why.what);
             }
@@ -174,33 +186,62 @@ impl Deploys {
     async fn step(&self, row: &mut DeployRow, effect: Effect, outcome: Outcome) -> Result<()> {
         let state = apply(row.kind, row.state.clone(), outcome.clone())
             .map_err(|err| Fault::new(format!("deploy {} took a wrong step", row.id), err))?;
-        let (old, new) = (row.clone(), state.clone());
         let begun_here = matches!(outcome, Outcome::Failed { .. }) && row.state == Deploy::Received;
-        self.0
-            .platform
-            .store
-            .write(move |tx| {
+        let mut failures = 0;
+        loop {
+            let (old, new, outcome) = (row.clone(), state.clone(), outcome.clone());
+            let written = self.0.platform.store.write(move |tx| {
                 if begun_here {
                     tx.begin_step(&old, effect, now())?;
                 }
                 tx.end_step(&old, &outcome, &new, now())
-            })
-            .await?;
+            });
+            match written.await {
+                Ok(()) => break,
+                Err(err) => self.write_failed(row, &err, &mut failures).await?,
+            }
+        }
         row.state = state;
         Ok(())
     }
 
-    async fn run_effect(&self, effects: &mut Effects, row: &DeployRow, effect: Effect, job: &Job) -> Outcome {
-        let intent = row.clone();
-        if let Err(err) = self.0.platform.store.write(move |tx| tx.begin_step(&intent, effect, now())).await {
-            return Outcome::Failed { why: refusal_of(&err) };
+    /// A step that cannot be written down is neither done nor failed: it is written again later (the disk is full, say).
+    /// Only a row that is gone, or another's now, ends the job here.
+    async fn write_failed(&self, row: &DeployRow, err: &Error, failures: &mut u32) -> Result<()> {
+        let (id, owner, fence) = (row.id, row.owner.clone(), row.fence);
+        if let Ok(found) = self.0.platform.store.read(move |tx| tx.deploy(id)).await {
+            match found {
+                None => {
+                    return Err(Refusal::new("app-gone", "the app was destroyed meanwhile").next("apps:list").into());
+                }
+                Some(found) if found.owner != owner || found.fence != fence => {
+                    return Err(Fault::plain(format!("deploy {id} was taken over")).into());
+                }
+                Some(_) => {}
+            }
+        }
+        *failures += 1;
+        tracing::warn!(deploy = id, "cannot write down a step: {}", err.lines().join("; "));
+        let pause = backoff::delay_millis(*failures, 200, 30_000, rand::random());
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        Ok(())
+    }
+
+    async fn run_effect(&self, effects: &mut Effects, row: &DeployRow, effect: Effect, job: &Job) -> Result<Outcome> {
+        let mut failures = 0;
+        loop {
+            let intent = row.clone();
+            match self.0.platform.store.write(move |tx| tx.begin_step(&intent, effect, now())).await {
+                Ok(()) => break,
+                Err(err) => self.write_failed(row, &err, &mut failures).await?,
+            }
         }
         let cancellable = can_cancel(&row.state) && effect != Effect::Commit;
         let done = tokio::select! {
             done = effects.run(row, effect) => done,
             () = job.cancelled().cancelled(), if cancellable => Err(job.cancel_reason().into()),
         };
-        done.unwrap_or_else(|err| Outcome::Failed { why: refusal_of(&err) })
+        Ok(done.unwrap_or_else(|err| Outcome::Failed { why: refusal_of(&err) }))
     }
 }
 

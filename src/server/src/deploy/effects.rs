@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// How long a switch waits for the routers before the deploy is called live with routes pending.
 const ROUTE_MAX: Duration = Duration::from_secs(10);
+/// How long the switch waits for what the targets served before it.
+const LOADS_MAX: Duration = Duration::from_secs(1);
 /// How long the end of a deploy waits for old requests, only to report them.
 const REPORT_MAX: Duration = Duration::from_secs(2);
 
@@ -51,8 +53,35 @@ impl Effects {
             Kind::Rebuild | Kind::Config | Kind::Rollback | Kind::Restart if app.current_release.is_none() => Ok(Some(
                 Refusal::new("not-deployed", format!("{} has no release yet", app.name)).next("git push hoist main"),
             )),
-            Kind::Rebuild | Kind::Config | Kind::Rollback | Kind::Restart => Ok(None),
+            Kind::Rollback => self.image_to_roll_back_to(row).await,
+            Kind::Rebuild | Kind::Config | Kind::Restart => Ok(None),
         }
+    }
+
+    /// Images of old releases are removed after a while: said before a release is cut that cannot start.
+    async fn image_to_roll_back_to(&self, row: &DeployRow) -> Result<Option<Refusal>> {
+        let (id, to) = (row.app.clone(), row.ask.rollback_to);
+        let found = self.p.store.read(move |tx| {
+            let app = tx.the_app(&id)?;
+            let to = match (to, app.current_release) {
+                (Some(number), _) => tx.release(&id, number)?,
+                (None, Some(current)) => tx.release_before(&id, current)?,
+                (None, None) => None,
+            };
+            let build = to.as_ref().map(|r| tx.build(r.build)).transpose()?.flatten();
+            Ok(to.zip(build).map(|(release, build)| (app, release, build)))
+        });
+        let Some((app, release, build)) = found.await? else { return Ok(None) };
+        let there = match &build.image {
+            Some(image) => self.p.engine.has_image(image).await?,
+            None => false,
+        };
+        let branch = app.deploy_branch.as_deref().unwrap_or("main");
+        Ok((!there).then(|| {
+            Refusal::new("image-gone", format!("the image of {} is not here any more", release.number))
+                .why(format!("the newest {} releases keep theirs", crate::reconcile::KEEP_RELEASES))
+                .next(format!("git push --force hoist {}:{branch}  (builds its commit again)", build.commit.short()))
+        }))
     }
 
     pub async fn run(&mut self, row: &DeployRow, effect: Effect) -> Result<Outcome> {
@@ -270,7 +299,9 @@ impl Effects {
         let app = row.app.clone();
         let Ok(rows) = self.p.store.read(move |tx| tx.instances(Some(&app))).await else { return };
         let targets: Vec<String> = rows.iter().map(|i| i.id.to_string()).collect();
-        if let Some((_, served, failed)) = self.p.routes.loads(&targets).await {
+        // Only a report: a router that hangs must not hold up the commit.
+        let loads = tokio::time::timeout(LOADS_MAX, self.p.routes.loads(&targets)).await;
+        if let Ok(Some((_, served, failed))) = loads {
             self.switch = Some((targets, served, failed));
         }
     }

@@ -5,6 +5,7 @@
 use domain::Refusal;
 use domain::deploy::Deploy;
 use domain::text;
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -12,10 +13,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Lines kept in memory for listeners; the file has all up to [`FILE_MAX`].
-const LINES_MAX: usize = 50_000;
-/// Bytes of a job's file.
-const FILE_MAX: usize = 50_000_000;
+/// Bytes of output kept in memory for listeners; beyond it they get only what matters.
+const SCREEN_MAX: usize = 4_000_000;
+/// The same for a job's file.
+const FILE_MAX: usize = 20_000_000;
+/// Of output beyond a limit, this many of the last lines are kept until something that matters is said.
+const TAIL_LINES: usize = 25;
+/// Bytes of each of these lines.
+const TAIL_LINE_MAX: usize = 1_000;
+/// Where a list entry lies on the heap, and its own size.
+const LINE_COST: usize = 40;
 
 /// A deploy in flight.
 #[derive(Debug, Clone)]
@@ -33,9 +40,54 @@ struct Shared {
 #[derive(Debug)]
 struct Said {
     lines: Vec<String>,
+    screen: Measure,
     file: Option<File>,
-    bytes: usize,
+    disk: Measure,
     end: Option<Deploy>,
+}
+
+/// How much of an output may still be kept whole, and the end of what was not.
+#[derive(Debug)]
+struct Measure {
+    left: usize,
+    tail: VecDeque<String>,
+    skipped: usize,
+}
+
+impl Measure {
+    fn new(left: usize) -> Measure {
+        Measure { left, tail: VecDeque::new(), skipped: 0 }
+    }
+
+    /// The lines to keep now that this one was said. What matters (heads, warnings, the end) always is kept.
+    fn take(&mut self, line: &str, matters: bool) -> Vec<String> {
+        let cost = line.len() + LINE_COST;
+        if !matters {
+            if cost <= self.left {
+                self.left -= cost;
+                return vec![line.to_owned()];
+            }
+            if self.skipped == 0 && self.tail.is_empty() {
+                self.left = 0;
+                self.skipped = 1;
+                return vec![text::warning("too much output: from here on only its end is kept")];
+            }
+            self.left = 0;
+            self.tail.push_back(line.chars().take(TAIL_LINE_MAX).collect());
+            if self.tail.len() > TAIL_LINES {
+                self.tail.pop_front();
+                self.skipped += 1;
+            }
+            return Vec::new();
+        }
+        let mut out = Vec::new();
+        if !self.tail.is_empty() {
+            out.push(text::warning(&format!("{} lines are not shown", self.skipped)));
+            out.extend(self.tail.drain(..));
+        }
+        out.push(line.to_owned());
+        out
+    }
 }
 
 /// What a listener hears next.
@@ -51,7 +103,8 @@ impl Job {
     /// A job that writes what it says to `file` too (appending: a resumed job goes on in its file).
     pub fn new(id: i64, file: &Path) -> Job {
         let file = File::options().create(true).append(true).open(file).ok();
-        let said = Said { lines: Vec::new(), file, bytes: 0, end: None };
+        let said =
+            Said { lines: Vec::new(), screen: Measure::new(SCREEN_MAX), file, disk: Measure::new(FILE_MAX), end: None };
         Job(Arc::new(Shared {
             id,
             cancel: CancellationToken::new(),
@@ -82,22 +135,24 @@ impl Job {
         lock(&self.0.why).clone().unwrap_or_else(|| Refusal::new("cancelled", "cancelled"))
     }
 
-    /// Says a line as it is.
+    /// Says a line as it is; it matters.
     pub fn say(&self, line: impl Into<String>) {
-        let line = line.into();
+        self.put(&line.into(), true);
+    }
+
+    fn put(&self, line: &str, matters: bool) {
         {
-            let mut said = lock(&self.0.said);
-            if said.bytes < FILE_MAX {
-                said.bytes += line.len() + 1;
-                if let Some(file) = said.file.as_mut() {
-                    let _ = file.write_all(format!("{line}\n").as_bytes());
+            let mut guard = lock(&self.0.said);
+            let said = &mut *guard;
+            if let Some(file) = said.file.as_mut() {
+                let mut text = String::new();
+                for line in said.disk.take(line, matters) {
+                    text.push_str(&line);
+                    text.push('\n');
                 }
+                let _ = file.write_all(text.as_bytes());
             }
-            if said.lines.len() < LINES_MAX {
-                said.lines.push(line);
-            } else if said.lines.len() == LINES_MAX {
-                said.lines.push(text::warning("more output is in `builds:output`"));
-            }
+            said.lines.extend(said.screen.take(line, matters));
         }
         self.0.news.notify_waiters();
     }
@@ -109,7 +164,7 @@ impl Job {
 
     /// Says a detail under the head.
     pub fn detail(&self, line: impl AsRef<str>) {
-        self.say(text::detail(line.as_ref()));
+        self.put(&text::detail(line.as_ref()), false);
     }
 
     /// Says what went wrong.
@@ -181,6 +236,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use domain::ReleaseNumber;
+
+    #[tokio::test]
+    async fn a_flood_is_bounded_and_its_end_and_reason_are_heard() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("1.log");
+        let job = Job::new(1, &file);
+        let long = "x".repeat(4_000);
+        for n in 0..10_000 {
+            job.detail(format!("{n} {long}"));
+        }
+        job.warn("the reason");
+        assert!(lock(&job.0.said).lines.iter().map(String::len).sum::<usize>() < SCREEN_MAX + 100_000);
+        assert!(std::fs::metadata(&file).unwrap().len() < FILE_MAX as u64 + 100_000);
+        let said = lock(&job.0.said).lines.clone();
+        assert_eq!(said.last().unwrap(), " !     the reason");
+        assert!(
+            said.get(said.len() - 2).unwrap().contains(" 9999 ") || said.get(said.len() - 2).unwrap().contains("9999")
+        );
+        assert!(said.iter().any(|line| line.contains("lines are not shown")));
+    }
 
     #[tokio::test]
     async fn late_listeners_hear_everything() {

@@ -91,7 +91,6 @@ async fn run(p: &Platform, job: &Job, row: &InstanceRow) -> Result<i64> {
     tokio::pin!(deadline);
     let code = loop {
         tokio::select! {
-            biased;
             Some(line) = lines.recv() => say(job, &line),
             code = &mut ended => break code,
             () = &mut deadline => {

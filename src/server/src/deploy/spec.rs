@@ -71,6 +71,7 @@ pub fn instance_spec(launch: &Launch, host: &HostSide<'_>) -> Option<InstanceSpe
         env: environment(launch),
         cwd: None,
         capabilities: vec!["SETUID".to_owned(), "SETGID".to_owned()],
+        read_only: false,
         mounts: vec![
             Mount::Bind { host: host.init.to_path_buf(), at: INIT_AT.to_owned(), writable: false },
             Mount::Bind { host: host.spool.clone(), at: SPOOL_AT.to_owned(), writable: true },

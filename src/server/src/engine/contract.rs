@@ -4,7 +4,6 @@ use super::docker::DEFAULT_SOCKET;
 use super::*;
 use crate::images::{BlobStore, Registry, ensure_stack};
 use crate::tasks::Tasks;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,16 +26,22 @@ impl Bench {
     /// `None`, and a word on it, where there is no Docker or no stack.
     pub async fn open() -> Option<Bench> {
         let stacks = Bench::stacks();
-        if !Path::new(DEFAULT_SOCKET).exists() || !stacks.join("deb13-run.tar").exists() {
-            eprintln!("skipped: no Docker at {DEFAULT_SOCKET}, or no stacks in {}", stacks.display());
+        let socket = Bench::socket();
+        if !socket.exists() || !stacks.join("deb13-run.tar").exists() {
+            eprintln!("skipped: no Docker at {}, or no stacks in {}", socket.display(), stacks.display());
             return None;
         }
         let (tasks, data) = (Tasks::new(), tempfile::tempdir().unwrap());
         let blobs = Arc::new(BlobStore::open(data.path()).unwrap());
         let registry = Registry::start(&tasks, blobs).await.unwrap();
         let run = format!("t{:07x}", rand::random::<u32>() >> 4);
-        let docker = Docker::new(DEFAULT_SOCKET, tasks.clone());
+        let docker = Docker::new(socket, tasks.clone());
         Some(Bench { docker, registry, run, subnet_base: rand::random(), tasks, data })
+    }
+
+    /// The engine under test: `tests/engines/newer` names another than the machine's own.
+    pub fn socket() -> PathBuf {
+        std::env::var_os("HOIST_TEST_DOCKER").map_or_else(|| PathBuf::from(DEFAULT_SOCKET), PathBuf::from)
     }
 
     pub fn stacks() -> PathBuf {
@@ -99,6 +104,7 @@ pub(crate) fn spec(run: &str, n: u32, image: &str, network: &NetworkSpec, argv: 
         env: BTreeMap::from([("PORT".to_owned(), "5000".to_owned())]),
         cwd: None,
         capabilities: vec!["SETUID".to_owned(), "SETGID".to_owned()],
+        read_only: false,
         mounts: Vec::new(),
         limits: Limits { memory: 128 << 20, cpu_millis: 500, pids: 64, files: 1024 },
         attachment: Attachment { network: network.name.clone(), address: Some(address) },

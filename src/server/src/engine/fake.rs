@@ -205,7 +205,8 @@ impl State {
 }
 
 fn observed(name: &str, (spec, status): &(InstanceSpec, Status)) -> Observed {
-    Observed { name: name.to_owned(), labels: spec.labels.clone(), status: status.clone() }
+    let addresses = spec.attachment.address.into_iter().collect();
+    Observed { name: name.to_owned(), labels: spec.labels.clone(), status: status.clone(), addresses }
 }
 
 #[async_trait]

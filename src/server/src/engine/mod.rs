@@ -58,7 +58,7 @@ pub enum EngineError {
 pub struct Limits {
     /// Bytes of memory; swap is not added to it.
     pub memory: u64,
-    /// Thousandths of a processor.
+    /// Thousandths of a processor; 0: no limit, but less weight than those that have one.
     pub cpu_millis: u64,
     /// Processes and threads.
     pub pids: i64,
@@ -139,6 +139,8 @@ pub struct InstanceSpec {
     pub cwd: Option<String>,
     /// Capabilities kept; all others are dropped. The init needs SETUID and SETGID.
     pub capabilities: Vec<String>,
+    /// Only mounts can be written to.
+    pub read_only: bool,
     /// Mounts.
     pub mounts: Vec<Mount>,
     /// Limits.
@@ -160,6 +162,8 @@ pub struct Observed {
     pub labels: BTreeMap<String, String>,
     /// Where it stands.
     pub status: Status,
+    /// Its addresses; none on an instance that was cut off its network.
+    pub addresses: Vec<Ipv4Addr>,
 }
 
 /// An instance's state in the engine.

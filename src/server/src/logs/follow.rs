@@ -62,6 +62,19 @@ impl Logs {
         .await
     }
 
+    /// The spools that are followed and whose names begin so.
+    pub fn keys(&self, prefix: &str) -> Vec<SpoolKey> {
+        lock(&self.shared.spools).keys().filter(|key| key.as_str().starts_with(prefix)).cloned().collect()
+    }
+
+    /// Finishes every spool whose name begins so.
+    pub async fn finish_all(&self, prefix: &str) -> Result<()> {
+        for key in &self.keys(prefix) {
+            self.finish(key).await?;
+        }
+        Ok(())
+    }
+
     /// The spool's writer is gone: stores the rest, lets direct readers reach the end, removes the spool.
     /// A spool that is not followed is finished already.
     pub async fn finish(&self, key: &SpoolKey) -> Result<()> {

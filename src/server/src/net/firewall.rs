@@ -2,7 +2,7 @@
 
 use super::nft::nft;
 use super::rules::{Policy, render, replacement, table};
-use crate::fault::Fault;
+use crate::fault::Result;
 use domain::InstallId;
 use sha2::{Digest, Sha256};
 use std::sync::{Mutex, PoisonError};
@@ -36,7 +36,7 @@ impl Firewall {
     }
 
     /// Makes sure that the table is there and as it should be.
-    pub async fn ensure(&self) -> Result<Ensured, Fault> {
+    pub async fn ensure(&self) -> Result<Ensured> {
         if self.verify().await? {
             return Ok(Ensured::Unchanged);
         }
@@ -47,7 +47,7 @@ impl Firewall {
     }
 
     /// Whether the table is as it should be: rule for rule where this process made it, else by its mark.
-    pub async fn verify(&self) -> Result<bool, Fault> {
+    pub async fn verify(&self) -> Result<bool> {
         let Some(now) = self.list().await? else { return Ok(false) };
         let made = self.listing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(match made {
@@ -57,7 +57,7 @@ impl Firewall {
     }
 
     /// Removes the table; gone already is fine.
-    pub async fn remove(&self) -> Result<(), Fault> {
+    pub async fn remove(&self) -> Result<()> {
         let table = table(&self.install);
         // Named before it is deleted, so that a missing one is no error.
         nft(&["-f", "-"], &format!("table inet {table}\ndelete table inet {table}\n")).await?;
@@ -65,7 +65,7 @@ impl Firewall {
         Ok(())
     }
 
-    async fn list(&self) -> Result<Option<String>, Fault> {
+    async fn list(&self) -> Result<Option<String>> {
         let name = table(&self.install);
         let tables = nft(&["list", "tables", "inet"], "").await?;
         if !tables.lines().any(|line| line.trim() == format!("table inet {name}")) {

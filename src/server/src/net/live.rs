@@ -63,6 +63,7 @@ impl World {
             env: BTreeMap::new(),
             cwd: Some("/tmp".to_owned()),
             capabilities: Vec::new(),
+            read_only: false,
             mounts: vec![Mount::Bind { host: self.out.clone(), at: "/out".to_owned(), writable: true }],
             limits: Limits { memory: 1 << 30, cpu_millis: 1000, pids: 200, files: 1024 },
             attachment: Attachment { network: self.network(n).name, address: Some(self.address(n, member)) },

@@ -11,6 +11,7 @@ mod rules;
 mod share;
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests run programs of their own")]
 mod live;
 
 pub use firewall::{Ensured, Firewall};

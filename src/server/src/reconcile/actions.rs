@@ -4,6 +4,7 @@ use super::Reconciler;
 use crate::clock::now;
 use crate::deploy::boot;
 use crate::deploy::spec::instance_name;
+use crate::engine::{EngineError, Observed, Status};
 use crate::fault::Result;
 use crate::store::InstanceRow;
 use domain::InstanceId;
@@ -22,6 +23,7 @@ impl Reconciler {
             Action::NoteCrash(id) => self.note_crash(*id).await,
             Action::StartAgain(id) => self.start_again(*id).await,
             Action::Probe(id) => self.probe(*id).await,
+            Action::Replace(id) => self.replace(*id).await,
             Action::Retire(id) => self.retire(*id).await,
             Action::RemoveStray(name) => Ok(self.p.engine.remove(name).await?),
         }
@@ -44,9 +46,22 @@ impl Reconciler {
         self.await_ready(&row).await
     }
 
+    async fn replace(&self, id: InstanceId) -> Result<()> {
+        let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        if row.ready {
+            self.set_ready(&row, false).await?;
+        }
+        self.p.note(&row.app, format!("{} was cut off its network; making it again", row.label())).await;
+        self.p.engine.remove(&instance_name(&self.p.install, id)).await?;
+        boot::ensure_started(&self.p, &row, Source::App).await?;
+        self.p.store.write(move |tx| tx.note_start(id, now())).await?;
+        self.await_ready(&row).await
+    }
+
     async fn note_crash(&self, id: InstanceId) -> Result<()> {
         let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
         let ended = now();
+        let why = self.why_ended(id).await;
         let steady = ended.millis_since(row.started) >= STEADY_MILLIS;
         let crashes = if steady { 1 } else { row.crashes + 1 };
         self.p.store.write(move |tx| tx.note_crash(id, crashes, ended)).await?;
@@ -54,10 +69,21 @@ impl Reconciler {
         let wait = domain::backoff::restart_delay_millis(crashes, 0);
         let when = if wait == 0 { "at once".to_owned() } else { format!("in {}", domain::time::human_millis(wait)) };
         self.p
-            .note(&row.app, format!("State of {} changed from up to crashed; it starts again {when}", row.label()))
+            .note(&row.app, format!("State of {} changed from up to crashed{why}; it starts again {when}", row.label()))
             .await;
         self.p.wake.notify_one();
         Ok(())
+    }
+
+    /// What the engine knows of an end that the instance itself could not say.
+    async fn why_ended(&self, id: InstanceId) -> String {
+        match self.p.engine.inspect(&instance_name(&self.p.install, id)).await {
+            Ok(Some(Observed { status: Status::Exited { out_of_memory: true, .. }, .. })) => {
+                let limit = domain::text::human_bytes(self.p.settings.app_memory);
+                format!(" (R15: out of memory, its limit is {limit})")
+            }
+            Ok(_) | Err(_) => String::new(),
+        }
     }
 
     async fn start_again(&self, id: InstanceId) -> Result<()> {
@@ -65,7 +91,11 @@ impl Reconciler {
         self.p.store.write(move |tx| tx.note_start(id, now())).await?;
         let name = instance_name(&self.p.install, id);
         match self.p.engine.start_again(&name).await {
-            Err(crate::engine::EngineError::NotFound(_)) => boot::ensure_started(&self.p, &row, Source::App).await?,
+            // It, or what it is made of (its network), is gone: made anew, it has all.
+            Err(EngineError::NotFound(_) | EngineError::Failed { .. }) => {
+                self.p.engine.remove(&name).await?;
+                boot::ensure_started(&self.p, &row, Source::App).await?;
+            }
             other => other?,
         }
         self.await_ready(&row).await

@@ -3,8 +3,10 @@
 
 mod actions;
 mod retire;
+mod sweep;
 
 pub use retire::{DRAIN_MAX, STOP_GRACE};
+pub use sweep::clear_builds;
 
 use crate::deploy::Deploys;
 use crate::deploy::spec::{INSTALL_LABEL, instance_name};
@@ -25,6 +27,8 @@ const EVERY: Duration = Duration::from_secs(5);
 const NETWORK_EVERY: Duration = Duration::from_secs(8);
 /// How often images that no release needs are removed.
 const IMAGES_EVERY: Duration = Duration::from_secs(300);
+/// The first time after the start.
+const IMAGES_FIRST: Duration = Duration::from_secs(20);
 
 /// The reconciler. Clones share what is at work.
 #[derive(Debug, Clone)]
@@ -65,7 +69,7 @@ impl Reconciler {
     }
 
     async fn run(&self, stop: CancellationToken) {
-        let (mut network_at, mut images_at) = (Instant::now(), Instant::now() + IMAGES_EVERY);
+        let (mut network_at, mut images_at) = (Instant::now(), Instant::now() + IMAGES_FIRST);
         let mut quiet = false;
         while !stop.is_cancelled() {
             if self.p.paused.load(std::sync::atomic::Ordering::SeqCst) {
@@ -95,6 +99,9 @@ impl Reconciler {
                 if let Err(err) = self.images().await {
                     tracing::warn!("cannot remove images: {}", err.lines().join("; "));
                 }
+                if let Err(err) = self.sweep().await {
+                    tracing::warn!("cannot sweep: {}", err.lines().join("; "));
+                }
             }
             tokio::select! {
                 () = sleep(pause) => {}
@@ -116,7 +123,7 @@ impl Reconciler {
             }
             let status = match one.status {
                 Status::Created => Seen::Created,
-                Status::Running { .. } => Seen::Running,
+                Status::Running { .. } => Seen::Running { addresses: one.addresses },
                 Status::Exited { .. } => Seen::Exited,
             };
             seen.insert(one.name, status);
@@ -134,6 +141,7 @@ impl Reconciler {
             .map(|r| Row {
                 id: r.id,
                 name: instance_name(&self.p.install, r.id),
+                address: r.address,
                 desire: r.desire,
                 ready: r.ready,
                 crashes: r.crashes,
@@ -167,6 +175,7 @@ impl Reconciler {
             | Action::NoteCrash(id)
             | Action::StartAgain(id)
             | Action::Probe(id)
+            | Action::Replace(id)
             | Action::Retire(id) => Some(*id),
             Action::RemoveStray(_) => None,
         };
@@ -218,7 +227,10 @@ impl Reconciler {
             let newest_build = image.rsplit_once(":b").and_then(|(_, n)| n.parse::<i64>().ok());
             let fresh = newest_build.is_none_or(|b| self.deploys.has_build_in_flight(b));
             if !keep.contains(&image) && !fresh {
-                self.p.engine.remove_image(&image).await?;
+                // One that an old instance still runs refuses; it goes at a later look.
+                if let Err(err) = self.p.engine.remove_image(&image).await {
+                    tracing::info!(image, "an image stays for now: {err}");
+                }
             }
         }
         Ok(())

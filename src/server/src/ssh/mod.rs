@@ -14,6 +14,7 @@ pub mod keys;
 mod session;
 mod terminal;
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests run programs of their own")]
 mod tests;
 mod wire;
 

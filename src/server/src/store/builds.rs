@@ -139,9 +139,10 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Ends a build that did not succeed; one that has an image keeps it.
+    /// Notes why a build's deploy came to nothing. A build that succeeded stays so, with its image: what came after failed.
     pub fn fail_build(&self, id: i64, status: BuildStatus, why: &str, now: Timestamp) -> Result<()> {
-        let sql = "UPDATE builds SET status = ?2, why = ?3, ended = ?4 WHERE id = ?1 AND status = 'running'";
+        let sql = "UPDATE builds SET why = ?3, status = CASE status WHEN 'running' THEN ?2 ELSE status END,
+                   ended = coalesce(ended, ?4) WHERE id = ?1";
         self.0.execute(sql, params![id, status.word(), why, now.0])?;
         Ok(())
     }

@@ -137,6 +137,15 @@ impl Tx<'_> {
         Ok(self.0.prepare_cached(&sql)?.query_map([], deploy)?.collect::<rusqlite::Result<Vec<_>>>()?)
     }
 
+    /// The ids of the newest jobs of every app.
+    pub fn newest_deploys(&self, keep: u32) -> Result<std::collections::BTreeSet<i64>> {
+        let sql =
+            "SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY app_id ORDER BY id DESC) AS rank FROM deploys)
+                   WHERE rank <= ?1";
+        let mut statement = self.0.prepare_cached(sql)?;
+        Ok(statement.query_map([keep], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// Takes every open job of a dead control process over; writes with the old fence fail from here on.
     pub fn take_over(&self, owner: &str) -> Result<()> {
         self.0.execute("UPDATE deploys SET owner = ?1, fence = fence + 1 WHERE over = 0 AND owner <> ?1", [owner])?;

@@ -22,8 +22,15 @@ pub(super) fn meaning(err: BollardError, act: &str, object: &str) -> EngineError
 /// The meaning of a failed pull. Old engines say "unknown blob" in a stream that began with 200, new ones with status 500.
 pub(super) fn pull_meaning(err: BollardError, object: &str) -> EngineError {
     let text = words(&err).to_ascii_lowercase();
-    let gone =
-        ["unknown blob", "blob unknown", "manifest unknown", "filesystem layer verification failed", "not found"];
+    let gone = [
+        "unknown blob",
+        "blob unknown",
+        "manifest unknown",
+        "filesystem layer verification failed",
+        "not found",
+        // containerd, of a blob that ends early.
+        "failed to read expected number of bytes",
+    ];
     if gone.iter().any(|words| text.contains(words)) {
         return EngineError::LayerGone(object.to_owned());
     }

@@ -153,7 +153,9 @@ impl Docker {
 
 fn observed(name: &str, there: ContainerInspectResponse) -> Observed {
     let labels = there.config.and_then(|config| config.labels).unwrap_or_default();
-    Observed { name: name.to_owned(), labels: labels.into_iter().collect(), status: status(there.state) }
+    let networks = there.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    let addresses = networks.into_values().filter_map(|one| one.ip_address?.parse().ok()).collect();
+    Observed { name: name.to_owned(), labels: labels.into_iter().collect(), status: status(there.state), addresses }
 }
 
 fn status(state: Option<ContainerState>) -> Status {

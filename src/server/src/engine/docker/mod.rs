@@ -11,6 +11,7 @@ mod networks;
 mod spec;
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests run programs of their own")]
 mod live;
 
 use super::{

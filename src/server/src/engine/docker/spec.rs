@@ -9,6 +9,8 @@ use bollard::models::{
 use std::collections::HashMap;
 use std::path::Path;
 
+/// Docker's usual weight is 1024.
+const UNLIMITED_SHARES: i64 = 256;
 /// Instances go before the host's own services when memory runs out.
 const OOM_SCORE: i64 = 200;
 const NANOS_PER_MILLI_CPU: u64 = 1_000_000;
@@ -53,10 +55,13 @@ fn host(spec: &InstanceSpec) -> Result<HostConfig, EngineError> {
         cap_drop: Some(vec!["ALL".to_owned()]),
         cap_add: Some(spec.capabilities.clone()),
         privileged: Some(false),
+        readonly_rootfs: Some(spec.read_only),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         memory: Some(memory),
         memory_swap: Some(memory),
         nano_cpus: Some(i64::try_from(spec.limits.cpu_millis.saturating_mul(NANOS_PER_MILLI_CPU)).unwrap_or(i64::MAX)),
+        // What has no limit of its own (a build) gives way to what serves.
+        cpu_shares: (spec.limits.cpu_millis == 0).then_some(UNLIMITED_SHARES),
         pids_limit: Some(spec.limits.pids),
         ulimits: Some(vec![ResourcesUlimits {
             name: Some("nofile".to_owned()),
