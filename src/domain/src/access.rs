@@ -121,6 +121,11 @@ pub fn authorize<T>(
         (Need::Admin, Asked::NoApp) if role == Role::Admin => pass(None, what),
         (Need::Admin, _) => Err(Refusal::new("not-allowed", "only administrators may do this").next("whoami")),
         (Need::CreateApp, Asked::NoApp | Asked::Unknown(_)) => pass(None, what),
+        (Need::CreateApp, Asked::App(app)) if may_touch(principal, role, &app) => {
+            Err(Refusal::new("name-taken", format!("{} exists already", app.name))
+                .next("git push hoist main")
+                .next(format!("apps:info {}", app.name)))
+        }
         (Need::CreateApp, Asked::App(app)) => Err(name_taken(&app.name)),
         (Need::Anyone | Need::Read | Need::Manage, Asked::App(app)) if may_touch(principal, role, &app) => {
             pass(Some(app), what)
@@ -158,7 +163,9 @@ fn no_such_app(name: &AppName) -> Refusal {
 }
 
 fn name_taken(name: &AppName) -> Refusal {
-    Refusal::new("name-taken", format!("the name {name} is taken")).next("choose another name")
+    Refusal::new("name-taken", format!("the name {name} is taken"))
+        .next("choose another name")
+        .next(format!("ask its owner for: access:add {name} YOUR-NAME"))
 }
 
 /// The name to show for a principal in audit rows and release lists.
