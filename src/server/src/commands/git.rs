@@ -52,7 +52,10 @@ pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) 
 
 async fn is_unused(c: &Commands, app: &AppId) -> Result<bool> {
     let id = app.clone();
-    let used = c.p.store.read(move |tx| Ok(!tx.builds(&id, 1)?.is_empty() || tx.app(&id)?.is_none_or(|app| app.config_version > 0))).await?;
+    let used =
+        c.p.store
+            .read(move |tx| Ok(!tx.builds(&id, 1)?.is_empty() || tx.app(&id)?.is_none_or(|app| app.config_version > 0)))
+            .await?;
     Ok(!used && !c.deploys.is_busy(app))
 }
 

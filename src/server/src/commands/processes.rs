@@ -51,14 +51,7 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let cells = rows
         .iter()
         .map(|r| {
-            vec![
-                r.label(),
-                r.release.to_string(),
-                shown(r),
-                since(r),
-                r.crashes.to_string(),
-                quote_short(&command(r)),
-            ]
+            vec![r.label(), r.release.to_string(), shown(r), since(r), r.crashes.to_string(), quote_short(&command(r))]
         })
         .collect();
     let json = rows

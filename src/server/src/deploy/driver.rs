@@ -148,7 +148,8 @@ impl Deploys {
         let p = &self.0.platform;
         let row = p.store.read(move |tx| tx.deploy(deploy)).await?;
         // Its row goes with its app.
-        let mut row = row.ok_or_else(|| Refusal::new("app-gone", "the app was destroyed meanwhile").next("apps:list"))?;
+        let mut row =
+            row.ok_or_else(|| Refusal::new("app-gone", "the app was destroyed meanwhile").next("apps:list"))?;
         let mut effects = Effects::new(p.clone(), job.clone(), resumed);
         if early.is_none() && row.state == Deploy::Received {
             early = match effects.may_begin(&row).await {
@@ -210,7 +211,9 @@ impl Deploys {
         let (id, owner, fence) = (row.id, row.owner.clone(), row.fence);
         if let Ok(found) = self.0.platform.store.read(move |tx| tx.deploy(id)).await {
             match found {
-                None => return Err(Refusal::new("app-gone", "the app was destroyed meanwhile").next("apps:list").into()),
+                None => {
+                    return Err(Refusal::new("app-gone", "the app was destroyed meanwhile").next("apps:list").into());
+                }
                 Some(found) if found.owner != owner || found.fence != fence => {
                     return Err(Fault::plain(format!("deploy {id} was taken over")).into());
                 }

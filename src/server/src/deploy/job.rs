@@ -103,13 +103,8 @@ impl Job {
     /// A job that writes what it says to `file` too (appending: a resumed job goes on in its file).
     pub fn new(id: i64, file: &Path) -> Job {
         let file = File::options().create(true).append(true).open(file).ok();
-        let said = Said {
-            lines: Vec::new(),
-            screen: Measure::new(SCREEN_MAX),
-            file,
-            disk: Measure::new(FILE_MAX),
-            end: None,
-        };
+        let said =
+            Said { lines: Vec::new(), screen: Measure::new(SCREEN_MAX), file, disk: Measure::new(FILE_MAX), end: None };
         Job(Arc::new(Shared {
             id,
             cancel: CancellationToken::new(),
@@ -256,7 +251,9 @@ mod tests {
         assert!(std::fs::metadata(&file).unwrap().len() < FILE_MAX as u64 + 100_000);
         let said = lock(&job.0.said).lines.clone();
         assert_eq!(said.last().unwrap(), " !     the reason");
-        assert!(said.get(said.len() - 2).unwrap().contains(" 9999 ") || said.get(said.len() - 2).unwrap().contains("9999"));
+        assert!(
+            said.get(said.len() - 2).unwrap().contains(" 9999 ") || said.get(said.len() - 2).unwrap().contains("9999")
+        );
         assert!(said.iter().any(|line| line.contains("lines are not shown")));
     }
 

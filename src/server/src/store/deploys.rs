@@ -139,7 +139,8 @@ impl Tx<'_> {
 
     /// The ids of the newest jobs of every app.
     pub fn newest_deploys(&self, keep: u32) -> Result<std::collections::BTreeSet<i64>> {
-        let sql = "SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY app_id ORDER BY id DESC) AS rank FROM deploys)
+        let sql =
+            "SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY app_id ORDER BY id DESC) AS rank FROM deploys)
                    WHERE rank <= ?1";
         let mut statement = self.0.prepare_cached(sql)?;
         Ok(statement.query_map([keep], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
