@@ -44,7 +44,26 @@ fn log_to_stderr() {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
 }
 
+/// How the C library keeps memory, by its own variables: read before `main`, so that they need a new start. Unset, each
+/// thread keeps an arena of its own (80 MB kept after a few pushes of 50,000 files, 27 MB so).
+const MEMORY: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072"), ("MALLOC_MMAP_THRESHOLD_", "65536")];
+
+/// Becomes the same program, same process id, with [`MEMORY`] set; goes on as it is where that cannot be.
+fn start_again_frugal() {
+    use std::os::unix::process::CommandExt;
+    let mut words = std::env::args_os();
+    let (Some(name), Ok(program)) = (words.next(), std::env::current_exe()) else { return };
+    if std::env::var_os(MEMORY[0].0).is_some() {
+        return;
+    }
+    #[allow(clippy::disallowed_methods, reason = "nothing is spawned: this process goes on as itself")]
+    let err = std::process::Command::new(program).arg0(name).args(words).envs(MEMORY).exec();
+    eprintln!("hoist: goes on with the memory settings it has: {err}");
+}
+
 fn serve(settings: Settings) -> ExitCode {
+    start_again_frugal();
     log_to_stderr();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
