@@ -29,7 +29,8 @@ impl Builder {
         if let Some(versions) = kept(&path, Some(FRESH)).await? {
             return Ok(versions);
         }
-        job.detail(format!("Looking up the versions of {package}"));
+        let name = if package.starts_with("node-") { "Node.js" } else { package };
+        job.detail(format!("Looking up the versions of {name}"));
         let _slot = self.slot(job).await?;
         let stack = self.stack(p, BUILD_STACK, job).await?;
         let argv = ["npm", "view", package, "versions", "--json"].map(str::to_owned).to_vec();

@@ -290,7 +290,10 @@ pub fn took(steps: &[crate::store::StepRow], created: domain::Timestamp, end: do
 /// The last lines of a job that failed: causes and next steps first, the reason in the very last.
 pub fn failure_lines(kind: Kind, why: &Refusal, serving: Option<domain::ReleaseNumber>) -> Vec<String> {
     let mut lines: Vec<String> = why.why.lines().map(text::warning).collect();
-    for (i, next) in why.next.iter().enumerate() {
+    // Where nothing was pushed, pushing again is not the way out.
+    let pushed = matches!(kind, Kind::Push | Kind::Rebuild);
+    let nexts = why.next.iter().filter(|next| pushed || !next.contains("push again"));
+    for (i, next) in nexts.enumerate() {
         lines.push(text::warning(&format!("{} {next}", if i == 0 { "next:" } else { "  or:" })));
     }
     let serving = match serving {
