@@ -178,7 +178,9 @@ fn interrupt_at(world: &World, app: &e2e::App<'_>, text: &str, left: &std::colle
     let networks = |all: &std::collections::BTreeSet<String>| {
         all.iter().filter(|l| !l.contains("-builds")).cloned().collect::<Vec<_>>()
     };
-    wait_for("what was there before", Duration::from_secs(2), || networks(&world.left_in_engine()) == networks(left));
+    let before = networks(left);
+    let clean = e2e::try_for(Duration::from_secs(2), || networks(&world.left_in_engine()) == before);
+    assert!(clean, "2 s after Ctrl-C at {text:?}: {:?}, not {before:?}", networks(&world.left_in_engine()));
 }
 
 #[test]
