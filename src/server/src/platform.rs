@@ -1,7 +1,7 @@
 //! What one installation is made of: handed to deploys, the reconciler and the commands.
 
 use crate::build::Builder;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Starts};
 use crate::fault::{Error, Fault};
 use crate::git::Repos;
 use crate::layout::Layout;
@@ -35,6 +35,8 @@ pub struct Parts {
     pub store: Store,
     /// Instances.
     pub engine: Arc<dyn Engine>,
+    /// Starts of instances that are under way.
+    pub starts: Starts,
     /// Addresses, networks, firewall.
     pub net: Net,
     /// Logs.

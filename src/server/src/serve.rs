@@ -4,7 +4,7 @@ use crate::admin;
 use crate::build::Builder;
 use crate::commands::Commands;
 use crate::deploy::Deploys;
-use crate::engine::Docker;
+use crate::engine::{Docker, Starts};
 use crate::fault::{Act, Fault, Result};
 use crate::git::{Repos, ReposConfig};
 use crate::images::{BlobStore, Registry};
@@ -62,6 +62,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let ssh_addr = ssh_server.addr();
     let platform = Platform(Arc::new(Parts {
+        starts: Starts::default(),
         engine: Arc::new(Docker::new(&settings.docker, tasks.clone())),
         builder: Builder::new(registry, cores.div_ceil(2)),
         init: write_init(&layout)?,

@@ -252,6 +252,7 @@ impl Builder {
 
 async fn remove_sandboxes(p: &Parts, deploy: i64) -> Result<(), EngineError> {
     let prefix = sandbox::name_prefix(&p.install, deploy);
+    p.starts.settled(&prefix).await;
     for seen in p.engine.list(crate::deploy::spec::INSTALL_LABEL, p.install.as_str()).await? {
         if seen.name.starts_with(&prefix) {
             p.engine.remove(&seen.name).await?;

@@ -238,7 +238,7 @@ async fn start(p: &Parts, ask: &BuildAsk, name: &str, key: &SpoolKey, sandbox: &
             ("hoist.app".to_owned(), ask.app.to_string()),
         ]),
     };
-    Ok(p.engine.ensure_started(&spec).await?)
+    Ok(p.starts.ensure(&p.engine, &p.tasks, spec).await?)
 }
 
 async fn watch_end(p: &Parts, name: &str) -> Result<Status> {

@@ -103,7 +103,7 @@ pub async fn ensure_started(p: &Platform, row: &InstanceRow, source: Source) -> 
     let Some(spec) = spec::instance_spec(&launch, &host) else {
         return Err(Fault::plain(format!("{} has no process type {}", row.release, row.process)).into());
     };
-    match p.engine.ensure_started(&spec).await {
+    match p.starts.ensure(&p.engine, &p.tasks, spec).await {
         Err(EngineError::NotFound(what)) => {
             Err(Refusal::new("image-gone", format!("the image of {} is gone ({what})", row.release))
                 .next(format!("ps:rebuild {}", launch.app.name))

@@ -7,6 +7,7 @@
 pub mod docker;
 pub mod fake;
 mod listeners;
+mod starts;
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -14,6 +15,7 @@ pub(crate) mod contract;
 pub use docker::Docker;
 pub use fake::Fake;
 pub use listeners::listeners;
+pub use starts::Starts;
 
 use async_trait::async_trait;
 use std::collections::BTreeMap;

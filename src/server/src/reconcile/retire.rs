@@ -32,7 +32,11 @@ impl Reconciler {
             }
             self.p.routes.wait_idle(&[id.to_string()], DRAIN_MAX).await;
         }
-        self.p.engine.stop(&name, STOP_GRACE).await?;
+        self.p.starts.settled(&name).await;
+        // One that never served has nothing to finish.
+        if row.ready {
+            self.p.engine.stop(&name, STOP_GRACE).await?;
+        }
         self.p.engine.remove(&name).await?;
         self.p.logs.finish(&SpoolKey::instance(id)).await?;
         self.p.store.write(move |tx| tx.remove_instance(&row, now())).await
