@@ -300,8 +300,8 @@ impl HookFrames for Socket {
         self.frames.recv().await
     }
     async fn send(&mut self, message: Vec<u8>) -> bool {
-        let mut frame = u32::try_from(message.len() + 1).unwrap().to_be_bytes().to_vec();
-        frame.push(b'J');
+        let mut frame = u32::try_from(message.len()).unwrap().to_be_bytes().to_vec();
+        frame.push(b'k');
         frame.extend(message);
         self.write.write_all(&frame).await.is_ok()
     }
@@ -310,7 +310,7 @@ impl HookFrames for Socket {
 async fn read_frame(read: &mut OwnedReadHalf) -> Option<(u8, Vec<u8>)> {
     let length = read.read_u32().await.ok()?;
     let tag = read.read_u8().await.ok()?;
-    let mut payload = vec![0; length as usize - 1];
+    let mut payload = vec![0; length as usize];
     read.read_exact(&mut payload).await.ok()?;
     Some((tag, payload))
 }
@@ -320,7 +320,7 @@ async fn serve_one_hook(desk: &Desk, tasks: &Tasks, stream: UnixStream) {
     let Some((b'H', hello)) = read_frame(&mut read).await else { return };
     let (sender, frames) = mpsc::channel(1);
     tasks.spawn("hook frames", |_| async move {
-        while let Some((b'J', message)) = read_frame(&mut read).await {
+        while let Some((b'k', message)) = read_frame(&mut read).await {
             let _ = sender.send(message).await;
         }
     });
