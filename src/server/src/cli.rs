@@ -124,6 +124,18 @@ mod tests {
     }
 
     #[test]
+    fn pages_name_every_setting() {
+        let (readme, operations) = (include_str!("../../../README.md"), include_str!("../../../docs/operations.md"));
+        let help = help();
+        for line in help.lines().filter(|line| line.starts_with("  --")) {
+            assert!(readme.contains(line), "README.md lacks this line of the help:\n{line}");
+        }
+        for key in &KEYS {
+            assert!(operations.contains(&format!("| `{}` | ", key.name)), "docs/operations.md lacks {}", key.name);
+        }
+    }
+
+    #[test]
     fn jobs() {
         let none = |_: &str| None;
         let job = |line: &str| read(&words(line), none, 2);
