@@ -84,10 +84,9 @@ impl Deploys {
         self.live().keys().copied().collect()
     }
 
-    /// Whether the build of a deploy in flight could be this one. Builds are younger than their deploys' rows, so all are
-    /// kept while anything is in flight.
-    pub fn has_build_in_flight(&self, _build: i64) -> bool {
-        !self.live().is_empty()
+    /// Whether no job is in flight.
+    pub fn is_idle(&self) -> bool {
+        self.live().is_empty()
     }
 
     /// Takes over and resumes every open job of dead control processes.

@@ -224,9 +224,8 @@ impl Reconciler {
         let keep: BTreeSet<String> =
             self.p.store.read(|tx| tx.images_in_use(crate::reconcile::KEEP_RELEASES)).await?.into_iter().collect();
         for image in self.p.engine.images(INSTALL_LABEL, self.p.install.as_str()).await? {
-            let newest_build = image.rsplit_once(":b").and_then(|(_, n)| n.parse::<i64>().ok());
-            let fresh = newest_build.is_none_or(|b| self.deploys.has_build_in_flight(b));
-            if !keep.contains(&image) && !fresh {
+            // While a job is in flight, an image may be there that no release names yet.
+            if image.contains(":b") && !keep.contains(&image) && self.deploys.is_idle() {
                 // One that an old instance still runs refuses; it goes at a later look.
                 if let Err(err) = self.p.engine.remove_image(&image).await {
                     tracing::info!(image, "an image stays for now: {err}");
