@@ -46,6 +46,8 @@ pub(super) struct Handle {
     pub signal: watch::Sender<Signal>,
     /// False: inotify refused, look from time to time.
     pub watched: AtomicBool,
+    /// Held by the one who finishes it: several may want to at once (a destroyed app, its retired instances).
+    pub ending: tokio::sync::Mutex<()>,
 }
 
 /// News of a spool.
@@ -121,6 +123,7 @@ impl AppLog {
                 key: meta.key.clone(),
                 signal: watch::Sender::new(Signal::default()),
                 watched: AtomicBool::new(true),
+                ending: tokio::sync::Mutex::new(()),
             }),
             life,
             reader: SpoolReader::new(dir.to_owned(), at),

@@ -79,6 +79,12 @@ impl Logs {
     /// A spool that is not followed is finished already.
     pub async fn finish(&self, key: &SpoolKey) -> Result<()> {
         let Some(spool) = lock(&self.shared.spools).get(key).cloned() else { return Ok(()) };
+        let turn = Arc::clone(&spool);
+        let _turn = turn.ending.lock().await;
+        let same = lock(&self.shared.spools).get(key).is_some_and(|now| Arc::ptr_eq(now, &turn));
+        if !same {
+            return Ok(());
+        }
         let (shared, ending) = (Arc::clone(&self.shared), Arc::clone(&spool));
         let drained = blocking("finish a log spool", move || {
             if let Some(saved) = shared.saved(&ending.key) {

@@ -28,8 +28,9 @@ pub(super) fn pull_meaning(err: BollardError, object: &str) -> EngineError {
         "manifest unknown",
         "filesystem layer verification failed",
         "not found",
-        // containerd, of a blob that ends early.
+        // containerd, of a blob that ends early, and of one that is not what its name says.
         "failed to read expected number of bytes",
+        "unexpected commit digest",
     ];
     if gone.iter().any(|words| text.contains(words)) {
         return EngineError::LayerGone(object.to_owned());
