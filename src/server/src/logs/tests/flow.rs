@@ -195,3 +195,18 @@ async fn many_spools_at_rest_cost_nothing_and_wake_at_once() {
     eprintln!("woke after {latency:?}");
     assert_eq!(tasks.shutdown(DEADLINE).await, 0);
 }
+
+#[tokio::test]
+async fn several_may_finish_one_spool() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, _tasks) = open(dir.path()).await;
+    for round in 0..20 {
+        let meta = meta(1, "i1", "web.1");
+        let spool = logs.follow(meta.clone()).await.unwrap();
+        Writer::new(&spool, 1 << 20).numbered("n", 50);
+        let (a, b, c) = tokio::join!(logs.finish(&meta.key), logs.finish(&meta.key), logs.finish(&meta.key));
+        a.and(b).and(c).unwrap();
+        assert!(!spool.exists());
+        assert_eq!(logs.query(&app(1), Filter::default(), usize::MAX).await.unwrap().len(), 50 * (round + 1));
+    }
+}
