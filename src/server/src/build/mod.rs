@@ -25,12 +25,16 @@ use domain::{AppId, Commit, Refusal};
 use sources::Sources;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore};
 
 /// The stack that apps run on.
 pub const RUN_STACK: &str = "deb13-run";
 /// The stack that builds run in.
 pub const BUILD_STACK: &str = "deb13-build";
+
+/// How long the end of a failed job waits for Docker to remove its sandboxes.
+const DISCARD_MAX: Duration = Duration::from_secs(2);
 
 /// What is to be built.
 #[derive(Debug, Clone)]
@@ -147,8 +151,10 @@ impl Builder {
     /// Removes what a build that will not go on left behind.
     pub async fn discard(&self, p: &Parts, deploy: i64) -> Result<()> {
         // With Docker away, the reconciler removes it later: a sandbox without a job in flight is a stray.
-        if let Err(err) = remove_sandboxes(p, deploy).await {
-            tracing::info!(deploy, "a sandbox stays for now: {err}");
+        match tokio::time::timeout(DISCARD_MAX, remove_sandboxes(p, deploy)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(err)) => tracing::info!(deploy, "a sandbox stays for now: {err}"),
+            Err(_) => tracing::info!(deploy, "a sandbox stays for now: Docker is slow"),
         }
         // A flood takes longer to store than the one who cancelled it should wait.
         let (logs, prefix) = (p.logs.clone(), format!("b{deploy}-"));
