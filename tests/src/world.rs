@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -313,7 +314,14 @@ impl Drop for World {
 
 /// The root of the repository.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the repository")
+    static HERE: OnceLock<PathBuf> = OnceLock::new();
+    HERE.get_or_init(|| {
+        // What cargo says now, not when it compiled: clones share one folder of build output, and the one that this was
+        // compiled in may be gone.
+        let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let tests = now.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+        tests.parent().expect("tests/ is in the repository").to_owned()
+    })
 }
 
 /// `HOIST_BIN`, or the binary beside this test's.
