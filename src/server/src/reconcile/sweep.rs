@@ -23,6 +23,8 @@ const KEPT_OF_HOST: usize = 5;
 const RECORDS: usize = 200;
 /// What was used this lately may be in a build's hands.
 const LATELY: Duration = Duration::from_secs(3_600);
+/// Packs of a repository, one for each push, that are put together into one when there are more.
+const PACKS: usize = 50;
 /// The scope of layers that all apps share.
 const HOST: &str = "host";
 /// A key and the hyphen before it, at the end of a kept layer's name.
@@ -40,6 +42,17 @@ impl Reconciler {
             let id = name.strip_suffix(".git").or_else(|| name.strip_suffix(".removed")).and_then(|n| n.parse().ok());
             if let Some(id) = id.filter(|id| !apps.contains(id)) {
                 self.p.repos.remove(&id).await?;
+            }
+        }
+        for app in &apps {
+            // One repository a sweep: putting a large one together takes a processor for a while.
+            if !self.p.repos.path(app).exists() {
+                continue;
+            }
+            match self.p.repos.tidy_above(app, PACKS).await {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(err) => tracing::warn!(%app, "a repository stays untidy: {}", err.lines().join("; ")),
             }
         }
         for key in self.p.logs.keys("b") {
