@@ -211,10 +211,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Addresses in use, and addresses freed with their times, of one app.
+    /// Addresses in use, and addresses freed with their times, of one app; freed ones of destroyed apps too, whose range
+    /// may be this app's now.
     pub fn addresses_of(&self, app: &AppId) -> Result<Addresses> {
         let used: BTreeSet<Ipv4Addr> = self.instances(Some(app))?.into_iter().map(|i| i.address).collect();
-        let mut statement = self.0.prepare_cached("SELECT address, freed FROM freed_addresses WHERE app_id = ?1")?;
+        let sql = "SELECT address, freed FROM freed_addresses WHERE app_id = ?1 OR app_id NOT IN (SELECT id FROM apps)";
+        let mut statement = self.0.prepare_cached(sql)?;
         let freed = statement
             .query_map([app.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<Vec<(String, i64)>>>()?;

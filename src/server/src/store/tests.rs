@@ -123,3 +123,31 @@ async fn the_commit_point_flips_everything_at_once_and_fences_hold() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn an_address_rests_when_its_app_is_destroyed_and_another_takes_the_range() {
+    let (_dir, store) = open();
+    store
+        .write(|tx| {
+            let a = tx.add_app(&app_id("aaaaaaaa"), &"a".parse()?, None, NOW)?;
+            let b = tx.add_app(&app_id("bbbbbbbb"), &"b".parse()?, None, NOW)?;
+            let new = NewInstance {
+                release: ReleaseNumber(1),
+                process: "web".parse()?,
+                ordinal: 1,
+                set: 1,
+                desire: Desire::Booting,
+            };
+            let address = "10.208.0.66".parse().unwrap();
+            let row = tx.add_instance(&a.id, &new, address, NOW)?;
+            tx.remove_instance(&row, NOW)?;
+            assert!(!tx.addresses_of(&b.id)?.freed.contains_key(&address), "of another app that is there");
+            tx.remove_app(&a.id)?;
+            let c = tx.add_app(&app_id("cccccccc"), &"c".parse()?, None, NOW)?;
+            assert_eq!(c.subnet, a.subnet);
+            assert_eq!(tx.addresses_of(&c.id)?.freed.get(&address), Some(&NOW));
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
