@@ -30,6 +30,8 @@ pub fn run(settings: &Settings, say: impl Fn(&str)) -> Result<(), Fault> {
         }
         None => rights::give_up_more()?,
     }
+    // The server makes each spool in it and gives it to the owner of this one.
+    std::fs::create_dir_all(ROUTER_SPOOLS).act(|| "cannot make the folder of the access lines")?;
     let config = RouterConfig::new(".", ROUTER_SPOOLS);
     let done = router::run(config, listeners, |ready| {
         for address in &ready.listeners {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -182,9 +182,13 @@ impl Logs {
 }
 
 /// Makes a spool's folder and gives it to whoever owns the folder around it: the router's user owns the router's.
-fn make_for_writer(dir: &std::path::Path) -> io::Result<()> {
+fn make_for_writer(dir: &Path) -> io::Result<()> {
+    let Some(around) = dir.parent() else { return Ok(()) };
+    if !around.exists() {
+        make_for_writer(around)?;
+    }
     std::fs::create_dir_all(dir)?;
-    let (around, made) = (dir.parent().unwrap_or(dir).metadata()?, dir.symlink_metadata()?);
+    let (around, made) = (around.metadata()?, dir.symlink_metadata()?);
     if around.uid() == made.uid() {
         return Ok(());
     }
