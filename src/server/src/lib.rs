@@ -12,6 +12,7 @@ pub mod dataplane;
 pub mod deploy;
 pub mod engine;
 pub mod fault;
+pub mod first_admin;
 pub mod git;
 pub mod images;
 pub mod io;

@@ -3,6 +3,7 @@
 use hoist::cli::{self, Job};
 use hoist::settings::Settings;
 use std::io::Write;
+use std::net::{IpAddr, UdpSocket};
 use std::process::ExitCode;
 
 /// EX_USAGE: the configuration is wrong.
@@ -18,6 +19,11 @@ fn main() -> ExitCode {
         Ok(Job::Router(settings)) => router(*settings),
         Ok(Job::Hook(name)) => ExitCode::from(hoist::git::hook_main(&name)),
         Ok(Job::Command(data, argv)) => ExitCode::from(hoist::admin::run_command(&data, &argv)),
+        Ok(Job::Hosting(asked)) => {
+            let hosting = domain::hosting::choose(asked.as_deref(), way_out());
+            say(&format!("{}\n{}\n{}", hosting.base_domain, hosting.ssh_host, hosting.remark));
+            ExitCode::SUCCESS
+        }
         Ok(Job::Print(text)) => {
             say(text.trim_end());
             ExitCode::SUCCESS
@@ -29,6 +35,18 @@ fn main() -> ExitCode {
             ExitCode::from(USAGE)
         }
     }
+}
+
+/// The address that this machine uses towards the internet: connecting a datagram socket asks the route table, and
+/// sends nothing.
+fn way_out() -> Option<IpAddr> {
+    let ask = |own: &str, there: &str| {
+        let socket = UdpSocket::bind((own, 0)).ok()?;
+        socket.connect((there, 53)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    // Addresses for documentation: nobody's, so they take the default route.
+    ask("0.0.0.0", "198.51.100.1").or_else(|| ask("::", "2001:db8::1"))
 }
 
 fn say(line: &str) {

@@ -44,6 +44,9 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let store = Store::open(&store::path_in(layout.data()))?;
     let install = install_id(&store).await?;
     note_boot(&store).await?;
+    if let Some(file) = &settings.first_admin_keys {
+        crate::first_admin::make(&store, file).await?;
+    }
     let net = claim(&install, &settings).await?;
     crate::routes::move_from_before(&layout).await?;
     let logs_config = LogsConfig { router_spools: layout.router_spools(), ..LogsConfig::at(layout.logs()) };

@@ -20,7 +20,7 @@ pub struct Key {
 }
 
 /// Every setting, in the order of the help.
-pub const KEYS: [Key; 21] = [
+pub const KEYS: [Key; 22] = [
     Key { name: "data", value: "DIR", help: "data folder", default: "" },
     Key { name: "ssh", value: "ADDR", help: "where SSH listens; port 0 takes a free one", default: "0.0.0.0:2222" },
     Key { name: "http", value: "ADDR", help: "where the router listens for HTTP", default: "0.0.0.0:80" },
@@ -48,6 +48,12 @@ pub const KEYS: [Key; 21] = [
         name: "ssh-host",
         value: "NAME",
         help: "the host in remotes that are printed; else the base domain",
+        default: "",
+    },
+    Key {
+        name: "first-admin-keys",
+        value: "FILE",
+        help: "public keys of the user admin, who is made at a start without users",
         default: "",
     },
     Key { name: "stacks", value: "DIR", help: "where the stack images' tars lie", default: "/var/lib/hoist/stacks" },
@@ -102,6 +108,8 @@ pub struct Settings {
     pub base_domain: String,
     /// The host in printed remotes.
     pub ssh_host: String,
+    /// Public keys of the first administrator.
+    pub first_admin_keys: Option<PathBuf>,
     /// Where the stacks' tars lie.
     pub stacks: PathBuf,
     /// Extra CA bundle for builds.
@@ -222,6 +230,7 @@ impl Settings {
         let router_dir = raw.parsed("router-dir", &mut bad, absolute);
         let base_domain = raw.parsed("base-domain", &mut bad, domain_name);
         let ssh_host = raw.parsed("ssh-host", &mut bad, domain_name);
+        let first_admin_keys = raw.parsed("first-admin-keys", &mut bad, absolute);
         let stacks = raw.parsed("stacks", &mut bad, absolute);
         let ca_bundle = raw.parsed("ca-bundle", &mut bad, existing);
         let docker = raw.parsed("docker", &mut bad, absolute);
@@ -249,6 +258,7 @@ impl Settings {
                 http: http?,
                 ssh_host: ssh_host.unwrap_or_else(|| base_domain.clone()),
                 base_domain,
+                first_admin_keys,
                 stacks: stacks?,
                 ca_bundle,
                 docker: docker?,
@@ -296,7 +306,8 @@ fn user_name(value: &str) -> Result<String, String> {
     if whole { Ok(value.to_owned()) } else { Err("the name of a user of this machine".to_owned()) }
 }
 
-fn domain_name(value: &str) -> Result<String, String> {
+/// A host name in small letters.
+pub fn domain_name(value: &str) -> Result<String, String> {
     let label = |l: &str| {
         !l.is_empty()
             && l.len() <= 63
