@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod deploy;
 pub mod formation;
+pub mod hosting;
 pub mod listeners;
 pub mod log;
 pub mod names;

@@ -20,16 +20,40 @@ pub struct Key {
 }
 
 /// Every setting, in the order of the help.
-pub const KEYS: [Key; 18] = [
+pub const KEYS: [Key; 22] = [
     Key { name: "data", value: "DIR", help: "data folder", default: "" },
     Key { name: "ssh", value: "ADDR", help: "where SSH listens; port 0 takes a free one", default: "0.0.0.0:2222" },
     Key { name: "http", value: "ADDR", help: "where the router listens for HTTP", default: "0.0.0.0:80" },
     Key { name: "https", value: "ADDR", help: "accepted; listens once TLS is there", default: "" },
+    Key {
+        name: "router",
+        value: "spawn|external",
+        help: "whether the server starts the router, or something else does",
+        default: "spawn",
+    },
+    Key {
+        name: "router-user",
+        value: "NAME",
+        help: "user that a router started as root becomes; else hoist-router if it exists",
+        default: "",
+    },
+    Key {
+        name: "router-dir",
+        value: "DIR",
+        help: "the router's own folder; else router/ in the data folder",
+        default: "",
+    },
     Key { name: "base-domain", value: "NAME", help: "apps answer at APP.NAME", default: "localhost" },
     Key {
         name: "ssh-host",
         value: "NAME",
         help: "the host in remotes that are printed; else the base domain",
+        default: "",
+    },
+    Key {
+        name: "first-admin-keys",
+        value: "FILE",
+        help: "public keys of the user admin, who is made at a start without users",
         default: "",
     },
     Key { name: "stacks", value: "DIR", help: "where the stack images' tars lie", default: "/var/lib/hoist/stacks" },
@@ -56,6 +80,15 @@ pub const KEYS: [Key; 18] = [
     },
 ];
 
+/// Who starts the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouterMode {
+    /// The server, when none answers.
+    Spawn,
+    /// Somebody else, such as systemd: the server only waits for it.
+    External,
+}
+
 /// The resolved configuration.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -65,10 +98,18 @@ pub struct Settings {
     pub ssh: SocketAddr,
     /// Where the router listens.
     pub http: SocketAddr,
+    /// Who starts the router.
+    pub router: RouterMode,
+    /// The user that a router started as root becomes.
+    pub router_user: Option<String>,
+    /// The router's own folder.
+    pub router_dir: PathBuf,
     /// Apps answer at `APP.base_domain`.
     pub base_domain: String,
     /// The host in printed remotes.
     pub ssh_host: String,
+    /// Public keys of the first administrator.
+    pub first_admin_keys: Option<PathBuf>,
     /// Where the stacks' tars lie.
     pub stacks: PathBuf,
     /// Extra CA bundle for builds.
@@ -184,8 +225,12 @@ impl Settings {
         let ssh = raw.parsed("ssh", &mut bad, address);
         let http = raw.parsed("http", &mut bad, address);
         raw.parsed("https", &mut bad, address);
+        let router = raw.parsed("router", &mut bad, router_mode);
+        let router_user = raw.parsed("router-user", &mut bad, user_name);
+        let router_dir = raw.parsed("router-dir", &mut bad, absolute);
         let base_domain = raw.parsed("base-domain", &mut bad, domain_name);
         let ssh_host = raw.parsed("ssh-host", &mut bad, domain_name);
+        let first_admin_keys = raw.parsed("first-admin-keys", &mut bad, absolute);
         let stacks = raw.parsed("stacks", &mut bad, absolute);
         let ca_bundle = raw.parsed("ca-bundle", &mut bad, existing);
         let docker = raw.parsed("docker", &mut bad, absolute);
@@ -203,12 +248,17 @@ impl Settings {
         }
         let resolved = || {
             let base_domain: String = base_domain?;
+            let data: PathBuf = data?;
             Some(Settings {
-                data: data?,
+                router: router?,
+                router_user,
+                router_dir: router_dir.unwrap_or_else(|| data.join("router")),
+                data,
                 ssh: ssh?,
                 http: http?,
                 ssh_host: ssh_host.unwrap_or_else(|| base_domain.clone()),
                 base_domain,
+                first_admin_keys,
                 stacks: stacks?,
                 ca_bundle,
                 docker: docker?,
@@ -242,7 +292,22 @@ fn address(value: &str) -> Result<SocketAddr, String> {
     value.parse().map_err(|_| "an address and a port, such as 127.0.0.1:2222".to_owned())
 }
 
-fn domain_name(value: &str) -> Result<String, String> {
+fn router_mode(value: &str) -> Result<RouterMode, String> {
+    match value {
+        "spawn" => Ok(RouterMode::Spawn),
+        "external" => Ok(RouterMode::External),
+        _ => Err("spawn or external".to_owned()),
+    }
+}
+
+fn user_name(value: &str) -> Result<String, String> {
+    let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let whole = (1..=32).contains(&value.len()) && value.bytes().all(letters) && !value.starts_with('-');
+    if whole { Ok(value.to_owned()) } else { Err("the name of a user of this machine".to_owned()) }
+}
+
+/// A host name in small letters.
+pub fn domain_name(value: &str) -> Result<String, String> {
     let label = |l: &str| {
         !l.is_empty()
             && l.len() <= 63
@@ -297,12 +362,13 @@ mod tests {
         let got = check(&[("ssh", "127.0.0.1:3")], &vars, file).unwrap();
         assert_eq!((got.ssh.port(), got.http.port(), got.data.to_str().unwrap()), (3, 2, "/f"));
         assert!(!got.create_on_push);
+        assert_eq!((got.router, got.router_dir.to_str().unwrap()), (RouterMode::Spawn, "/f/router"));
         assert_eq!((got.app_cpu, got.app_memory, got.ssh_host.as_str()), (1_500, 512_000_000, "localhost"));
     }
 
     #[test]
     fn all_mistakes_at_once() {
-        let flags = [("ssh", "nowhere"), ("base-domain", "a..b"), ("boot-timeout", "0")];
+        let flags = [("ssh", "nowhere"), ("base-domain", "a..b"), ("boot-timeout", "0"), ("router", "maybe")];
         let bad = check(&flags, &[("HOIST_POOL", "10.0.0.0/33")], "colour = 1\npool = [1]").unwrap_err();
         assert_eq!(
             bad,
@@ -311,6 +377,7 @@ mod tests {
                 "f.toml: pool must be text, a number or true/false",
                 "--data DIR is missing (or HOIST_DATA)",
                 "--ssh=\"nowhere\" is not valid: an address and a port, such as 127.0.0.1:2222",
+                "--router=\"maybe\" is not valid: spawn or external",
                 "--base-domain=\"a..b\" is not valid: a host name, such as apps.example.com",
                 "HOIST_POOL=\"10.0.0.0/33\" is not valid: a network and its length (8 to 18), such as 10.208.0.0/12",
                 "--boot-timeout=\"0\" is not valid: a number from 1 to 3600",

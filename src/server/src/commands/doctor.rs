@@ -27,7 +27,7 @@ pub async fn doctor(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     });
     found.push(Finding {
         what: "router",
-        ok: c.p.routes.is_connected().await,
+        ok: c.p.routes.state().await.is_some(),
         seen: format!("listens on port {}", c.p.http_port),
         fix: "look at the router's log in the data folder",
     });

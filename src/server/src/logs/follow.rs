@@ -13,8 +13,8 @@ use domain::{AppId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ impl Logs {
                 return Ok(dir);
             }
             let saved = Saved { life: clock().0, finishing: false, meta };
-            std::fs::create_dir_all(&dir).act(|| format!("cannot create {}", dir.display()))?;
+            make_for_writer(&dir).act(|| format!("cannot create {}", dir.display()))?;
             shared.save(&saved)?;
             shared.begin(saved).act(|| format!("cannot follow {}", dir.display()))?;
             Ok(dir)
@@ -179,6 +179,21 @@ impl Logs {
             }
         });
     }
+}
+
+/// Makes a spool's folder and gives it to whoever owns the folder around it: the router's user owns the router's.
+fn make_for_writer(dir: &Path) -> io::Result<()> {
+    let Some(around) = dir.parent() else { return Ok(()) };
+    if !around.exists() {
+        make_for_writer(around)?;
+    }
+    std::fs::create_dir_all(dir)?;
+    let (around, made) = (around.metadata()?, dir.symlink_metadata()?);
+    if around.uid() == made.uid() {
+        return Ok(());
+    }
+    // Not through a link: the owner of the folder around could have put one here.
+    std::os::unix::fs::lchown(dir, Some(around.uid()), Some(around.gid()))
 }
 
 impl Shared {

@@ -1,6 +1,6 @@
 //! Every app's log: lines flow from the spools that instances, builds and the router write into one store per app.
 //!
-//! `DATA/logs/spool/KEY/{0,1}` is written by others and only read here; `KEY.json` beside it says whose it is, so that a
+//! `DATA/logs/spool/KEY/{0,1}` (the router's: `ROUTER/spool/KEY`) is written by others and only read here; `KEY.json` beside it says whose it is, so that a
 //! new control process goes on by itself; `DATA/logs/apps/APP/*.log` is the store. Invariants: each line is stored once,
 //! also across a kill at any byte; a flood costs its own app lines, which are counted, and nobody else; at rest nothing runs.
 //! Absent: Docker, the database, who may read what.
@@ -44,6 +44,8 @@ const RECENT_MAX: u64 = 256 * 1024;
 pub struct LogsConfig {
     /// `DATA/logs`.
     pub dir: PathBuf,
+    /// Where the router's spools lie: a folder that its user owns.
+    pub router_spools: PathBuf,
     /// Bytes stored per app, the oldest go first.
     pub store_budget: u64,
     /// Bytes of one segment of the store.
@@ -58,7 +60,15 @@ impl LogsConfig {
     /// The usual sizes: 256 MiB an app in segments of 8 MiB, 4 MB/s after the first 64 MiB.
     pub fn at(dir: PathBuf) -> LogsConfig {
         const MIB: u64 = 1024 * 1024;
-        LogsConfig { dir, store_budget: 256 * MIB, segment_bytes: 8 * MIB, rate: 4_000_000, burst: 64 * MIB }
+        let router_spools = dir.join("spool");
+        LogsConfig {
+            dir,
+            router_spools,
+            store_budget: 256 * MIB,
+            segment_bytes: 8 * MIB,
+            rate: 4_000_000,
+            burst: 64 * MIB,
+        }
     }
 }
 
@@ -210,7 +220,8 @@ impl Shared {
     }
 
     fn spool_dir(&self, key: &SpoolKey) -> PathBuf {
-        self.spool_root().join(key.as_str())
+        let root = if key.is_routers() { self.config.router_spools.clone() } else { self.spool_root() };
+        root.join(key.as_str())
     }
 
     /// The note on whose spool it is, outside the folder that the app's container sees.

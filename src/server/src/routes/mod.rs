@@ -3,12 +3,15 @@
 //! Invariant: routes are always computed from the store, never remembered; a router that was away gets them whole.
 //! Absent: requests. The router serves without us.
 
+mod before;
 mod process;
 
+pub use before::move_from_before;
 pub use process::RouterLaunch;
 
-use crate::fault::Result;
+use crate::fault::{Error, Result};
 use crate::logs::{Logs, SpoolMeta};
+use crate::settings::RouterMode;
 use crate::store::Store;
 use crate::tasks::Tasks;
 use domain::formation::{self, WEB};
@@ -22,8 +25,8 @@ use router::proto::{Change, Hello, Snapshot};
 use router::table::{Action, HostPattern, PathPrefix, Route, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{sleep, timeout};
@@ -47,6 +50,10 @@ struct Shared {
     /// The `wanted` that the router is known to serve.
     served: watch::Sender<u64>,
     client: Mutex<Option<Arc<RouterClient>>>,
+    /// What the router said of itself when we last connected.
+    hello: std::sync::Mutex<Option<Hello>>,
+    /// The generation that the router is known to serve.
+    generation: AtomicU64,
     /// Set while the installation is being shut down: a router that ends stays so.
     paused: AtomicBool,
 }
@@ -65,6 +72,19 @@ impl Connected {
     }
 }
 
+/// What is known of the router that runs.
+#[derive(Debug, Clone)]
+pub struct RouterState {
+    /// Its process.
+    pub pid: u32,
+    /// Where it listens.
+    pub listeners: Vec<SocketAddr>,
+    /// The number of the table that it serves.
+    pub generation: u64,
+    /// That table holds everything that was published.
+    pub current: bool,
+}
+
 impl Routes {
     /// Routes that will be told to the router of `launch`.
     pub fn new(store: Store, logs: Logs, base_domain: String, launch: RouterLaunch) -> Routes {
@@ -76,18 +96,33 @@ impl Routes {
             wanted: watch::Sender::new(1),
             served: watch::Sender::new(0),
             client: Mutex::new(None),
+            hello: std::sync::Mutex::default(),
+            generation: AtomicU64::new(0),
             paused: AtomicBool::new(false),
         }))
     }
 
+    /// The router at the start of the server. One that others start may still be missing then.
+    pub async fn first(&self) -> Result<Option<Connected>> {
+        match (self.connect().await, self.0.launch.mode()) {
+            (Ok(found), _) => Ok(Some(found)),
+            (Err(err), RouterMode::Spawn) => Err(err),
+            (Err(err), RouterMode::External) => {
+                tracing::error!("{}", chain(&err));
+                tracing::error!("going on without a router: nothing is served over HTTP until it is there");
+                Ok(None)
+            }
+        }
+    }
+
     /// Finds the router, or starts one.
-    pub async fn connect(&self) -> Result<Connected> {
+    async fn connect(&self) -> Result<Connected> {
         let (client, hello, events) = self.0.launch.find_or_start(CONNECT_MAX).await?;
         Ok(Connected { client: Arc::new(client), hello, events })
     }
 
     /// Keeps the router told, and running, until the end of the server.
-    pub fn keep(&self, first: Connected, tasks: &Tasks) {
+    pub fn keep(&self, first: Option<Connected>, tasks: &Tasks) {
         let this = self.clone();
         tasks.spawn("routes", move |stop| async move { this.keep_told(first, stop).await });
     }
@@ -143,17 +178,21 @@ impl Routes {
         }
     }
 
-    /// Whether a router is connected.
-    pub async fn is_connected(&self) -> bool {
-        self.client().await.is_some()
+    /// The router that is connected, and whether it serves what was last published; `None` without one.
+    pub async fn state(&self) -> Option<RouterState> {
+        self.client().await?;
+        let hello = self.0.hello.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let generation = self.0.generation.load(Ordering::SeqCst);
+        let current = *self.0.served.borrow() >= *self.0.wanted.borrow();
+        Some(RouterState { pid: hello.pid, listeners: hello.listeners, generation, current })
     }
 
     async fn client(&self) -> Option<Arc<RouterClient>> {
         self.0.client.lock().await.clone()
     }
 
-    async fn keep_told(&self, first: Connected, stop: CancellationToken) {
-        let mut connected = Some(first);
+    async fn keep_told(&self, first: Option<Connected>, stop: CancellationToken) {
+        let mut connected = first;
         let mut failures = 0;
         while !stop.is_cancelled() {
             let Some(now) = connected.take() else {
@@ -165,18 +204,22 @@ impl Routes {
                 tokio::select! { () = sleep(Duration::from_millis(pause)) => {}, () = stop.cancelled() => return }
                 match self.connect().await {
                     Ok(found) => connected = Some(found),
-                    Err(err) => tracing::warn!("no router: {}", err.lines().join("; ")),
+                    Err(err) => tracing::warn!("no router: {}", chain(&err)),
                 }
                 continue;
             };
             failures = 0;
             *self.0.client.lock().await = Some(Arc::clone(&now.client));
+            *self.0.hello.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.hello.clone());
             let ended = tokio::select! { () = self.tell(now) => "the router is gone", () = stop.cancelled() => return };
             *self.0.client.lock().await = None;
             self.0.served.send_replace(0);
             // What was served before is served by the next router only once it has said so.
             self.0.wanted.send_modify(|n| *n += 1);
-            tracing::warn!("{ended}; starting it again");
+            match self.0.launch.mode() {
+                RouterMode::Spawn => tracing::warn!("{ended}; starting it again"),
+                RouterMode::External => tracing::warn!("{ended}; waiting for the next"),
+            }
         }
     }
 
@@ -198,6 +241,7 @@ impl Routes {
                         }
                     }
                     told = Some(routes);
+                    self.0.generation.store(generation, Ordering::SeqCst);
                     self.0.served.send_replace(number);
                 }
                 Err(err) => tracing::error!("cannot compute routes: {}", err.lines().join("; ")),
@@ -225,6 +269,14 @@ impl Routes {
             self.0.logs.follow(meta).await?;
         }
         Ok(routing::routes(&states, &self.0.base_domain).into_iter().filter_map(route).collect())
+    }
+}
+
+/// The whole cause, on one line.
+fn chain(err: &Error) -> String {
+    match err {
+        Error::Fault(fault) => fault.chain(),
+        Error::Refused(_) => err.lines().join("; "),
     }
 }
 
