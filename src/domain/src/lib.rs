@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod addresses;
+pub mod audit;
 pub mod backoff;
 pub mod command;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod formation;
 pub mod listeners;
 pub mod log;
 pub mod names;
+pub mod people;
 pub mod procfile;
 pub mod push;
 pub mod queue;
