@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod addresses;
+pub mod audit;
 pub mod backoff;
 pub mod command;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod hosting;
 pub mod listeners;
 pub mod log;
 pub mod names;
+pub mod people;
 pub mod procfile;
 pub mod push;
 pub mod queue;

@@ -77,9 +77,20 @@ impl Parts {
     /// The git remote of an app.
     pub fn remote(&self, app: &domain::AppName) -> String {
         let host = &self.settings.ssh_host;
-        match self.ssh_port {
-            22 => format!("ssh://hoist@{host}/{app}"),
-            port => format!("ssh://hoist@{host}:{port}/{app}"),
+        match (&self.settings.ssh_share, self.ssh_port) {
+            (Some(user), _) => format!("{user}@{host}:{app}"),
+            (None, 22) => format!("ssh://hoist@{host}/{app}"),
+            (None, port) => format!("ssh://hoist@{host}:{port}/{app}"),
+        }
+    }
+
+    /// How a command is typed from elsewhere, before the command's words.
+    pub fn ssh_command(&self) -> String {
+        let host = &self.settings.ssh_host;
+        match (&self.settings.ssh_share, self.ssh_port) {
+            (Some(user), _) => format!("ssh {user}@{host}"),
+            (None, 22) => format!("ssh hoist@{host}"),
+            (None, port) => format!("ssh -p {port} hoist@{host}"),
         }
     }
 

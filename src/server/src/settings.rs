@@ -78,6 +78,15 @@ pub const KEYS: [Key; 22] = [
         help: "how long an instance may take until its port accepts",
         default: "60",
     },
+    Key { name: "audit-days", value: "N", help: "days that audit rows (events) are kept", default: "365" },
+    Key { name: "audit-rows", value: "N", help: "audit rows that are kept, the newest", default: "1000000" },
+    Key {
+        name: "ssh-share",
+        value: "USER",
+        help: "user of this host whose SSH logins its sshd hands to us",
+        default: "",
+    },
+    Key { name: "ssh-share-socket", value: "PATH", help: "where it hands them over", default: "/run/hoist/ssh.sock" },
 ];
 
 /// Who starts the router.
@@ -134,6 +143,12 @@ pub struct Settings {
     pub build_timeout: u64,
     /// Seconds until an instance's port must accept.
     pub boot_timeout: u64,
+    /// Which audit rows are kept.
+    pub audit_keep: domain::audit::Keep,
+    /// The host's user whose SSH logins are ours, by the host's own sshd.
+    pub ssh_share: Option<String>,
+    /// The socket that sshd's sessions come in by.
+    pub ssh_share_socket: PathBuf,
 }
 
 /// One mistake: where the value came from and why it is wrong.
@@ -243,6 +258,10 @@ impl Settings {
         let build_disk = raw.parsed("build-disk", &mut bad, |v| number(v, 64, 1 << 22));
         let build_timeout = raw.parsed("build-timeout", &mut bad, |v| number(v, 5, 86_400));
         let boot_timeout = raw.parsed("boot-timeout", &mut bad, |v| number(v, 1, 3_600));
+        let audit_days = raw.parsed("audit-days", &mut bad, |v| number(v, 1, 36_500));
+        let audit_rows = raw.parsed("audit-rows", &mut bad, |v| number(v, 1_000, 1 << 32));
+        let ssh_share = raw.parsed("ssh-share", &mut bad, host_user);
+        let ssh_share_socket = raw.parsed("ssh-share-socket", &mut bad, absolute);
         if !bad.is_empty() {
             return Err(bad);
         }
@@ -273,6 +292,9 @@ impl Settings {
                 build_disk: build_disk? * 1_000_000,
                 build_timeout: build_timeout?,
                 boot_timeout: boot_timeout?,
+                audit_keep: domain::audit::Keep { days: u32::try_from(audit_days?).ok()?, rows: audit_rows? },
+                ssh_share,
+                ssh_share_socket: ssh_share_socket?,
             })
         };
         resolved().ok_or_else(|| vec!["a setting has no value".to_owned()])
@@ -330,6 +352,16 @@ fn network(value: &str) -> Result<(std::net::Ipv4Addr, u8), String> {
         (8..=18).contains(&len).then_some((net, len))
     };
     parse().ok_or_else(|| "a network and its length (8 to 18), such as 10.208.0.0/12".to_owned())
+}
+
+fn host_user(value: &str) -> Result<String, String> {
+    let good = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'_';
+    let starts = value.bytes().next().is_some_and(|c| c.is_ascii_lowercase() || c == b'_');
+    if starts && value.len() <= 32 && value.bytes().all(good) && value != "root" {
+        Ok(value.to_owned())
+    } else {
+        Err("the name of a user of this host that is not root, such as hoist".to_owned())
+    }
 }
 
 fn yes_no(value: &str) -> Result<bool, String> {

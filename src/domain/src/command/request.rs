@@ -104,7 +104,7 @@ impl Request {
     /// What this request needs: the verb's need, and an administrator where it touches somebody else's keys.
     pub fn need(&self, principal: &Principal) -> Need {
         let own = match principal {
-            Principal::Local => None,
+            Principal::Local | Principal::DeployKey { .. } => None,
             Principal::User { name, .. } => Some(name.as_str()),
         };
         let about_keys = matches!(self.verb, Verb::KeysAdd | Verb::KeysList | Verb::KeysRemove);
@@ -112,6 +112,12 @@ impl Request {
             Some(user) if about_keys && Some(user) != own => Need::Admin,
             Some(_) | None => self.verb.spec().need,
         }
+    }
+
+    /// Whether its audit row must be on disk before it runs. What only looks, at nothing that is secret, need not wait.
+    pub fn audited_before(&self, principal: &Principal) -> bool {
+        let spec = self.verb.spec();
+        !spec.reads || !matches!(self.need(principal), Need::Anyone | Need::Read)
     }
 
     /// Whether it reads standard input.

@@ -20,6 +20,8 @@ pub struct Spec {
     pub flags: &'static [Flag],
     /// What it needs.
     pub need: Need,
+    /// Whether a deploy key may use it, for its own app.
+    pub deploy_key: bool,
     /// What its audit row stores.
     pub audit: Audit,
     /// Whether it answers with data: then it takes `--format text|json`.
@@ -199,6 +201,7 @@ pub(super) const BASE: Spec = Spec {
     args: &[],
     flags: &[],
     need: Need::Admin,
+    deploy_key: false,
     audit: Audit::Args,
     reads: false,
     git: false,

@@ -1,7 +1,7 @@
 //! The table as a whole, and what typed lines become.
 
 use super::*;
-use crate::access::{Need, Principal, Role};
+use crate::access::{KeyRef, Need, Principal, Role};
 use std::collections::BTreeSet;
 
 fn ask(line: &str) -> Result<Request, crate::Refusal> {
@@ -182,7 +182,8 @@ fn audit_lines_hold_no_values() {
 
 #[test]
 fn other_peoples_keys_need_an_administrator() {
-    let ada = Principal::User { id: 1, name: "ada".parse().unwrap(), role: Role::Developer, key: "SHA256:x".into() };
+    let key = KeyRef { fingerprint: "SHA256:x".into(), name: String::new() };
+    let ada = Principal::User { id: 1, name: "ada".parse().unwrap(), role: Role::Developer, key };
     for (line, need) in [
         ("keys:add", Need::Anyone),
         ("keys:add ada", Need::Anyone),

@@ -13,7 +13,8 @@ use serde_json::json;
 /// Makes an app for a principal; used by `apps:create` and by a first push.
 pub async fn make(c: &Commands, who: &Principal, name: &AppName) -> Result<crate::store::App> {
     let owner = match who {
-        Principal::Local => None,
+        // A deploy key makes none: `authorize` does not let it come here.
+        Principal::Local | Principal::DeployKey { .. } => None,
         Principal::User { id, .. } => Some(*id),
     };
     let (id, name) = (AppId::from_random(rand::random()), name.clone());
@@ -220,6 +221,7 @@ pub async fn destroy(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     io.line(format!("Destroying {} with its releases, config, logs and repository", app.name)).await;
     unmake(c, &app.id).await?;
     io.line(format!("Destroyed {}", app.name)).await;
+    c.rights_changed();
     Ok(0)
 }
 

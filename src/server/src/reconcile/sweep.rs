@@ -71,6 +71,8 @@ impl Reconciler {
             Ok(())
         })
         .await?;
+        let (keep, now) = (self.p.settings.audit_keep, crate::clock::now());
+        while self.p.store.write(move |tx| tx.trim_audit(keep, now)).await? > 0 {}
         self.p.builder.prune(BLOBS).await
     }
 }

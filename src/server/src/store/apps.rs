@@ -103,10 +103,21 @@ impl Tx<'_> {
 
     /// An app as access looks at it.
     pub fn app_ref(&self, app: &App) -> Result<AppRef> {
+        let shared_with = self.shared_with(app.id.as_str())?;
+        Ok(AppRef { id: app.id.clone(), name: app.name.clone(), owner: app.owner, shared_with })
+    }
+
+    fn shared_with(&self, app: &str) -> Result<Vec<i64>> {
         let mut statement = self.0.prepare_cached("SELECT user_id FROM shares WHERE app_id = ?1 ORDER BY user_id")?;
-        let shared =
-            statement.query_map([app.id.as_str()], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
-        Ok(AppRef { id: app.id.clone(), name: app.name.clone(), owner: app.owner, shared_with: shared })
+        Ok(statement.query_map([app], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?)
+    }
+
+    /// What access is to know of a name, by the same two queries whether an app has it or none.
+    pub fn app_ref_by_name(&self, name: &AppName) -> Result<Option<AppRef>> {
+        let app = self.app_by_name(name)?;
+        let id = app.as_ref().map_or("", |app| app.id.as_str());
+        let shared_with = self.shared_with(id)?;
+        Ok(app.map(|app| AppRef { id: app.id, name: app.name, owner: app.owner, shared_with }))
     }
 
     /// Shares an app with a user, or ends that; true if something changed.

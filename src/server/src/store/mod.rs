@@ -9,15 +9,17 @@ mod audit;
 mod builds;
 mod deploys;
 mod instances;
+mod keys;
 mod releases;
 mod schema;
 mod users;
 
 pub use apps::App;
-pub use audit::AuditRow;
+pub use audit::{AuditFilter, AuditRow};
 pub use builds::{Build, BuildStatus};
 pub use deploys::{Ask, DeployRow, NewDeploy, StepRow};
 pub use instances::{Addresses, InstanceRow, NewInstance};
+pub use keys::{DeployKey, NewKey};
 pub use releases::{Release, ReleaseStatus};
 pub use users::{Key, User};
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// One step each; `user_version` counts those that ran.
-const MIGRATIONS: [&str; 1] = [FIRST];
+const MIGRATIONS: [&str; 2] = [FIRST, TEAM];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -42,6 +42,23 @@ CREATE TABLE freed_addresses (address TEXT PRIMARY KEY, app_id TEXT NOT NULL, fr
 CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, actor TEXT NOT NULL, key TEXT NOT NULL,
   app_id TEXT, app_name TEXT, verb TEXT NOT NULL, line TEXT NOT NULL, exit_code INTEGER) STRICT;
 CREATE INDEX audit_app ON audit (app_id, id);
+";
+
+/// Deploy keys; where audit rows came from, and that they are only added to. A row is completed once, and goes only below
+/// the floor that retention has set.
+const TEAM: &str = "
+CREATE TABLE deploy_keys (fingerprint TEXT PRIMARY KEY, app_id TEXT NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+  name TEXT NOT NULL, public TEXT NOT NULL, added_by TEXT NOT NULL, created INTEGER NOT NULL, UNIQUE (app_id, name)) STRICT;
+ALTER TABLE audit ADD COLUMN key_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE audit ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+WHEN NEW.id <> OLD.id OR NEW.at <> OLD.at OR NEW.actor <> OLD.actor OR NEW.key <> OLD.key OR NEW.key_name <> OLD.key_name
+  OR NEW.origin <> OLD.origin OR NEW.app_id IS NOT OLD.app_id OR NEW.app_name IS NOT OLD.app_name OR NEW.verb <> OLD.verb
+  OR NEW.line <> OLD.line OR OLD.exit_code IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'audit rows are only added'); END;
+CREATE TRIGGER audit_is_not_removed BEFORE DELETE ON audit
+WHEN OLD.id >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'audit-floor'), 0)
+BEGIN SELECT RAISE(ABORT, 'audit rows are only added'); END;
 ";
 
 /// Brings the database to the newest version.

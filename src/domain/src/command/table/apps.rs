@@ -79,6 +79,7 @@ pub(super) const OPEN: Spec = Spec {
     aliases: &["apps:open", "url", "urls"],
     app: AppArg::Required,
     need: Need::Read,
+    deploy_key: true,
     audit: Audit::Verb,
     reads: true,
     summary: "Print an app's URL",
