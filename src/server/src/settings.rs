@@ -20,7 +20,7 @@ pub struct Key {
 }
 
 /// Every setting, in the order of the help.
-pub const KEYS: [Key; 18] = [
+pub const KEYS: [Key; 19] = [
     Key { name: "data", value: "DIR", help: "data folder", default: "" },
     Key { name: "ssh", value: "ADDR", help: "where SSH listens; port 0 takes a free one", default: "0.0.0.0:2222" },
     Key { name: "http", value: "ADDR", help: "where the router listens for HTTP", default: "0.0.0.0:80" },
@@ -54,6 +54,7 @@ pub const KEYS: [Key; 18] = [
         help: "how long an instance may take until its port accepts",
         default: "60",
     },
+    Key { name: "hook-timeout", value: "SECONDS", help: "how long one of your hooks may take", default: "60" },
 ];
 
 /// The resolved configuration.
@@ -93,6 +94,8 @@ pub struct Settings {
     pub build_timeout: u64,
     /// Seconds until an instance's port must accept.
     pub boot_timeout: u64,
+    /// Seconds that an operator's hook has.
+    pub hook_timeout: u64,
 }
 
 /// One mistake: where the value came from and why it is wrong.
@@ -198,6 +201,7 @@ impl Settings {
         let build_disk = raw.parsed("build-disk", &mut bad, |v| number(v, 64, 1 << 22));
         let build_timeout = raw.parsed("build-timeout", &mut bad, |v| number(v, 5, 86_400));
         let boot_timeout = raw.parsed("boot-timeout", &mut bad, |v| number(v, 1, 3_600));
+        let hook_timeout = raw.parsed("hook-timeout", &mut bad, |v| number(v, 1, 3_600));
         if !bad.is_empty() {
             return Err(bad);
         }
@@ -223,6 +227,7 @@ impl Settings {
                 build_disk: build_disk? * 1_000_000,
                 build_timeout: build_timeout?,
                 boot_timeout: boot_timeout?,
+                hook_timeout: hook_timeout?,
             })
         };
         resolved().ok_or_else(|| vec!["a setting has no value".to_owned()])

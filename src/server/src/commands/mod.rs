@@ -4,6 +4,7 @@
 //! compile. Every verb is an arm of one total match.
 
 mod apps;
+mod builds;
 mod config;
 mod doctor;
 mod follow;
@@ -165,6 +166,8 @@ impl Commands {
             Verb::ConfigSet => config::set(self, ask, io).await,
             Verb::ConfigGet => config::get(self, ask, io).await,
             Verb::ConfigUnset => config::unset(self, ask, io).await,
+            Verb::ConfigImport => config::import(self, ask, io).await,
+            Verb::ConfigExport => config::export(self, ask, io).await,
             Verb::Ps => processes::ps(self, ask, io).await,
             Verb::PsScale => processes::scale(self, ask, io).await,
             Verb::PsRestart => processes::restart(self, ask, io).await,
@@ -174,9 +177,10 @@ impl Commands {
             Verb::Logs => logs::logs(self, ask, io).await,
             Verb::Releases => releases::list(self, ask, io).await,
             Verb::Rollback => releases::rollback(self, ask, io).await,
-            Verb::Builds => releases::builds(self, ask, io).await,
-            Verb::BuildsOutput => releases::output(self, ask, io).await,
-            Verb::BuildsCancel => releases::cancel(self, ask, io).await,
+            Verb::Builds => builds::list(self, ask, io).await,
+            Verb::BuildsOutput => builds::output(self, ask, io).await,
+            Verb::BuildsWait => builds::wait(self, ask, io).await,
+            Verb::BuildsCancel => builds::cancel(self, ask, io).await,
             Verb::KeysAdd => people::keys_add(self, ask, io).await,
             Verb::KeysList => people::keys_list(self, ask, io).await,
             Verb::KeysRemove => people::keys_remove(self, ask, io).await,
