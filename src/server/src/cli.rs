@@ -129,7 +129,7 @@ pub fn help() -> String {
          hoist --version\n\n\
          Flags; each also as HOIST_NAME in the environment, or as name = \"value\" in the TOML file of --config FILE:\n",
     );
-    for key in &KEYS {
+    for key in KEYS {
         let flag = format!("--{} {}", key.name, key.value);
         let default = if key.default.is_empty() { String::new() } else { format!(" [{}]", key.default) };
         text.push_str(&format!("  {flag:28} {}{default}\n", key.help));
@@ -152,7 +152,7 @@ mod tests {
         for line in help.lines().filter(|line| line.starts_with("  --")) {
             assert!(readme.contains(line), "README.md lacks this line of the help:\n{line}");
         }
-        for key in &KEYS {
+        for key in KEYS {
             assert!(operations.contains(&format!("| `{}` | ", key.name)), "docs/operations.md lacks {}", key.name);
         }
     }

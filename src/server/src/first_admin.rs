@@ -5,7 +5,7 @@
 use crate::clock::now;
 use crate::fault::{Act, Result};
 use crate::ssh::keys::{KeyText, parse_public};
-use crate::store::Store;
+use crate::store::{NewKey, Store};
 use domain::access::Role;
 use std::path::Path;
 
@@ -26,7 +26,10 @@ pub async fn make(store: &Store, file: &Path) -> Result<()> {
     store
         .write(move |tx| {
             let user = tx.add_user(&NAME.parse()?, Role::Admin, now())?;
-            keys.iter().try_for_each(|key| tx.add_key(&user, &key.fingerprint, &key.comment, &key.text(), now()))
+            keys.into_iter().try_for_each(|key| {
+                let public = key.text();
+                tx.add_key(&user, &NewKey { fingerprint: key.fingerprint, name: key.comment, public }, now())
+            })
         })
         .await?;
     tracing::info!("the first administrator, {NAME}, has {}", fingerprints.join(", "));

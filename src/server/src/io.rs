@@ -6,6 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Chunks waiting for a slow reader before a writer has to wait.
 pub const CHUNKS_MAX: usize = 64;
+/// Bytes of one chunk of a long text.
+const PIECE_MAX: usize = 32 * 1024;
 
 /// One piece of output.
 #[derive(Debug, Clone)]
@@ -34,6 +36,12 @@ impl Io {
     /// Writes a line to standard output; an absent reader is not an error of the command.
     pub async fn line(&self, text: impl AsRef<str>) {
         let _ = self.out.send(Chunk::Out(Bytes::from(format!("{}\n", text.as_ref())))).await;
+    }
+    /// Writes text to standard output as it is, in pieces that a slow reader can take.
+    pub async fn text(&self, text: impl AsRef<str>) {
+        for piece in text.as_ref().as_bytes().chunks(PIECE_MAX) {
+            let _ = self.out.send(Chunk::Out(Bytes::copy_from_slice(piece))).await;
+        }
     }
     /// Writes a line to standard error.
     pub async fn note(&self, text: impl AsRef<str>) {

@@ -69,9 +69,14 @@ impl std::ops::Deref for Platform {
 }
 
 impl Parts {
+    /// An app's default host name.
+    pub fn domain(&self, app: &domain::AppName) -> String {
+        format!("{app}.{}", self.settings.base_domain)
+    }
+
     /// The URL of an app's default host name.
     pub fn url(&self, app: &domain::AppName) -> String {
-        domain::routing::url(&format!("{app}.{}", self.settings.base_domain), self.http_port)
+        domain::routing::url(&self.domain(app), self.http_port)
     }
 
     /// The git remote of an app.

@@ -20,7 +20,7 @@ pub struct Key {
 }
 
 /// Every setting, in the order of the help.
-pub const KEYS: [Key; 22] = [
+pub const KEYS: &[Key] = &[
     Key { name: "data", value: "DIR", help: "data folder", default: "" },
     Key { name: "ssh", value: "ADDR", help: "where SSH listens; port 0 takes a free one", default: "0.0.0.0:2222" },
     Key { name: "http", value: "ADDR", help: "where the router listens for HTTP", default: "0.0.0.0:80" },
@@ -87,6 +87,7 @@ pub const KEYS: [Key; 22] = [
         default: "",
     },
     Key { name: "ssh-share-socket", value: "PATH", help: "where it hands them over", default: "/run/hoist/ssh.sock" },
+    Key { name: "hook-timeout", value: "SECONDS", help: "how long one of your hooks may take", default: "60" },
 ];
 
 /// Who starts the router.
@@ -149,6 +150,8 @@ pub struct Settings {
     pub ssh_share: Option<String>,
     /// The socket that sshd's sessions come in by.
     pub ssh_share_socket: PathBuf,
+    /// Seconds that an operator's hook has.
+    pub hook_timeout: u64,
 }
 
 /// One mistake: where the value came from and why it is wrong.
@@ -175,7 +178,7 @@ impl Raw {
                 Err(err) => mistakes.push(format!("{path}: {}", err.message())),
             }
         }
-        for key in &KEYS {
+        for key in KEYS {
             let name = format!("HOIST_{}", key.name.replace('-', "_").to_uppercase());
             if let Some(value) = variable(&name) {
                 raw.values.insert(key.name, (value, name));
@@ -262,6 +265,7 @@ impl Settings {
         let audit_rows = raw.parsed("audit-rows", &mut bad, |v| number(v, 1_000, 1 << 32));
         let ssh_share = raw.parsed("ssh-share", &mut bad, host_user);
         let ssh_share_socket = raw.parsed("ssh-share-socket", &mut bad, absolute);
+        let hook_timeout = raw.parsed("hook-timeout", &mut bad, |v| number(v, 1, 3_600));
         if !bad.is_empty() {
             return Err(bad);
         }
@@ -295,6 +299,7 @@ impl Settings {
                 audit_keep: domain::audit::Keep { days: u32::try_from(audit_days?).ok()?, rows: audit_rows? },
                 ssh_share,
                 ssh_share_socket: ssh_share_socket?,
+                hook_timeout: hook_timeout?,
             })
         };
         resolved().ok_or_else(|| vec!["a setting has no value".to_owned()])

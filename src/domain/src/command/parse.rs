@@ -135,7 +135,8 @@ impl Typed {
         match (flag.long, value) {
             ("help", _) => self.help = true,
             ("json", _) => self.format = Format::Json,
-            ("format", Some(value)) => {
+            // A verb whose own option this is has formats of its own.
+            ("format", Some(value)) if spec.reads => {
                 self.format = match value.as_str() {
                     "text" => Format::Text,
                     "json" => Format::Json,

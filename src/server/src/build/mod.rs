@@ -19,7 +19,7 @@ use crate::platform::Parts;
 use crate::store::{Build, BuildStatus};
 use crate::tasks::blocking;
 use buildpacks::{Pins, Plan};
-use domain::config::ConfigVars;
+use domain::config::{ConfigVars, resolve};
 use domain::procfile::{self, ProcessTable};
 use domain::{AppId, Commit, Refusal};
 use sources::Sources;
@@ -101,6 +101,15 @@ impl Builder {
                 Ok((app, tx.pins(&id)?, config))
             })
             .await?;
+        // What belongs to a release or an instance is not known yet; vars that refer to it are not there in a build.
+        let known = [
+            ("HOIST_APP_ID", app.id.to_string()),
+            ("HOIST_APP_NAME", app.name.to_string()),
+            ("HOIST_BUILD_COMMIT", ask.commit.to_string()),
+            ("HOIST_DOMAIN", p.domain(&app.name)),
+            ("HOIST_URL", p.url(&app.name)),
+        ];
+        let config = resolve(&config, &known.map(|(name, value)| (name.to_owned(), value)).into());
         let settings = buildpacks::Settings {
             buildpack: app.buildpack.clone(),
             config: config.keys().map(ToString::to_string).collect(),

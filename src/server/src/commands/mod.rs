@@ -5,6 +5,7 @@
 
 mod apps;
 mod audit;
+mod builds;
 mod config;
 mod doctor;
 mod events;
@@ -230,6 +231,8 @@ impl Commands {
             Verb::ConfigSet => config::set(self, ask, io).await,
             Verb::ConfigGet => config::get(self, ask, io).await,
             Verb::ConfigUnset => config::unset(self, ask, io).await,
+            Verb::ConfigImport => config::import(self, ask, io).await,
+            Verb::ConfigExport => config::export(self, ask, io).await,
             Verb::Ps => processes::ps(self, ask, io).await,
             Verb::PsScale => processes::scale(self, ask, io).await,
             Verb::PsRestart => processes::restart(self, ask, io).await,
@@ -239,15 +242,16 @@ impl Commands {
             Verb::Logs => logs::logs(self, ask, io).await,
             Verb::Releases => releases::list(self, ask, io).await,
             Verb::Rollback => releases::rollback(self, ask, io).await,
-            Verb::Builds => releases::builds(self, ask, io).await,
-            Verb::BuildsOutput => releases::output(self, ask, io).await,
-            Verb::BuildsCancel => releases::cancel(self, ask, io).await,
             Verb::KeysAdd => keys::add(self, ask, io).await,
             Verb::KeysList => keys::list(self, ask, io).await,
             Verb::KeysRemove => keys::remove(self, ask, io).await,
             Verb::DeployKeysAdd => keys::deploy_add(self, ask, io).await,
             Verb::DeployKeysList => keys::deploy_list(self, ask, io).await,
             Verb::DeployKeysRemove => keys::deploy_remove(self, ask, io).await,
+            Verb::Builds => builds::list(self, ask, io).await,
+            Verb::BuildsOutput => builds::output(self, ask, io).await,
+            Verb::BuildsWait => builds::wait(self, ask, io).await,
+            Verb::BuildsCancel => builds::cancel(self, ask, io).await,
             Verb::UsersAdd => people::users_add(self, ask, io).await,
             Verb::UsersList => people::users_list(self, ask, io).await,
             Verb::UsersSet => people::users_set(self, ask, io).await,

@@ -180,7 +180,10 @@ async fn wait_up(c: &Commands, rows: &[InstanceRow], io: &Io) -> Result<u8> {
 pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let which = ask.what().args.many("TYPE").to_vec();
     if which.is_empty() {
-        return run_job(c, &ask, Kind::Restart, JobAsk::default(), io).await;
+        // Config vars that were only stored count from a new release on: this is the moment that they waited for.
+        let stale = !super::config::waiting(c, &ask.the_app()?.id).await?.is_empty();
+        let kind = if stale { Kind::Config } else { Kind::Restart };
+        return run_job(c, &ask, kind, JobAsk::by(ask.principal()), io).await;
     }
     let app = ask.the_app()?.id.clone();
     let turn = c.deploys.turn(&app).await?;
@@ -272,19 +275,9 @@ pub async fn start(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         return Ok(0);
     }
     // Config vars set while it was stopped are not in its release: it starts as a new one that has them.
-    let (id, number) = (app.id.clone(), app.current_release);
-    let stale =
-        c.p.store
-            .read(move |tx| match number {
-                Some(number) => {
-                    let old = tx.the_release(&id, number)?.config_version;
-                    Ok(tx.config(&id, old)? != tx.config(&id, tx.the_app(&id)?.config_version)?)
-                }
-                None => Ok(false),
-            })
-            .await?;
+    let stale = !super::config::waiting(c, &app.id).await?.is_empty();
     let kind = if stale { Kind::Config } else { Kind::Restart };
-    run_job(c, &ask, kind, JobAsk::default(), io).await
+    run_job(c, &ask, kind, JobAsk::by(ask.principal()), io).await
 }
 
 fn only_whole(ask: &Ask, quantity: &str) -> Result<(), Refusal> {
@@ -307,7 +300,7 @@ pub async fn rebuild(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 Ok(tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.commit))
             })
             .await?;
-    run_job(c, &ask, Kind::Rebuild, JobAsk { commit, ..JobAsk::default() }, io).await
+    run_job(c, &ask, Kind::Rebuild, JobAsk { commit, ..JobAsk::by(ask.principal()) }, io).await
 }
 
 /// Queues a job for the asker and shows it to its end.

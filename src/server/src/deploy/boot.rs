@@ -99,6 +99,8 @@ pub async fn ensure_started(p: &Platform, row: &InstanceRow, source: Source) -> 
         init: &p.init,
         spool: p.logs.spool_dir(&key),
         network: &network.name,
+        domain: p.domain(&launch.app.name),
+        url: p.url(&launch.app.name),
     };
     let Some(spec) = spec::instance_spec(&launch, &host) else {
         return Err(Fault::plain(format!("{} has no process type {}", row.release, row.process)).into());

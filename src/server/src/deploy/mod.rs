@@ -4,10 +4,11 @@
 pub mod boot;
 mod driver;
 mod effects;
+mod hooks;
 pub mod job;
 mod oneoff;
 pub mod spec;
 pub mod turns;
 
 pub use driver::Deploys;
-pub use job::{Heard, Job};
+pub use job::{Heard, Job, Said};

@@ -3,7 +3,7 @@
 use crate::engine::{Attachment, InstanceSpec, Limits, Mount};
 use crate::settings::Settings;
 use crate::store::{App, Build, InstanceRow, Release};
-use domain::config::ConfigVars;
+use domain::config::{ConfigVars, resolve};
 use domain::formation::WEB;
 use domain::{InstallId, InstanceId};
 use std::collections::BTreeMap;
@@ -48,6 +48,10 @@ pub struct HostSide<'a> {
     pub spool: PathBuf,
     /// The network's name.
     pub network: &'a str,
+    /// The app's host name.
+    pub domain: String,
+    /// Where the app answers.
+    pub url: String,
 }
 
 /// An instance's name in the engine.
@@ -68,7 +72,7 @@ pub fn instance_spec(launch: &Launch, host: &HostSide<'_>) -> Option<InstanceSpe
         name: instance_name(host.install, launch.row.id),
         image: launch.build.image.clone()?,
         argv: argv.iter().map(|a| (*a).to_owned()).collect(),
-        env: environment(launch),
+        env: environment(launch, host),
         cwd: None,
         capabilities: vec!["SETUID".to_owned(), "SETGID".to_owned()],
         read_only: false,
@@ -99,27 +103,34 @@ fn labels(launch: &Launch, install: &InstallId) -> BTreeMap<String, String> {
     ])
 }
 
-/// Config vars, then what the platform sets; the metadata has Heroku's names beside ours.
-fn environment(launch: &Launch) -> BTreeMap<String, String> {
-    let mut env: BTreeMap<String, String> =
-        launch.config.iter().map(|(name, value)| (name.to_string(), value.reveal().clone())).collect();
+/// Config vars with their references filled in, then what the platform sets; the metadata has Heroku's names beside ours.
+fn environment(launch: &Launch, host: &HostSide<'_>) -> BTreeMap<String, String> {
     let description = format!("Deploy {}", launch.build.commit.short());
-    let label = launch.row.label();
-    for (name, value) in [
-        ("APP_ID", launch.app.id.as_str()),
-        ("APP_NAME", launch.app.name.as_str()),
-        ("RELEASE_VERSION", &launch.release.number.to_string()),
-        ("RELEASE_CREATED_AT", &launch.release.created.rfc3339()),
-        ("BUILD_COMMIT", launch.build.commit.as_str()),
-        ("BUILD_DESCRIPTION", &description),
-        ("SLUG_COMMIT", launch.build.commit.as_str()),
-        ("SLUG_DESCRIPTION", &description),
-    ] {
-        env.entry(format!("HEROKU_{name}")).or_insert_with(|| value.to_owned());
-        env.insert(format!("HOIST_{name}"), value.to_owned());
+    let (label, number) = (launch.row.label(), launch.release.number.to_string());
+    let both = [
+        ("APP_ID", launch.app.id.to_string()),
+        ("APP_NAME", launch.app.name.to_string()),
+        ("APP_DEFAULT_DOMAIN_NAME", host.domain.clone()),
+        ("RELEASE_VERSION", number.clone()),
+        ("RELEASE_CREATED_AT", launch.release.created.rfc3339()),
+        ("BUILD_COMMIT", launch.build.commit.to_string()),
+        ("BUILD_DESCRIPTION", description.clone()),
+        ("SLUG_COMMIT", launch.build.commit.to_string()),
+        ("SLUG_DESCRIPTION", description),
+        ("DYNO_ID", launch.row.id.to_string()),
+    ];
+    let mut ours: BTreeMap<String, String> = both.iter().map(|(n, v)| (format!("HOIST_{n}"), v.clone())).collect();
+    for (name, value) in
+        [("RELEASE", number), ("INSTANCE", label.clone()), ("DOMAIN", host.domain.clone()), ("URL", host.url.clone())]
+    {
+        ours.insert(format!("HOIST_{name}"), value);
     }
-    env.insert("HOIST_RELEASE".to_owned(), launch.release.number.to_string());
-    env.insert("HOIST_INSTANCE".to_owned(), label.clone());
+    let mut env: BTreeMap<String, String> =
+        resolve(&launch.config, &ours).iter().map(|(name, value)| (name.to_string(), value.reveal().clone())).collect();
+    for (name, value) in both {
+        env.entry(format!("HEROKU_{name}")).or_insert(value);
+    }
+    env.extend(ours);
     env.entry("DYNO".to_owned()).or_insert(label);
     if has_port(&launch.row.process) {
         env.insert("PORT".to_owned(), PORT.to_string());

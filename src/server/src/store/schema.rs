@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// One step each; `user_version` counts those that ran.
-const MIGRATIONS: [&str; 2] = [FIRST, TEAM];
+const MIGRATIONS: &[&str] = &[FIRST, TEAM];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;

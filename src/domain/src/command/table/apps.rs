@@ -1,4 +1,4 @@
-//! Rows about apps and their config vars.
+//! Rows about apps.
 
 use crate::access::Need;
 use crate::command::Verb;
@@ -85,75 +85,5 @@ pub(super) const OPEN: Spec = Spec {
     summary: "Print an app's URL",
     examples: &["open blog"],
     group: Group::Apps,
-    ..BASE
-};
-
-pub(super) const CONFIG: Spec = Spec {
-    verb: Verb::Config,
-    name: "config",
-    aliases: &["config:show", "config:list", "config:export"],
-    app: AppArg::Required,
-    flags: &[switch("shell", Some('s'), "As NAME='value' lines that a shell reads")],
-    need: Need::Manage,
-    audit: Audit::Verb,
-    reads: true,
-    summary: "List an app's config vars with their values",
-    examples: &["config blog", "config blog --shell", "config blog --format json"],
-    group: Group::Config,
-    ..BASE
-};
-
-pub(super) const CONFIG_SET: Spec = Spec {
-    verb: Verb::ConfigSet,
-    name: "config:set",
-    aliases: &["config:add", "env:set"],
-    app: AppArg::Required,
-    args: &[Arg {
-        name: "NAME=VALUE",
-        required: false,
-        repeated: true,
-        shape: Shape::SecretPair,
-        help: "A config var and its value",
-    }],
-    flags: &[valued("stdin", None, "NAME", "Take this var's value from standard input, less one newline at its end")],
-    need: Need::Manage,
-    stdin: Stdin::WithFlag("stdin"),
-    summary: "Set config vars; makes a release and deploys it",
-    help: "All vars of one command make one release, which runs the image that is there. If it does not become ready, the \
-           old values come back and the command fails. The line is read by two shells, yours and the server's: quote values \
-           with spaces for both.",
-    examples: &[
-        "config:set blog LOG_LEVEL=debug",
-        "config:set blog \"GREETING='hello world'\" LIMIT=20",
-        "config:set blog --stdin TLS_KEY < key.pem",
-    ],
-    group: Group::Config,
-    ..BASE
-};
-
-pub(super) const CONFIG_GET: Spec = Spec {
-    verb: Verb::ConfigGet,
-    name: "config:get",
-    aliases: &["env:get"],
-    app: AppArg::Required,
-    args: &[required("NAME", "The config var")],
-    need: Need::Manage,
-    reads: true,
-    summary: "Print the value of one config var",
-    examples: &["config:get blog LOG_LEVEL"],
-    group: Group::Config,
-    ..BASE
-};
-
-pub(super) const CONFIG_UNSET: Spec = Spec {
-    verb: Verb::ConfigUnset,
-    name: "config:unset",
-    aliases: &["config:remove", "config:rm", "config:delete", "env:unset"],
-    app: AppArg::Required,
-    args: &[some("NAME", Shape::Word, "A config var")],
-    need: Need::Manage,
-    summary: "Remove config vars; makes a release and deploys it",
-    examples: &["config:unset blog LOG_LEVEL LIMIT"],
-    group: Group::Config,
     ..BASE
 };

@@ -1,6 +1,7 @@
 //! The command table in the order of help: one row per verb.
 
 mod apps;
+mod config;
 mod people;
 mod run;
 
@@ -15,10 +16,12 @@ pub static TABLE: &[&Spec] = &[
     &apps::SET,
     &apps::DESTROY,
     &apps::OPEN,
-    &apps::CONFIG,
-    &apps::CONFIG_SET,
-    &apps::CONFIG_GET,
-    &apps::CONFIG_UNSET,
+    &config::ALL,
+    &config::SET,
+    &config::GET,
+    &config::UNSET,
+    &config::IMPORT,
+    &config::EXPORT,
     &run::PS,
     &run::PS_SCALE,
     &run::PS_RESTART,
@@ -30,6 +33,7 @@ pub static TABLE: &[&Spec] = &[
     &run::ROLLBACK,
     &run::BUILDS,
     &run::BUILDS_OUTPUT,
+    &run::BUILDS_WAIT,
     &run::BUILDS_CANCEL,
     &people::KEYS_ADD,
     &people::KEYS_LIST,
@@ -63,10 +67,12 @@ pub(super) fn spec(verb: Verb) -> &'static Spec {
         Verb::AppsSet => &apps::SET,
         Verb::AppsDestroy => &apps::DESTROY,
         Verb::Open => &apps::OPEN,
-        Verb::Config => &apps::CONFIG,
-        Verb::ConfigSet => &apps::CONFIG_SET,
-        Verb::ConfigGet => &apps::CONFIG_GET,
-        Verb::ConfigUnset => &apps::CONFIG_UNSET,
+        Verb::Config => &config::ALL,
+        Verb::ConfigSet => &config::SET,
+        Verb::ConfigGet => &config::GET,
+        Verb::ConfigUnset => &config::UNSET,
+        Verb::ConfigImport => &config::IMPORT,
+        Verb::ConfigExport => &config::EXPORT,
         Verb::Ps => &run::PS,
         Verb::PsScale => &run::PS_SCALE,
         Verb::PsRestart => &run::PS_RESTART,
@@ -78,6 +84,7 @@ pub(super) fn spec(verb: Verb) -> &'static Spec {
         Verb::Rollback => &run::ROLLBACK,
         Verb::Builds => &run::BUILDS,
         Verb::BuildsOutput => &run::BUILDS_OUTPUT,
+        Verb::BuildsWait => &run::BUILDS_WAIT,
         Verb::BuildsCancel => &run::BUILDS_CANCEL,
         Verb::KeysAdd => &people::KEYS_ADD,
         Verb::KeysList => &people::KEYS_LIST,

@@ -166,12 +166,34 @@ pub(super) const BUILDS_OUTPUT: Spec = Spec {
     aliases: &["builds:log", "builds:logs", "builds:info"],
     app: AppArg::Required,
     args: &[optional("ID", "The build; by default the last one")],
+    flags: &[
+        switch("tail", Some('t'), "Stay until a build that runs or waits is over"),
+        switch("timestamps", None, "With the time of each line"),
+    ],
     need: Need::Read,
     deploy_key: true,
     audit: Audit::Verb,
     reads: true,
-    summary: "Show the output of a build; follows one that runs",
-    examples: &["builds:output blog", "builds:output blog 17"],
+    summary: "Show the output of a build",
+    examples: &["builds:output blog", "builds:output blog 17 -t"],
+    group: Group::Releases,
+    ..BASE
+};
+
+pub(super) const BUILDS_WAIT: Spec = Spec {
+    verb: Verb::BuildsWait,
+    name: "builds:wait",
+    app: AppArg::Required,
+    args: &[optional("ID", "The build; by default the last one")],
+    flags: &[valued("timeout", None, "SECONDS", "How long to wait (3600)")],
+    deploy_key: true,
+    need: Need::Read,
+    audit: Audit::Verb,
+    reads: true,
+    summary: "Wait for the end of a build and its deploy",
+    help: "The exit code says how it ended: 0 live, 1 failed or cancelled, 124 not over in time. The one line on standard \
+           output says the same for programs; what is waited for is on standard error.",
+    examples: &["builds:wait blog 17", "builds:wait blog --timeout 600 --format json"],
     group: Group::Releases,
     ..BASE
 };
