@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod command;
 pub mod config;
 pub mod deploy;
+pub mod doctor;
 pub mod formation;
 pub mod hosting;
 pub mod listeners;

@@ -13,6 +13,7 @@
 mod config;
 mod crash;
 mod docs;
+mod doctor;
 mod failures;
 mod heal;
 mod install;
