@@ -30,4 +30,4 @@ pub use proc::{Output, Running, quoted, run};
 pub use serve::processes;
 pub use user::User;
 pub use wait::{try_for, wait_for};
-pub use world::{World, hoist, repository};
+pub use world::{World, binary, hoist, repository};

@@ -325,7 +325,7 @@ pub fn repository() -> &'static Path {
 }
 
 /// `HOIST_BIN`, or the binary beside this test's.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("HOIST_BIN") {
         return path.into();
     }

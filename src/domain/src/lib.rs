@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod command;
 pub mod config;
 pub mod deploy;
+pub mod doctor;
 pub mod formation;
 pub mod hooks;
 pub mod hosting;

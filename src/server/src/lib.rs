@@ -20,6 +20,7 @@ pub mod layout;
 pub mod logs;
 pub mod net;
 pub mod platform;
+pub mod probes;
 pub mod proc;
 pub mod reconcile;
 pub mod rights;

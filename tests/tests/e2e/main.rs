@@ -13,12 +13,15 @@
 mod config;
 mod crash;
 mod docs;
+mod doctor;
 mod failures;
 mod heal;
+mod install;
 mod logs;
 mod people;
 mod permissions;
 mod processes;
 mod push;
+mod sockets;
 mod start;
 mod tidy;

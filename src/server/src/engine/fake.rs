@@ -214,7 +214,13 @@ impl Engine for Fake {
     async fn version(&self) -> Result<EngineVersion, EngineError> {
         let word = |text: &str| text.to_owned();
         self.call("version", "", |_| {
-            Ok(EngineVersion { version: word("0"), api: word("0"), live_restore: true, store: word("memory") })
+            Ok(EngineVersion {
+                version: word("0"),
+                api: word("0"),
+                live_restore: true,
+                store: word("memory"),
+                root: word("/"),
+            })
         })
     }
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<(), EngineError> {

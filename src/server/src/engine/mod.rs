@@ -245,6 +245,8 @@ pub struct EngineVersion {
     pub live_restore: bool,
     /// The image store: `overlay2`, `containerd`.
     pub store: String,
+    /// The folder that the engine fills.
+    pub root: String,
 }
 
 /// The user name that the loopback registry knows.

@@ -16,6 +16,7 @@ mod live;
 
 pub use firewall::{Ensured, Firewall};
 pub use net::Net;
+pub use nft::NFT;
 pub use rules::{Policy, render};
 pub use share::{Claim, Claimer, HOST_FOLDER, claim, release};
 
