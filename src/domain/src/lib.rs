@@ -22,6 +22,7 @@ pub mod reconcile;
 pub mod refusal;
 pub mod routing;
 pub mod secret;
+pub mod share;
 pub mod text;
 pub mod time;
 

@@ -19,6 +19,9 @@ fn main() -> ExitCode {
         Ok(Job::Router(settings)) => router(*settings),
         Ok(Job::Hook(name)) => ExitCode::from(hoist::git::hook_main(&name)),
         Ok(Job::Command(data, argv)) => ExitCode::from(hoist::admin::run_command(&data, &argv)),
+        Ok(Job::SshKeys(data, fingerprint)) => ExitCode::from(hoist::admin::authorized_keys(&data, &fingerprint)),
+        Ok(Job::SshSession(socket, ticket)) => ExitCode::from(hoist::admin::run_session(&socket, &ticket)),
+        Ok(Job::SshdConfig(data, user)) => sshd_config(&data, &user),
         Ok(Job::Print(text)) => {
             say(text.trim_end());
             ExitCode::SUCCESS
@@ -29,6 +32,21 @@ fn main() -> ExitCode {
             }
             ExitCode::from(USAGE)
         }
+    }
+}
+
+fn sshd_config(data: &std::path::Path, user: &str) -> ExitCode {
+    let program = std::env::current_exe().unwrap_or_default();
+    let user = match hoist::settings::host_user(user) {
+        Ok(user) => user,
+        Err(why) => return failed(&format!("{user} is not valid: {why}")),
+    };
+    match domain::share::drop_in(&user, &program.to_string_lossy(), &data.to_string_lossy()) {
+        Ok(text) => {
+            say(text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(no) => failed(&no.lines().join("\nhoist: ")),
     }
 }
 

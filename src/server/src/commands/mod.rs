@@ -27,9 +27,10 @@ use crate::ssh::SessionEnv;
 use crate::store::AuditRow;
 use domain::access::{self, Asked, Authorized, Principal, Rules, authorize, may_see};
 use domain::command::{self, Request, Verb, audit_line};
+use domain::share::Tickets;
 use domain::{AppId, Timestamp};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 /// Runs commands. Clones share everything.
@@ -49,6 +50,8 @@ pub struct Inner {
     audit: audit::AuditLog,
     /// Changes when somebody may have lost a right.
     rights: watch::Sender<u64>,
+    /// What sshd was given for logins that it has yet to hand over.
+    tickets: Mutex<Tickets>,
 }
 
 impl std::ops::Deref for Commands {
@@ -64,7 +67,20 @@ impl Commands {
     /// Commands over a platform; `end` is notified when the server is to end.
     pub fn new(p: Platform, deploys: Deploys, end: Arc<Notify>) -> Commands {
         let audit = audit::AuditLog::start(p.store.clone(), &p.tasks);
-        Commands(Arc::new(Inner { p, deploys, pushes: Mutex::default(), end, audit, rights: watch::Sender::new(0) }))
+        Commands(Arc::new(Inner {
+            p,
+            deploys,
+            pushes: Mutex::default(),
+            end,
+            audit,
+            rights: watch::Sender::new(0),
+            tickets: Mutex::default(),
+        }))
+    }
+
+    /// The tickets of logins by sshd.
+    pub fn tickets(&self) -> MutexGuard<'_, Tickets> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has running commands and open connections look whether they still may.
