@@ -20,5 +20,7 @@ mod people;
 mod permissions;
 mod processes;
 mod push;
+mod share;
 mod start;
+mod team;
 mod tidy;

@@ -183,6 +183,10 @@ impl Commands {
             Asked::App(app) => Some(app.id.clone()),
             Asked::NoApp | Asked::Unknown(_) => None,
         };
+        let fresh = match &asked {
+            Asked::Unknown(name) => Some(name.clone()),
+            Asked::NoApp | Asked::App(_) => None,
+        };
         let authorized = authorize(&who, rules, asked, request);
         // What somebody may not see leaves no trace in that app's own list of events.
         let audited = app.filter(|_| authorized.is_ok());
@@ -198,7 +202,12 @@ impl Commands {
         };
         let code = done.as_ref().map_or_else(Error::exit_code, |code| *code);
         if let Some(id) = begun {
-            self.audit.end(id, code).await?;
+            // The command that made an app is the first of that app's events.
+            let made = match fresh.filter(|_| code == 0) {
+                Some(name) => self.p.store.read(move |tx| Ok(tx.app_by_name(&name)?.map(|app| app.id))).await?,
+                None => None,
+            };
+            self.audit.end(id, code, made).await?;
         }
         if let Some(row) = later {
             self.audit.whole(AuditRow { exit_code: Some(code), ..row }, audited).await?;
