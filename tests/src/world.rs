@@ -91,12 +91,39 @@ impl World {
     fn person(&self, name: &str, flags: &[&str]) -> User {
         let home = self.root.path().join("users").join(name);
         if home.join("key").exists() {
-            return User { name: name.to_owned(), key: home.join("key"), home, address: self.ssh };
+            return User {
+                name: name.to_owned(),
+                key: home.join("key"),
+                home,
+                address: self.ssh,
+                login: "hoist".to_owned(),
+            };
         }
         let user = User::new(name, home, self.ssh);
         let words: Vec<&str> = ["users:add", name].into_iter().chain(flags.iter().copied()).collect();
         self.hoist_with(&words, user.public_key().as_bytes()).ok();
         user
+    }
+
+    /// A key that may push to an app and nothing else; its holder is no user.
+    #[track_caller]
+    pub fn deploy_key(&self, app: &str, name: &str) -> User {
+        let home = self.root.path().join("users").join(format!("{app}-{name}"));
+        let holder = User::new(name, home, self.ssh);
+        self.hoist_with(&["deploy-keys:add", app, name], holder.public_key().as_bytes()).ok();
+        holder
+    }
+
+    /// A folder of this world for whatever a test needs.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.root.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// The program under test.
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// Runs a command as the local administrator.

@@ -26,6 +26,7 @@ pub mod refusal;
 pub mod report;
 pub mod routing;
 pub mod secret;
+pub mod share;
 pub mod text;
 pub mod time;
 

@@ -20,6 +20,12 @@ pub enum Job {
     Command(PathBuf, Vec<String>),
     /// Say under which name a new installation would be reached.
     Hosting(Option<String>),
+    /// sshd asks for a key's line.
+    SshKeys(PathBuf, String),
+    /// sshd's forced command: the socket and the ticket.
+    SshSession(PathBuf, String),
+    /// The drop-in for sshd: the data folder and the shared user.
+    SshdConfig(PathBuf, String),
     /// Print this and succeed.
     Print(String),
 }
@@ -38,6 +44,10 @@ pub fn read(words: &[String], variable: impl Fn(&str) -> Option<String>, cores: 
             [] => Ok(Job::Hosting(None)),
             [flag, name] if flag == "--domain" => host_name(name).map(|name| Job::Hosting(Some(name))),
             _ => Err(vec!["usage: hoist hosting [--domain NAME]".to_owned()]),
+        },
+        Some("ssh-session") => match words {
+            [_, socket, ticket] => Ok(Job::SshSession(socket.into(), ticket.clone())),
+            _ => Err(vec!["ssh-session is what sshd runs: hoist ssh-session SOCKET TICKET".to_owned()]),
         },
         Some("--help" | "-h") => Ok(Job::Print(help())),
         Some("--version" | "-V") => Ok(Job::Print(format!("hoist {}\n", env!("CARGO_PKG_VERSION")))),
@@ -66,7 +76,12 @@ fn command(words: &[String], variable: &impl Fn(&str) -> Option<String>) -> Resu
     let data = data.or_else(|| configured_data(variable));
     let data = data.ok_or_else(|| vec!["which server? Name its data folder: hoist --data DIR COMMAND".to_owned()])?;
     let data = std::path::absolute(&data).map_err(|err| vec![format!("--data {data}: {err}")])?;
-    Ok(Job::Command(data, rest.to_vec()))
+    Ok(match rest {
+        [verb, fingerprint] if verb == "ssh-keys" => Job::SshKeys(data, fingerprint.clone()),
+        [verb, user] if verb == "sshd-config" => Job::SshdConfig(data, user.clone()),
+        [verb] if verb == "sshd-config" => Job::SshdConfig(data, "hoist".to_owned()),
+        rest => Job::Command(data, rest.to_vec()),
+    })
 }
 
 /// The data folder of the installation of this machine, from its configuration.
@@ -126,6 +141,7 @@ pub fn help() -> String {
          hoist serve --data DIR [FLAGS]     run the server\n\
          hoist router --data DIR [FLAGS]    run only the router (serve starts it by itself)\n\
          hoist [--data DIR] COMMAND …       run a command as the local administrator; `help` lists them\n\
+         hoist [--data DIR] sshd-config [USER] print what lets USER@host reach us by the host's sshd\n\
          hoist --version\n\n\
          Flags; each also as HOIST_NAME in the environment, or as name = \"value\" in the TOML file of --config FILE:\n",
     );

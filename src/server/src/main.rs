@@ -24,6 +24,9 @@ fn main() -> ExitCode {
             say(&format!("{}\n{}\n{}", hosting.base_domain, hosting.ssh_host, hosting.remark));
             ExitCode::SUCCESS
         }
+        Ok(Job::SshKeys(data, fingerprint)) => ExitCode::from(hoist::admin::authorized_keys(&data, &fingerprint)),
+        Ok(Job::SshSession(socket, ticket)) => ExitCode::from(hoist::admin::run_session(&socket, &ticket)),
+        Ok(Job::SshdConfig(data, user)) => sshd_config(&data, &user),
         Ok(Job::Print(text)) => {
             say(text.trim_end());
             ExitCode::SUCCESS
@@ -47,6 +50,21 @@ fn way_out() -> Option<IpAddr> {
     };
     // Addresses for documentation: nobody's, so they take the default route.
     ask("0.0.0.0", "198.51.100.1").or_else(|| ask("::", "2001:db8::1"))
+}
+
+fn sshd_config(data: &std::path::Path, user: &str) -> ExitCode {
+    let program = std::env::current_exe().unwrap_or_default();
+    let user = match hoist::settings::host_user(user) {
+        Ok(user) => user,
+        Err(why) => return failed(&format!("{user} is not valid: {why}")),
+    };
+    match domain::share::drop_in(&user, &program.to_string_lossy(), &data.to_string_lossy()) {
+        Ok(text) => {
+            say(text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(no) => failed(&no.lines().join("\nhoist: ")),
+    }
 }
 
 fn say(line: &str) {

@@ -106,7 +106,14 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     }
     Reconciler::new(platform.clone(), deploys).start();
     ssh_server.serve(Arc::new(commands.clone()), &tasks);
-    admin_server.serve(Arc::new(commands.clone()), Arc::new(commands), &tasks);
+    if let Some(user) = &platform.settings.ssh_share {
+        match admin::ShareServer::bind(&platform.settings.ssh_share_socket, user) {
+            Ok(share) => share.serve(Arc::new(commands.clone()), &tasks),
+            // The host's sshd is only one way in: ours goes on.
+            Err(err) => tracing::error!("{}; logins by the host's sshd do not work", err.lines().join("; ")),
+        }
+    }
+    admin_server.serve(Arc::new(commands), &tasks);
     say("ready");
     crate::systemd::ready();
 

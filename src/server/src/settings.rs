@@ -359,7 +359,8 @@ fn network(value: &str) -> Result<(std::net::Ipv4Addr, u8), String> {
     parse().ok_or_else(|| "a network and its length (8 to 18), such as 10.208.0.0/12".to_owned())
 }
 
-fn host_user(value: &str) -> Result<String, String> {
+/// The name of a user of this host that is not root.
+pub fn host_user(value: &str) -> Result<String, String> {
     let good = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'_';
     let starts = value.bytes().next().is_some_and(|c| c.is_ascii_lowercase() || c == b'_');
     if starts && value.len() <= 32 && value.bytes().all(good) && value != "root" {

@@ -1,6 +1,6 @@
 //! Joins the carriers to the commands: SSH sessions, the admin socket, and git's hooks. Adapters without logic.
 
-use crate::admin::{HookHandler, HookIo, LocalShell};
+use crate::admin::{Gatekeeper, HookHandler, HookIo, LocalShell};
 use crate::commands::Commands;
 use crate::git::{HookFrames, serve_hook};
 use crate::io::Io;
@@ -52,6 +52,38 @@ impl Shell for Commands {
 impl LocalShell for Commands {
     async fn run(&self, argv: Vec<String>, io: Io) -> u8 {
         self.run_words(Principal::Local, &argv, SessionEnv::default(), io).await
+    }
+}
+
+#[async_trait]
+impl Gatekeeper for Commands {
+    async fn authorized_line(&self, fingerprint: &str, program: &str) -> Option<String> {
+        let settings = &self.platform().settings;
+        settings.ssh_share.as_ref()?;
+        let wanted = fingerprint.to_owned();
+        let public = self.platform().store.read(move |tx| tx.public_key(&wanted)).await;
+        let Ok(Some(public)) = public else {
+            tracing::info!(fingerprint = domain::text::plain(fingerprint), "unknown ssh key, by sshd");
+            return None;
+        };
+        let ticket = self.tickets().issue(fingerprint, rand::random(), crate::clock::now());
+        let socket = settings.ssh_share_socket.to_string_lossy();
+        domain::share::authorized_line(&public, program, &socket, &ticket)
+            .inspect_err(|no| tracing::error!("{no}"))
+            .ok()
+    }
+
+    async fn redeem(&self, ticket: &str) -> Option<Principal> {
+        let fingerprint = self.tickets().redeem(ticket, crate::clock::now())?;
+        self.holder(&fingerprint).await
+    }
+
+    async fn session(&self, who: Principal, line: &str, env: SessionEnv, io: Io) -> u8 {
+        Shell::run(self, who, line, env, io).await
+    }
+
+    async fn revoked(&self, who: &Principal) {
+        self.key_lost(who).await;
     }
 }
 

@@ -22,6 +22,8 @@ mod people;
 mod permissions;
 mod processes;
 mod push;
+mod share;
 mod sockets;
 mod start;
+mod team;
 mod tidy;

@@ -27,7 +27,7 @@ enum Note {
     /// A command that only read, from beginning to end.
     Whole(Box<AuditRow>, Option<AppId>),
     /// The end of a command whose row is there.
-    End(i64, u8),
+    End(i64, u8, Option<AppId>),
     /// Somebody waits for everything before.
     Written(oneshot::Sender<()>),
 }
@@ -46,9 +46,9 @@ impl AuditLog {
         self.store.write(move |tx| tx.add_audit(&row, app.as_ref())).await
     }
 
-    /// Notes how a command ended.
-    pub async fn end(&self, id: i64, code: u8) -> Result<()> {
-        self.note(Note::End(id, code)).await
+    /// Notes how a command ended, and the app that it made.
+    pub async fn end(&self, id: i64, code: u8, made: Option<AppId>) -> Result<()> {
+        self.note(Note::End(id, code, made)).await
     }
 
     /// Notes a command as a whole.
@@ -91,7 +91,7 @@ async fn write(store: Store, mut notes: mpsc::Receiver<Note>, stop: Cancellation
                 for note in batch {
                     match note {
                         Note::Whole(row, app) => drop(tx.add_audit(&row, app.as_ref())?),
-                        Note::End(id, code) => tx.end_audit(id, code)?,
+                        Note::End(id, code, made) => tx.end_audit(id, code, made.as_ref())?,
                         Note::Written(who) => waiting.push(who),
                     }
                 }

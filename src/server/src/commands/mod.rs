@@ -28,9 +28,10 @@ use crate::ssh::SessionEnv;
 use crate::store::AuditRow;
 use domain::access::{self, Asked, Authorized, Principal, Rules, authorize, may_see};
 use domain::command::{self, Request, Verb, audit_line};
+use domain::share::Tickets;
 use domain::{AppId, Timestamp};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 /// Runs commands. Clones share everything.
@@ -50,6 +51,8 @@ pub struct Inner {
     audit: audit::AuditLog,
     /// Changes when somebody may have lost a right.
     rights: watch::Sender<u64>,
+    /// What sshd was given for logins that it has yet to hand over.
+    tickets: Mutex<Tickets>,
 }
 
 impl std::ops::Deref for Commands {
@@ -65,7 +68,20 @@ impl Commands {
     /// Commands over a platform; `end` is notified when the server is to end.
     pub fn new(p: Platform, deploys: Deploys, end: Arc<Notify>) -> Commands {
         let audit = audit::AuditLog::start(p.store.clone(), &p.tasks);
-        Commands(Arc::new(Inner { p, deploys, pushes: Mutex::default(), end, audit, rights: watch::Sender::new(0) }))
+        Commands(Arc::new(Inner {
+            p,
+            deploys,
+            pushes: Mutex::default(),
+            end,
+            audit,
+            rights: watch::Sender::new(0),
+            tickets: Mutex::default(),
+        }))
+    }
+
+    /// The tickets of logins by sshd.
+    pub fn tickets(&self) -> MutexGuard<'_, Tickets> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has running commands and open connections look whether they still may.
@@ -168,6 +184,10 @@ impl Commands {
             Asked::App(app) => Some(app.id.clone()),
             Asked::NoApp | Asked::Unknown(_) => None,
         };
+        let fresh = match &asked {
+            Asked::Unknown(name) => Some(name.clone()),
+            Asked::NoApp | Asked::App(_) => None,
+        };
         let authorized = authorize(&who, rules, asked, request);
         // What somebody may not see leaves no trace in that app's own list of events.
         let audited = app.filter(|_| authorized.is_ok());
@@ -183,7 +203,12 @@ impl Commands {
         };
         let code = done.as_ref().map_or_else(Error::exit_code, |code| *code);
         if let Some(id) = begun {
-            self.audit.end(id, code).await?;
+            // The command that made an app is the first of that app's events.
+            let made = match fresh.filter(|_| code == 0) {
+                Some(name) => self.p.store.read(move |tx| Ok(tx.app_by_name(&name)?.map(|app| app.id))).await?,
+                None => None,
+            };
+            self.audit.end(id, code, made).await?;
         }
         if let Some(row) = later {
             self.audit.whole(AuditRow { exit_code: Some(code), ..row }, audited).await?;

@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How long russh may take to end after its transport is cut.
 const CUT_MAX: Duration = Duration::from_secs(5);
+/// How long a client may take to go by itself when we end the connection.
+const FAREWELL_MAX: Duration = Duration::from_millis(250);
 /// How long commands may take to end whose key was removed.
 const REVOKED_MAX: Duration = Duration::from_millis(500);
 
@@ -61,14 +63,19 @@ pub(super) async fn serve(
         revoked: Box::pin(std::future::pending()),
     };
     let why = session.run(events, ended, grace, stop).await.why();
+    let mut running = std::pin::pin!(running);
     if let Some(why) = why {
         fate.leave();
+        // A client whose last command has just ended goes by itself once it has the exit code: a disconnect now would
+        // overtake that.
+        if tokio::time::timeout(FAREWELL_MAX, &mut running).await.is_ok() {
+            return;
+        }
         let bye = handle.disconnect(russh::Disconnect::ByApplication, why.to_owned(), String::new());
         let _ = tokio::time::timeout(Duration::from_secs(1), bye).await;
-    }
-    let mut running = std::pin::pin!(running);
-    if why.is_some() {
-        let _ = tokio::time::timeout(Duration::from_secs(1), &mut running).await;
+        if tokio::time::timeout(Duration::from_secs(1), &mut running).await.is_ok() {
+            return;
+        }
     }
     fate.cut();
     if let Ok(Err(err)) = tokio::time::timeout(CUT_MAX, running).await {

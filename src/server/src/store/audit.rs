@@ -72,9 +72,10 @@ impl Tx<'_> {
         Ok(self.0.last_insert_rowid())
     }
 
-    /// Notes how the command ended.
-    pub fn end_audit(&self, id: i64, exit_code: u8) -> Result<()> {
-        self.0.prepare_cached("UPDATE audit SET exit_code = ?2 WHERE id = ?1")?.execute(params![id, exit_code])?;
+    /// Notes how the command ended, and the app that it made.
+    pub fn end_audit(&self, id: i64, exit_code: u8, made: Option<&AppId>) -> Result<()> {
+        let sql = "UPDATE audit SET exit_code = ?2, app_id = coalesce(app_id, ?3) WHERE id = ?1";
+        self.0.prepare_cached(sql)?.execute(params![id, exit_code, made.map(AppId::as_str)])?;
         Ok(())
     }
 

@@ -53,7 +53,7 @@ ALTER TABLE audit ADD COLUMN key_name TEXT NOT NULL DEFAULT '';
 ALTER TABLE audit ADD COLUMN origin TEXT NOT NULL DEFAULT '';
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
 WHEN NEW.id <> OLD.id OR NEW.at <> OLD.at OR NEW.actor <> OLD.actor OR NEW.key <> OLD.key OR NEW.key_name <> OLD.key_name
-  OR NEW.origin <> OLD.origin OR NEW.app_id IS NOT OLD.app_id OR NEW.app_name IS NOT OLD.app_name OR NEW.verb <> OLD.verb
+  OR NEW.origin <> OLD.origin OR (OLD.app_id IS NOT NULL AND NEW.app_id IS NOT OLD.app_id) OR NEW.app_name IS NOT OLD.app_name OR NEW.verb <> OLD.verb
   OR NEW.line <> OLD.line OR OLD.exit_code IS NOT NULL
 BEGIN SELECT RAISE(ABORT, 'audit rows are only added'); END;
 CREATE TRIGGER audit_is_not_removed BEFORE DELETE ON audit
