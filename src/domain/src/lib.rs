@@ -22,6 +22,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod refusal;
 pub mod routing;
+pub mod run;
 pub mod secret;
 pub mod text;
 pub mod time;

@@ -26,7 +26,14 @@ pub async fn make(store: &Store, file: &Path) -> Result<()> {
     store
         .write(move |tx| {
             let user = tx.add_user(&NAME.parse()?, Role::Admin, now())?;
-            keys.iter().try_for_each(|key| tx.add_key(&user, &key.fingerprint, &key.comment, &key.text(), now()))
+            keys.iter().try_for_each(|key| {
+                let new = crate::store::NewKey {
+                    fingerprint: key.fingerprint.clone(),
+                    name: key.comment.clone(),
+                    public: key.text(),
+                };
+                tx.add_key(&user, &new, now())
+            })
         })
         .await?;
     tracing::info!("the first administrator, {NAME}, has {}", fingerprints.join(", "));

@@ -20,5 +20,7 @@ mod people;
 mod permissions;
 mod processes;
 mod push;
+mod run;
+mod run_life;
 mod start;
 mod tidy;

@@ -158,7 +158,7 @@ async fn converse(stream: UnixStream, shell: Arc<dyn LocalShell>, hooks: Arc<dyn
     let (out, out_rx) = mpsc::channel(CHUNKS_MAX);
     let (want, wants) = mpsc::channel(1);
     let hangup = CancellationToken::new();
-    let io = Io { stdin: stdin_rx, out, hangup: hangup.clone(), tty };
+    let io = Io { stdin: stdin_rx, out, hangup: hangup.clone(), tty, terminal: None };
     let work = AssertUnwindSafe(shell.run(argv, io)).catch_unwind();
     let input = listen(reader, stdin.then_some(stdin_tx), want, &hangup);
     let (ended, written) = tokio::select! {
@@ -184,7 +184,7 @@ async fn write_out(
         let (tag, bytes) = tokio::select! {
             biased;
             chunk = chunks.recv() => match chunk {
-                Some(Chunk::Out(bytes)) => (Tag::Out, bytes),
+                Some(Chunk::Out(bytes) | Chunk::Raw(bytes)) => (Tag::Out, bytes),
                 Some(Chunk::Err(bytes)) => (Tag::Err, bytes),
                 None => return Ok(writer),
             },

@@ -5,9 +5,11 @@ pub mod boot;
 mod driver;
 mod effects;
 pub mod job;
+pub mod once;
 mod oneoff;
 pub mod spec;
 pub mod turns;
 
 pub use driver::Deploys;
 pub use job::{Heard, Job};
+pub use once::Held;

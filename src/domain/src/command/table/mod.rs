@@ -1,6 +1,7 @@
 //! The command table in the order of help: one row per verb.
 
 mod apps;
+mod oneoff;
 mod people;
 mod run;
 
@@ -25,6 +26,9 @@ pub static TABLE: &[&Spec] = &[
     &run::PS_STOP,
     &run::PS_START,
     &run::PS_REBUILD,
+    &oneoff::RUN,
+    &oneoff::ENTER,
+    &oneoff::EXEC,
     &run::LOGS,
     &run::RELEASES,
     &run::ROLLBACK,
@@ -73,6 +77,9 @@ pub(super) fn spec(verb: Verb) -> &'static Spec {
         Verb::PsStop => &run::PS_STOP,
         Verb::PsStart => &run::PS_START,
         Verb::PsRebuild => &run::PS_REBUILD,
+        Verb::Run => &oneoff::RUN,
+        Verb::Enter => &oneoff::ENTER,
+        Verb::PsExec => &oneoff::EXEC,
         Verb::Logs => &run::LOGS,
         Verb::Releases => &run::RELEASES,
         Verb::Rollback => &run::ROLLBACK,
