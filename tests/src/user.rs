@@ -1,6 +1,7 @@
 //! One person: a key, the real ssh client, the real git.
 
 use crate::proc::{Output, quoted, run};
+use crate::terminal::Terminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -69,6 +70,15 @@ impl User {
         ssh.args(self.options()).args(["-p", &self.address.port().to_string(), "-l", &self.login]);
         ssh.arg(self.address.ip().to_string()).arg("--").arg(line.join(" "));
         ssh
+    }
+
+    /// `ssh -tt` at a terminal of 24 rows and 80 columns.
+    #[track_caller]
+    pub fn terminal(&self, words: &[&str]) -> Terminal {
+        let plain = self.ssh_command(words);
+        let mut ssh = Command::new(plain.get_program());
+        ssh.arg("-tt").args(plain.get_args());
+        Terminal::open(ssh, 24, 80)
     }
 
     /// Runs git in a folder as this user.

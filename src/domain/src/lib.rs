@@ -25,6 +25,7 @@ pub mod reconcile;
 pub mod refusal;
 pub mod report;
 pub mod routing;
+pub mod run;
 pub mod secret;
 pub mod share;
 pub mod text;

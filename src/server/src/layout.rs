@@ -1,6 +1,6 @@
 //! Where everything lies in the data folder.
 
-use domain::AppId;
+use domain::{AppId, InstanceId};
 use std::path::{Path, PathBuf};
 
 /// The router's control socket, below its folder.
@@ -31,6 +31,14 @@ impl Layout {
     /// Sockets.
     pub fn run(&self) -> PathBuf {
         self.data.join("run")
+    }
+    /// The sockets of instances, a folder each: mounted there, for root only.
+    pub fn ios(&self) -> PathBuf {
+        self.run().join("io")
+    }
+    /// The folder of one instance's socket.
+    pub fn io(&self, id: InstanceId) -> PathBuf {
+        self.ios().join(id.to_string())
     }
     /// The admin socket.
     pub fn admin_socket(&self) -> PathBuf {

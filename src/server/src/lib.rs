@@ -15,6 +15,7 @@ pub mod fault;
 pub mod first_admin;
 pub mod git;
 pub mod images;
+pub mod inside;
 pub mod io;
 pub mod layout;
 pub mod logs;

@@ -1,6 +1,7 @@
 //! What one installation is made of: handed to deploys, the reconciler and the commands.
 
 use crate::build::Builder;
+use crate::deploy::Held;
 use crate::engine::{Engine, EngineError, Starts};
 use crate::fault::{Error, Fault};
 use crate::git::Repos;
@@ -37,6 +38,8 @@ pub struct Parts {
     pub engine: Arc<dyn Engine>,
     /// Starts of instances that are under way.
     pub starts: Starts,
+    /// One-off instances that somebody in this process holds.
+    pub held: Held,
     /// Addresses, networks, firewall.
     pub net: Net,
     /// Logs.

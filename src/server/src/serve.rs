@@ -3,7 +3,7 @@
 use crate::admin;
 use crate::build::Builder;
 use crate::commands::Commands;
-use crate::deploy::Deploys;
+use crate::deploy::{Deploys, Held};
 use crate::engine::{Docker, Starts};
 use crate::fault::{Act, Fault, Result};
 use crate::git::{Repos, ReposConfig};
@@ -69,6 +69,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let ssh_addr = ssh_server.addr();
     let platform = Platform(Arc::new(Parts {
         starts: Starts::default(),
+        held: Held::default(),
         engine: Arc::new(Docker::new(&settings.docker, tasks.clone())),
         builder: Builder::new(registry, cores.div_ceil(2)),
         init: write_init(&layout)?,

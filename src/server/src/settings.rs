@@ -78,6 +78,9 @@ pub const KEYS: &[Key] = &[
         help: "how long an instance may take until its port accepts",
         default: "60",
     },
+    Key { name: "run-timeout", value: "SECONDS", help: "how long a one-off instance may run", default: "86400" },
+    Key { name: "run-memory", value: "MB", help: "the most memory that run --memory may ask for", default: "2048" },
+    Key { name: "run-max", value: "N", help: "one-off instances of one app at once", default: "10" },
     Key { name: "audit-days", value: "N", help: "days that audit rows (events) are kept", default: "365" },
     Key { name: "audit-rows", value: "N", help: "audit rows that are kept, the newest", default: "1000000" },
     Key {
@@ -144,6 +147,12 @@ pub struct Settings {
     pub build_timeout: u64,
     /// Seconds until an instance's port must accept.
     pub boot_timeout: u64,
+    /// Seconds a one-off instance may run.
+    pub run_timeout: u64,
+    /// The most bytes of memory that a one-off instance may ask for.
+    pub run_memory: u64,
+    /// One-off instances of one app at once.
+    pub run_max: u64,
     /// Which audit rows are kept.
     pub audit_keep: domain::audit::Keep,
     /// The host's user whose SSH logins are ours, by the host's own sshd.
@@ -261,6 +270,9 @@ impl Settings {
         let build_disk = raw.parsed("build-disk", &mut bad, |v| number(v, 64, 1 << 22));
         let build_timeout = raw.parsed("build-timeout", &mut bad, |v| number(v, 5, 86_400));
         let boot_timeout = raw.parsed("boot-timeout", &mut bad, |v| number(v, 1, 3_600));
+        let run_timeout = raw.parsed("run-timeout", &mut bad, |v| number(v, 1, 30 * 86_400));
+        let run_memory = raw.parsed("run-memory", &mut bad, |v| number(v, 16, 1 << 20));
+        let run_max = raw.parsed("run-max", &mut bad, |v| number(v, 1, 30));
         let audit_days = raw.parsed("audit-days", &mut bad, |v| number(v, 1, 36_500));
         let audit_rows = raw.parsed("audit-rows", &mut bad, |v| number(v, 1_000, 1 << 32));
         let ssh_share = raw.parsed("ssh-share", &mut bad, host_user);
@@ -296,6 +308,9 @@ impl Settings {
                 build_disk: build_disk? * 1_000_000,
                 build_timeout: build_timeout?,
                 boot_timeout: boot_timeout?,
+                run_timeout: run_timeout?,
+                run_memory: run_memory? * 1_000_000,
+                run_max: run_max?,
                 audit_keep: domain::audit::Keep { days: u32::try_from(audit_days?).ok()?, rows: audit_rows? },
                 ssh_share,
                 ssh_share_socket: ssh_share_socket?,

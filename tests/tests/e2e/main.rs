@@ -22,6 +22,8 @@ mod people;
 mod permissions;
 mod processes;
 mod push;
+mod run;
+mod run_life;
 mod share;
 mod sockets;
 mod start;

@@ -103,6 +103,7 @@ fn rows(spec: &Spec) -> Vec<(String, &'static str)> {
             Takes::Nothing => String::new(),
             Takes::Value(value) => format!(" {value}"),
             Takes::Confirmation => " APP".to_owned(),
+            Takes::SecretPairs => " NAME=VALUE".to_owned(),
         };
         rows.push((format!("{short}--{}{value}", flag.long), flag.help));
     }

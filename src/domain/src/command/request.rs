@@ -1,6 +1,6 @@
 //! What was asked: a verb, its app, its arguments; and what of it may be stored.
 
-use super::spec::{Audit, Shape, Stdin};
+use super::spec::{Arg, Audit, Shape, Stdin, Takes};
 use super::{Verb, words};
 use crate::access::{Need, Principal};
 use crate::names::{AppName, VarName};
@@ -158,18 +158,31 @@ fn line(request: &Request) -> String {
     let spec = request.verb.spec();
     let mut out = vec![spec.name.to_owned()];
     out.extend(request.app.as_ref().map(ToString::to_string));
-    for arg in spec.args {
+    let (command, args): (Vec<&Arg>, Vec<&Arg>) = spec.args.iter().partition(|arg| arg.shape == Shape::Command);
+    for arg in args {
         for word in request.args.many(arg.name) {
             out.push(match (arg.shape, word.split_once('=')) {
                 (Shape::SecretPair, Some((name, _))) => format!("{}=…", words::quote(name)),
                 (Shape::SecretPair, None) => "…".to_owned(),
-                (Shape::Word | Shape::Pair, _) => words::quote(word),
+                (Shape::Word | Shape::Pair | Shape::Command, _) => words::quote(word),
             });
         }
     }
     for (flag, value) in &request.args.flags {
         out.push(format!("--{flag}"));
         out.extend(value.as_deref().map(words::quote));
+    }
+    for flag in spec.flags.iter().filter(|flag| flag.takes == Takes::SecretPairs) {
+        for pair in request.args.many(flag.long) {
+            let name = pair.split('=').next().unwrap_or_default();
+            out.push(format!("--{} {}=…", flag.long, words::quote(name)));
+        }
+    }
+    for word in command.iter().flat_map(|arg| request.args.many(arg.name).iter().enumerate()) {
+        if word.0 == 0 {
+            out.push("--".to_owned());
+        }
+        out.push(words::quote(word.1));
     }
     out.join(" ")
 }

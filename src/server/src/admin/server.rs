@@ -189,7 +189,7 @@ pub(super) async fn carry<F: Future<Output = u8>>(
     let (stdin_tx, stdin_rx) = mpsc::channel(1);
     let (out, out_rx) = mpsc::channel(CHUNKS_MAX);
     let (want, wants) = mpsc::channel(1);
-    let io = Io { stdin: stdin_rx, out, hangup: hangup.clone(), tty };
+    let io = Io { stdin: stdin_rx, out, hangup: hangup.clone(), tty, terminal: None };
     let work = AssertUnwindSafe(run(io)).catch_unwind();
     let input = listen(reader, stdin.then_some(stdin_tx), want, &hangup);
     let output = async {
@@ -221,7 +221,7 @@ async fn write_out(
         let (tag, bytes) = tokio::select! {
             biased;
             chunk = chunks.recv() => match chunk {
-                Some(Chunk::Out(bytes)) => (Tag::Out, bytes),
+                Some(Chunk::Out(bytes) | Chunk::Raw(bytes)) => (Tag::Out, bytes),
                 Some(Chunk::Err(bytes)) => (Tag::Err, bytes),
                 None => return Ok(writer),
             },

@@ -43,6 +43,7 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
     for row in &rows {
         c.p.engine.remove(&crate::deploy::spec::instance_name(&c.p.install, row.id)).await?;
         c.p.logs.finish(&domain::log::SpoolKey::instance(row.id)).await?;
+        crate::inside::forget(&c.p.layout, row.id);
     }
     let app = id.clone();
     let images = c.p.store.read(move |tx| tx.builds(&app, 10_000)).await?;
@@ -173,6 +174,7 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = ask.the_app()?.id.clone();
     let mut branch: Option<Option<String>> = None;
     let mut buildpack: Option<Option<String>> = None;
+    let mut enter: Option<bool> = None;
     for (key, value) in ask.what().args.pairs("KEY=VALUE") {
         let value = (!value.is_empty()).then(|| value.to_owned());
         match key {
@@ -190,12 +192,13 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 }
                 buildpack = Some(value.map(|v| if v == "nodejs" { "node".to_owned() } else { v }));
             }
+            "enter" => enter = Some(enter_setting(ask.principal(), value.as_deref())?),
             other => {
                 return Err(Refusal::new(
                     "no-such-setting",
                     format!("there is no setting {}", domain::text::plain(other)),
                 )
-                .why("settings: deploy-branch, buildpack")
+                .why("settings: deploy-branch, buildpack, enter")
                 .next("help apps:set")
                 .into());
             }
@@ -209,11 +212,27 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             if let Some(buildpack) = buildpack {
                 tx.set_buildpack(&id, buildpack.as_deref())?;
             }
+            if let Some(on) = enter {
+                tx.set_enter(&id, on)?;
+            }
             Ok(())
         })
         .await?;
     io.line("Set. It counts from the next push on").await;
     Ok(0)
+}
+
+/// `on`, `off`, or nothing for `on`. Whoever may use it may give it up; only an administrator gives it back.
+fn enter_setting(who: &Principal, value: Option<&str>) -> Result<bool, Refusal> {
+    match value {
+        Some("off" | "no" | "false") => Ok(false),
+        None | Some("on" | "yes" | "true") if who.is_admin() => Ok(true),
+        None | Some("on" | "yes" | "true") => {
+            Err(Refusal::new("not-allowed", "only an administrator may switch enter on again")
+                .next("ask an administrator for: apps:set APP enter=on"))
+        }
+        Some(_) => Err(Refusal::new("bad-setting", "enter takes on or off").next("apps:set APP enter=off")),
+    }
 }
 
 pub async fn destroy(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {

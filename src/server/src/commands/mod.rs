@@ -8,6 +8,7 @@ mod audit;
 mod builds;
 mod config;
 mod doctor;
+mod enter;
 mod events;
 mod follow;
 mod git;
@@ -16,6 +17,7 @@ mod logs;
 mod people;
 mod processes;
 mod releases;
+mod run;
 mod show;
 mod system;
 
@@ -264,6 +266,9 @@ impl Commands {
             Verb::PsStop => processes::stop(self, ask, io).await,
             Verb::PsStart => processes::start(self, ask, io).await,
             Verb::PsRebuild => processes::rebuild(self, ask, io).await,
+            Verb::Run => run::run(self, ask, io).await,
+            Verb::Enter => enter::enter(self, ask, io).await,
+            Verb::PsExec => enter::exec(self, ask, io).await,
             Verb::Logs => logs::logs(self, ask, io).await,
             Verb::Releases => releases::list(self, ask, io).await,
             Verb::Rollback => releases::rollback(self, ask, io).await,

@@ -3,7 +3,8 @@
 use super::job::Job;
 use super::spec::{self, HostSide, Launch, PORT};
 use crate::engine::{self, EngineError, Status};
-use crate::fault::{Error, Fault, Result};
+use crate::fault::{Act, Error, Fault, Result};
+use crate::inside;
 use crate::logs::SpoolMeta;
 use crate::net::Net;
 use crate::platform::Platform;
@@ -93,11 +94,13 @@ pub async fn ensure_started(p: &Platform, row: &InstanceRow, source: Source) -> 
         release: row.release.0,
     };
     p.logs.follow(meta).await?;
+    inside::prepare(&p.layout, row.id).act(|| format!("cannot make the folder of the socket of {}", row.label()))?;
     let host = HostSide {
         settings: &p.settings,
         install: &p.install,
         init: &p.init,
         spool: p.logs.spool_dir(&key),
+        io: p.layout.io(row.id),
         network: &network.name,
         domain: p.domain(&launch.app.name),
         url: p.url(&launch.app.name),

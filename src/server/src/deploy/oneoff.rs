@@ -115,6 +115,7 @@ async fn remove(p: &Platform, row: &InstanceRow) -> Result<()> {
         .await
         .map_err(|err| Fault::new("cannot remove a release command", err))?;
     p.logs.finish(&SpoolKey::instance(row.id)).await?;
+    crate::inside::forget(&p.layout, row.id);
     let row = row.clone();
     p.store.write(move |tx| tx.remove_instance(&row, now())).await
 }

@@ -20,6 +20,9 @@ pub const INIT_AT: &str = "/.hoist/init";
 /// Where the spool lies inside.
 pub const SPOOL_AT: &str = "/.hoist/spool";
 
+/// Where the socket for sessions lies inside.
+pub const IO_AT: &str = "/.hoist/io";
+
 /// All rows that one instance is made from.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -46,6 +49,8 @@ pub struct HostSide<'a> {
     pub init: &'a Path,
     /// The spool's folder on the host.
     pub spool: PathBuf,
+    /// The folder of the socket for sessions on the host.
+    pub io: PathBuf,
     /// The network's name.
     pub network: &'a str,
     /// The app's host name.
@@ -67,19 +72,65 @@ pub fn has_port(process: &domain::ProcessType) -> bool {
 /// The instance as the engine must run it; `None` if the release has no such process type.
 pub fn instance_spec(launch: &Launch, host: &HostSide<'_>) -> Option<InstanceSpec> {
     let command = launch.build.processes.get(&launch.row.process)?;
-    let argv = [INIT_AT, "--user", APP_USER, "--spool", SPOOL_AT, "--cwd", "/app", "--", "/bin/bash", "-c", command];
+    let mut argv = init(&["--spool", SPOOL_AT, "--io", IO_AT]);
+    argv.extend(["/bin/bash", "-c", command].map(str::to_owned));
+    let mounts = vec![spool_mount(host)];
+    Some(InstanceSpec { argv, env: environment(launch, host), ..base(launch, host, mounts)? })
+}
+
+/// What a one-off instance has that others do not.
+#[derive(Debug, Clone)]
+pub struct Once {
+    /// What it runs.
+    pub argv: Vec<String>,
+    /// Variables of its own.
+    pub env: ConfigVars,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Its output goes to the log; else to whoever is connected.
+    pub detached: bool,
+}
+
+/// A one-off instance as the engine must run it; `None` if the release has no image.
+pub fn once_spec(launch: &Launch, once: &Once, host: &HostSide<'_>) -> Option<InstanceSpec> {
+    let (options, mounts) = match once.detached {
+        true => (["--spool", SPOOL_AT, "--io", IO_AT].as_slice(), vec![spool_mount(host)]),
+        false => (["--attached", IO_AT].as_slice(), Vec::new()),
+    };
+    let mut argv = init(options);
+    argv.extend(once.argv.iter().cloned());
+    let mut env = environment(launch, host);
+    env.extend(once.env.iter().map(|(name, value)| (name.to_string(), value.reveal().clone())));
+    let base = base(launch, host, mounts)?;
+    let limits = Limits { memory: once.memory, ..base.limits };
+    Some(InstanceSpec { argv, env, limits, ..base })
+}
+
+fn init(options: &[&str]) -> Vec<String> {
+    let words = [INIT_AT, "--user", APP_USER].iter().chain(options).chain(&["--cwd", "/app", "--"]);
+    words.map(|word| (*word).to_owned()).collect()
+}
+
+fn spool_mount(host: &HostSide<'_>) -> Mount {
+    Mount::Bind { host: host.spool.clone(), at: SPOOL_AT.to_owned(), writable: true }
+}
+
+/// All that does not depend on what is run.
+fn base(launch: &Launch, host: &HostSide<'_>, more: Vec<Mount>) -> Option<InstanceSpec> {
+    let mut mounts = vec![
+        Mount::Bind { host: host.init.to_path_buf(), at: INIT_AT.to_owned(), writable: false },
+        Mount::Bind { host: host.io.clone(), at: IO_AT.to_owned(), writable: true },
+    ];
+    mounts.extend(more);
     Some(InstanceSpec {
         name: instance_name(host.install, launch.row.id),
         image: launch.build.image.clone()?,
-        argv: argv.iter().map(|a| (*a).to_owned()).collect(),
-        env: environment(launch, host),
+        argv: Vec::new(),
+        env: BTreeMap::new(),
         cwd: None,
         capabilities: vec!["SETUID".to_owned(), "SETGID".to_owned()],
         read_only: false,
-        mounts: vec![
-            Mount::Bind { host: host.init.to_path_buf(), at: INIT_AT.to_owned(), writable: false },
-            Mount::Bind { host: host.spool.clone(), at: SPOOL_AT.to_owned(), writable: true },
-        ],
+        mounts,
         limits: Limits {
             memory: host.settings.app_memory,
             cpu_millis: host.settings.app_cpu,

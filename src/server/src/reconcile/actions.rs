@@ -2,8 +2,8 @@
 
 use super::Reconciler;
 use crate::clock::now;
-use crate::deploy::boot;
 use crate::deploy::spec::instance_name;
+use crate::deploy::{boot, once};
 use crate::engine::{EngineError, Observed, Status};
 use crate::fault::Result;
 use crate::store::InstanceRow;
@@ -25,6 +25,10 @@ impl Reconciler {
             Action::Probe(id) => self.probe(*id).await,
             Action::Replace(id) => self.replace(*id).await,
             Action::Retire(id) => self.retire(*id).await,
+            Action::Collect(id, over) => match self.row(*id, Desire::Once).await? {
+                Some(row) => once::collect(&self.p, &row, *over).await,
+                None => Ok(()),
+            },
             Action::RemoveStray(name) => Ok(self.p.engine.remove(name).await?),
         }
     }

@@ -7,6 +7,7 @@ use super::guard::Pass;
 use super::keys;
 use super::wire::{Fate, Wire};
 use super::{Doorway, Gone, SessionEnv};
+use crate::io::{Size, Terminal};
 use domain::access::Principal;
 use russh::keys::{Algorithm, PublicKey};
 use russh::server::Msg;
@@ -17,7 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 const CUT_MAX: Duration = Duration::from_secs(5);
 /// How long a client may take to go by itself when we end the connection.
 const FAREWELL_MAX: Duration = Duration::from_millis(250);
+/// Longest name of a terminal's kind.
+const TERM_MAX: usize = 64;
 /// How long commands may take to end whose key was removed.
 const REVOKED_MAX: Duration = Duration::from_millis(500);
 
@@ -124,7 +127,7 @@ impl End {
 /// A channel that is open.
 struct Open {
     env: SessionEnv,
-    tty: bool,
+    terminal: Option<(Terminal, watch::Sender<Size>)>,
     stage: Stage,
 }
 
@@ -200,9 +203,18 @@ impl Session {
             Event::Env(id, name, value, reply) => {
                 let _ = reply.send(self.env(id, &name, &value));
             }
-            Event::Pty(id, reply) => {
-                let known = self.channels.get_mut(&id).map(|open| open.tty = true).is_some();
-                let _ = reply.send(known);
+            Event::Pty(id, term, size, reply) => {
+                // A name of a terminal's kind, not a way to say something else in an environment.
+                let good =
+                    term.len() <= TERM_MAX && term.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+._".contains(&b));
+                let term = if good && !term.is_empty() { term } else { "dumb".to_owned() };
+                let known = self.channels.get_mut(&id).map(|open| open.terminal = Some(Terminal::new(term, size)));
+                let _ = reply.send(known.is_some());
+            }
+            Event::Resize(id, size) => {
+                if let Some((_, sizes)) = self.channels.get(&id).and_then(|open| open.terminal.as_ref()) {
+                    sizes.send_replace(size);
+                }
             }
             Event::Run(id, line, reply) => self.start(id, line, reply),
             Event::Data(id, bytes, charge) => self.input(id, Input::Data(bytes, charge)).await,
@@ -254,7 +266,7 @@ impl Session {
         let (_reading, writer) = channel.split();
         let id = writer.id();
         let env = SessionEnv { peer: Some(self.peer), ..SessionEnv::default() };
-        self.channels.insert(id, Open { env, tty: false, stage: Stage::Waiting(writer) });
+        self.channels.insert(id, Open { env, terminal: None, stage: Stage::Waiting(writer) });
         true
     }
 
@@ -288,7 +300,7 @@ impl Session {
             who,
             line: String::from_utf8(line.unwrap_or_default()).ok(),
             env: open.env.clone(),
-            tty: open.tty,
+            terminal: open.terminal.as_ref().map(|(terminal, _)| terminal.clone()),
             writer,
             input: input_rx,
             hangup,

@@ -75,6 +75,7 @@ fn desire_word(desire: Desire) -> &'static str {
         Desire::Booting => "booting",
         Desire::Up => "up",
         Desire::Retiring => "retiring",
+        Desire::Once => "once",
     }
 }
 
@@ -94,6 +95,7 @@ fn instance(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
         desire: match text(7)?.as_str() {
             "booting" => Desire::Booting,
             "retiring" => Desire::Retiring,
+            "once" => Desire::Once,
             _ => Desire::Up,
         },
         ready: row.get(8)?,
@@ -166,9 +168,9 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Everything of the app but the set `keep` is retired.
+    /// Everything of the app but the set `keep` and one-off instances is retired.
     pub fn retire_others(&self, app: &AppId, keep: Option<i64>) -> Result<usize> {
-        let sql = "UPDATE instances SET desire = 'retiring' WHERE app_id = ?1 AND (?2 IS NULL OR set_id <> ?2) AND desire <> 'retiring'";
+        let sql = "UPDATE instances SET desire = 'retiring' WHERE app_id = ?1 AND (?2 IS NULL OR set_id <> ?2) AND desire NOT IN ('retiring', 'once')";
         Ok(self.0.execute(sql, params![app.as_str(), keep])?)
     }
 

@@ -11,6 +11,7 @@ mod deploys;
 mod instances;
 mod keys;
 mod releases;
+mod runs;
 mod schema;
 mod users;
 
@@ -21,6 +22,7 @@ pub use deploys::{Ask, DeployRow, NewDeploy, StepRow};
 pub use instances::{Addresses, InstanceRow, NewInstance};
 pub use keys::{DeployKey, NewKey};
 pub use releases::{Release, ReleaseStatus};
+pub use runs::RunRow;
 pub use users::{Key, User};
 
 use crate::fault::{Error, Fault, Result};

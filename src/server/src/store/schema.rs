@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// One step each; `user_version` counts those that ran.
-const MIGRATIONS: &[&str] = &[FIRST, TEAM];
+const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -59,6 +59,14 @@ BEGIN SELECT RAISE(ABORT, 'audit rows are only added'); END;
 CREATE TRIGGER audit_is_not_removed BEFORE DELETE ON audit
 WHEN OLD.id >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'audit-floor'), 0)
 BEGIN SELECT RAISE(ABORT, 'audit rows are only added'); END;
+";
+
+const RUNS: &str = "
+CREATE TABLE runs (id INTEGER PRIMARY KEY, app_id TEXT NOT NULL REFERENCES apps(id) ON DELETE CASCADE, number INTEGER NOT NULL,
+  release INTEGER NOT NULL, command TEXT NOT NULL, actor TEXT NOT NULL, detached INTEGER NOT NULL, memory INTEGER NOT NULL,
+  begun INTEGER NOT NULL, deadline INTEGER NOT NULL, ended INTEGER, code INTEGER, why TEXT NOT NULL DEFAULT '',
+  UNIQUE (app_id, number)) STRICT;
+ALTER TABLE apps ADD COLUMN enter INTEGER NOT NULL DEFAULT 1;
 ";
 
 /// Brings the database to the newest version.

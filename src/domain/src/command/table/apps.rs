@@ -53,7 +53,8 @@ pub(super) const SET: Spec = Spec {
     need: Need::Manage,
     summary: "Change settings of an app",
     help: "Settings: deploy-branch (the branch whose push deploys; by default the first of main and master that was \
-           pushed), buildpack (a name instead of detection).",
+           pushed), buildpack (a name instead of detection), enter (off: nobody may use enter and ps:exec; only an \
+           administrator puts it on again).",
     examples: &["apps:set blog deploy-branch=production", "apps:set blog buildpack=nodejs"],
     group: Group::Apps,
     ..BASE

@@ -2,6 +2,7 @@
 
 mod apps;
 mod config;
+mod oneoff;
 mod people;
 mod run;
 
@@ -28,6 +29,9 @@ pub static TABLE: &[&Spec] = &[
     &run::PS_STOP,
     &run::PS_START,
     &run::PS_REBUILD,
+    &oneoff::RUN,
+    &oneoff::ENTER,
+    &oneoff::EXEC,
     &run::LOGS,
     &run::RELEASES,
     &run::ROLLBACK,
@@ -79,6 +83,9 @@ pub(super) fn spec(verb: Verb) -> &'static Spec {
         Verb::PsStop => &run::PS_STOP,
         Verb::PsStart => &run::PS_START,
         Verb::PsRebuild => &run::PS_REBUILD,
+        Verb::Run => &oneoff::RUN,
+        Verb::Enter => &oneoff::ENTER,
+        Verb::PsExec => &oneoff::EXEC,
         Verb::Logs => &run::LOGS,
         Verb::Releases => &run::RELEASES,
         Verb::Rollback => &run::ROLLBACK,

@@ -61,9 +61,10 @@ pub(super) const PS_STOP: Spec = Spec {
     app: AppArg::Required,
     args: &[WHICH],
     need: Need::Manage,
-    summary: "Stop an app until ps:start",
-    help: "An app is stopped as a whole. For one process type: ps:scale blog worker=0.",
-    examples: &["ps:stop blog"],
+    summary: "Stop an app until ps:start, or end one-off instances",
+    help: "An app is stopped as a whole; its one-off instances go on. For one process type: ps:scale blog worker=0. A one-off \
+           instance is ended by its name.",
+    examples: &["ps:stop blog", "ps:stop blog run.1"],
     group: Group::Processes,
     ..BASE
 };
@@ -102,7 +103,7 @@ pub(super) const LOGS: Spec = Spec {
         switch("tail", Some('t'), "Stay and show new lines as they come"),
         valued("num", Some('n'), "N", "How many of the last lines (100)"),
         valued("ps", Some('p'), "TYPE", "Only a process type (web) or an instance (web.1)"),
-        valued("source", Some('s'), "SOURCE", "Only lines of app, router, build, release or hoist"),
+        valued("source", Some('s'), "SOURCE", "Only lines of app, router, build, release, run or hoist"),
     ],
     need: Need::Read,
     audit: Audit::Verb,
