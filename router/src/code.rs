@@ -271,7 +271,9 @@ mod tests {
             html: Some("<p>back soon</p>".into()),
             ..Page::new(503, "H80", "Maintenance mode")
         };
-        for (accept, want) in [("text/html", "\r\n\r\n<p>back soon</p>"), ("*/*", "\r\n\r\n503 H80: Maintenance mode\n")] {
+        for (accept, want) in
+            [("text/html", "\r\n\r\n<p>back soon</p>"), ("*/*", "\r\n\r\n503 H80: Maintenance mode\n")]
+        {
             let mut out = vec![];
             page.write(&mut out, &PageAsk { accept, request_id: "", keep_alive: true, body: true });
             let text = String::from_utf8(out).unwrap();

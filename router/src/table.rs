@@ -355,13 +355,7 @@ mod tests {
             host: host.parse().unwrap(),
             path: path.parse().unwrap(),
             log: None,
-            action: Action::Page {
-                status: 503,
-                code: "H80".into(),
-                desc: desc.into(),
-                retry_after: None,
-                html: None,
-            },
+            action: Action::Page { status: 503, code: "H80".into(), desc: desc.into(), retry_after: None, html: None },
         }
     }
 

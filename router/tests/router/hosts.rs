@@ -28,7 +28,11 @@ fn every_name_finds_what_the_rule_says() {
             let Ok(pattern) = text.parse::<HostPattern>() else { continue };
             let gone = next(5) == 0;
             table.set(&pattern, (!gone).then_some(n));
-            if gone { hosts.remove(&pattern.to_string()) } else { hosts.insert(pattern.to_string(), n) };
+            if gone {
+                hosts.remove(&pattern.to_string())
+            } else {
+                hosts.insert(pattern.to_string(), n)
+            };
         }
         assert_eq!(table.len(), hosts.len());
         for _ in 0..200 {
@@ -70,7 +74,8 @@ fn a_change_costs_the_same_with_many_hosts() {
 #[test]
 fn an_older_routers_words_are_understood() {
     use router::table::Route;
-    let old = r#"{"host":"*.a.example","path":"/","log":null,"action":{"page":{"status":503,"code":"H80","desc":"x"}}}"#;
+    let old =
+        r#"{"host":"*.a.example","path":"/","log":null,"action":{"page":{"status":503,"code":"H80","desc":"x"}}}"#;
     let route: Route = serde_json::from_str(old).unwrap();
     assert_eq!(serde_json::to_string(&route).unwrap(), old);
 }

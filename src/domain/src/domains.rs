@@ -138,9 +138,12 @@ fn under_base(claim: &Claim<'_>) -> Result<(), Refusal> {
             .next(format!("open {}", claim.app)));
     }
     if front.parse::<AppName>().is_ok() {
-        return Err(Refusal::new("hostname-reserved", format!("{host} belongs to an app of the name {front}, or to nobody"))
-            .why(format!("apps answer at NAME.{base}; the name of the app makes it"))
-            .next(format!("apps:rename {} {front}", claim.app)));
+        return Err(Refusal::new(
+            "hostname-reserved",
+            format!("{host} belongs to an app of the name {front}, or to nobody"),
+        )
+        .why(format!("apps answer at NAME.{base}; the name of the app makes it"))
+        .next(format!("apps:rename {} {front}", claim.app)));
     }
     if claim.admin {
         return Ok(());
@@ -170,12 +173,7 @@ pub struct BasePlan {
 }
 
 /// Plans another base domain; `domains` are all names that apps have, `reserved` those of the server.
-pub fn plan_base(
-    old: &str,
-    new: &str,
-    apps: &[AppName],
-    domains: &[(AppName, Hostname)],
-) -> Result<BasePlan, Refusal> {
+pub fn plan_base(old: &str, new: &str, apps: &[AppName], domains: &[(AppName, Hostname)]) -> Result<BasePlan, Refusal> {
     let mut clashes = Vec::new();
     for (app, host) in domains {
         let front = host.below(new).and_then(|front| front.parse::<AppName>().ok());
@@ -212,7 +210,10 @@ pub fn parse_base(text: &str) -> Result<String, Refusal> {
             .next(format!("domains:set-base {}", name.zone())));
     }
     if name.as_str().len() > 200 {
-        return Err(Refusal::new("bad-base", "a base domain has at most 200 characters, so that app names fit in front"));
+        return Err(Refusal::new(
+            "bad-base",
+            "a base domain has at most 200 characters, so that app names fit in front",
+        ));
     }
     let top = name.as_str().rsplit('.').next().unwrap_or_default();
     if NOWHERE.contains(&top) && top != "localhost" {
@@ -270,7 +271,9 @@ pub fn dns_advice(host: &Hostname, resolves: &Resolves, server: &[IpAddr], base:
         Resolves::Elsewhere { .. } => {
             lines.push("Right if that is a proxy in front of this server; else change its record to:".to_owned());
         }
-        Resolves::Nowhere | Resolves::Unknown => lines.push("It needs this record, at whoever runs its DNS:".to_owned()),
+        Resolves::Nowhere | Resolves::Unknown => {
+            lines.push("It needs this record, at whoever runs its DNS:".to_owned())
+        }
     }
     let public: Vec<&IpAddr> = server.iter().filter(|a| is_public(a)).collect();
     let shown: Vec<&IpAddr> = if public.is_empty() { server.iter().collect() } else { public.clone() };
@@ -281,7 +284,9 @@ pub fn dns_advice(host: &Hostname, resolves: &Resolves, server: &[IpAddr], base:
     if shown.is_empty() {
         lines.push(format!("  {host}. A THE-PUBLIC-ADDRESS-OF-THIS-SERVER"));
     } else if public.is_empty() {
-        lines.push("That is an address of a private network: use the public one if visitors come from outside".to_owned());
+        lines.push(
+            "That is an address of a private network: use the public one if visitors come from outside".to_owned(),
+        );
     }
     if base.contains('.') && !base.ends_with("localhost") {
         lines.push(format!("or, for a name that is not the top of its zone: {host}. CNAME {base}."));

@@ -25,8 +25,14 @@ fn check(host: &str, there: &str, developer: &str, admin: &str) {
     let (host, process, app) = (host.parse().unwrap(), "web".parse().unwrap(), "blog".parse().unwrap());
     let reserved = ["git.corp.example".to_owned(), "apps.example".to_owned()];
     for (is_admin, want) in [(false, developer), (true, admin)] {
-        let claim =
-            Claim { host: &host, process: &process, app: &app, base: "apps.example", reserved: &reserved, admin: is_admin };
+        let claim = Claim {
+            host: &host,
+            process: &process,
+            app: &app,
+            base: "apps.example",
+            reserved: &reserved,
+            admin: is_admin,
+        };
         let got = match judge(&claim, &known(there)) {
             Ok(granted) => format!("{granted:?}").split('(').next().unwrap().to_owned(),
             Err(no) => no.code,
@@ -61,8 +67,7 @@ fn claims() {
 
 #[test]
 fn a_hidden_owner_is_not_named() {
-    let (host, process, app) =
-        ("a.example.com".parse().unwrap(), "web".parse().unwrap(), "blog".parse().unwrap());
+    let (host, process, app) = ("a.example.com".parse().unwrap(), "web".parse().unwrap(), "blog".parse().unwrap());
     let claim = Claim { host: &host, process: &process, app: &app, base: "localhost", reserved: &[], admin: false };
     let answers: Vec<Refusal> = ["other", "near", "held"].map(|k| judge(&claim, &known(k)).unwrap_err()).into();
     assert!(answers.iter().all(|a| *a == answers[0] && !a.to_string().contains("shop")), "{answers:?}");
@@ -136,7 +141,8 @@ fn advice_fits_what_dns_says() {
 
 #[test]
 fn open_prefers_a_name_that_leads_here() {
-    let domain = |host: &str, process: &str| AppDomain { host: host.parse().unwrap(), process: process.parse().unwrap() };
+    let domain =
+        |host: &str, process: &str| AppDomain { host: host.parse().unwrap(), process: process.parse().unwrap() };
     let all = [domain("*.a.b", "web"), domain("api.a.b", "api"), domain("x.a.b", "web"), domain("y.a.b", "web")];
     let here = |names: &[&str]| names.iter().map(|n| (n.parse().unwrap(), Resolves::Here)).collect();
     let open = |names: &[&str]| own_first(&all, &here(names)).map(ToString::to_string);

@@ -3,7 +3,8 @@
 use super::*;
 
 fn process(ready: bool) -> ProcessState {
-    let ready_one = ReadyInstance { id: InstanceId(7), label: "web.1".into(), address: "10.208.0.2:5000".parse().unwrap() };
+    let ready_one =
+        ReadyInstance { id: InstanceId(7), label: "web.1".into(), address: "10.208.0.2:5000".parse().unwrap() };
     ProcessState { wanted: true, coming: false, portless: false, ready: if ready { vec![ready_one] } else { vec![] } }
 }
 
@@ -53,7 +54,8 @@ fn every_state_has_its_answer() {
 
 #[test]
 fn own_names_follow_their_process_type() {
-    let domain = |host: &str, process: &str| AppDomain { host: host.parse().unwrap(), process: process.parse().unwrap() };
+    let domain =
+        |host: &str, process: &str| AppDomain { host: host.parse().unwrap(), process: process.parse().unwrap() };
     let mut app = AppState {
         domains: vec![domain("shop.example", "web"), domain("*.shop.example", "web"), domain("api.example", "api")],
         ..app()
@@ -90,7 +92,10 @@ fn scopes_add_up() {
     scope.merge(Scope::app(id("aaaaaaaa"), these(&["a.b"])));
     scope.merge(Scope::app(id("aaaaaaaa"), these(&["c.d"])));
     scope.merge(Scope::app(id("bbbbbbbb"), these(&["e.f"])));
-    assert_eq!(scope, Scope::Some([(id("aaaaaaaa"), these(&["a.b", "c.d"])), (id("bbbbbbbb"), these(&["e.f"]))].into()));
+    assert_eq!(
+        scope,
+        Scope::Some([(id("aaaaaaaa"), these(&["a.b", "c.d"])), (id("bbbbbbbb"), these(&["e.f"]))].into())
+    );
     scope.merge(Scope::app(id("aaaaaaaa"), Hosts::All));
     scope.merge(Scope::app(id("aaaaaaaa"), these(&["a.b"])));
     assert_eq!(scope, Scope::Some([(id("aaaaaaaa"), Hosts::All), (id("bbbbbbbb"), these(&["e.f"]))].into()));

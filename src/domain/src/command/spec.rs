@@ -130,6 +130,8 @@ pub enum Stdin {
 pub enum Group {
     /// Apps.
     Apps,
+    /// Domains and the web.
+    Web,
     /// Config vars.
     Config,
     /// Processes and logs.
@@ -149,6 +151,7 @@ impl Group {
     pub fn title(self) -> &'static str {
         match self {
             Group::Apps => "Apps",
+            Group::Web => "Domains and the web",
             Group::Config => "Config vars",
             Group::Processes => "Processes and logs",
             Group::Releases => "Releases and builds",

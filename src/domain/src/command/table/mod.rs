@@ -1,6 +1,7 @@
 //! The command table in the order of help: one row per verb.
 
 mod apps;
+mod domains;
 mod people;
 mod run;
 
@@ -13,8 +14,18 @@ pub static TABLE: &[&Spec] = &[
     &apps::LIST,
     &apps::INFO,
     &apps::SET,
+    &domains::RENAME,
     &apps::DESTROY,
     &apps::OPEN,
+    &domains::ADD,
+    &domains::REMOVE,
+    &domains::LIST,
+    &domains::CLEAR,
+    &domains::BASE_SHOW,
+    &domains::SET_BASE,
+    &domains::MAINTENANCE,
+    &domains::MAINTENANCE_ON,
+    &domains::MAINTENANCE_OFF,
     &apps::CONFIG,
     &apps::CONFIG_SET,
     &apps::CONFIG_GET,
@@ -61,8 +72,18 @@ pub(super) fn spec(verb: Verb) -> &'static Spec {
         Verb::AppsList => &apps::LIST,
         Verb::AppsInfo => &apps::INFO,
         Verb::AppsSet => &apps::SET,
+        Verb::AppsRename => &domains::RENAME,
         Verb::AppsDestroy => &apps::DESTROY,
         Verb::Open => &apps::OPEN,
+        Verb::DomainsAdd => &domains::ADD,
+        Verb::DomainsRemove => &domains::REMOVE,
+        Verb::DomainsList => &domains::LIST,
+        Verb::DomainsClear => &domains::CLEAR,
+        Verb::DomainsBase => &domains::BASE_SHOW,
+        Verb::DomainsSetBase => &domains::SET_BASE,
+        Verb::Maintenance => &domains::MAINTENANCE,
+        Verb::MaintenanceOn => &domains::MAINTENANCE_ON,
+        Verb::MaintenanceOff => &domains::MAINTENANCE_OFF,
         Verb::Config => &apps::CONFIG,
         Verb::ConfigSet => &apps::CONFIG_SET,
         Verb::ConfigGet => &apps::CONFIG_GET,
