@@ -13,6 +13,7 @@
 mod config;
 mod crash;
 mod docs;
+mod domains;
 mod failures;
 mod heal;
 mod logs;
@@ -22,3 +23,4 @@ mod processes;
 mod push;
 mod start;
 mod tidy;
+mod web;
