@@ -17,6 +17,7 @@ mod domains;
 mod failures;
 mod heal;
 mod logs;
+mod outside;
 mod people;
 mod permissions;
 mod processes;
