@@ -170,17 +170,23 @@ impl Page {
 
     /// One screen: what a visitor sees of it, what its owner can type, and the code and id to quote.
     fn ours(&self, request_id: &str) -> String {
-        let (visitor, owner) = words(&self.code);
+        let Words { heading, visitor, owner } = words(&self.code);
         let (status, code, desc) = (self.status, escape_html(&self.code), escape_html(&self.desc));
-        let heading = if visitor.is_empty() { desc.as_str() } else { visitor };
+        let heading = if heading.is_empty() { desc.as_str() } else { heading };
         let mut html = format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
              <title>{heading}</title><style>{STYLE}</style><main><h1>{heading}</h1>"
         );
+        if !visitor.is_empty() {
+            let _ = write!(html, "<p>{visitor}</p>");
+        }
         if !owner.is_empty() {
             let _ = write!(html, "<p>If it is yours: {owner}</p>");
         }
-        let _ = write!(html, "<footer>{status} &middot; {code} {desc}");
+        let _ = write!(html, "<footer>{status} &middot; {code}");
+        if heading != desc {
+            let _ = write!(html, " {desc}");
+        }
         if !request_id.is_empty() {
             let _ = write!(html, "<br>request {}", escape_html(request_id));
         }
@@ -194,23 +200,52 @@ const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,
                      line-height:1.25;margin:0 0 .5em}p{margin:0 0 1em}code{background:#8883;padding:.1em .35em;\
                      border-radius:.25em}footer{font-size:.85em;opacity:.65}";
 
-/// What a visitor reads, and what the owner of the app can do; empty for codes that explain themselves.
-fn words(code: &str) -> (&'static str, &'static str) {
-    match code {
-        "H10" => {
-            ("This app has crashed", "its last words are in <code>logs APP</code>; it is started again by itself.")
-        }
-        "H14" => ("This app is not running", "<code>ps:start APP</code>, or <code>ps:scale APP web=1</code>."),
-        "H81" => ("Nothing is deployed here yet", "<code>git push hoist main</code> deploys it."),
-        "H80" => ("This app is being maintained", "<code>apps:info APP</code> shows its state."),
-        "H12" | "H20" => ("This app takes too long to answer", "<code>logs APP</code> shows what it was doing."),
-        "H11" | "H22" => ("This app is busy", "<code>ps:scale APP web+1</code> adds an instance."),
+/// What is said to people: a heading, what a visitor can do, what the owner of the app can do. Empty for codes that
+/// explain themselves.
+#[derive(Default)]
+struct Words {
+    heading: &'static str,
+    visitor: &'static str,
+    owner: &'static str,
+}
+
+const SOON: &str = "Please try again in a moment.";
+
+fn words(code: &str) -> Words {
+    let (heading, visitor, owner) = match code {
+        "H10" => (
+            "This app has crashed",
+            SOON,
+            "its last words are in <code>logs APP</code>; it is started again by itself.",
+        ),
+        "H14" => (
+            "This app is not running",
+            "It may be back later.",
+            "<code>ps APP</code> shows what runs; <code>ps:start APP</code> or <code>ps:scale APP web=1</code> starts it.",
+        ),
+        "H81" => (
+            "Nothing is deployed here yet",
+            "The address is there; what belongs here is yet to come.",
+            "<code>git push hoist main</code> deploys it.",
+        ),
+        "H80" => (
+            "This app is being maintained",
+            "It will be back. Please try again in a few minutes.",
+            "<code>maintenance:off APP</code> ends it.",
+        ),
+        "H12" | "H20" => ("This app takes too long to answer", SOON, "<code>logs APP</code> shows what it was doing."),
+        "H11" | "H22" => ("This app is busy", SOON, "<code>ps:scale APP web+1</code> adds an instance."),
         "H13" | "H15" | "H17" | "H18" | "H19" | "H21" => {
-            ("This app did not answer", "<code>logs APP</code> shows what happened.")
+            ("This app did not answer", SOON, "<code>logs APP</code> shows what happened.")
         }
-        "no-such-host" => ("There is no app at this address", "<code>apps:list</code> shows where your apps answer."),
-        _ => ("", ""),
-    }
+        "no-such-host" => (
+            "There is no app at this address",
+            "Is it spelt right?",
+            "<code>apps:list</code> and <code>domains:list APP</code> show where your apps answer.",
+        ),
+        _ => return Words::default(),
+    };
+    Words { heading, visitor, owner }
 }
 
 /// How a page is asked for.
@@ -254,7 +289,7 @@ mod tests {
     #[test]
     fn comes_as_the_client_likes_it() {
         let page = Page::new(503, "H\r\n80", "<b>");
-        for (accept, want) in [("text/html,*/*", "H\r\n80 &lt;b&gt;"), ("application/json", "\"<b>\""), ("", ": <b>\n")]
+        for (accept, want) in [("text/html,*/*", "<h1>&lt;b&gt;</h1>"), ("application/json", "\"<b>\""), ("", ": <b>\n")]
         {
             let mut out = vec![];
             page.write(&mut out, &PageAsk { accept, request_id: "r", keep_alive: true, body: true });
