@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::engine;
 use crate::http::{Client, Response};
 use crate::load::{Report, load};
+use crate::outside::Outside;
 use crate::proc::{Output, Running, run};
 use crate::seed;
 use crate::serve::{Serve, end_all, processes};
@@ -48,6 +49,27 @@ impl World {
         let binary = binary();
         seed::plant(&binary, &root.path().join("data"), |seed| World::fill(&binary, seed));
         World::start(root, binary, settings)
+    }
+
+    /// The same, where the server asks the DNS of `outside` and serves HTTP on that cable.
+    pub fn on(outside: &Outside, settings: &[(&str, &str)]) -> World {
+        let root = tempfile::Builder::new().prefix("ht").tempdir().unwrap();
+        let real = binary();
+        seed::plant(&real, &root.path().join("data"), |seed| World::fill(&real, seed));
+        std::fs::write(root.path().join("resolv.conf"), format!("nameserver {}\n", outside.here)).unwrap();
+        // In a mount namespace of its own, so that only this server sees that resolver.
+        let script = format!(
+            "#!/bin/sh\nexec unshare -m --propagation slave /bin/sh -c 'mount --bind {0}/resolv.conf /etc/resolv.conf && \
+             exec {1} \"$@\"' hoist \"$@\"\n",
+            root.path().display(),
+            real.display()
+        );
+        let wrapped = root.path().join("hoist");
+        std::fs::write(&wrapped, script).unwrap();
+        std::fs::set_permissions(&wrapped, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let http = format!("{}:0", outside.here);
+        let settings: Vec<_> = [("http", http.as_str())].into_iter().chain(settings.iter().copied()).collect();
+        World::start(root, wrapped, &settings)
     }
 
     fn start(root: tempfile::TempDir, binary: PathBuf, settings: &[(&str, &str)]) -> World {

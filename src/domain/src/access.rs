@@ -148,6 +148,13 @@ pub enum Asked {
     App(AppRef),
     /// A name that no app has.
     Unknown(AppName),
+    /// A name that an app had before `apps:rename`; it is kept for those who may see that app.
+    Renamed {
+        /// The name asked for.
+        old: AppName,
+        /// The app.
+        app: AppRef,
+    },
 }
 
 /// The one gate.
@@ -165,6 +172,18 @@ pub fn authorize<T>(principal: &Principal, rules: Rules, asked: Asked, what: T) 
         (Need::Admin, Asked::NoApp) if principal.is_admin() => pass(None, what),
         (Need::Admin, _) => Err(Refusal::new("not-allowed", "only administrators may do this").next("whoami")),
         (Need::CreateApp, Asked::NoApp | Asked::Unknown(_)) => pass(None, what),
+        // Somebody who may change the renamed app may use its old name for another one, on purpose and not by a push.
+        (Need::CreateApp, Asked::Renamed { app, .. }) if seen(&app) => pass(None, what),
+        (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::Renamed { old, app })
+            if seen(&app) =>
+        {
+            Err(renamed(&old, &app.name))
+        }
+        (Need::CreateApp, Asked::Renamed { old, .. }) => Err(name_taken(&old)),
+        (Need::ManageOrCreate, Asked::Renamed { old, .. }) if makes => Err(name_taken(&old)),
+        (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::Renamed { old, .. }) => {
+            Err(no_such_app(principal, &old))
+        }
         (Need::CreateApp, Asked::App(app)) if seen(&app) => {
             Err(Refusal::new("name-taken", format!("{} exists already", app.name))
                 .next("git push hoist main")
@@ -219,6 +238,20 @@ fn not_for_deploy_keys(app: &AppName) -> Refusal {
     Refusal::new("not-for-deploy-keys", "a deploy key may not do this")
         .why(format!("it may push to {app} and look at its builds; a user's key may do more"))
         .next("whoami")
+}
+
+fn renamed(old: &AppName, new: &AppName) -> Refusal {
+    Refusal::new("app-renamed", format!("{old} is called {new} now"))
+        .next(format!("use {new}; for git: git remote set-url hoist with the URL that apps:info {new} shows"))
+        .next(format!("apps:create {old}  (for another app of that name)"))
+}
+
+/// The refusal of a name that another app has: those who may see that app hear what it is.
+pub fn name_refusal(principal: &Principal, app: &AppRef, name: &AppName) -> Refusal {
+    if may_see(principal, app) && app.name == *name {
+        return Refusal::new("name-taken", format!("{name} exists already")).next(format!("apps:info {name}"));
+    }
+    name_taken(name)
 }
 
 fn name_taken(name: &AppName) -> Refusal {
@@ -330,5 +363,25 @@ mod tests {
         assert_eq!(ask(&ci, Need::ManageOrCreate, fresh(), true, true).unwrap_err().code, "no-such-app");
         assert_eq!(ask(&ci, Need::CreateApp, fresh(), false, true).unwrap_err().code, "not-for-deploy-keys");
         assert_eq!(actor(&ci), "deploy key ci");
+    }
+
+    #[test]
+    fn a_name_of_before_sends_on_those_who_may_know() {
+        let (owner, stranger) = (user(1, Role::Developer), user(3, Role::Developer));
+        let old: AppName = "old".parse().unwrap();
+        let renamed = || Asked::Renamed { old: old.clone(), app: app() };
+        let code = |who: &Principal, need| {
+            ask(who, need, renamed(), true, true).map_or_else(|no| no.code, |()| "ok".to_owned())
+        };
+        assert_eq!(code(&owner, Need::Read), "app-renamed");
+        assert_eq!(code(&owner, Need::ManageOrCreate), "app-renamed");
+        assert_eq!(code(&owner, Need::CreateApp), "ok");
+        for need in [Need::Anyone, Need::Read, Need::Manage, Need::CreateApp, Need::ManageOrCreate] {
+            for creation_on in [false, true] {
+                let hidden = Asked::App(AppRef { name: old.clone(), ..app() });
+                let hidden = ask(&stranger, need, hidden, true, creation_on);
+                assert!(hidden.is_err() && hidden == ask(&stranger, need, renamed(), true, creation_on), "{need:?}");
+            }
+        }
     }
 }

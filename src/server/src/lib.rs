@@ -4,12 +4,14 @@
 //! store and engine never see each other.
 
 pub mod admin;
+pub mod base;
 pub mod build;
 pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod dataplane;
 pub mod deploy;
+pub mod dns;
 pub mod engine;
 pub mod fault;
 pub mod first_admin;

@@ -1,6 +1,7 @@
 //! `hoist serve` as a story: lock, state, network, engine, logs, router, listeners, "ready", and the end in order.
 
 use crate::admin;
+use crate::base::BaseDomain;
 use crate::build::Builder;
 use crate::commands::Commands;
 use crate::deploy::{Deploys, Held};
@@ -53,7 +54,8 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let logs_config = LogsConfig { router_spools: layout.router_spools(), ..LogsConfig::at(layout.logs()) };
     let logs = Logs::open(logs_config, &tasks).await?;
     let launch = RouterLaunch::new(&settings, layout.clone(), program.clone());
-    let routes = Routes::new(store.clone(), logs.clone(), settings.base_domain.clone(), launch);
+    let base = BaseDomain::load(&store, &settings.base_domain).await?;
+    let routes = Routes::new(store.clone(), logs.clone(), base.clone(), launch);
     let router = routes.first().await?;
     let http = router.as_ref().and_then(Connected::http).unwrap_or(settings.http);
     let ssh_config =
@@ -78,6 +80,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         paused: AtomicBool::new(false),
         http_port: http.port(),
         ssh_port: ssh_addr.port(),
+        base,
         settings,
         layout,
         install,

@@ -108,6 +108,10 @@ impl Request {
             Principal::User { name, .. } => Some(name.as_str()),
         };
         let about_keys = matches!(self.verb, Verb::KeysAdd | Verb::KeysList | Verb::KeysRemove);
+        if self.verb == Verb::DomainsList && self.app.is_none() {
+            // Without an app it lists everybody's.
+            return Need::Admin;
+        }
         match self.args.maybe("USER") {
             Some(user) if about_keys && Some(user) != own => Need::Admin,
             Some(_) | None => self.verb.spec().need,

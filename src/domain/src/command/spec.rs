@@ -134,6 +134,8 @@ pub enum Stdin {
 pub enum Group {
     /// Apps.
     Apps,
+    /// Domains and the web.
+    Web,
     /// Config vars.
     Config,
     /// Processes and logs.
@@ -153,6 +155,7 @@ impl Group {
     pub fn title(self) -> &'static str {
         match self {
             Group::Apps => "Apps",
+            Group::Web => "Domains and the web",
             Group::Config => "Config vars",
             Group::Processes => "Processes and logs",
             Group::Releases => "Releases and builds",

@@ -1,14 +1,17 @@
-//! `apps:*` and `open`.
+//! `apps:*`, but for renaming.
 
 use super::show::{List, pairs};
 use super::{Ask, Commands};
 use crate::clock::now;
 use crate::fault::Result;
 use crate::io::Io;
-use domain::access::{Principal, may_see};
+use domain::access::{Principal, may_see, name_refusal};
 use domain::push::BranchName;
 use domain::{AppId, AppName, Refusal};
 use serde_json::json;
+
+/// Own host names that `apps:info` shows; `domains:list` shows all.
+const SHOWN_DOMAINS: usize = 100;
 
 /// Makes an app for a principal; used by `apps:create` and by a first push.
 pub async fn make(c: &Commands, who: &Principal, name: &AppName) -> Result<crate::store::App> {
@@ -17,9 +20,20 @@ pub async fn make(c: &Commands, who: &Principal, name: &AppName) -> Result<crate
         Principal::Local | Principal::DeployKey { .. } => None,
         Principal::User { id, .. } => Some(*id),
     };
-    let (id, name) = (AppId::from_random(rand::random()), name.clone());
-    let app = c.p.store.write(move |tx| tx.add_app(&id, &name, owner, now())).await?;
-    c.p.routes.publish(std::time::Duration::from_secs(2)).await;
+    let (id, name, who) = (AppId::from_random(rand::random()), name.clone(), who.clone());
+    let app =
+        c.p.store
+            .write(move |tx| {
+                // Renamed away a moment ago: then it is kept, unless it is the maker's own.
+                if let Some(before) = tx.app_by_old_name(&name)?
+                    && !may_see(&who, &tx.app_ref(&before)?)
+                {
+                    return Err(name_refusal(&who, &tx.app_ref(&before)?, &name).into());
+                }
+                tx.add_app(&id, &name, owner, now())
+            })
+            .await?;
+    c.p.routes.publish_app(&app.id, std::time::Duration::from_secs(2)).await;
     Ok(app)
 }
 
@@ -39,7 +53,7 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
             })
             .await?;
     // Its host name answers "no such app" before anything is taken away below it.
-    c.p.routes.publish(std::time::Duration::from_secs(5)).await;
+    c.p.routes.publish_app(id, std::time::Duration::from_secs(5)).await;
     for row in &rows {
         c.p.engine.remove(&crate::deploy::spec::instance_name(&c.p.install, row.id)).await?;
         c.p.logs.finish(&domain::log::SpoolKey::instance(row.id)).await?;
@@ -52,11 +66,11 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
         c.p.store
             .write(move |tx| {
                 let row = tx.app(&app)?;
-                tx.remove_app(&app)?;
+                tx.remove_app(&app, now())?;
                 Ok(row)
             })
             .await?;
-    c.p.routes.publish(std::time::Duration::from_secs(5)).await;
+    c.p.routes.publish_app(id, std::time::Duration::from_secs(5)).await;
     for image in images.into_iter().filter_map(|b| b.image) {
         c.p.engine.remove_image(&image).await?;
     }
@@ -127,7 +141,7 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = ask.the_app()?.id.clone();
-    let (app, owner, build, formation, shared) =
+    let (app, owner, build, formation, shared, domains, maintenance) =
         c.p.store
             .read(move |tx| {
                 let app = tx.the_app(&id)?;
@@ -140,7 +154,8 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 for user in tx.app_ref(&app)?.shared_with {
                     shared.extend(tx.user_by_id(user)?.map(|u| u.name.to_string()));
                 }
-                Ok((app, owner, build, tx.formation(&id)?, shared))
+                let (domains, maintenance) = (tx.domains(&id, SHOWN_DOMAINS)?, tx.maintenance(&id)?.is_some());
+                Ok((app, owner, build, tx.formation(&id)?, shared, domains, maintenance))
             })
             .await?;
     let wanted = build.as_ref().map(|b| domain::formation::wanted(&formation, &b.processes)).unwrap_or_default();
@@ -149,13 +164,21 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let release = app.current_release.map_or_else(|| "none".to_owned(), |r| r.to_string());
     let owner = owner.unwrap_or_else(|| "root".to_owned());
     let branch = app.deploy_branch.clone().unwrap_or_else(|| "main or master, whichever is pushed first".to_owned());
-    let state = if app.stopped { "stopped" } else { "on" };
+    let state = match (app.stopped, maintenance) {
+        (true, true) => "stopped, in maintenance",
+        (true, false) => "stopped",
+        (false, true) => "on, in maintenance",
+        (false, false) => "on",
+    };
+    let domains: Vec<String> = domains.iter().map(|d| d.host.to_string()).collect();
     let object = json!({"name": app.name, "id": app.id, "url": c.p.url(&app.name), "remote": c.p.remote(&app.name), "release": app.current_release.map(|r| r.to_string()),
-        "commit": commit, "formation": wanted, "deploy_branch": app.deploy_branch, "buildpack": app.buildpack, "owner": owner, "shared_with": shared, "stopped": app.stopped});
+        "commit": commit, "formation": wanted, "deploy_branch": app.deploy_branch, "buildpack": app.buildpack, "owner": owner, "shared_with": shared, "stopped": app.stopped,
+        "domains": domains, "maintenance": maintenance});
     let rows = vec![
         ("name", app.name.to_string()),
         ("id", app.id.to_string()),
         ("url", c.p.url(&app.name)),
+        ("domains", if domains.is_empty() { "none".to_owned() } else { domains.join(" ") }),
         ("remote", c.p.remote(&app.name)),
         ("release", release),
         ("commit", commit),
@@ -241,14 +264,5 @@ pub async fn destroy(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     unmake(c, &app.id).await?;
     io.line(format!("Destroyed {}", app.name)).await;
     c.rights_changed();
-    Ok(0)
-}
-
-pub async fn open(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let url = c.p.url(&ask.the_app()?.name);
-    match ask.what().format {
-        domain::command::Format::Json => super::show::json(io, &json!({ "url": url })).await,
-        domain::command::Format::Text => io.line(url).await,
-    }
     Ok(0)
 }

@@ -5,15 +5,18 @@
 
 mod apps;
 mod audit;
+mod base;
 mod builds;
 mod config;
 mod doctor;
+mod domains;
 mod enter;
 mod events;
 mod follow;
 mod git;
 mod keys;
 mod logs;
+mod maintenance;
 mod people;
 mod processes;
 mod releases;
@@ -184,11 +187,11 @@ impl Commands {
         let (line, verb, before) = (audit_line(&request), request.verb, request.audited_before(&who));
         let app = match &asked {
             Asked::App(app) => Some(app.id.clone()),
-            Asked::NoApp | Asked::Unknown(_) => None,
+            Asked::NoApp | Asked::Unknown(_) | Asked::Renamed { .. } => None,
         };
         let fresh = match &asked {
             Asked::Unknown(name) => Some(name.clone()),
-            Asked::NoApp | Asked::App(_) => None,
+            Asked::NoApp | Asked::App(_) | Asked::Renamed { .. } => None,
         };
         let authorized = authorize(&who, rules, asked, request);
         // What somebody may not see leaves no trace in that app's own list of events.
@@ -220,8 +223,19 @@ impl Commands {
 
     async fn lookup(&self, name: &domain::AppName) -> Result<Asked> {
         let wanted = name.clone();
-        let found = self.p.store.read(move |tx| tx.app_ref_by_name(&wanted)).await?;
-        Ok(found.map_or_else(|| Asked::Unknown(name.clone()), Asked::App))
+        let old = name.clone();
+        self.p
+            .store
+            .read(move |tx| {
+                // Both are looked up whatever the first says, so that an answer takes as long for one as for the other.
+                let (now, before) = (tx.app_ref_by_name(&wanted)?, tx.app_ref_by_old_name(&wanted)?);
+                Ok(match (now, before) {
+                    (Some(app), _) => Asked::App(app),
+                    (None, Some(app)) => Asked::Renamed { old, app },
+                    (None, None) => Asked::Unknown(old),
+                })
+            })
+            .await
     }
 
     /// Runs the handler; if its asker loses the right to see the app meanwhile, it is asked to end as by a hangup.
@@ -253,7 +267,17 @@ impl Commands {
             Verb::AppsInfo => apps::info(self, ask, io).await,
             Verb::AppsSet => apps::set(self, ask, io).await,
             Verb::AppsDestroy => apps::destroy(self, ask, io).await,
-            Verb::Open => apps::open(self, ask, io).await,
+            Verb::AppsRename => domains::rename(self, ask, io).await,
+            Verb::Open => maintenance::open(self, ask, io).await,
+            Verb::DomainsAdd => domains::add(self, ask, io).await,
+            Verb::DomainsRemove => domains::remove(self, ask, io).await,
+            Verb::DomainsList => domains::list(self, ask, io).await,
+            Verb::DomainsClear => domains::clear(self, ask, io).await,
+            Verb::DomainsBase => base::show(self, ask, io).await,
+            Verb::DomainsSetBase => base::set(self, ask, io).await,
+            Verb::Maintenance => maintenance::show(self, ask, io).await,
+            Verb::MaintenanceOn => maintenance::on(self, ask, io).await,
+            Verb::MaintenanceOff => maintenance::off(self, ask, io).await,
             Verb::Config => config::all(self, ask, io).await,
             Verb::ConfigSet => config::set(self, ask, io).await,
             Verb::ConfigGet => config::get(self, ask, io).await,

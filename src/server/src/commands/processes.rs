@@ -138,7 +138,7 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     io.line(format!("Scaling {} to {}", app.name, list.join(" "))).await;
     c.p.wake.notify_one();
     let code = wait_up(c, &rows, io).await?;
-    c.p.routes.publish(ROUTE_MAX).await;
+    c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
     c.p.wake.notify_one();
     drop(turn);
     Ok(code)
@@ -214,7 +214,7 @@ pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         io.line(format!("Restarting {}", row.label())).await;
         let id = row.id;
         c.p.store.write(move |tx| tx.set_ready(id, false)).await?;
-        c.p.routes.publish(ROUTE_MAX).await;
+        c.p.routes.publish_app(&app, ROUTE_MAX).await;
         c.p.routes.wait_idle(&[id.to_string()], crate::reconcile::DRAIN_MAX).await;
         let name = instance_name(&c.p.install, row.id);
         c.p.engine.stop(&name, crate::reconcile::STOP_GRACE).await?;
@@ -285,7 +285,7 @@ pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 tx.retire_others(&id, None)
             })
             .await?;
-    c.p.routes.publish(ROUTE_MAX).await;
+    c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
     c.p.wake.notify_one();
     drop(turn);
     io.line(format!("Stopped {} ({stopping} instances); ps:start {} starts it again", app.name, app.name)).await;

@@ -48,6 +48,7 @@ pub fn allocate_in(
     let build = tx.the_release(app, release)?.build;
     let table = tx.build(build)?.ok_or_else(|| Fault::plain("the build of a release is gone"))?.processes;
     let wanted = formation::wanted(&tx.formation(app)?, &table);
+    let with_domain = tx.domain_processes(app)?;
     let mut have = tx.instances(Some(app))?;
     have.retain(|i| i.set == set && i.desire != Desire::Retiring);
     for (process, quantity) in wanted {
@@ -58,7 +59,8 @@ pub fn allocate_in(
             let have_addresses = tx.addresses_of(app)?;
             let now = crate::clock::now();
             let address = net.choose_address(row.subnet, &have_addresses, now)?;
-            let new = NewInstance { release, process: process.clone(), ordinal, set, desire };
+            let served = formation::is_served(&process, &with_domain);
+            let new = NewInstance { release, process: process.clone(), ordinal, set, desire, served };
             have.push(tx.add_instance(app, &new, address, now)?);
         }
     }
@@ -131,7 +133,7 @@ pub async fn wait_ready(p: &Platform, row: &InstanceRow, job: Option<&Job>) -> R
     let name = spec::instance_name(&p.install, row.id);
     let limit = Duration::from_secs(p.settings.boot_timeout);
     let opened = async {
-        if spec::has_port(&row.process) {
+        if row.served {
             let hint = hint(p, row, &name, job);
             tokio::select! {
                 opened = port_opens(row.address, limit) => opened,
@@ -208,7 +210,7 @@ async fn not_up(p: &Platform, row: &InstanceRow, code: i64, out_of_memory: bool)
             .next("use less memory at start, or raise app-memory in the server's configuration")
             .into();
     }
-    let when = if spec::has_port(&row.process) { "before its port opened" } else { "instead of staying up" };
+    let when = if row.served { "before its port opened" } else { "instead of staying up" };
     let mut no = Refusal::new("boot-crash", format!("{label} exited with status {code} {when}"));
     if code == 127 {
         no = no.why("status 127: the command was not found").next("check the command in the Procfile");

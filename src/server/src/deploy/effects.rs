@@ -211,8 +211,8 @@ impl Effects {
         Ok(Outcome::Done)
     }
 
-    async fn route(&mut self, _row: &DeployRow) -> Result<Outcome> {
-        let acknowledged = self.p.routes.publish(ROUTE_MAX).await;
+    async fn route(&mut self, row: &DeployRow) -> Result<Outcome> {
+        let acknowledged = self.p.routes.publish_app(&row.app, ROUTE_MAX).await;
         Ok(Outcome::Routed { acknowledged })
     }
 

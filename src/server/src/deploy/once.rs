@@ -92,7 +92,8 @@ pub async fn allocate(p: &Platform, app: &AppId, new: &NewRun) -> Result<(Instan
             let address = net.choose_address(row.subnet, &tx.addresses_of(&app)?, at)?;
             let ordinal = tx.next_run(&app)?;
             let desire = Desire::Once;
-            let instance = NewInstance { release: new.release, process: RUN.parse()?, ordinal, set: 0, desire };
+            let instance =
+                NewInstance { release: new.release, process: RUN.parse()?, ordinal, set: 0, desire, served: false };
             let instance = tx.add_instance(&app, &instance, address, at)?;
             let run = RunRow {
                 id: instance.id,

@@ -4,12 +4,11 @@ use crate::engine::{Attachment, InstanceSpec, Limits, Mount};
 use crate::settings::Settings;
 use crate::store::{App, Build, InstanceRow, Release};
 use domain::config::{ConfigVars, resolve};
-use domain::formation::WEB;
 use domain::{InstallId, InstanceId};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The port that `web` gets in `PORT`.
+/// The port that an instance which is served gets in `PORT`.
 pub const PORT: u16 = 5000;
 /// The label that carries the installation's id.
 pub const INSTALL_LABEL: &str = "hoist.install";
@@ -62,11 +61,6 @@ pub struct HostSide<'a> {
 /// An instance's name in the engine.
 pub fn instance_name(install: &InstallId, id: InstanceId) -> String {
     format!("hoist-{install}-{id}")
-}
-
-/// Whether the process type gets `PORT` and must open it.
-pub fn has_port(process: &domain::ProcessType) -> bool {
-    process.as_str() == WEB
 }
 
 /// The instance as the engine must run it; `None` if the release has no such process type.
@@ -183,7 +177,7 @@ fn environment(launch: &Launch, host: &HostSide<'_>) -> BTreeMap<String, String>
     }
     env.extend(ours);
     env.entry("DYNO".to_owned()).or_insert(label);
-    if has_port(&launch.row.process) {
+    if launch.row.served {
         env.insert("PORT".to_owned(), PORT.to_string());
     }
     env

@@ -69,7 +69,7 @@ impl Reconciler {
         let steady = ended.millis_since(row.started) >= STEADY_MILLIS;
         let crashes = if steady { 1 } else { row.crashes + 1 };
         self.p.store.write(move |tx| tx.note_crash(id, crashes, ended)).await?;
-        self.p.routes.publish(ROUTE_MAX).await;
+        self.p.routes.publish_app(&row.app, ROUTE_MAX).await;
         let wait = domain::backoff::restart_delay_millis(crashes, 0);
         let when = if wait == 0 { "at once".to_owned() } else { format!("in {}", domain::time::human_millis(wait)) };
         self.p
@@ -130,7 +130,7 @@ impl Reconciler {
     async fn set_ready(&self, row: &InstanceRow, ready: bool) -> Result<()> {
         let id = row.id;
         self.p.store.write(move |tx| tx.set_ready(id, ready)).await?;
-        self.p.routes.publish(ROUTE_MAX).await;
+        self.p.routes.publish_app(&row.app, ROUTE_MAX).await;
         Ok(())
     }
 }

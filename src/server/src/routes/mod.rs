@@ -5,26 +5,28 @@
 
 mod before;
 mod process;
+mod states;
+mod told;
 
 pub use before::move_from_before;
 pub use process::RouterLaunch;
 
+use self::told::{Told, difference, take_in};
+use crate::base::BaseDomain;
 use crate::fault::{Error, Result};
 use crate::logs::{Logs, SpoolMeta};
 use crate::settings::RouterMode;
 use crate::store::Store;
 use crate::tasks::Tasks;
-use domain::formation::{self, WEB};
 use domain::log::{Source, SpoolKey};
-use domain::reconcile::Desire;
-use domain::routing::{self, AppRoute, AppState, ReadyInstance, RouteAction};
-use domain::{AppId, backoff};
+use domain::routing::{self, AppRoute, Hosts, RouteAction, Scope};
+use domain::{AppId, Hostname, backoff};
 use router::RouterClient;
 use router::client::Events;
 use router::proto::{Change, Hello, Snapshot};
 use router::table::{Action, HostPattern, PathPrefix, Route, Target};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{SocketAddr, SocketAddrV4};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -43,10 +45,12 @@ pub struct Routes(Arc<Shared>);
 struct Shared {
     store: Store,
     logs: Logs,
-    base_domain: String,
+    base: BaseDomain,
     launch: RouterLaunch,
     /// Raised by everybody who changed what routes are made from.
     wanted: watch::Sender<u64>,
+    /// Whose routes they changed; put there before `wanted` is raised.
+    changed: std::sync::Mutex<Scope>,
     /// The `wanted` that the router is known to serve.
     served: watch::Sender<u64>,
     client: Mutex<Option<Arc<RouterClient>>>,
@@ -87,13 +91,14 @@ pub struct RouterState {
 
 impl Routes {
     /// Routes that will be told to the router of `launch`.
-    pub fn new(store: Store, logs: Logs, base_domain: String, launch: RouterLaunch) -> Routes {
+    pub fn new(store: Store, logs: Logs, base: BaseDomain, launch: RouterLaunch) -> Routes {
         Routes(Arc::new(Shared {
             store,
             logs,
-            base_domain,
+            base,
             launch,
             wanted: watch::Sender::new(1),
+            changed: std::sync::Mutex::new(Scope::none()),
             served: watch::Sender::new(0),
             client: Mutex::new(None),
             hello: std::sync::Mutex::default(),
@@ -129,12 +134,35 @@ impl Routes {
 
     /// Says that routes changed and waits until the router serves the change; false if it has not by `deadline`.
     pub async fn publish(&self, deadline: Duration) -> bool {
+        self.publish_scope(Scope::All, deadline).await
+    }
+
+    /// The same, where only routes of one app changed: costs what that app's routes cost, whoever else is there.
+    pub async fn publish_app(&self, app: &AppId, deadline: Duration) -> bool {
+        self.publish_scope(Scope::app(app.clone(), Hosts::All), deadline).await
+    }
+
+    /// The same, where only these names of an app came or went.
+    pub async fn publish_hosts(&self, app: &AppId, hosts: &[Hostname], deadline: Duration) -> bool {
+        self.publish_scope(Scope::app(app.clone(), Hosts::These(hosts.iter().cloned().collect())), deadline).await
+    }
+
+    async fn publish_scope(&self, scope: Scope, deadline: Duration) -> bool {
+        self.note_changed(scope);
         let mut mine = 0;
         self.0.wanted.send_modify(|n| {
             *n += 1;
             mine = *n;
         });
         self.wait_served(mine, deadline).await
+    }
+
+    fn note_changed(&self, scope: Scope) {
+        self.0.changed.lock().unwrap_or_else(PoisonError::into_inner).merge(scope);
+    }
+
+    fn take_changed(&self) -> Scope {
+        std::mem::replace(&mut *self.0.changed.lock().unwrap_or_else(PoisonError::into_inner), Scope::none())
     }
 
     /// Waits until everything said so far is served.
@@ -227,24 +255,41 @@ impl Routes {
     async fn tell(&self, mut connected: Connected) {
         let mut wanted = self.0.wanted.subscribe();
         let mut generation = connected.hello.generation;
-        let mut told: Option<Vec<Route>> = None;
+        let mut told: Option<Told> = None;
         loop {
             let number = *wanted.borrow_and_update();
-            match self.routes().await {
-                Ok(routes) => {
+            let taken = self.take_changed();
+            let scope = if told.is_some() { taken.clone() } else { Scope::All };
+            match self.routes(&scope).await {
+                Ok(found) => {
                     generation += 1;
-                    if !send(&connected.client, generation, told.as_deref(), &routes).await {
+                    let changed = match &mut told {
+                        Some(told) => change(&connected.client, generation, told, &scope, &found).await,
+                        None => false,
+                    };
+                    let whole = match (changed, &told) {
+                        (true, _) => None,
+                        (false, None) => Some(found),
                         // Snapshots always fit; what was refused was a change against another base.
+                        (false, Some(_)) => match self.routes(&Scope::All).await {
+                            Ok(all) => Some(all),
+                            Err(_) => return,
+                        },
+                    };
+                    if let Some(all) = whole {
                         generation += 1;
-                        if !send(&connected.client, generation, None, &routes).await {
+                        if !install(&connected.client, generation, &all).await {
                             return;
                         }
+                        told = Some(all);
                     }
-                    told = Some(routes);
                     self.0.generation.store(generation, Ordering::SeqCst);
                     self.0.served.send_replace(number);
                 }
-                Err(err) => tracing::error!("cannot compute routes: {}", err.lines().join("; ")),
+                Err(err) => {
+                    self.note_changed(taken);
+                    tracing::error!("cannot compute routes: {}", err.lines().join("; "));
+                }
             }
             loop {
                 tokio::select! {
@@ -255,8 +300,12 @@ impl Routes {
         }
     }
 
-    async fn routes(&self) -> Result<Vec<Route>> {
-        let states = self.0.store.read(app_states).await?;
+    /// The routes of these apps, as the store has them now; an app that is gone has none.
+    async fn routes(&self, scope: &Scope) -> Result<Told> {
+        let scope = scope.clone();
+        let states = self.0.store.read(move |tx| states::of(tx, &scope)).await?;
+        let base = self.0.base.get();
+        let mut all = Told::new();
         for app in &states {
             let meta = SpoolMeta {
                 key: SpoolKey::router(&app.id),
@@ -267,8 +316,10 @@ impl Routes {
                 release: 0,
             };
             self.0.logs.follow(meta).await?;
+            let routes = routing::app_routes(app, &base).into_iter().filter_map(route);
+            all.insert(app.id.clone(), routes.map(|r| (r.key(), r)).collect());
         }
-        Ok(routing::routes(&states, &self.0.base_domain).into_iter().filter_map(route).collect())
+        Ok(all)
     }
 }
 
@@ -280,18 +331,21 @@ fn chain(err: &Error) -> String {
     }
 }
 
-/// Gives the router the difference to what it was told, or everything; true once it serves it.
-async fn send(client: &RouterClient, generation: u64, told: Option<&[Route]>, routes: &[Route]) -> bool {
-    let done = match told {
-        None => client.install(Snapshot { generation, routes: routes.to_vec() }, ASK_MAX).await,
-        Some(told) => {
-            let keys: BTreeSet<_> = routes.iter().map(Route::key).collect();
-            let old: BTreeMap<_, &Route> = told.iter().map(|r| (r.key(), r)).collect();
-            let upsert = routes.iter().filter(|r| old.get(&r.key()) != Some(r)).cloned().collect();
-            let remove = old.into_keys().filter(|k| !keys.contains(k)).collect();
-            client.change(Change { generation, base: generation - 1, upsert, remove }, ASK_MAX).await
-        }
-    };
+/// Tells a router everything; true once it serves it.
+async fn install(client: &RouterClient, generation: u64, all: &Told) -> bool {
+    let routes = all.values().flat_map(BTreeMap::values).cloned().collect();
+    served(client.install(Snapshot { generation, routes }, ASK_MAX).await, generation)
+}
+
+/// Tells a router what differs from what it was told, within the scope; true once it serves it.
+async fn change(client: &RouterClient, generation: u64, told: &mut Told, scope: &Scope, found: &Told) -> bool {
+    let (upsert, remove) = difference(told, scope, found);
+    let done = client.change(Change { generation, base: generation - 1, upsert, remove }, ASK_MAX).await;
+    take_in(told, scope, found);
+    served(done, generation)
+}
+
+fn served<T>(done: std::result::Result<T, router::client::ClientError>, generation: u64) -> bool {
     match done {
         Ok(_) => true,
         Err(err) => {
@@ -299,53 +353,6 @@ async fn send(client: &RouterClient, generation: u64, told: Option<&[Route]>, ro
             false
         }
     }
-}
-
-/// Every app as routes need it, on one snapshot of the store.
-fn app_states(tx: &crate::store::Tx<'_>) -> Result<Vec<AppState>> {
-    let mut instances: BTreeMap<AppId, Vec<ReadyInstance>> = BTreeMap::new();
-    let apps = tx.apps()?;
-    let sets: BTreeMap<AppId, Option<i64>> = apps.iter().map(|a| (a.id.clone(), a.current_set)).collect();
-    let mut coming: BTreeSet<AppId> = BTreeSet::new();
-    for row in tx.instances(None)? {
-        let current = sets.get(&row.app).copied().flatten() == Some(row.set);
-        if !current || row.desire != Desire::Up || row.process.as_str() != WEB {
-            continue;
-        }
-        // After a first crash it is started again at once; after more it waits, and the page says so.
-        if !row.ready && row.crashes <= 1 {
-            coming.insert(row.app.clone());
-        }
-        if row.ready {
-            instances.entry(row.app.clone()).or_default().push(ReadyInstance {
-                id: row.id,
-                label: row.label(),
-                address: SocketAddrV4::new(row.address, crate::deploy::spec::PORT),
-            });
-        }
-    }
-    let web: domain::ProcessType = WEB.parse()?;
-    let mut states = Vec::new();
-    for app in apps {
-        let wants_web = match app.current_release {
-            Some(number) => {
-                let build = tx.build(tx.the_release(&app.id, number)?.build)?;
-                build.is_some_and(|b| b.processes.contains_key(&web))
-                    && formation::quantity(&tx.formation(&app.id)?, &web) > 0
-            }
-            None => false,
-        };
-        states.push(AppState {
-            ready: instances.remove(&app.id).unwrap_or_default(),
-            coming: coming.contains(&app.id),
-            id: app.id,
-            name: app.name,
-            released: app.current_release.is_some(),
-            stopped: app.stopped,
-            wants_web,
-        });
-    }
-    Ok(states)
 }
 
 fn route(route: AppRoute) -> Option<Route> {
@@ -357,9 +364,13 @@ fn route(route: AppRoute) -> Option<Route> {
                 .collect(),
         },
         RouteAction::Hold { max_wait } => Action::Hold { max_wait: Duration::from_millis(max_wait) },
-        RouteAction::Page { status, code, desc } => {
-            Action::Page { status, code: code.to_owned(), desc: desc.to_owned() }
-        }
+        RouteAction::Page { status, code, desc, retry_after, html } => Action::Page {
+            status,
+            code: code.to_owned(),
+            desc: desc.to_owned(),
+            retry_after,
+            html: html.as_deref().map(str::to_owned),
+        },
     };
     let host = HostPattern::try_from(route.host).ok()?;
     Some(Route { host, path: PathPrefix::root(), log: Some(SpoolKey::router(&route.app).as_str().to_owned()), action })

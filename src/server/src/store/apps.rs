@@ -68,6 +68,7 @@ impl Tx<'_> {
             let no = Refusal::new("name-taken", format!("the name {name} is taken")).next("choose another name");
             return Err(no.into());
         }
+        self.forget_old_name(name)?;
         // Number 0 is the build network's.
         let sql = "SELECT n FROM (SELECT 1 AS n UNION SELECT subnet + 1 FROM apps) WHERE n NOT IN (SELECT subnet FROM apps) ORDER BY n LIMIT 1";
         let subnet: u32 = self.0.query_row(sql, [], |row| row.get(0))?;
@@ -107,7 +108,7 @@ impl Tx<'_> {
         Ok(AppRef { id: app.id.clone(), name: app.name.clone(), owner: app.owner, shared_with })
     }
 
-    fn shared_with(&self, app: &str) -> Result<Vec<i64>> {
+    pub(in crate::store) fn shared_with(&self, app: &str) -> Result<Vec<i64>> {
         let mut statement = self.0.prepare_cached("SELECT user_id FROM shares WHERE app_id = ?1 ORDER BY user_id")?;
         Ok(statement.query_map([app], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?)
     }
@@ -131,7 +132,10 @@ impl Tx<'_> {
     }
 
     /// Removes an app and all rows that hang on it.
-    pub fn remove_app(&self, id: &AppId) -> Result<()> {
+    pub fn remove_app(&self, id: &AppId, now: Timestamp) -> Result<()> {
+        if let Some(app) = self.app(id)? {
+            self.free_domains(&app, now)?;
+        }
         // Releases refer to builds without a cascade of their own, so they go first.
         self.0.execute("DELETE FROM releases WHERE app_id = ?1", [id.as_str()])?;
         self.0.execute("DELETE FROM apps WHERE id = ?1", [id.as_str()])?;

@@ -35,6 +35,8 @@ pub struct InstanceRow {
     pub ended: Option<Timestamp>,
     /// When it was last started.
     pub started: Timestamp,
+    /// Whether it got `PORT`, must open it, and may take requests.
+    pub served: bool,
 }
 
 impl InstanceRow {
@@ -66,9 +68,12 @@ pub struct NewInstance {
     pub set: i64,
     /// What is wanted of it at first.
     pub desire: Desire,
+    /// Whether it gets `PORT`.
+    pub served: bool,
 }
 
-const COLUMNS: &str = "id, app_id, release, process, ordinal, set_id, address, desire, ready, crashes, ended, started";
+const COLUMNS: &str =
+    "id, app_id, release, process, ordinal, set_id, address, desire, ready, crashes, ended, started, served";
 
 fn desire_word(desire: Desire) -> &'static str {
     match desire {
@@ -102,6 +107,7 @@ fn instance(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
         crashes: row.get(9)?,
         ended: row.get::<_, Option<i64>>(10)?.map(Timestamp),
         started: Timestamp(row.get(11)?),
+        served: row.get(12)?,
     })
 }
 
@@ -115,8 +121,8 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<InstanceRow> {
         self.0.execute("DELETE FROM freed_addresses WHERE address = ?1", [address.to_string()])?;
-        let sql = "INSERT INTO instances (app_id, release, process, ordinal, set_id, address, desire, created, started)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)";
+        let sql = "INSERT INTO instances (app_id, release, process, ordinal, set_id, address, desire, created, started, served)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)";
         let desire = desire_word(new.desire);
         self.0.execute(
             sql,
@@ -128,7 +134,8 @@ impl Tx<'_> {
                 new.set,
                 address.to_string(),
                 desire,
-                now.0
+                now.0,
+                new.served
             ],
         )?;
         Ok(InstanceRow {
@@ -144,6 +151,7 @@ impl Tx<'_> {
             crashes: 0,
             ended: None,
             started: now,
+            served: new.served,
         })
     }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// One step each; `user_version` counts those that ran.
-const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS];
+const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS, DOMAINS];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -67,6 +67,19 @@ CREATE TABLE runs (id INTEGER PRIMARY KEY, app_id TEXT NOT NULL REFERENCES apps(
   begun INTEGER NOT NULL, deadline INTEGER NOT NULL, ended INTEGER, code INTEGER, why TEXT NOT NULL DEFAULT '',
   UNIQUE (app_id, number)) STRICT;
 ALTER TABLE apps ADD COLUMN enter INTEGER NOT NULL DEFAULT 1;
+";
+
+/// Names of apps' own, names they had, names let go of; maintenance; whether an instance got `PORT`.
+const DOMAINS: &str = "
+CREATE TABLE domains (host TEXT PRIMARY KEY, app_id TEXT NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+  process TEXT NOT NULL, reversed TEXT NOT NULL, created INTEGER NOT NULL) STRICT;
+CREATE INDEX domains_app ON domains (app_id, process);
+CREATE INDEX domains_reversed ON domains (reversed);
+CREATE TABLE freed_domains (host TEXT PRIMARY KEY, owner INTEGER, freed INTEGER NOT NULL) STRICT;
+CREATE TABLE old_names (name TEXT PRIMARY KEY, app_id TEXT NOT NULL REFERENCES apps(id) ON DELETE CASCADE, since INTEGER NOT NULL) STRICT;
+CREATE TABLE maintenance (app_id TEXT PRIMARY KEY REFERENCES apps(id) ON DELETE CASCADE, since INTEGER NOT NULL, page TEXT) STRICT;
+ALTER TABLE instances ADD COLUMN served INTEGER NOT NULL DEFAULT 0;
+UPDATE instances SET served = 1 WHERE process = 'web';
 ";
 
 /// Brings the database to the newest version.

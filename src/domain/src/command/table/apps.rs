@@ -84,7 +84,8 @@ pub(super) const OPEN: Spec = Spec {
     audit: Audit::Verb,
     reads: true,
     summary: "Print an app's URL",
+    help: "An own domain of web that leads to this server if there is one, else the app's name below the base domain.",
     examples: &["open blog"],
-    group: Group::Apps,
+    group: Group::Web,
     ..BASE
 };

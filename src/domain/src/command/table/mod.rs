@@ -2,6 +2,7 @@
 
 mod apps;
 mod config;
+mod domains;
 mod oneoff;
 mod people;
 mod run;
@@ -15,6 +16,7 @@ pub static TABLE: &[&Spec] = &[
     &apps::LIST,
     &apps::INFO,
     &apps::SET,
+    &domains::RENAME,
     &apps::DESTROY,
     &apps::OPEN,
     &config::ALL,
@@ -23,6 +25,15 @@ pub static TABLE: &[&Spec] = &[
     &config::UNSET,
     &config::IMPORT,
     &config::EXPORT,
+    &domains::ADD,
+    &domains::REMOVE,
+    &domains::LIST,
+    &domains::CLEAR,
+    &domains::BASE_SHOW,
+    &domains::SET_BASE,
+    &domains::MAINTENANCE,
+    &domains::MAINTENANCE_ON,
+    &domains::MAINTENANCE_OFF,
     &run::PS,
     &run::PS_SCALE,
     &run::PS_RESTART,
@@ -69,6 +80,7 @@ pub(super) fn spec(verb: Verb) -> &'static Spec {
         Verb::AppsList => &apps::LIST,
         Verb::AppsInfo => &apps::INFO,
         Verb::AppsSet => &apps::SET,
+        Verb::AppsRename => &domains::RENAME,
         Verb::AppsDestroy => &apps::DESTROY,
         Verb::Open => &apps::OPEN,
         Verb::Config => &config::ALL,
@@ -77,6 +89,15 @@ pub(super) fn spec(verb: Verb) -> &'static Spec {
         Verb::ConfigUnset => &config::UNSET,
         Verb::ConfigImport => &config::IMPORT,
         Verb::ConfigExport => &config::EXPORT,
+        Verb::DomainsAdd => &domains::ADD,
+        Verb::DomainsRemove => &domains::REMOVE,
+        Verb::DomainsList => &domains::LIST,
+        Verb::DomainsClear => &domains::CLEAR,
+        Verb::DomainsBase => &domains::BASE_SHOW,
+        Verb::DomainsSetBase => &domains::SET_BASE,
+        Verb::Maintenance => &domains::MAINTENANCE,
+        Verb::MaintenanceOn => &domains::MAINTENANCE_ON,
+        Verb::MaintenanceOff => &domains::MAINTENANCE_OFF,
         Verb::Ps => &run::PS,
         Verb::PsScale => &run::PS_SCALE,
         Verb::PsRestart => &run::PS_RESTART,
