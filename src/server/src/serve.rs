@@ -45,7 +45,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let install = install_id(&store).await?;
     note_boot(&store).await?;
     let net = claim(&install, &settings).await?;
-    let logs = Logs::open(LogsConfig::at(layout.logs()), &tasks).await?;
+    let logs = Logs::open(LogsConfig { budget: settings.logs, ..LogsConfig::at(layout.logs()) }, &tasks).await?;
     let launch = RouterLaunch { layout: layout.clone(), http: settings.http, program: program.clone() };
     let routes = Routes::new(store.clone(), logs.clone(), settings.base_domain.clone(), launch);
     let router = routes.connect().await?;

@@ -20,7 +20,7 @@ pub struct Key {
 }
 
 /// Every setting, in the order of the help.
-pub const KEYS: [Key; 18] = [
+pub const KEYS: [Key; 20] = [
     Key { name: "data", value: "DIR", help: "data folder", default: "" },
     Key { name: "ssh", value: "ADDR", help: "where SSH listens; port 0 takes a free one", default: "0.0.0.0:2222" },
     Key { name: "http", value: "ADDR", help: "where the router listens for HTTP", default: "0.0.0.0:80" },
@@ -54,6 +54,8 @@ pub const KEYS: [Key; 18] = [
         help: "how long an instance may take until its port accepts",
         default: "60",
     },
+    Key { name: "logs-app", value: "MB", help: "disk that the log of one app may use", default: "512" },
+    Key { name: "logs-total", value: "MB", help: "disk that the logs of all apps may use", default: "4096" },
 ];
 
 /// The resolved configuration.
@@ -93,6 +95,8 @@ pub struct Settings {
     pub build_timeout: u64,
     /// Seconds until an instance's port must accept.
     pub boot_timeout: u64,
+    /// What logs may use on the disk.
+    pub logs: domain::log::budget::Budget,
 }
 
 /// One mistake: where the value came from and why it is wrong.
@@ -198,6 +202,8 @@ impl Settings {
         let build_disk = raw.parsed("build-disk", &mut bad, |v| number(v, 64, 1 << 22));
         let build_timeout = raw.parsed("build-timeout", &mut bad, |v| number(v, 5, 86_400));
         let boot_timeout = raw.parsed("boot-timeout", &mut bad, |v| number(v, 1, 3_600));
+        let logs_app = raw.parsed("logs-app", &mut bad, |v| number(v, 16, 1 << 22));
+        let logs_total = raw.parsed("logs-total", &mut bad, |v| number(v, 16, 1 << 22));
         if !bad.is_empty() {
             return Err(bad);
         }
@@ -223,6 +229,7 @@ impl Settings {
                 build_disk: build_disk? * 1_000_000,
                 build_timeout: build_timeout?,
                 boot_timeout: boot_timeout?,
+                logs: domain::log::budget::Budget { app: logs_app? * 1_000_000, total: logs_total? * 1_000_000 },
             })
         };
         resolved().ok_or_else(|| vec!["a setting has no value".to_owned()])

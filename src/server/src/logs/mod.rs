@@ -63,10 +63,10 @@ pub struct LogsConfig {
 }
 
 impl LogsConfig {
-    /// The usual sizes: 256 MB an app and 4 GB for all, in segments of 8 MiB; 4 MB/s an app after the first 64 MiB.
+    /// The usual sizes: 512 MB an app and 4 GB for all, in segments of 8 MiB; 4 MB/s an app after the first 64 MiB.
     pub fn at(dir: PathBuf) -> LogsConfig {
         const MIB: u64 = 1024 * 1024;
-        let budget = Budget { app: 256_000_000, total: 4_096_000_000 };
+        let budget = Budget { app: 512_000_000, total: 4_096_000_000 };
         LogsConfig { dir, budget, segment_bytes: 8 * MIB, rate: 4_000_000, burst: 64 * MIB, floods: 12_000_000 }
     }
 }
