@@ -9,6 +9,8 @@ mod app;
 mod bucket;
 mod follow;
 mod grep;
+mod ingest;
+mod marks;
 mod read;
 mod ready;
 mod scan;
@@ -40,6 +42,8 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::Semaphore;
 use watcher::Watcher;
 
+/// The priority of searching and sealing.
+const NICE: i32 = 10;
 /// Records on the way to one reader.
 const CHANNEL_MAX: usize = 256;
 /// Bytes of a spool that [`Logs::recent`] looks at.
@@ -218,6 +222,20 @@ impl Shared {
         apps.insert(app.clone(), Arc::clone(&log));
         Ok((log, marks))
     }
+}
+
+/// Works at a priority below serving and storing, which take a processor first.
+fn nicely<T>(work: impl FnOnce() -> T) -> T {
+    use rustix::process::{getpriority_process, setpriority_process};
+    let this = rustix::thread::gettid();
+    let usual = getpriority_process(Some(this)).unwrap_or(0);
+    // Only root may raise it again, and the pool's thread has other work afterwards.
+    let lowered = rustix::process::geteuid().is_root() && setpriority_process(Some(this), usual.max(NICE)).is_ok();
+    let done = work();
+    if lowered {
+        let _ = setpriority_process(Some(this), usual);
+    }
+    done
 }
 
 /// "line" or "lines".

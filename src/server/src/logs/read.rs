@@ -8,7 +8,7 @@ use super::app::AppLog;
 use super::grep::Wanted;
 use super::scan::{self, Cursor, Found};
 use super::store::{Segment, Snapshot};
-use super::{Logs, clock, lines};
+use super::{Logs, clock, lines, nicely};
 use crate::fault::{Act, Result};
 use crate::tasks::blocking;
 use domain::log::{Filter, Record};
@@ -31,8 +31,6 @@ const SEARCH_MAX: Duration = Duration::from_secs(60);
 /// A follower that is so many lines behind goes on at [`CATCH_UP`] lines before the end.
 const BEHIND_MAX: u64 = 100_000;
 const CATCH_UP: u64 = 1_000;
-/// A priority below serving: a search takes what is left.
-const NICE: i32 = 10;
 
 /// What a reader asks for.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +41,15 @@ pub struct Ask {
     pub last: Option<usize>,
     /// Whether to stay and go on with those that come.
     pub follow: bool,
+}
+
+/// How an answer goes on.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    follow: bool,
+    /// Lines that arrived too late for the store's order (a machine with no time left) are put in their place. Not for
+    /// one who goes on after the last number he saw.
+    by_time: bool,
 }
 
 /// Where an answer begins.
@@ -65,6 +72,7 @@ impl Logs {
         let snapshot = log.snapshot();
         let missed = missed(&snapshot, wanted.filter.after)?;
         let start = self.search(&snapshot, &wanted, ask.last).await?;
+        let manner = Manner { follow: ask.follow, by_time: !ask.follow && wanted.filter.after.is_none() };
         let (tx, rx) = mpsc::channel(BATCHES);
         self.shared.tasks.spawn("logs-read", move |stop| async move {
             if let Some(missed) = missed
@@ -73,7 +81,7 @@ impl Logs {
                 return;
             }
             tokio::select! {
-                done = answer(&log, snapshot, start, &wanted, follower.is_some(), &tx) => if let Err(err) = done {
+                done = answer(&log, snapshot, start, &wanted, manner, &tx) => if let Err(err) = done {
                     tracing::warn!(%err, "cannot read a log");
                     let _ = tx.send(vec![Record::platform(clock(), "the log cannot be read further")]).await;
                 },
@@ -169,12 +177,15 @@ async fn answer(
     snapshot: Snapshot,
     start: Start,
     wanted: &Arc<Wanted>,
-    follow: bool,
+    manner: Manner,
     tx: &mpsc::Sender<Vec<Record>>,
 ) -> Result<()> {
     let end = snapshot.end;
     let mut cursor = match start {
-        Start::Records(records) => {
+        Start::Records(mut records) => {
+            if manner.by_time {
+                records.sort_by_key(|r| r.time);
+            }
             if !records.is_empty() && tx.send(records).await.is_err() {
                 return Ok(());
             }
@@ -195,7 +206,10 @@ async fn answer(
             .await?;
             cursor = moved;
             let mut records = step.records;
-            if step.missed > 0 && follow {
+            if manner.by_time {
+                records.sort_by_key(|r| r.time);
+            }
+            if step.missed > 0 && manner.follow {
                 let text =
                     format!("Error L11 (reader too slow): {} {} deleted unread", step.missed, lines(step.missed));
                 let time = records.first().map_or_else(clock, |r| r.time);
@@ -205,7 +219,7 @@ async fn answer(
                 return Ok(());
             }
         }
-        if !follow {
+        if !manner.follow {
             return Ok(());
         }
         if news.wait_for(|news| news.end > cursor.id || news.gone).await.is_err() || news.borrow().gone {
@@ -231,19 +245,7 @@ async fn gently<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> Result<T> {
     let _permit = permits.acquire_owned().await;
-    blocking("read a log", move || {
-        use rustix::process::{getpriority_process, setpriority_process};
-        let this = rustix::thread::gettid();
-        let usual = getpriority_process(Some(this)).unwrap_or(0);
-        // Only root may raise it again, and the pool's thread has other work afterwards.
-        let lowered = rustix::process::geteuid().is_root() && setpriority_process(Some(this), usual.max(NICE)).is_ok();
-        let done = work();
-        if lowered {
-            let _ = setpriority_process(Some(this), usual);
-        }
-        Ok(done.act(|| "cannot read a log")?)
-    })
-    .await
+    blocking("read a log", move || Ok(nicely(work).act(|| "cannot read a log")?)).await
 }
 
 /// What is said where lines after the given one were deleted already. One that is yet to come was never seen.

@@ -41,8 +41,8 @@ pub(super) struct Found {
 pub(super) struct Cursor {
     /// The number of the next line.
     pub id: u64,
-    /// The same in a plain segment: its number, the offset there.
-    place: Option<(u64, u64)>,
+    /// How far a plain segment was read, which may be less: its number, the offset, the line there.
+    place: Option<(u64, u64, u64)>,
 }
 
 impl Cursor {
@@ -191,7 +191,7 @@ pub(super) fn forward(snapshot: &Snapshot, cursor: &mut Cursor, wanted: &Wanted)
             }
             Some(Opened::Plain(file)) => {
                 let (mut at, mut id) = match cursor.place {
-                    Some((number, at)) if number == segment.number => (at, cursor.id),
+                    Some((number, at, id)) if number == segment.number => (at, id),
                     Some(_) | None => (0, segment.first),
                 };
                 while at < segment.bytes {
@@ -212,7 +212,7 @@ pub(super) fn forward(snapshot: &Snapshot, cursor: &mut Cursor, wanted: &Wanted)
                     }
                     at += bytes.len() as u64;
                     work += bytes.len() as u64;
-                    *cursor = Cursor { id: id.max(cursor.id), place: Some((segment.number, at)) };
+                    *cursor = Cursor { id: id.max(cursor.id), place: Some((segment.number, at, id)) };
                 }
                 cursor.id = cursor.id.max(segment.next);
             }

@@ -3,10 +3,11 @@
 //! Sealing has a task of its own: it waits for the disk, which must not hold up storing lines.
 
 use super::app::AppLog;
+
 use super::sealed::SealedWriter;
 use super::spool::read_at;
 use super::store::{self, Segment};
-use super::{Logs, Shared, lock};
+use super::{Logs, Shared, lock, marks, nicely};
 use crate::fault::Result;
 use crate::tasks::blocking;
 use domain::AppId;
@@ -56,7 +57,7 @@ impl Logs {
             loop {
                 let app = tokio::select! { app = shared.waiting.next() => app, () = stop.cancelled() => return };
                 let sealing = Arc::clone(&shared);
-                let done = blocking("seal a log segment", move || Ok(sealing.seal(&app))).await;
+                let done = blocking("seal a log segment", move || Ok(nicely(|| sealing.seal(&app)))).await;
                 if let Ok(Some(app)) = done {
                     shared.waiting.push(&app);
                     tokio::select! { () = tokio::time::sleep(RETRY) => {}, () = stop.cancelled() => return }
@@ -116,7 +117,7 @@ impl Shared {
 pub(super) fn write(dir: &Path, segment: &Segment, to: &Path) -> io::Result<u64> {
     let path = segment.path(dir);
     let marks =
-        store::recover(&path, segment.bytes, segment.first)?.map(|found| found.marks_text()).unwrap_or_default();
+        marks::recover(&path, segment.bytes, segment.first)?.map(|found| found.marks_text()).unwrap_or_default();
     let file = File::open(&path)?;
     let mut sealed = SealedWriter::create(to, segment.first)?;
     let (mut at, mut written) = (0, segment.first);

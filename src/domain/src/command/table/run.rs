@@ -118,8 +118,8 @@ pub(super) const LOGS: Spec = Spec {
     reads: true,
     summary: "Show an app's log",
     help: "The log of an app is kept across deploys. Lines come from the app, from the router and from Hoist (deploys, exits), in the \
-           order in which they were written; a build is shown by builds:output, or by --source build. All options go together, \
-           also with -t. Times without a zone are UTC. To go on after a lost connection without gap or double: --after with the \
+           order in which they were written; a build is shown by builds:output, or by --source build. Options go together, also \
+           with -t (not --until). Times without a zone are UTC. To go on after a lost connection without gap or double: --after with the \
            last id seen.",
     examples: &[
         "logs blog",

@@ -112,7 +112,7 @@ pub fn meta(n: u8, key: &str, instance: &str) -> SpoolMeta {
     }
 }
 
-fn open_log(root: &Path, config: &LogsConfig, now: Instant) -> (AppLog, crate::logs::store::Marks) {
+pub fn open_log(root: &Path, config: &LogsConfig, now: Instant) -> (AppLog, crate::logs::store::Marks) {
     let floods = Arc::new(Floods::new(config.floods));
     AppLog::open(&app(1), &root.join("store"), config, &floods, now).unwrap()
 }
@@ -165,7 +165,7 @@ impl Core {
     }
 }
 
-fn numbered(prefix: &str, n: u64) -> Vec<String> {
+pub fn numbered(prefix: &str, n: u64) -> Vec<String> {
     (0..n).map(|n| format!("{prefix}-{n}")).collect()
 }
 

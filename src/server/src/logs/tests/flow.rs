@@ -230,3 +230,51 @@ async fn several_may_finish_one_spool() {
         assert_eq!(logs.query(&app(1), Filter::default(), usize::MAX).await.unwrap().len(), 50 * (round + 1));
     }
 }
+
+#[tokio::test]
+async fn a_follower_that_is_too_slow_is_told_and_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, _tasks) = open(dir.path()).await;
+    let meta = meta(1, "i1", "web.1");
+    let mut writer = Writer::new(&logs.follow(meta.clone()).await.unwrap(), 64 << 20);
+    let mut slow = follow(&logs, &app(1), 0).await;
+    let mut quick = follow(&logs, &app(1), 0).await;
+    for _ in 0..20 {
+        writer.numbered("n", 10_000);
+        take(&mut quick, 10_000).await;
+    }
+    // It takes none until all are there: some are on their way to it, most are not.
+    let (mut got, mut told) = (0, 0);
+    while got + told < 200_000 {
+        let record = slow.next().await;
+        match record.text.strip_prefix("Error L11 (reader too slow): ") {
+            Some(text) => told += text.split(' ').next().unwrap().parse::<u64>().unwrap(),
+            None => {
+                assert_eq!(record.text, format!("n-{}", got + told));
+                got += 1;
+            }
+        }
+    }
+    assert!(told > 90_000 && got > 1_000, "{got} {told}");
+}
+
+#[tokio::test]
+async fn answers_larger_than_what_is_held_come_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, _tasks) = open(dir.path()).await;
+    let meta = meta(1, "i1", "web.1");
+    let mut writer = Writer::new(&logs.follow(meta.clone()).await.unwrap(), 64 << 20);
+    writer.numbered("n", 300_000);
+    logs.finish(&meta.key).await.unwrap();
+    let texts = |found: Vec<Record>| found.into_iter().map(|r| r.text).collect::<Vec<_>>();
+    let all = texts(logs.query(&app(1), Filter::default(), usize::MAX).await.unwrap());
+    assert!(all == numbered(300_000), "all of them");
+    let last = texts(logs.query(&app(1), Filter::default(), 123_456).await.unwrap());
+    assert!(last == numbered(300_000)[300_000 - 123_456..], "the last 123,456");
+    let nines = Filter { grep: Some(Grep::Regex("9$".into())), ..Filter::default() };
+    let found = texts(logs.query(&app(1), nines, 29_000).await.unwrap());
+    let want: Vec<String> = numbered(300_000).into_iter().filter(|t| t.ends_with('9')).skip(1_000).collect();
+    assert!(found == want, "the last 29,000 that end with 9");
+    let after = Filter { after: Some(299_989), ..Filter::default() };
+    assert_eq!(logs.query(&app(1), after, usize::MAX).await.unwrap().len(), 10);
+}
