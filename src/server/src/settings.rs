@@ -91,6 +91,8 @@ pub const KEYS: &[Key] = &[
     },
     Key { name: "ssh-share-socket", value: "PATH", help: "where it hands them over", default: "/run/hoist/ssh.sock" },
     Key { name: "hook-timeout", value: "SECONDS", help: "how long one of your hooks may take", default: "60" },
+    Key { name: "logs-app", value: "MB", help: "disk that the log of one app may use", default: "512" },
+    Key { name: "logs-total", value: "MB", help: "disk that the logs of all apps may use", default: "4096" },
 ];
 
 /// Who starts the router.
@@ -161,6 +163,8 @@ pub struct Settings {
     pub ssh_share_socket: PathBuf,
     /// Seconds that an operator's hook has.
     pub hook_timeout: u64,
+    /// What logs may use on the disk.
+    pub logs: domain::log::budget::Budget,
 }
 
 /// One mistake: where the value came from and why it is wrong.
@@ -278,6 +282,8 @@ impl Settings {
         let ssh_share = raw.parsed("ssh-share", &mut bad, host_user);
         let ssh_share_socket = raw.parsed("ssh-share-socket", &mut bad, absolute);
         let hook_timeout = raw.parsed("hook-timeout", &mut bad, |v| number(v, 1, 3_600));
+        let logs_app = raw.parsed("logs-app", &mut bad, |v| number(v, 16, 1 << 22));
+        let logs_total = raw.parsed("logs-total", &mut bad, |v| number(v, 16, 1 << 22));
         if !bad.is_empty() {
             return Err(bad);
         }
@@ -315,6 +321,7 @@ impl Settings {
                 ssh_share,
                 ssh_share_socket: ssh_share_socket?,
                 hook_timeout: hook_timeout?,
+                logs: domain::log::budget::Budget { app: logs_app? * 1_000_000, total: logs_total? * 1_000_000 },
             })
         };
         resolved().ok_or_else(|| vec!["a setting has no value".to_owned()])

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Each library and the folders of the server that may name it.
-const HOMES: [(&str, &[&str]); 10] = [
+const HOMES: &[(&str, &[&str])] = &[
     ("russh", &["ssh/"]),
     ("git2", &["git/"]),
     ("bollard", &["engine/", "build/"]),
@@ -19,6 +19,8 @@ const HOMES: [(&str, &[&str]); 10] = [
     ("listenfd", &["systemd.rs"]),
     ("sd_notify", &["systemd.rs"]),
     ("nix", &["rights.rs"]),
+    ("zstd", &["logs/"]),
+    ("regex", &["logs/"]),
 ];
 /// Crates and what they must not depend on.
 const STRANGERS: [(&str, &[&str]); 4] = [

@@ -101,17 +101,35 @@ pub(super) const LOGS: Spec = Spec {
     app: AppArg::Required,
     flags: &[
         switch("tail", Some('t'), "Stay and show new lines as they come"),
-        valued("num", Some('n'), "N", "How many of the last lines (100)"),
-        valued("ps", Some('p'), "TYPE", "Only a process type (web) or an instance (web.1)"),
-        valued("source", Some('s'), "SOURCE", "Only lines of app, router, build, release, run or hoist"),
+        valued("num", Some('n'), "N", "How many of the last lines (100; all with --since or --after)"),
+        valued("ps", Some('p'), "TYPE", "Only process types (web) or instances (web.1), with commas between"),
+        valued(
+            "source",
+            Some('s'),
+            "SOURCE",
+            "Only lines of app, router, build, release, run or hoist, with commas between",
+        ),
+        valued("since", None, "TIME", "Only lines from then on: 10m, 2h, 3d, 2026-11-21T14:00:00Z"),
+        valued("until", None, "TIME", "Only lines until then"),
+        valued("grep", Some('g'), "WORD", "Only lines that hold WORD, or match /EXPRESSION/"),
+        valued("after", None, "ID", "Only lines after the one with this id (--format json shows ids)"),
     ],
     need: Need::Read,
     audit: Audit::Verb,
     reads: true,
     summary: "Show an app's log",
-    help: "The log of an app is kept across deploys. Lines come from the app, from the router and from Hoist (deploys, exits); \
-           a build is shown by builds:output.",
-    examples: &["logs blog", "logs blog -t", "logs blog -n 500 -p web"],
+    help: "The log of an app is kept across deploys. Lines come from the app, from the router and from Hoist (deploys, exits), in the \
+           order in which they were written; a build is shown by builds:output, or by --source build. Options go together, also \
+           with -t (not --until). Times without a zone are UTC. To go on after a lost connection without gap or double: --after with the \
+           last id seen.",
+    examples: &[
+        "logs blog",
+        "logs blog -t",
+        "logs blog -n 500 -p web",
+        "logs blog --since 10m --grep timeout",
+        "logs blog -t --source router --grep '/status=5[0-9][0-9]/'",
+        "logs blog -t --format json --after 1200",
+    ],
     group: Group::Processes,
     ..BASE
 };
