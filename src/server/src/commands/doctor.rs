@@ -33,12 +33,12 @@ pub async fn doctor(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 async fn facts(c: &Commands) -> Result<Facts> {
-    let settings = &c.p.settings;
+    let (settings, base) = (&c.p.settings, c.p.base.get());
     let (engine, git, holds, names, kept) = tokio::join!(
         c.p.engine.version(),
         c.p.repos.version(),
         c.p.net.firewall_holds(),
-        probes::names(&settings.base_domain),
+        probes::names(&base),
         probes::clock_kept(),
     );
     let router = c.p.routes.state().await;

@@ -276,6 +276,7 @@ pub async fn rename(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     io.line(text::detail(&c.p.url(&new))).await;
     io.line(text::detail(&format!("git remote set-url hoist {}", c.p.remote(&new)))).await;
     io.line(text::detail(&format!("{} does not answer any more", c.p.url(&old)))).await;
+    io.line(text::detail("Variables such as HOIST_APP_NAME and HOIST_URL change with the next start")).await;
     warn_unless(told, io).await;
     Ok(0)
 }
