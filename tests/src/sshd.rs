@@ -75,6 +75,20 @@ impl HostSshd {
         let program = self.path("hoist");
         std::fs::copy(world.binary(), &program).unwrap();
         self.script(&["enable", "--data", world.data().to_str().unwrap(), "--program", &program]).ok();
+        self.run();
+    }
+
+    /// Lets a key log in to a shell, as on any host.
+    pub fn admit(&self, public: &str) {
+        let keys = self.path("authorized_keys");
+        std::fs::write(&keys, public).unwrap();
+        self.configure(&format!("AuthorizedKeysFile {keys}\n"));
+    }
+
+    /// Starts as it is configured.
+    #[track_caller]
+    pub fn run(&mut self) {
+        std::fs::create_dir_all("/run/sshd").unwrap();
         let log = std::fs::File::create(self.path("log")).unwrap();
         let mut sshd = command(PROGRAM, &["-D", "-e", "-f", &self.path("sshd_config")]);
         self.child = Some(sshd.stderr(log).spawn().unwrap());
