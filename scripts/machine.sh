@@ -21,6 +21,7 @@ SOCKET_ROOM=40
 UNINSTALL=no
 PURGE=no
 YES=no
+SHARE=no
 KEY=
 DOMAIN=
 SSH_PORT=
@@ -41,6 +42,7 @@ read_options() {
       --uninstall) UNINSTALL=yes ;;
       --purge) PURGE=yes ;;
       --yes | -y) YES=yes ;;
+      --share-port-22) SHARE=yes ;;
       --key | --domain | --ssh-port | --http-port | --data | --binary)
         [ "$#" -ge 2 ] || bad_usage "$1 needs a value"
         take_option "$1" "$2"

@@ -21,6 +21,7 @@ setup() {
   ! answers || older=yes
   install_binary
   write_config
+  share_port
   write_units
   run_it "$older"
   tell
@@ -127,6 +128,16 @@ build() {
   cat "$log"
   rm -f "$log"
   [ "$status" = 0 ] || fail "there is nothing to build apps in" "read the lines above, then run this again"
+}
+
+# An upgrade that does not ask for it renews it: the drop-in is the new program's.
+share_port() {
+  [ "$SHARE" = yes ] || [ -n "$(configured ssh-share)" ] || return 0
+  if [ -n "$ROOT" ]; then note "sshd is this machine's, not one below $ROOT: its port is not shared"; return 0; fi
+  step "sharing sshd's port"
+  scripts/share-port-22 enable --data "$DATA" --program "$BIN" --user "$(configured ssh-share | grep . || echo hoist)"
+  [ -n "$(configured ssh-share)" ] || set_config ssh-share hoist
+  done_step
 }
 
 make_user() {

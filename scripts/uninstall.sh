@@ -13,6 +13,9 @@ uninstall() {
   confirm "End Hoist and its apps$([ "$PURGE" = no ] || echo ', and delete all their data')?"
   end_everything
   [ "$PURGE" = no ] || remove_images
+  if [ -z "$ROOT" ] && [ -n "$(configured ssh-share)" ]; then
+    scripts/share-port-22 disable --user "$(configured ssh-share)" --remove-user
+  fi
   step "removing units, program, settings, user"
   rm -f "$UNITS/hoist.service" "$UNITS/hoist-router.service" "$UNITS/hoist-router.socket"
   ! has_systemd || quietly systemctl daemon-reload

@@ -57,7 +57,7 @@ pub(super) const DEPLOY_KEYS_ADD: Spec = Spec {
     need: Need::Manage,
     stdin: Stdin::Always,
     summary: "Let a key push to one app and do nothing else, for CI; read from standard input",
-    help: "The key may push to the app, follow its builds (builds, builds:output) and ask open, whoami, help and version. \
+    help: "The key may push to the app, follow its builds (builds, builds:output, builds:wait) and ask open, whoami, help and version. \
            No other app exists for it, it makes none, and it belongs to no user.",
     examples: &["deploy-keys:add blog ci < deploy_key.pub"],
     group: Group::People,
