@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod ci;
 mod config;
 mod crash;
 mod docs;
@@ -17,7 +18,9 @@ mod doctor;
 mod failures;
 mod heal;
 mod install;
+mod hooks;
 mod logs;
+mod mistakes;
 mod people;
 mod permissions;
 mod processes;

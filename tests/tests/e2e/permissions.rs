@@ -3,7 +3,7 @@
 use e2e::{User, World};
 
 /// Verbs about an app, with the words after its name. None of them changes anything when it is allowed.
-const VERBS: [(&str, &[&str]); 22] = [
+const VERBS: [(&str, &[&str]); 25] = [
     ("apps:info", &[]),
     ("apps:set", &["no-such-setting=1"]),
     ("apps:destroy", &["--confirm", "APP"]),
@@ -12,6 +12,8 @@ const VERBS: [(&str, &[&str]); 22] = [
     ("config:get", &["NOTHING"]),
     ("config:set", &["bad name=1"]),
     ("config:unset", &["NOTHING"]),
+    ("config:import", &[]),
+    ("config:export", &[]),
     ("ps", &[]),
     ("ps:scale", &["web=1"]),
     ("ps:restart", &[]),
@@ -23,6 +25,7 @@ const VERBS: [(&str, &[&str]); 22] = [
     ("rollback", &["v1"]),
     ("builds", &[]),
     ("builds:output", &[]),
+    ("builds:wait", &[]),
     ("builds:cancel", &[]),
     ("access:list", &[]),
     ("events", &[]),
