@@ -66,7 +66,7 @@ fn waiting_and_cancelled_and_failed_builds_say_so() {
 }
 
 #[test]
-fn waiting_survives_a_restart_of_the_server_and_a_destroyed_app() {
+fn a_job_that_a_killed_server_left_is_waited_for() {
     let world = World::new();
     let app = slow(&world, "ci");
     app.run("config:set", &["RELEASE_MS=5000"]).ok();
