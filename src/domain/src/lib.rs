@@ -17,6 +17,7 @@ pub mod hosting;
 pub mod listeners;
 pub mod log;
 pub mod names;
+pub mod output;
 pub mod people;
 pub mod procfile;
 pub mod push;
