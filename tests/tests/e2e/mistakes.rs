@@ -113,7 +113,7 @@ fn a_name_that_is_taken_an_app_of_somebody_else_and_a_key_that_is_unknown() {
     let eve = User::new("eve", world.data().with_file_name("eve"), world.ssh);
     // What the server says before ssh gives up is shown at ssh's own level of talk, which the harness lowers.
     let mut ssh = Command::new("ssh");
-    ssh.args(["-o", "LogLevel=INFO"]).args(eve.ssh_command(&["apps:list"]).get_args());
+    ssh.args(["-o", "BatchMode=no", "-o", "LogLevel=INFO"]).args(eve.ssh_command(&["apps:list"]).get_args());
     let said = e2e::run(ssh, b"", Duration::from_secs(30)).fails();
     said.says("Permission denied").says("SHA256:").says("users:add");
 }
