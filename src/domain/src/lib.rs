@@ -19,6 +19,7 @@ pub mod hostname;
 pub mod listeners;
 pub mod log;
 pub mod names;
+pub mod output;
 pub mod people;
 pub mod procfile;
 pub mod push;

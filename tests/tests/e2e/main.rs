@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod ci;
 mod config;
 mod crash;
 mod docs;
@@ -17,9 +18,11 @@ mod doctor;
 mod domains;
 mod failures;
 mod heal;
+mod hooks;
 mod install;
 mod logs;
 mod outside;
+mod mistakes;
 mod people;
 mod permissions;
 mod processes;

@@ -66,9 +66,7 @@ fn end_of_word(text: &str) -> Result<usize, &'static str> {
             ' ' | '\t' | '\n' | ';' => return Ok(at),
             '&' | '|' | '<' | '>' | '(' | ')' => return Err("a shell would not take this character without quotes"),
             '\'' => {
-                if !chars.any(|(_, c)| c == '\'') {
-                    return Err("a ' without its partner");
-                }
+                chars.find(|(_, c)| *c == '\'').ok_or("a ' without its partner")?;
             }
             '"' => loop {
                 match chars.next() {

@@ -13,6 +13,7 @@ use crate::logs::SpoolMeta;
 use crate::platform::Parts;
 use crate::tasks::blocking;
 use domain::log::{Source, SpoolKey, SpoolRecord, SpoolStream};
+use domain::output::Output;
 use domain::{InstallId, Refusal, text};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -95,7 +96,7 @@ pub async fn run(p: &Parts, ask: &BuildAsk, job: &Job, sandbox: &Sandbox) -> Res
     p.logs.finish(&key).await?;
     start(p, ask, &name, &key, sandbox).await?;
     let mut lines = p.logs.watch(&key).await?;
-    let mut screen = Screen { job, titles: &sandbox.titles, step: 0 };
+    let mut screen = Screen { job, titles: &sandbox.titles, step: 0, output: Output::default() };
     let limit = Duration::from_secs(p.settings.build_timeout);
     let end = watch_end(p, &name);
     tokio::pin!(end);
@@ -138,9 +139,11 @@ fn verdict(p: &Parts, screen: &Screen<'_>, status: Status) -> Result<()> {
                 .next("raise build-memory in the server's configuration")
                 .into())
         }
-        Status::Exited { code, .. } => Err(Refusal::new("build-failed", format!("{title} failed with status {code}"))
-            .next("fix the cause shown above, commit, push again")
-            .into()),
+        Status::Exited { code, .. } => {
+            let no = Refusal::new("build-failed", format!("{title} failed with status {code}"));
+            let (why, next) = screen.output.cause().unwrap_or(("", "fix the cause shown above, commit, push again"));
+            Err(no.why(why).next(next).into())
+        }
         Status::Created | Status::Running { .. } => Err(Fault::plain("a build that runs was taken as ended").into()),
     }
 }
@@ -275,6 +278,7 @@ struct Screen<'a> {
     job: &'a Job,
     titles: &'a [String],
     step: usize,
+    output: Output,
 }
 
 impl Screen<'_> {
@@ -283,6 +287,7 @@ impl Screen<'_> {
             SpoolStream::System => {
                 if let Some(n) = line.text.strip_prefix("step-start ").and_then(|n| n.trim().parse::<usize>().ok()) {
                     self.step = n;
+                    self.output = Output::default();
                     if let Some(title) = self.titles.get(n) {
                         self.job.head(title);
                     }
@@ -290,7 +295,12 @@ impl Screen<'_> {
                     self.job.warn(&line.text);
                 }
             }
-            SpoolStream::Out | SpoolStream::Err | SpoolStream::Router => self.job.detail(text::plain(&line.text)),
+            SpoolStream::Out | SpoolStream::Err | SpoolStream::Router => {
+                let plain = text::plain(&line.text);
+                if self.output.keep(&plain) {
+                    self.job.detail(plain);
+                }
+            }
         }
     }
 }

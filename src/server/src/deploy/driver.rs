@@ -138,7 +138,7 @@ impl Deploys {
             };
             this.live().remove(&deploy);
             let state = end.unwrap_or_else(|err| {
-                let why = refusal_of(&err);
+                let why = err.refusal();
                 out.warn(&why.what);
                 Deploy::Failed { release: None, why }
             });
@@ -162,7 +162,7 @@ impl Deploys {
         if early.is_none() && row.state == Deploy::Received {
             early = match effects.may_begin(&row).await {
                 Ok(early) => early,
-                Err(err) => Some(refusal_of(&err)),
+                Err(err) => Some(err.refusal()),
             };
         }
         let hooks = hooks::present(p).await?;
@@ -255,7 +255,7 @@ impl Deploys {
             done = effects.run(row, effect) => done,
             () = job.cancelled().cancelled(), if cancellable => Err(job.cancel_reason().into()),
         };
-        Ok(done.unwrap_or_else(|err| Outcome::Failed { why: refusal_of(&err) }))
+        Ok(done.unwrap_or_else(|err| Outcome::Failed { why: err.refusal() }))
     }
 }
 
@@ -269,19 +269,6 @@ async fn wait_turn(place: &mut Place, job: &Job) -> Option<Refusal> {
             Refusal::new("superseded", "a later push took this one's place in the queue").next("nothing to do if that was yours")
         }),
         () = job.cancelled().cancelled() => Some(job.cancel_reason()),
-    }
-}
-
-/// The refusal that a job ends with; a fault is logged with an id that is in it.
-fn refusal_of(err: &Error) -> Refusal {
-    match err {
-        Error::Refused(no) => no.clone(),
-        Error::Fault(_) => {
-            let lines = err.lines();
-            let mut no = Refusal::new("fault", lines.first().cloned().unwrap_or_default());
-            no.why = lines.get(1).cloned().unwrap_or_default();
-            no
-        }
     }
 }
 

@@ -87,7 +87,7 @@ impl Effects {
     pub async fn run(&mut self, row: &DeployRow, effect: Effect) -> Result<Outcome> {
         match (effect, &row.state) {
             (Effect::PreBuild | Effect::PreRelease, _) => {
-                hooks::run(&self.p, &self.job, row, effect).await.map(|()| Outcome::Done)
+                hooks::run(&self.p, &self.job, row, effect, self.resumed).await.map(|()| Outcome::Done)
             }
             (Effect::PostDeploy | Effect::OnFailure, _) => Ok(self.tell(row, effect).await),
             (Effect::Build, _) => self.build(row).await,
@@ -109,7 +109,7 @@ impl Effects {
 
     /// A hook that is only told: what it makes of that changes nothing any more.
     async fn tell(&self, row: &DeployRow, effect: Effect) -> Outcome {
-        if let Err(err) = hooks::run(&self.p, &self.job, row, effect).await {
+        if let Err(err) = hooks::run(&self.p, &self.job, row, effect, self.resumed).await {
             self.job.warn(format!("{}; nothing changes by that", err.lines().first().cloned().unwrap_or_default()));
         }
         Outcome::Done

@@ -21,6 +21,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 /// How long output may still flow after a hook has ended.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
+/// The variable by which a job's hooks are known in the process table; its value names installation and job.
+const MARK: &str = "HOIST_JOB";
 
 /// One file to run, or why it is not.
 #[derive(Debug, Clone)]
@@ -44,7 +46,7 @@ pub async fn present(p: &Platform) -> Result<BTreeSet<Effect>> {
 }
 
 /// Runs all files of a hook in order of name; the first that fails ends it with its refusal.
-pub async fn run(p: &Platform, job: &Job, row: &DeployRow, effect: Effect) -> Result<()> {
+pub async fn run(p: &Platform, job: &Job, row: &DeployRow, effect: Effect, resumed: bool) -> Result<()> {
     let Some(name) = hooks::name(effect) else { return Ok(()) };
     let folder = p.layout.hooks();
     let found = blocking("look for hooks", move || Ok(find(&folder, name))).await?;
@@ -52,10 +54,17 @@ pub async fn run(p: &Platform, job: &Job, row: &DeployRow, effect: Effect) -> Re
         return Ok(());
     }
     let document = document(p, row, name).await?;
+    let mark = format!("{}-{}", p.install, row.id);
+    if resumed {
+        // What the dead server's hook still does would go on beside its second run.
+        let left = mark.clone();
+        let ended = blocking("end a hook that was left", move || Ok(proc::end_marked(MARK, &left))).await?;
+        tracing::info!(deploy = row.id, ended, "processes of a hook that was left");
+    }
     for file in found {
         job.head(format!("Running the server's hook {}", file.label));
         let screen = Mutex::new(Screen::default());
-        let ended = run_one(p, job, &file, &document, &screen).await;
+        let ended = run_one(p, job, &file, (&document, &mark), &screen).await;
         let screen = screen.into_inner().unwrap_or_else(PoisonError::into_inner);
         for line in screen.rest() {
             job.detail(format!("{}: {line}", file.label));
@@ -74,13 +83,14 @@ async fn run_one(
     p: &Platform,
     job: &Job,
     file: &Found,
-    document: &Document,
+    (document, mark): (&Document, &str),
     screen: &Mutex<Screen>,
 ) -> Result<(), Trouble> {
     file.safe.clone().map_err(Trouble::Unsafe)?;
     let told = |name: &str, value: &Option<String>| (name.to_owned(), value.clone().unwrap_or_default());
     let mut program = Program::new(&file.path, Path::new("/"));
     for (name, value) in [
+        (MARK.to_owned(), mark.to_owned()),
         ("HOIST_HOOK".to_owned(), document.hook.clone()),
         ("HOIST_APP".to_owned(), document.app.name.clone()),
         ("HOIST_KIND".to_owned(), document.kind.clone()),

@@ -104,9 +104,12 @@ impl Tx<'_> {
 
     /// Begins the build of a deploy, or finds it begun; its id.
     pub fn begin_build(&self, app: &AppId, deploy: i64, commit: &Commit, actor: &str, now: Timestamp) -> Result<i64> {
-        let sql = "INSERT INTO builds (app_id, commit_id, status, actor, started, deploy_id) VALUES (?1, ?2, 'running', ?3, ?4, ?5)
-                   ON CONFLICT (deploy_id) DO UPDATE SET status = 'running', started = excluded.started WHERE status = 'waiting'";
-        self.0.execute(sql, params![app.as_str(), commit.as_str(), actor, now.0, deploy])?;
+        // A job that an older server queued has no row yet.
+        if self.build_of(deploy)?.is_none() {
+            self.queue_build(app, deploy, commit, actor, now)?;
+        }
+        let sql = "UPDATE builds SET status = 'running', started = ?2 WHERE deploy_id = ?1 AND status = 'waiting'";
+        self.0.execute(sql, params![deploy, now.0])?;
         Ok(self.0.query_row("SELECT id FROM builds WHERE deploy_id = ?1", [deploy], |row| row.get(0))?)
     }
 

@@ -80,6 +80,10 @@ impl std::fmt::Debug for Tx<'_> {
 
 impl From<rusqlite::Error> for Error {
     fn from(err: rusqlite::Error) -> Error {
+        if err.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
+            tracing::error!("cannot use the database: {err}");
+            return crate::fault::full_disk().into();
+        }
         Fault::new("cannot use the database", err).into()
     }
 }
