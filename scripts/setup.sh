@@ -292,6 +292,6 @@ TELL
   cat <<TELL
 Another domain: point it and *.it here, then ssh${port:+ -p ${port#:}} hoist@$host domains:set-base NAME
 All commands:   ssh${port:+ -p ${port#:}} hoist@$host help
-Check it:       $BIN --data $DATA doctor
+Check it:       $([ -z "$ROOT" ] && echo hoist || echo "$BIN --data $DATA") doctor      (as root)
 TELL
 }
