@@ -27,6 +27,7 @@ SSH_PORT=
 HTTP_PORT=
 DATA=
 BINARY=
+SHARE=no
 
 bad_usage() {
   printf 'error: %s\n\n' "$1" >&2
@@ -41,6 +42,7 @@ read_options() {
       --uninstall) UNINSTALL=yes ;;
       --purge) PURGE=yes ;;
       --yes | -y) YES=yes ;;
+      --share-port-22) SHARE=yes ;;
       --key | --domain | --ssh-port | --http-port | --data | --binary)
         [ "$#" -ge 2 ] || bad_usage "$1 needs a value"
         take_option "$1" "$2"

@@ -12,6 +12,7 @@ uninstall() {
   [ "$PURGE" = no ] || [ "$YES" = yes ] || [ -t 0 ] || fail "--purge deletes every app, its data and its logs" "./install.sh --uninstall --purge --yes"
   confirm "End Hoist and its apps$([ "$PURGE" = no ] || echo ', and delete all their data')?"
   end_everything
+  [ -z "$(configured ssh-share)" ] || scripts/share-port-22 disable --remove-user
   [ "$PURGE" = no ] || remove_images
   step "removing units, program, settings, user"
   rm -f "$UNITS/hoist.service" "$UNITS/hoist-router.service" "$UNITS/hoist-router.socket"
