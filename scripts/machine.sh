@@ -28,6 +28,7 @@ SSH_PORT=
 HTTP_PORT=
 DATA=
 BINARY=
+SHARE=no
 
 bad_usage() {
   printf 'error: %s\n\n' "$1" >&2

@@ -23,6 +23,7 @@ setup() {
   write_config
   share_port
   write_units
+  share_port
   run_it "$older"
   tell
 }
@@ -52,6 +53,10 @@ check_machine() {
     [ -x "$BINARY" ] || fail "$BINARY is no program" "cargo build --release --locked -p hoist, then --binary target/release/hoist"
   else
     command -v cargo >/dev/null 2>&1 || fail "cargo (Rust 1.88 or later) is needed to build Hoist" "install it with rustup (https://rustup.rs) and open a new shell, or give a binary: --binary FILE"
+  fi
+  if [ "$SHARE" = yes ]; then
+    [ -z "$ROOT" ] || fail "sshd's settings are not below $ROOT" "leave --share-port-22 out"
+    [ -x /usr/sbin/sshd ] || fail "there is no sshd here to share its port" "apt-get install openssh-server, or leave --share-port-22 out"
   fi
   if [ -n "$DOMAIN" ] && ! [[ $DOMAIN =~ ^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$ ]]; then
     fail "--domain $DOMAIN is no host name" "./install.sh --domain apps.example.com"
@@ -212,6 +217,13 @@ TOML
   fi
 }
 
+# Before the server starts, which reads it. sshd checks the whole before it is told.
+share_port() {
+  [ "$SHARE" = yes ] || return 0
+  [ "$(configured ssh-share)" = hoist ] || set_config ssh-share hoist
+  scripts/share-port-22 enable --data "$DATA" --program "$BIN"
+}
+
 set_config() {
   { grep -v "^$1 = " "$CONFIG"; printf '%s = "%s"\n' "$1" "$2"; } | install_file "$CONFIG" 644
   say "   $1 = \"$2\""
@@ -277,11 +289,18 @@ tell_of_router() {
 }
 
 tell() {
-  local port=:$SSH_PORT http=:$HTTP_PORT host base
+  local port=:$SSH_PORT http=:$HTTP_PORT host base remote ssh user
   [ "$SSH_PORT" != 22 ] || port=
   [ "$HTTP_PORT" != 80 ] || http=
   host=$(configured ssh-host)
   base=$(configured base-domain)
+  remote=ssh://hoist@$host$port/my-app
+  ssh="ssh${port:+ -p ${port#:}} hoist@$host"
+  user=$(configured ssh-share)
+  if [ -n "$user" ]; then
+    remote=$user@$host:my-app
+    ssh="ssh $user@$host"
+  fi
   say ''
   if [ "$RUNS" = yes ]; then
     say "Hoist is installed and runs. It took $((SECONDS / 60)) min $((SECONDS % 60)) s."
@@ -294,15 +313,15 @@ tell() {
   cat <<TELL
 
 Push an app (Node.js with its package-lock.json, or a static site): in its folder, with its files committed,
-  git remote add hoist ssh://hoist@$host$port/my-app
+  git remote add hoist $remote
   git push hoist HEAD:main
 It then answers at http://my-app.$base$http/ (choose another name than my-app: small letters, digits, -).
 
 TELL
   [ -z "$REMARK" ] || say "Domain:         $REMARK."
   cat <<TELL
-Another domain: point it and *.it here, then ssh${port:+ -p ${port#:}} hoist@$host domains:set-base NAME
-All commands:   ssh${port:+ -p ${port#:}} hoist@$host help
-Check it:       $BIN --data $DATA doctor
+Another domain: point it and *.it here, then $ssh domains:set-base NAME
+All commands:   $ssh help
+Check it:       $([ -z "$ROOT" ] && echo hoist || echo "$BIN --data $DATA") doctor      (as root)
 TELL
 }

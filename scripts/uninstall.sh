@@ -12,6 +12,7 @@ uninstall() {
   [ "$PURGE" = no ] || [ "$YES" = yes ] || [ -t 0 ] || fail "--purge deletes every app, its data and its logs" "./install.sh --uninstall --purge --yes"
   confirm "End Hoist and its apps$([ "$PURGE" = no ] || echo ', and delete all their data')?"
   end_everything
+  [ -z "$(configured ssh-share)" ] || scripts/share-port-22 disable --remove-user
   [ "$PURGE" = no ] || remove_images
   if [ -z "$ROOT" ] && [ -n "$(configured ssh-share)" ]; then
     scripts/share-port-22 disable --user "$(configured ssh-share)" --remove-user

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 /// A public service that answers any name with the address that stands in it.
-const BY_ADDRESS: &str = "sslip.io";
+pub(crate) const BY_ADDRESS: &str = "sslip.io";
 
 /// Where a new installation is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]

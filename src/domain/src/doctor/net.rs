@@ -1,6 +1,7 @@
 //! Findings about the ways in and out: firewall, ports, router, names.
 
 use super::{Finding, Firewall, listed};
+use crate::hosting::BY_ADDRESS;
 use std::net::IpAddr;
 
 /// A port where users arrive.
@@ -117,6 +118,14 @@ pub(super) fn router(seen: Option<&Router>, starts_here: bool) -> Finding {
 
 pub(super) fn names(seen: &Names) -> Vec<Finding> {
     let one = |check, name: &str, dns: &Dns| match dns {
+        Err(why) if seen.base.ends_with(BY_ADDRESS) => {
+            let fix = format!("look at /etc/resolv.conf; or domains:set-base NAME, if {BY_ADDRESS} cannot be reached");
+            Finding::warn(
+                check,
+                format!("{name} does not resolve here, as all names of {BY_ADDRESS} should: {why}"),
+                fix,
+            )
+        }
         Err(why) => {
             let fix = format!("make an A record of {name} that points here, or domains:set-base another name");
             Finding::bad(check, format!("{name} does not resolve: {why}"), fix)

@@ -111,6 +111,10 @@ fn faults_of_ways_in_and_out() {
     check(|f| router(f).user = Some("root".to_owned()), "router", Warn, "useradd");
     check(|f| names(f).itself = Err("no such name".to_owned()), "domain", Bad, "A record of apps.example");
     check(|f| names(f).below = Err("no such name".to_owned()), "wildcard", Bad, "A record of *.apps.example");
+    let by_address = |f: &mut Facts| {
+        (names(f).base, names(f).below) = ("203-0-113-7.sslip.io".to_owned(), Err("no answer".to_owned()));
+    };
+    check(by_address, "wildcard", Warn, "resolv.conf");
     check(|f| names(f).itself = Ok(vec!["192.0.2.1".parse().unwrap()]), "domain", Warn, "point apps.example here");
 }
 
