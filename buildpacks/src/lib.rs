@@ -7,6 +7,7 @@
 mod aptfile;
 mod debian;
 mod detect;
+mod explain;
 mod go;
 mod json;
 mod node;
@@ -23,6 +24,7 @@ mod tree;
 
 pub use debian::{MIRROR, SECURITY, pythons};
 pub use detect::{BUILDPACKS, buildpack_name};
+pub use explain::{Cause, explain};
 pub use plan::*;
 pub use refusal::Refusal;
 pub use tree::{Entry, FILE_MAX, Kind, LOCK_MAX, Tree, reads};

@@ -85,11 +85,7 @@ fn absent(tree: &Tree) -> Refusal {
 /// Whether the content of a Go file may decide something.
 pub(crate) fn may_be_main(path: &str) -> bool {
     let Some(path) = path.strip_suffix(".go").filter(|path| !path.ends_with("_test")) else { return false };
-    match path.split('/').collect::<Vec<_>>()[..] {
-        [_] => true,
-        ["cmd", _] | ["cmd", _, _] => true,
-        _ => false,
-    }
+    matches!(path.split('/').collect::<Vec<_>>()[..], [_] | ["cmd", _] | ["cmd", _, _])
 }
 
 /// Commands by name: the folder of each, `.` for the module's own.
@@ -117,9 +113,7 @@ pub(crate) fn commands(tree: &Tree, gomod: &GoMod) -> BTreeMap<String, String> {
 fn is_main(text: &str) -> bool {
     let mut comment = false;
     for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {
-        if comment {
-            comment = !line.contains("*/");
-        } else if line.starts_with("/*") {
+        if comment || line.starts_with("/*") {
             comment = !line.contains("*/");
         } else if line.starts_with("//go:build") && line.contains("ignore") {
             return false;

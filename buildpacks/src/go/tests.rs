@@ -169,7 +169,7 @@ fn a_version_stays() {
     let pins = Pins::from([("go".into(), "1.26.2".into())]);
     assert_eq!(ask(&files, &Settings::default(), &pins).unwrap(), []);
     let text = show(plan(&files, &Settings::default(), &pins, &Facts::default()));
-    assert!(text.contains("Go 1.26.2 (1.26 go in go.mod, as at the last build)"), "{text}");
+    assert!(text.contains("Go 1.26.2 (go 1.26 in go.mod, as at the last build)"), "{text}");
     let pins = Pins::from([("go".into(), "1.25.9".into())]);
     assert_eq!(ask(&files, &Settings::default(), &pins).unwrap(), [crate::Question::GoVersions]);
     assert!(show(plan(&files, &Settings::default(), &pins, &facts())).contains("Go 1.26.10"));

@@ -21,6 +21,18 @@ pub struct Stack {
     pub image: String,
     /// Its layer, the lowest of every image that runs on it.
     pub layer: Layer,
+    /// Where its Debian packages came from, for builds that need more of them; none where that is not known.
+    pub mirror: Option<Mirror>,
+}
+
+/// Addresses of Debian's archives.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Mirror {
+    /// The main archive.
+    #[serde(rename = "mirror")]
+    pub main: String,
+    /// The security archive; may be empty.
+    pub security: String,
 }
 
 /// What lies beside the tar.
@@ -28,12 +40,14 @@ pub struct Stack {
 struct Sidecar {
     digest: String,
     size: u64,
+    #[serde(flatten)]
+    mirror: Option<Mirror>,
 }
 
 /// Makes sure that the engine has the image of the stack `deb13-run` (a tar of that name in `stacks`, with its `.json`).
 /// The tar is served from where it lies. Pulling takes seconds the first time, nothing after that.
 pub async fn ensure_stack(engine: &dyn Engine, registry: &Registry, stacks: &Path, name: &str) -> Result<Stack> {
-    let (tar, layer) = {
+    let (tar, layer, mirror) = {
         let (stacks, name) = (stacks.to_owned(), name.to_owned());
         blocking("read a stack", move || read(&stacks, &name)).await?
     };
@@ -49,10 +63,10 @@ pub async fn ensure_stack(engine: &dyn Engine, registry: &Registry, stacks: &Pat
         let manifest = blocking("describe a stack", move || Ok(config.assemble(&blobs)?)).await?;
         engine.pull(&registry.reference(&repository, &manifest), &image).await.map_err(cannot)?;
     }
-    Ok(Stack { image, layer })
+    Ok(Stack { image, layer, mirror })
 }
 
-fn read(stacks: &Path, name: &str) -> Result<(PathBuf, Layer)> {
+fn read(stacks: &Path, name: &str) -> Result<(PathBuf, Layer, Option<Mirror>)> {
     let (tar, json) = (stacks.join(format!("{name}.tar")), stacks.join(format!("{name}.json")));
     let act = || format!("cannot read the stack {}", json.display());
     let text = std::fs::read(&json).act(act)?;
@@ -67,7 +81,7 @@ fn read(stacks: &Path, name: &str) -> Result<(PathBuf, Layer)> {
         ))
         .into());
     }
-    Ok((tar, Layer { digest, size }))
+    Ok((tar, Layer { digest, size }, sidecar.mirror))
 }
 
 fn config(layer: &Layer) -> ImageConfig {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// One step each; `user_version` counts those that ran.
-const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS];
+const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS, STACK_AND_ROOT];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -67,6 +67,12 @@ CREATE TABLE runs (id INTEGER PRIMARY KEY, app_id TEXT NOT NULL REFERENCES apps(
   begun INTEGER NOT NULL, deadline INTEGER NOT NULL, ended INTEGER, code INTEGER, why TEXT NOT NULL DEFAULT '',
   UNIQUE (app_id, number)) STRICT;
 ALTER TABLE apps ADD COLUMN enter INTEGER NOT NULL DEFAULT 1;
+";
+
+/// The stack that an app is built and run on, and the folder of its repository that is the app.
+const STACK_AND_ROOT: &str = "
+ALTER TABLE apps ADD COLUMN stack TEXT;
+ALTER TABLE apps ADD COLUMN root TEXT;
 ";
 
 /// Brings the database to the newest version.
