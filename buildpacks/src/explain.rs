@@ -233,25 +233,40 @@ mod tests {
     #[test]
     fn causes() {
         let install = |lines: &str, expect| check("Installing dependencies", lines, expect);
-        install("x.c:4:10: fatal error: magic.h: No such file or directory\ncompilation terminated.", expect![[r#"
+        install(
+            "x.c:4:10: fatal error: magic.h: No such file or directory\ncompilation terminated.",
+            expect![[r#"
             a C header is missing: magic.h
             -> name the Debian package that has it in an Aptfile (`apt-file search` finds it), commit and push
-        "#]]);
-        install("main.go: fatal error: all goroutines are asleep", expect![[r#"
+        "#]],
+        );
+        install(
+            "main.go: fatal error: all goroutines are asleep",
+            expect![[r#"
             unexplained
-        "#]]);
-        install("error: The lockfile at `uv.lock` needs to be updated, but `--locked` was provided.", expect![[r#"
+        "#]],
+        );
+        install(
+            "error: The lockfile at `uv.lock` needs to be updated, but `--locked` was provided.",
+            expect![[r#"
             uv.lock does not fit pyproject.toml
             -> uv lock && git add uv.lock && git commit -m Lock
-        "#]]);
-        install("E: Unable to locate package ffmpg", expect![[r#"
+        "#]],
+        );
+        install(
+            "E: Unable to locate package ffmpg",
+            expect![[r#"
             Debian has no package ffmpg
             -> correct the name in Aptfile; `apt-cache search` on a Debian machine finds it
-        "#]]);
-        install("go: example.com/x@v1.0.0 requires go >= 1.27 (running go 1.26.1)", expect![[r#"
+        "#]],
+        );
+        install(
+            "go: example.com/x@v1.0.0 requires go >= 1.27 (running go 1.26.1)",
+            expect![[r#"
             a module needs Go 1.27
             -> go get go@1.27 toolchain@none && go mod tidy, commit and push
-        "#]]);
+        "#]],
+        );
         install(
             "main.go:4:2: no required module provides package github.com/gorilla/mux; to add it:",
             expect![[r#"
@@ -259,32 +274,53 @@ mod tests {
                 -> go mod tidy && git add go.mod go.sum && git commit -m 'go mod tidy'
             "#]],
         );
-        install("  x Because flsk was not found in the package registry and you require flsk", expect![[r#"
-            a package is not in the registry: and
-            -> correct its name, commit and push
-            -> is it private? config:set APP UV_INDEX_URL=https://USER:PASSWORD@HOST/simple
-        "#]]);
-        install("ModuleNotFoundError: No module named 'pkg_resources'", expect![[r#"
+        install(
+            "  x Because flsk was not found in the package registry and you require flsk",
+            expect![[r#"
+                a package is not in the registry: its name is above
+                -> correct its name, commit and push
+                -> is it private? config:set APP UV_INDEX_URL=https://USER:PASSWORD@HOST/simple
+            "#]],
+        );
+        install(
+            "ModuleNotFoundError: No module named 'pkg_resources'",
+            expect![[r#"
             Python finds no module pkg_resources
             -> add setuptools to the dependencies, lock and commit: a package relies on it without saying so
-        "#]]);
-        install("", expect![[r#"
+        "#]],
+        );
+        install(
+            "",
+            expect![[r#"
             unexplained
-        "#]]);
-        check("Collecting static files", "Traceback\nKeyError: 'API_KEY'\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "Collecting static files",
+            "Traceback\nKeyError: 'API_KEY'\n",
+            expect![[r#"
             collectstatic ended with: KeyError: 'API_KEY'
             -> config:set APP API_KEY=... before the push: the settings read it
             -> run `python manage.py collectstatic --noinput` on your machine
             -> not wanted? config:set APP DISABLE_COLLECTSTATIC=1
-        "#]]);
-        check("Collecting static files", "ModuleNotFoundError: No module named 'shop'", expect![[r#"
+        "#]],
+        );
+        check(
+            "Collecting static files",
+            "ModuleNotFoundError: No module named 'shop'",
+            expect![[r#"
             Python finds no module shop
             -> add the package that has it to the dependencies, lock and commit; is shop a file of yours that git ignores?
-        "#]]);
-        check("Collecting static files", "", expect![[r#"
+        "#]],
+        );
+        check(
+            "Collecting static files",
+            "",
+            expect![[r#"
             collectstatic ended with: 
             -> run `python manage.py collectstatic --noinput` on your machine
             -> not wanted? config:set APP DISABLE_COLLECTSTATIC=1
-        "#]]);
+        "#]],
+        );
     }
 }

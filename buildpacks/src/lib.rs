@@ -7,6 +7,7 @@
 mod aptfile;
 mod debian;
 mod detect;
+mod eject;
 mod explain;
 mod go;
 mod json;
@@ -24,6 +25,7 @@ mod tree;
 
 pub use debian::{MIRROR, SECURITY, pythons};
 pub use detect::{BUILDPACKS, buildpack_name};
+pub use eject::{Ejected, describe, eject};
 pub use explain::{Cause, explain};
 pub use plan::*;
 pub use refusal::Refusal;

@@ -12,7 +12,7 @@ pub(crate) use modfile::may_be_main;
 
 use crate::plan::{
     APP, CACHE, ConfigVars, Env, EnvOp, Facts, Inputs, KeyPart, Layer, Mount, MountMode, Output, Pins, Plan, Question,
-    Scope, Settings, Step,
+    Scope, Settings, Stack, Step,
 };
 use crate::refusal::{Refusal, quote};
 use crate::tree::Tree;
@@ -45,6 +45,11 @@ pub(crate) fn ask(tree: &Tree, pins: &Pins) -> Result<Vec<Question>, Refusal> {
 
 pub(crate) fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Result<Plan, Refusal> {
     let gomod = GoMod::read(tree)?;
+    if settings.stack != Stack::default() {
+        let why = "the Go of Debian bookworm is too old to bring a newer one, and a static program runs on any stack";
+        let next = "apps:set APP stack=  (the default one)";
+        return Err(Refusal::new("go-stack", "Go apps are not built on this stack", why, next));
+    }
     let go = match choose(&gomod, pins, facts) {
         Ok(go) => go,
         Err(Stop::Refuse(refusal)) => return Err(refusal),

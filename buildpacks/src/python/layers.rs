@@ -108,7 +108,8 @@ impl Make<'_> {
         key.extend(config.iter().cloned().map(KeyPart::Config));
         let title = "Installing dependencies";
         let venv = Step::new("Making the environment", &["uv", "venv", "-q", "--no-project", VENV]);
-        let from = |file: &str| self.step(title, &["uv", "pip", "install", "--no-progress", "-r", file]);
+        let from =
+            |file: &str| self.step(title, &["uv", "pip", "install", "--python", VENV, "--no-progress", "-r", file]);
         let steps = match found.manager {
             Manager::Uv => {
                 let argv = ["uv", "sync", "--locked", "--no-default-groups", "--no-install-project", "--no-progress"];
@@ -147,7 +148,7 @@ impl Make<'_> {
         if let Some(found) = self.dependencies.filter(|found| found.package) {
             let argv: &[&str] = match found.manager {
                 Manager::Uv => &["uv", "sync", "--frozen", "--no-default-groups", "--no-progress"],
-                _ => &["uv", "pip", "install", "--no-progress", "--no-deps", "-e", "."],
+                _ => &["uv", "pip", "install", "--python", VENV, "--no-progress", "--no-deps", "-e", "."],
             };
             layer.steps.push(self.step("Installing the app's own package", argv));
             layer.outputs.push(Output::of_app(".venv", &[]));

@@ -36,33 +36,33 @@ fn flask_from_requirements() {
     check(
         FLASK,
         expect![[r#"
-        Python
-        + Python 3.13.5 (nothing asks for a version)
-        + uv 0.13.9 (the newest)
-        + web: gunicorn --bind 0.0.0.0:$PORT app:app (from the Flask application in app.py)
-        + uv installs from requirements.txt; kept until it changes
-        [runtime Host launch] key python=3.13.5 suite=trixie Stack
-          sees None config None
-          $ sh -c SCRIPT fetch-python trixie 3.13 /layers/runtime
-          keeps /layers/runtime as /opt/python except include
-        [installer Host build] key uv=0.13.9 Stack
-          sees None config None
-          $ python3 -m pip install -q --no-deps --no-cache-dir --break-system-packages --no-compile --only-binary=:all: --target /layers/installer uv==0.13.9
-          keeps /layers/installer as /opt/uv
-        [dependencies App launch] key python=3.13.5 uv=0.13.9 Stack file:requirements.txt
-          sees Files(["requirements.txt"]) config None
-          mount runtime /layers/runtime at /opt/python ReadOnly
-          mount installer /layers/installer at /opt/uv ReadOnly
-          $ uv venv -q --no-project /app/.venv
-          $ uv pip install --no-progress -r requirements.txt
-          keeps /app/.venv as /app/.venv
-        [app App launch] key Whole
-          sees Whole config None
-          keeps /app as /app except .venv
-        web: gunicorn --bind 0.0.0.0:$PORT app:app
-        env PATH=/app/.venv/bin:/opt/python/bin:$PATH PYTHONUNBUFFERED?=1 PYTHONPATH=/app:$PYTHONPATH FORWARDED_ALLOW_IPS?=* WEB_CONCURRENCY?=2
-        pins {"python": "3.13.5", "uv": "0.13.9"}
-    "#]],
+            Python
+            + Python 3.13.5 (nothing asks for a version)
+            + uv 0.13.9 (the newest)
+            + web: gunicorn --bind 0.0.0.0:$PORT app:app (from the Flask application in app.py)
+            + uv installs from requirements.txt; kept until it changes
+            [runtime Host launch] key python=3.13.5 suite=trixie Stack
+              sees None config None
+              $ sh -c SCRIPT fetch-python trixie 3.13 /layers/runtime
+              keeps /layers/runtime as /opt/python except include
+            [installer Host build] key uv=0.13.9 Stack
+              sees None config None
+              $ python3 -m pip install -q --no-deps --no-cache-dir --break-system-packages --no-compile --only-binary=:all: --target /layers/installer uv==0.13.9
+              keeps /layers/installer as /opt/uv
+            [dependencies App launch] key python=3.13.5 uv=0.13.9 Stack file:requirements.txt
+              sees Files(["requirements.txt"]) config None
+              mount runtime /layers/runtime at /opt/python ReadOnly
+              mount installer /layers/installer at /opt/uv ReadOnly
+              $ uv venv -q --no-project /app/.venv
+              $ uv pip install --python /app/.venv --no-progress -r requirements.txt
+              keeps /app/.venv as /app/.venv
+            [app App launch] key Whole
+              sees Whole config None
+              keeps /app as /app except .venv
+            web: gunicorn --bind 0.0.0.0:$PORT app:app
+            env PATH=/app/.venv/bin:/opt/python/bin:$PATH PYTHONUNBUFFERED?=1 PYTHONPATH=/app:$PYTHONPATH FORWARDED_ALLOW_IPS?=* WEB_CONCURRENCY?=2
+            pins {"python": "3.13.5", "uv": "0.13.9"}
+        "#]],
     );
 }
 
@@ -147,40 +147,40 @@ fn django_collects_its_static_files() {
             "{DJANGO}-- requirements.txt\ndjango~=5.2\ngunicorn\nwhitenoise[brotli] >= 6 ; python_version > '3'\n"
         ),
         expect![[r#"
-        Python
-        + Python 3.13.5 (nothing asks for a version)
-        + uv 0.13.9 (the newest)
-        + web: gunicorn --bind 0.0.0.0:$PORT mysite.wsgi:application (from wsgi.py of the Django project)
-        + uv installs from requirements.txt; kept until it changes
-        + runs manage.py collectstatic (from STATIC_ROOT in the settings)
-        ! requirements.txt does not fix the versions of django, gunicorn, whitenoise: what is newest now stays until the file changes
-        ! migrations are not run: a Procfile with `release: python manage.py migrate` runs them before traffic moves
-        [runtime Host launch] key python=3.13.5 suite=trixie Stack
-          sees None config None
-          $ sh -c SCRIPT fetch-python trixie 3.13 /layers/runtime
-          keeps /layers/runtime as /opt/python except include
-        [installer Host build] key uv=0.13.9 Stack
-          sees None config None
-          $ python3 -m pip install -q --no-deps --no-cache-dir --break-system-packages --no-compile --only-binary=:all: --target /layers/installer uv==0.13.9
-          keeps /layers/installer as /opt/uv
-        [dependencies App launch] key python=3.13.5 uv=0.13.9 Stack file:requirements.txt
-          sees Files(["requirements.txt"]) config None
-          mount runtime /layers/runtime at /opt/python ReadOnly
-          mount installer /layers/installer at /opt/uv ReadOnly
-          $ uv venv -q --no-project /app/.venv
-          $ uv pip install --no-progress -r requirements.txt
-          keeps /app/.venv as /app/.venv
-        [app App launch] key Whole python=3.13.5 uv=0.13.9 Stack AllConfig
-          sees Whole config All
-          mount runtime /layers/runtime at /opt/python ReadOnly
-          mount installer /layers/installer at /opt/uv ReadOnly
-          mount dependencies /app/.venv at /app/.venv Overlay
-          $ python manage.py collectstatic --noinput
-          keeps /app as /app except .venv
-        web: gunicorn --bind 0.0.0.0:$PORT mysite.wsgi:application
-        env PATH=/app/.venv/bin:/opt/python/bin:$PATH PYTHONUNBUFFERED?=1 PYTHONPATH=/app:$PYTHONPATH FORWARDED_ALLOW_IPS?=* WEB_CONCURRENCY?=2
-        pins {"python": "3.13.5", "uv": "0.13.9"}
-    "#]],
+            Python
+            + Python 3.13.5 (nothing asks for a version)
+            + uv 0.13.9 (the newest)
+            + web: gunicorn --bind 0.0.0.0:$PORT mysite.wsgi:application (from wsgi.py of the Django project)
+            + uv installs from requirements.txt; kept until it changes
+            + runs manage.py collectstatic (from STATIC_ROOT in the settings)
+            ! requirements.txt does not fix the versions of django, gunicorn, whitenoise: what is newest now stays until the file changes
+            ! migrations are not run: a Procfile with `release: python manage.py migrate` runs them before traffic moves
+            [runtime Host launch] key python=3.13.5 suite=trixie Stack
+              sees None config None
+              $ sh -c SCRIPT fetch-python trixie 3.13 /layers/runtime
+              keeps /layers/runtime as /opt/python except include
+            [installer Host build] key uv=0.13.9 Stack
+              sees None config None
+              $ python3 -m pip install -q --no-deps --no-cache-dir --break-system-packages --no-compile --only-binary=:all: --target /layers/installer uv==0.13.9
+              keeps /layers/installer as /opt/uv
+            [dependencies App launch] key python=3.13.5 uv=0.13.9 Stack file:requirements.txt
+              sees Files(["requirements.txt"]) config None
+              mount runtime /layers/runtime at /opt/python ReadOnly
+              mount installer /layers/installer at /opt/uv ReadOnly
+              $ uv venv -q --no-project /app/.venv
+              $ uv pip install --python /app/.venv --no-progress -r requirements.txt
+              keeps /app/.venv as /app/.venv
+            [app App launch] key Whole python=3.13.5 uv=0.13.9 Stack AllConfig
+              sees Whole config All
+              mount runtime /layers/runtime at /opt/python ReadOnly
+              mount installer /layers/installer at /opt/uv ReadOnly
+              mount dependencies /app/.venv at /app/.venv Overlay
+              $ python manage.py collectstatic --noinput
+              keeps /app as /app except .venv
+            web: gunicorn --bind 0.0.0.0:$PORT mysite.wsgi:application
+            env PATH=/app/.venv/bin:/opt/python/bin:$PATH PYTHONUNBUFFERED?=1 PYTHONPATH=/app:$PYTHONPATH FORWARDED_ALLOW_IPS?=* WEB_CONCURRENCY?=2
+            pins {"python": "3.13.5", "uv": "0.13.9"}
+        "#]],
     );
     said(
         &format!("{DJANGO}-- requirements.txt\ndjango==5.2\nuvicorn==1\n"),
@@ -253,14 +253,14 @@ web: flask run
               mount installer /layers/installer at /opt/uv ReadOnly
               $ uv tool run -q --from poetry==2.3.1 --with poetry-plugin-export poetry export --only=main -o /tmp/requirements.txt
               $ uv venv -q --no-project /app/.venv
-              $ uv pip install --no-progress -r /tmp/requirements.txt
+              $ uv pip install --python /app/.venv --no-progress -r /tmp/requirements.txt
               keeps /app/.venv as /app/.venv
             [app App launch] key Whole python=3.13.5 uv=0.13.9 poetry=2.3.1 Stack AllConfig
               sees Whole config All
               mount runtime /layers/runtime at /opt/python ReadOnly
               mount installer /layers/installer at /opt/uv ReadOnly
               mount dependencies /app/.venv at /app/.venv Overlay
-              $ uv pip install --no-progress --no-deps -e .
+              $ uv pip install --python /app/.venv --no-progress --no-deps -e .
               keeps /app as /app except .venv
               keeps /app/.venv as /app/.venv
             env PATH=/app/.venv/bin:/opt/python/bin:$PATH PYTHONUNBUFFERED?=1 PYTHONPATH=/app:$PYTHONPATH FORWARDED_ALLOW_IPS?=*
@@ -299,7 +299,7 @@ def create_app():
               mount runtime /layers/runtime at /opt/python ReadOnly
               mount installer /layers/installer at /opt/uv ReadOnly
               $ uv venv -q --no-project /app/.venv
-              $ uv pip install --no-progress -r /app/.hoist-requirements.txt
+              $ uv pip install --python /app/.venv --no-progress -r /app/.hoist-requirements.txt
               keeps /app/.venv as /app/.venv
               writes /app/.hoist-requirements.txt
             [app App launch] key Whole

@@ -53,6 +53,10 @@ pub enum Verb {
     BuildsOutput,
     BuildsWait,
     BuildsCancel,
+    /// `builds:plan`
+    BuildsPlan,
+    /// `builds:eject`
+    BuildsEject,
     KeysAdd,
     KeysList,
     KeysRemove,

@@ -4,10 +4,34 @@ use super::sources::Sources;
 use crate::fault::{Fault, Result};
 use crate::platform::Parts;
 use crate::tasks::blocking;
-use buildpacks::{Pins, Settings, Stack};
+use buildpacks::{Pins, Plan, Settings, Stack};
 use domain::config::{ConfigVars, resolve};
 use domain::{AppId, Commit};
 use std::sync::Arc;
+
+/// A commit's plan with the versions that are known, made without building or asking anybody.
+#[derive(Debug)]
+pub struct Planned {
+    /// The commit.
+    pub commit: Commit,
+    /// The stack.
+    pub stack: Stack,
+    /// The plan.
+    pub plan: Plan,
+    /// What `web` runs; none where there is no such process type.
+    pub command: Option<String>,
+}
+
+/// How a commit would be built now.
+pub async fn planned(p: &Parts, app: &AppId, commit: &Commit) -> Result<Planned> {
+    let Asked { sources, settings, pins, .. } = Asked::read(p, app, commit).await?;
+    let questions = buildpacks::ask(&sources.tree, &settings, &pins).map_err(super::refusal)?;
+    let facts = super::facts::known(p, &questions).await?;
+    let plan = buildpacks::plan(&sources.tree, &settings, &pins, &facts).map_err(super::refusal)?;
+    let processes = super::processes(&sources, &plan)?;
+    let command = processes.iter().find(|(name, _)| name.as_str() == "web").map(|(_, command)| command.clone());
+    Ok(Planned { commit: commit.clone(), stack: settings.stack, plan, command })
+}
 
 /// All that the plan of a commit depends on, but for facts.
 pub(super) struct Asked {

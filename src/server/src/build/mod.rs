@@ -20,6 +20,7 @@ use crate::platform::Parts;
 use crate::store::{Build, BuildStatus};
 use crate::tasks::blocking;
 use asked::Asked;
+pub use asked::{Planned, planned};
 use buildpacks::{Base, Pins, Plan};
 use domain::config::ConfigVars;
 use domain::procfile::{self, ProcessTable};

@@ -15,6 +15,7 @@ mod git;
 mod keys;
 mod logs;
 mod people;
+mod plans;
 mod processes;
 mod releases;
 mod run;
