@@ -26,7 +26,10 @@ const GO: &str = "/opt/go";
 const FETCH: &str = r#"set -eu
 export GOTOOLCHAIN="go$1" GOMODCACHE=/layers/toolchain/mod GOFLAGS=-modcacherw GOCACHE=/tmp/go
 root=$(cd /tmp && go env GOROOT)
-cp -al "$root/." "$2/go" 2>/dev/null || mv "$root" "$2/go"
+mkdir "$2/go"
+cp -al "$root/." "$2/go"
+# Go keeps what it downloads from being written to.
+chmod -R u+w "$2"
 rm -rf "$2/mod" "$2/go/test" "$2/go/doc" "$2/go/api"
 "$2/go/bin/go" version
 "#;

@@ -210,7 +210,7 @@ impl Make<'_> {
             Env::set("UV_CACHE_DIR", &format!("{CACHE}/uv")),
             Env::set("UV_LINK_MODE", "copy"),
             Env::set("UV_COMPILE_BYTECODE", "1"),
-            Env::set("PYC_INVALIDATION_MODE", "unchecked-hash"),
+            Env::set("PYC_INVALIDATION_MODE", "UNCHECKED_HASH"),
             // Debian's Python looks for its headers where a package would put them.
             Env::path("CPATH", &headers),
             Env::set("PYTHONUNBUFFERED", "1"),

@@ -17,6 +17,7 @@ mod doctor;
 mod failures;
 mod heal;
 mod install;
+mod languages;
 mod logs;
 mod people;
 mod permissions;

@@ -17,7 +17,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// A stack that the engine has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stack {
-    /// Its name in the engine: `hoist/stack-run:deb13`.
+    /// Its name in the engine, with its digest: `hoist/stack-run:deb13-1a2b3c4d5e6f`.
     pub image: String,
     /// Its layer, the lowest of every image that runs on it.
     pub layer: Layer,
@@ -54,14 +54,20 @@ pub async fn ensure_stack(engine: &dyn Engine, registry: &Registry, stacks: &Pat
     registry.blobs().alias(&layer.digest, tar);
     let (distribution, kind) = name.rsplit_once('-').unwrap_or((name, "run"));
     let repository = format!("hoist/stack-{kind}");
-    let image = format!("{repository}:{distribution}");
+    let plain = format!("{repository}:{distribution}");
+    // Another installation on this host may have another stack by the same plain name.
+    let short: String = layer.digest.as_str().trim_start_matches("sha256:").chars().take(12).collect();
+    let image = format!("{plain}-{short}");
     let cannot = |err: EngineError| Fault::new(format!("cannot make the image {image}"), err).transient();
     let there = engine.images(LABEL, layer.digest.as_str()).await.map_err(cannot)?;
     if !there.contains(&image) {
         let config = config(&layer);
         let blobs = registry.blobs().clone();
         let manifest = blocking("describe a stack", move || Ok(config.assemble(&blobs)?)).await?;
-        engine.pull(&registry.reference(&repository, &manifest), &image).await.map_err(cannot)?;
+        let reference = registry.reference(&repository, &manifest);
+        engine.pull(&reference, &image).await.map_err(cannot)?;
+        // For people, and for what they build on it.
+        engine.pull(&reference, &plain).await.map_err(cannot)?;
     }
     Ok(Stack { image, layer, mirror })
 }
