@@ -238,9 +238,9 @@ pub(super) const BUILDS_EJECT: Spec = Spec {
     need: Need::Read,
     audit: Audit::Verb,
     summary: "Write a commit's plan as a Dockerfile that builds the same app without Hoist",
-    help: "It builds with BuildKit on a machine that has the two stack images (`docker save` on the server carries them). \
+    help: "It builds with BuildKit on a machine that has the two stack images (`docker save` on the server carries them): `ssh SERVER builds:eject blog > Dockerfile`. \
            Config vars that the build reads are build arguments, without values.",
-    examples: &["builds:eject blog > Dockerfile"],
+    examples: &["builds:eject blog"],
     group: Group::Releases,
     ..BASE
 };
