@@ -16,7 +16,9 @@ fn with_bundle(image: &str, name: &str, dir: &Path) {
 }
 
 fn docker(args: &[&str]) -> String {
-    let done = Command::new("docker").args(args).env("DOCKER_BUILDKIT", "1").output().unwrap();
+    // Debian's own client brings BuildKit along; a newer one beside it may lack the part for it.
+    let client = if Path::new("/usr/bin/docker").exists() { "/usr/bin/docker" } else { "docker" };
+    let done = Command::new(client).args(args).env("DOCKER_BUILDKIT", "1").output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "docker {args:?}\n{said}");
     String::from_utf8_lossy(&done.stdout).trim().to_owned()
