@@ -1,56 +1,30 @@
-//! Reads a build tool's output as it comes: leaves out help that nobody asked for, and notes the likely cause of a failure.
-
-/// What the usual failures of npm mean: its code, why, what to type.
-const NPM: [(&str, &str, &str); 5] = [
-    (
-        "EUSAGE",
-        "package-lock.json does not fit package.json",
-        "npm install && git add package-lock.json && git commit -m 'Lock', push again",
-    ),
-    (
-        "ERESOLVE",
-        "two packages want different versions of a third",
-        "npm install here until it succeeds, commit package.json and package-lock.json, push again",
-    ),
-    ("E404", "the registry does not have one of the packages", "check its name and version in package.json"),
-    ("E401", "the registry wants to know who asks", "set the token that .npmrc names: config:set APP NPM_TOKEN=…"),
-    ("E403", "the registry does not let this token read a package", "config:set APP NPM_TOKEN=… with one that may"),
-];
+//! Reads a build tool's output as it comes and leaves out help that nobody asked for.
 
 /// One output while it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Output {
-    in_help: bool,
-    cause: Option<(&'static str, &'static str)>,
+pub struct Help {
+    inside: bool,
 }
 
-impl Output {
+impl Help {
     /// Takes a line; whether it is worth showing.
     pub fn keep(&mut self, line: &str) -> bool {
         let Some(said) = line.strip_prefix("npm error") else {
             // npm's help is one block of its own lines.
-            self.in_help = false;
+            self.inside = false;
             return true;
         };
         let said = said.trim();
-        if let Some(code) = said.strip_prefix("code ") {
-            self.cause = NPM.iter().find(|(known, ..)| *known == code).map(|(_, why, next)| (*why, *next));
-        }
         match said {
-            "Usage:" | "Clean install a project" => self.in_help = true,
+            "Usage:" | "Clean install a project" => self.inside = true,
             said if said.starts_with("Run \"npm help") => {
-                self.in_help = false;
+                self.inside = false;
                 return false;
             }
             _ => {}
         }
         // The log lies in a folder that is gone by the time anybody could look.
-        !self.in_help && !said.is_empty() && !said.starts_with("A complete log of this run")
-    }
-
-    /// Why a tool that failed did so and what to type, where that is known.
-    pub fn cause(&self) -> Option<(&'static str, &'static str)> {
-        self.cause
+        !self.inside && !said.is_empty() && !said.starts_with("A complete log of this run")
     }
 }
 
@@ -59,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn npms_help_is_left_out_and_its_code_is_understood() {
+    fn npms_help_is_left_out() {
         let said = "npm error code EUSAGE
 npm error
 npm error `npm ci` can only install packages when they are in sync
@@ -74,8 +48,8 @@ npm error   --omit
 npm error Run \"npm help ci\" for more info
 npm error A complete log of this run can be found in: /x
 next";
-        let mut output = Output::default();
-        let kept: Vec<&str> = said.lines().filter(|l| output.keep(l)).collect();
+        let mut help = Help::default();
+        let kept: Vec<&str> = said.lines().filter(|l| help.keep(l)).collect();
         assert_eq!(
             kept,
             [
@@ -85,9 +59,7 @@ next";
                 "next"
             ]
         );
-        assert_eq!(output.cause().map(|c| c.0), Some("package-lock.json does not fit package.json"));
-        let mut other = Output::default();
+        let mut other = Help::default();
         assert!(other.keep("Usage:") && other.keep("") && other.keep("npm error code EOTHER"));
-        assert_eq!(other.cause(), None);
     }
 }

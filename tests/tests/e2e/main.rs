@@ -20,6 +20,7 @@ mod failures;
 mod heal;
 mod hooks;
 mod install;
+mod languages;
 mod logs;
 mod outside;
 mod mistakes;

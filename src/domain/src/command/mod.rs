@@ -63,6 +63,10 @@ pub enum Verb {
     BuildsOutput,
     BuildsWait,
     BuildsCancel,
+    /// `builds:plan`
+    BuildsPlan,
+    /// `builds:eject`
+    BuildsEject,
     KeysAdd,
     KeysList,
     KeysRemove,

@@ -171,8 +171,9 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         (false, false) => "on",
     };
     let domains: Vec<String> = domains.iter().map(|d| d.host.to_string()).collect();
+    let stack = app.stack.clone().unwrap_or_else(|| buildpacks::Stack::default().name().to_owned());
     let object = json!({"name": app.name, "id": app.id, "url": c.p.url(&app.name), "remote": c.p.remote(&app.name), "release": app.current_release.map(|r| r.to_string()),
-        "commit": commit, "formation": wanted, "deploy_branch": app.deploy_branch, "buildpack": app.buildpack, "owner": owner, "shared_with": shared, "stopped": app.stopped,
+        "commit": commit, "formation": wanted, "deploy_branch": app.deploy_branch, "buildpack": app.buildpack, "stack": stack, "root": app.root, "owner": owner, "shared_with": shared, "stopped": app.stopped,
         "domains": domains, "maintenance": maintenance});
     let rows = vec![
         ("name", app.name.to_string()),
@@ -185,6 +186,8 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         ("processes", processes.join(" ")),
         ("deploy-branch", branch),
         ("buildpack", app.buildpack.clone().unwrap_or_else(|| "detected".to_owned())),
+        ("stack", stack),
+        ("root", app.root.clone().unwrap_or_else(|| "the whole repository".to_owned())),
         ("owner", owner),
         ("shared with", shared.join(", ")),
         ("state", state.to_owned()),
@@ -195,48 +198,20 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = ask.the_app()?.id.clone();
-    let mut branch: Option<Option<String>> = None;
-    let mut buildpack: Option<Option<String>> = None;
-    let mut enter: Option<bool> = None;
+    let mut changes = Vec::new();
     for (key, value) in ask.what().args.pairs("KEY=VALUE") {
-        let value = (!value.is_empty()).then(|| value.to_owned());
-        match key {
-            "deploy-branch" => {
-                if let Some(name) = &value {
-                    name.parse::<BranchName>()?;
-                }
-                branch = Some(value);
-            }
-            "buildpack" => {
-                let known = ["node", "nodejs", "static"];
-                if value.as_deref().is_some_and(|v| !known.contains(&v)) {
-                    let no = Refusal::new("no-such-buildpack", "there is no such buildpack").why("known: node, static");
-                    return Err(no.next("apps:set APP buildpack=node").into());
-                }
-                buildpack = Some(value.map(|v| if v == "nodejs" { "node".to_owned() } else { v }));
-            }
-            "enter" => enter = Some(enter_setting(ask.principal(), value.as_deref())?),
-            other => {
-                return Err(Refusal::new(
-                    "no-such-setting",
-                    format!("there is no setting {}", domain::text::plain(other)),
-                )
-                .why("settings: deploy-branch, buildpack, enter")
-                .next("help apps:set")
-                .into());
-            }
-        }
+        changes.push(Setting::parse(ask.principal(), key, value)?);
     }
     c.p.store
         .write(move |tx| {
-            if let Some(branch) = branch {
-                tx.set_deploy_branch(&id, branch.as_deref())?;
-            }
-            if let Some(buildpack) = buildpack {
-                tx.set_buildpack(&id, buildpack.as_deref())?;
-            }
-            if let Some(on) = enter {
-                tx.set_enter(&id, on)?;
+            for change in &changes {
+                match change {
+                    Setting::DeployBranch(branch) => tx.set_deploy_branch(&id, branch.as_deref())?,
+                    Setting::Buildpack(name) => tx.set_buildpack(&id, *name)?,
+                    Setting::Stack(stack) => tx.set_stack(&id, stack.map(buildpacks::Stack::name))?,
+                    Setting::Root(folder) => tx.set_root(&id, folder.as_deref())?,
+                    Setting::Enter(on) => tx.set_enter(&id, *on)?,
+                }
             }
             Ok(())
         })
@@ -256,6 +231,60 @@ fn enter_setting(who: &Principal, value: Option<&str>) -> Result<bool, Refusal> 
         }
         Some(_) => Err(Refusal::new("bad-setting", "enter takes on or off").next("apps:set APP enter=off")),
     }
+}
+
+/// One setting of an app and its new value; none: the default.
+enum Setting {
+    DeployBranch(Option<String>),
+    Buildpack(Option<&'static str>),
+    Stack(Option<buildpacks::Stack>),
+    Root(Option<String>),
+    Enter(bool),
+}
+
+impl Setting {
+    fn parse(who: &Principal, key: &str, value: &str) -> Result<Setting, Refusal> {
+        let text = (!value.is_empty()).then_some(value);
+        match key {
+            "deploy-branch" => {
+                text.map(str::parse::<BranchName>).transpose()?;
+                Ok(Setting::DeployBranch(text.map(str::to_owned)))
+            }
+            "buildpack" => match text.map(buildpacks::buildpack_name) {
+                None => Ok(Setting::Buildpack(None)),
+                Some(Some(name)) => Ok(Setting::Buildpack(Some(name))),
+                Some(None) => Err(Refusal::new("no-such-buildpack", "there is no such buildpack")
+                    .why(format!("known: {}", buildpacks::BUILDPACKS.join(", ")))
+                    .next("apps:set APP buildpack=node")),
+            },
+            "stack" => match text.map(buildpacks::Stack::parse) {
+                None => Ok(Setting::Stack(None)),
+                Some(Some(stack)) => Ok(Setting::Stack(Some(stack))),
+                Some(None) => Err(Refusal::new("no-such-stack", "there is no such stack")
+                    .why("known: trixie (deb13, the default), bookworm (deb12)")
+                    .next("apps:set APP stack=bookworm")),
+            },
+            "root" | "build-dir" => Ok(Setting::Root(text.map(root).transpose()?.filter(|folder| !folder.is_empty()))),
+            "enter" => Ok(Setting::Enter(enter_setting(who, text)?)),
+            other => {
+                Err(Refusal::new("no-such-setting", format!("there is no setting {}", domain::text::plain(other)))
+                    .why("settings: deploy-branch, buildpack, stack, root, enter")
+                    .next("help apps:set"))
+            }
+        }
+    }
+}
+
+/// A folder of a repository as git names it: `packages/api`.
+fn root(text: &str) -> Result<String, Refusal> {
+    let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let good = |part: &&str| !matches!(*part, ".." | ".git") && !part.contains(char::is_control);
+    if text.len() > 1_024 || text.starts_with('/') || !parts.iter().all(good) {
+        let no =
+            Refusal::new("bad-root", "this is no folder of a repository").why("write it from the repository's top");
+        return Err(no.next("apps:set APP root=packages/api"));
+    }
+    Ok(parts.join("/"))
 }
 
 pub async fn destroy(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {

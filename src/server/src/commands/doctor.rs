@@ -48,7 +48,7 @@ async fn facts(c: &Commands) -> Result<Facts> {
         generation: r.generation,
         current: r.current,
     });
-    let stacks = [crate::build::RUN_STACK, crate::build::BUILD_STACK];
+    let stacks = crate::build::STACKS;
     let stack = |name: &str| (name.to_owned(), settings.stacks.join(format!("{name}.json")).exists());
     let mut disks = vec![probes::disk("data", c.p.layout.data())];
     disks.extend(engine.as_ref().ok().map(|e| probes::disk("docker", Path::new(&e.root))));

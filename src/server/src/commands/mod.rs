@@ -18,6 +18,7 @@ mod keys;
 mod logs;
 mod maintenance;
 mod people;
+mod plans;
 mod processes;
 mod releases;
 mod run;
@@ -306,6 +307,8 @@ impl Commands {
             Verb::BuildsOutput => builds::output(self, ask, io).await,
             Verb::BuildsWait => builds::wait(self, ask, io).await,
             Verb::BuildsCancel => builds::cancel(self, ask, io).await,
+            Verb::BuildsPlan => plans::plan(self, ask, io).await,
+            Verb::BuildsEject => plans::eject(self, ask, io).await,
             Verb::UsersAdd => people::users_add(self, ask, io).await,
             Verb::UsersList => people::users_list(self, ask, io).await,
             Verb::UsersSet => people::users_set(self, ask, io).await,

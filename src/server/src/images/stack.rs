@@ -17,10 +17,22 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// A stack that the engine has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stack {
-    /// Its name in the engine: `hoist/stack-run:deb13`.
+    /// Its name in the engine, with its digest: `hoist/stack-run:deb13-1a2b3c4d5e6f`.
     pub image: String,
     /// Its layer, the lowest of every image that runs on it.
     pub layer: Layer,
+    /// Where its Debian packages came from, for builds that need more of them; none where that is not known.
+    pub mirror: Option<Mirror>,
+}
+
+/// Addresses of Debian's archives.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Mirror {
+    /// The main archive.
+    #[serde(rename = "mirror")]
+    pub main: String,
+    /// The security archive; may be empty.
+    pub security: String,
 }
 
 /// What lies beside the tar.
@@ -28,31 +40,39 @@ pub struct Stack {
 struct Sidecar {
     digest: String,
     size: u64,
+    #[serde(flatten)]
+    mirror: Option<Mirror>,
 }
 
 /// Makes sure that the engine has the image of the stack `deb13-run` (a tar of that name in `stacks`, with its `.json`).
 /// The tar is served from where it lies. Pulling takes seconds the first time, nothing after that.
 pub async fn ensure_stack(engine: &dyn Engine, registry: &Registry, stacks: &Path, name: &str) -> Result<Stack> {
-    let (tar, layer) = {
+    let (tar, layer, mirror) = {
         let (stacks, name) = (stacks.to_owned(), name.to_owned());
         blocking("read a stack", move || read(&stacks, &name)).await?
     };
     registry.blobs().alias(&layer.digest, tar);
     let (distribution, kind) = name.rsplit_once('-').unwrap_or((name, "run"));
     let repository = format!("hoist/stack-{kind}");
-    let image = format!("{repository}:{distribution}");
+    let plain = format!("{repository}:{distribution}");
+    // Another installation on this host may have another stack by the same plain name.
+    let short: String = layer.digest.as_str().trim_start_matches("sha256:").chars().take(12).collect();
+    let image = format!("{plain}-{short}");
     let cannot = |err: EngineError| Fault::new(format!("cannot make the image {image}"), err).transient();
     let there = engine.images(LABEL, layer.digest.as_str()).await.map_err(cannot)?;
     if !there.contains(&image) {
         let config = config(&layer);
         let blobs = registry.blobs().clone();
         let manifest = blocking("describe a stack", move || Ok(config.assemble(&blobs)?)).await?;
-        engine.pull(&registry.reference(&repository, &manifest), &image).await.map_err(cannot)?;
+        let reference = registry.reference(&repository, &manifest);
+        engine.pull(&reference, &image).await.map_err(cannot)?;
+        // For people, and for what they build on it.
+        engine.pull(&reference, &plain).await.map_err(cannot)?;
     }
-    Ok(Stack { image, layer })
+    Ok(Stack { image, layer, mirror })
 }
 
-fn read(stacks: &Path, name: &str) -> Result<(PathBuf, Layer)> {
+fn read(stacks: &Path, name: &str) -> Result<(PathBuf, Layer, Option<Mirror>)> {
     let (tar, json) = (stacks.join(format!("{name}.tar")), stacks.join(format!("{name}.json")));
     let act = || format!("cannot read the stack {}", json.display());
     let text = std::fs::read(&json).act(act)?;
@@ -67,7 +87,7 @@ fn read(stacks: &Path, name: &str) -> Result<(PathBuf, Layer)> {
         ))
         .into());
     }
-    Ok((tar, Layer { digest, size }))
+    Ok((tar, Layer { digest, size }, sidecar.mirror))
 }
 
 fn config(layer: &Layer) -> ImageConfig {

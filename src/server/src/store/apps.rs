@@ -24,6 +24,10 @@ pub struct App {
     pub deploy_branch: Option<String>,
     /// The buildpack set by hand.
     pub buildpack: Option<String>,
+    /// The stack set by hand.
+    pub stack: Option<String>,
+    /// The folder of the repository that is the app, where it is not the whole.
+    pub root: Option<String>,
     /// Which of the installation's subnets is its own.
     pub subnet: u32,
     /// `ps:stop`.
@@ -36,8 +40,7 @@ pub struct App {
     pub current_set: Option<i64>,
 }
 
-const COLUMNS: &str =
-    "id, name, owner, created, deploy_branch, buildpack, subnet, stopped, config_version, current_release, current_set";
+const COLUMNS: &str = "id, name, owner, created, deploy_branch, buildpack, subnet, stopped, config_version, current_release, current_set, stack, root";
 
 type Raw = (App, String, String);
 
@@ -57,6 +60,8 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         config_version: row.get(8)?,
         current_release: row.get::<_, Option<u32>>(9)?.map(ReleaseNumber),
         current_set: row.get(10)?,
+        stack: row.get(11)?,
+        root: row.get(12)?,
     };
     Ok((app, id, name))
 }
@@ -151,6 +156,18 @@ impl Tx<'_> {
     /// Sets the buildpack.
     pub fn set_buildpack(&self, id: &AppId, buildpack: Option<&str>) -> Result<()> {
         self.0.execute("UPDATE apps SET buildpack = ?2 WHERE id = ?1", params![id.as_str(), buildpack])?;
+        Ok(())
+    }
+
+    /// Sets the stack, by its own name.
+    pub fn set_stack(&self, id: &AppId, stack: Option<&str>) -> Result<()> {
+        self.0.execute("UPDATE apps SET stack = ?2 WHERE id = ?1", params![id.as_str(), stack])?;
+        Ok(())
+    }
+
+    /// Sets the folder that is the app.
+    pub fn set_root(&self, id: &AppId, root: Option<&str>) -> Result<()> {
+        self.0.execute("UPDATE apps SET root = ?2 WHERE id = ?1", params![id.as_str(), root])?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// One step each; `user_version` counts those that ran.
-const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS, DOMAINS];
+const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS, DOMAINS, STACK_AND_ROOT];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -80,6 +80,12 @@ CREATE TABLE old_names (name TEXT PRIMARY KEY, app_id TEXT NOT NULL REFERENCES a
 CREATE TABLE maintenance (app_id TEXT PRIMARY KEY REFERENCES apps(id) ON DELETE CASCADE, since INTEGER NOT NULL, page TEXT) STRICT;
 ALTER TABLE instances ADD COLUMN served INTEGER NOT NULL DEFAULT 0;
 UPDATE instances SET served = 1 WHERE process = 'web';
+";
+
+/// The stack that an app is built and run on, and the folder of its repository that is the app.
+const STACK_AND_ROOT: &str = "
+ALTER TABLE apps ADD COLUMN stack TEXT;
+ALTER TABLE apps ADD COLUMN root TEXT;
 ";
 
 /// Brings the database to the newest version.

@@ -53,9 +53,14 @@ pub(super) const SET: Spec = Spec {
     need: Need::Manage,
     summary: "Change settings of an app",
     help: "Settings: deploy-branch (the branch whose push deploys; by default the first of main and master that was \
-           pushed), buildpack (a name instead of detection), enter (off: nobody may use enter and ps:exec; only an \
-           administrator puts it on again).",
-    examples: &["apps:set blog deploy-branch=production", "apps:set blog buildpack=nodejs"],
+           pushed), buildpack (node, python, go, static or shell instead of detection), stack (trixie or bookworm: the Debian \
+           that the app is built and run on), root (the folder of the repository that is the app), enter (off: nobody may use enter and ps:exec; only \
+           an administrator puts it on again).",
+    examples: &[
+        "apps:set blog deploy-branch=production",
+        "apps:set blog buildpack=nodejs",
+        "apps:set blog root=packages/api",
+    ],
     group: Group::Apps,
     ..BASE
 };

@@ -229,6 +229,40 @@ pub(super) const BUILDS_CANCEL: Spec = Spec {
     ..BASE
 };
 
+const COMMIT: Arg = optional("COMMIT", "A commit that was pushed, 40 digits; by default the one that is live");
+
+pub(super) const BUILDS_PLAN: Spec = Spec {
+    verb: Verb::BuildsPlan,
+    name: "builds:plan",
+    aliases: &["plan"],
+    app: AppArg::Required,
+    args: &[COMMIT],
+    need: Need::Read,
+    audit: Audit::Verb,
+    reads: true,
+    summary: "Show how a commit is built: what was decided and why, and the steps",
+    help: "Nothing is built. With the app's settings and config vars of now; names of config vars, never values.",
+    examples: &["builds:plan blog", "builds:plan blog --format json"],
+    group: Group::Releases,
+    ..BASE
+};
+
+pub(super) const BUILDS_EJECT: Spec = Spec {
+    verb: Verb::BuildsEject,
+    name: "builds:eject",
+    aliases: &["eject"],
+    app: AppArg::Required,
+    args: &[COMMIT],
+    need: Need::Read,
+    audit: Audit::Verb,
+    summary: "Write a commit's plan as a Dockerfile that builds the same app without Hoist",
+    help: "It builds with BuildKit on a machine that has the two stack images (`docker save` on the server carries them): `ssh SERVER builds:eject blog > Dockerfile`. \
+           Config vars that the build reads are build arguments, without values.",
+    examples: &["builds:eject blog"],
+    group: Group::Releases,
+    ..BASE
+};
+
 pub(super) const RECEIVE_PACK: Spec = Spec {
     verb: Verb::GitReceivePack,
     name: "git-receive-pack",
