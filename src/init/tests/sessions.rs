@@ -170,7 +170,9 @@ fn a_terminal_has_a_size_and_its_keys_are_signals() {
     send(&mut session, b'z', &[0, 50, 0, 90]);
     send(&mut session, b'i', b"stty size; sleep 1000; echo is $?\n");
     until(&mut session, "50 90\r\n");
+    let start = Instant::now();
     while !alive("sleep\x001000") {
+        assert!(start.elapsed() < END_MAX, "sleep never began");
         std::thread::sleep(Duration::from_millis(5));
     }
     send(&mut session, b'i', b"\x03");
