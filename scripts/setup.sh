@@ -189,6 +189,8 @@ write_config() {
   fi
   [ -z "$KEYS" ] || printf %s "$KEYS" | install_file "$ADMIN_KEYS" 644
   if ! is_installed; then
+    local bundle=${HOIST_CA_BUNDLE:-/etc/ssl/certs/ca-certificates.crt}
+    [ -r "$bundle" ] || bundle=
     install_file "$CONFIG" 644 <<TOML
 # Hoist's settings; \`hoist --help\` lists them all. After a change: systemctl restart hoist (http: hoist-router.socket too)
 data = "$DATA"
@@ -201,7 +203,8 @@ first-admin-keys = "$ADMIN_KEYS"
 # systemd starts the router and holds its socket.
 router = "external"
 router-dir = "$ROUTER_DIR"
-${HOIST_CA_BUNDLE:+ca-bundle = \"$HOIST_CA_BUNDLE\"}
+${bundle:+# Builds trust the authorities that this machine trusts.
+ca-bundle = \"$bundle\"}
 TOML
     say "-- settings are in $CONFIG"
     return 0

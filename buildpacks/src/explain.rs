@@ -16,8 +16,19 @@ pub struct Cause {
 /// What a line holds, why that is, what to do. `%` in the last two is the word after the text.
 type Known = (&'static str, &'static str, &'static [&'static str]);
 
+const UNKNOWN_CA: &str = "the registry's certificate comes from an authority that builds do not know";
+const TRUST: &[&str] =
+    &["the server's setting ca-bundle names the authorities that builds trust: put this one into that file"];
+
 /// In order: the first that any line holds wins.
 const KNOWN: &[Known] = &[
+    // The way to a registry: what npm, uv, pip, Go and apt say.
+    ("SELF_SIGNED_CERT_IN_CHAIN", UNKNOWN_CA, TRUST),
+    ("UNABLE_TO_GET_ISSUER_CERT_LOCALLY", UNKNOWN_CA, TRUST),
+    ("invalid peer certificate: UnknownIssuer", UNKNOWN_CA, TRUST),
+    ("CERTIFICATE_VERIFY_FAILED", UNKNOWN_CA, TRUST),
+    ("certificate signed by unknown authority", UNKNOWN_CA, TRUST),
+    ("Certificate verification failed: The certificate is NOT trusted", UNKNOWN_CA, TRUST),
     // Headers and libraries.
     (
         "fatal error: ",

@@ -2,7 +2,7 @@
 
 use super::{BuildAsk, Builder, sandbox};
 use crate::deploy::Job;
-use crate::fault::Result;
+use crate::fault::{Error, Result};
 use crate::platform::Parts;
 use crate::tasks::blocking;
 use buildpacks::{Base, Facts, Question, Stack};
@@ -69,10 +69,14 @@ impl Builder {
                 Ok(list)
             }
             None => {
-                Err(Refusal::new("registry-unreachable", format!("cannot look up the versions of {}", lookup.name))
-                    .why(err.lines().join("; "))
-                    .next(format!("check the server's way to {}, then push again", lookup.registry))
-                    .into())
+                let (why, next) = match err {
+                    Error::Refused(no) if !no.why.is_empty() => (no.why, no.next),
+                    err => (err.lines().join("\n"), Vec::new()),
+                };
+                let no =
+                    Refusal::new("registry-unreachable", format!("cannot look up the versions of {}", lookup.name));
+                let no = next.into_iter().fold(no.why(why), Refusal::next);
+                Err(no.next(format!("check the server's way to {}, then push again", lookup.registry)).into())
             }
         }
     }

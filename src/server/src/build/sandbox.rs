@@ -36,6 +36,8 @@ const CA_VARIABLES: [&str; 7] = [
 ];
 /// How often the disk is measured.
 const DISK_EVERY: Duration = Duration::from_secs(2);
+/// Lines that are repeated of what a registry's client said.
+const SAID_MAX: usize = 3;
 /// Lines of a step's output that are looked through when it fails.
 const LAST_MAX: usize = 400;
 /// The longest lookup.
@@ -198,9 +200,21 @@ pub async fn ask(p: &Parts, ask: &BuildAsk, stack: &Stack, part: &str, argv: Vec
     };
     match ended {
         Ok(Ok(Status::Exited { code: 0, .. })) => Ok(of(SpoolStream::Out)),
-        Ok(Ok(_)) => Err(Refusal::new("lookup-failed", text::plain(&of(SpoolStream::Err))).into()),
+        Ok(Ok(_)) => Err(failed_lookup(&of(SpoolStream::Err)).into()),
         Ok(Err(err)) => Err(err),
         Err(_) => Err(Refusal::new("lookup-slow", format!("no answer within {} s", ASK_MAX.as_secs())).into()),
+    }
+}
+
+/// Why a registry's client failed: its last lines, and what to do where the cause is known.
+fn failed_lookup(said: &str) -> Refusal {
+    let lines: Vec<String> =
+        said.lines().map(|line| text::plain(line.trim())).filter(|line| !line.is_empty()).collect();
+    let words: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let no = Refusal::new("lookup-failed", "its client failed");
+    match buildpacks::explain("", &words) {
+        Some(cause) => cause.next.into_iter().fold(no.why(cause.why), Refusal::next),
+        None => no.why(words.split_at(words.len().saturating_sub(SAID_MAX)).1.join("\n")),
     }
 }
 
