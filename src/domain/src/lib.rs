@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod command;
 pub mod config;
 pub mod deploy;
+pub mod dockerfile;
 pub mod formation;
 pub mod listeners;
 pub mod log;
