@@ -12,6 +12,7 @@
 
 mod config;
 mod crash;
+mod dockerfile;
 mod docs;
 mod failures;
 mod heal;

@@ -4,6 +4,7 @@
 //! crash. The build's steps see nothing of the host but their own folders.
 
 mod assemble;
+mod dockerfile;
 mod facts;
 mod keys;
 mod sandbox;
@@ -101,6 +102,9 @@ impl Builder {
                 Ok((app, tx.pins(&id)?, config))
             })
             .await?;
+        if dockerfile::wanted(&app, &sources) {
+            return self.from_dockerfile(p, ask, job, app, config).await;
+        }
         let settings = buildpacks::Settings {
             buildpack: app.buildpack.clone(),
             config: config.keys().map(ToString::to_string).collect(),
@@ -126,6 +130,7 @@ impl Builder {
             language,
             image: Some(image),
             digest: Some(digest),
+            launch: None,
             processes,
             why: None,
             actor: String::new(),

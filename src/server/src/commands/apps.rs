@@ -149,8 +149,8 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let branch = app.deploy_branch.clone().unwrap_or_else(|| "main or master, whichever is pushed first".to_owned());
     let state = if app.stopped { "stopped" } else { "on" };
     let object = json!({"name": app.name, "id": app.id, "url": c.p.url(&app.name), "remote": c.p.remote(&app.name), "release": app.current_release.map(|r| r.to_string()),
-        "commit": commit, "formation": wanted, "deploy_branch": app.deploy_branch, "buildpack": app.buildpack, "owner": owner, "shared_with": shared, "stopped": app.stopped});
-    let rows = vec![
+        "commit": commit, "formation": wanted, "deploy_branch": app.deploy_branch, "buildpack": app.buildpack, "build": app.build_settings, "owner": owner, "shared_with": shared, "stopped": app.stopped});
+    let mut rows = vec![
         ("name", app.name.to_string()),
         ("id", app.id.to_string()),
         ("url", c.p.url(&app.name)),
@@ -164,6 +164,7 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         ("shared with", shared.join(", ")),
         ("state", state.to_owned()),
     ];
+    rows.extend(app.build_settings.shown());
     pairs(ask.what().format, io, rows, object).await;
     Ok(0)
 }
@@ -172,6 +173,7 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = ask.the_app()?.id.clone();
     let mut branch: Option<Option<String>> = None;
     let mut buildpack: Option<Option<String>> = None;
+    let mut build: Vec<(String, String)> = Vec::new();
     for (key, value) in ask.what().args.pairs("KEY=VALUE") {
         let value = (!value.is_empty()).then(|| value.to_owned());
         match key {
@@ -182,19 +184,25 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 branch = Some(value);
             }
             "buildpack" => {
-                let known = ["node", "nodejs", "static"];
+                let known = ["node", "nodejs", "static", "dockerfile"];
                 if value.as_deref().is_some_and(|v| !known.contains(&v)) {
-                    let no = Refusal::new("no-such-buildpack", "there is no such buildpack").why("known: node, static");
+                    let no = Refusal::new("no-such-buildpack", "there is no such buildpack")
+                        .why("known: node, static, dockerfile");
                     return Err(no.next("apps:set APP buildpack=node").into());
                 }
                 buildpack = Some(value.map(|v| if v == "nodejs" { "node".to_owned() } else { v }));
             }
             other => {
+                let text = value.unwrap_or_default();
+                if domain::dockerfile::SETTINGS.contains(&other) {
+                    build.push((other.to_owned(), text));
+                    continue;
+                }
                 return Err(Refusal::new(
                     "no-such-setting",
                     format!("there is no setting {}", domain::text::plain(other)),
                 )
-                .why("settings: deploy-branch, buildpack")
+                .why(format!("settings: deploy-branch, buildpack, {}", domain::dockerfile::SETTINGS.join(", ")))
                 .next("help apps:set")
                 .into());
             }
@@ -207,6 +215,13 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             }
             if let Some(buildpack) = buildpack {
                 tx.set_buildpack(&id, buildpack.as_deref())?;
+            }
+            if !build.is_empty() {
+                let mut settings = tx.the_app(&id)?.build_settings;
+                for (key, value) in &build {
+                    settings.set(key, value).transpose()?;
+                }
+                tx.set_build_settings(&id, &settings)?;
             }
             Ok(())
         })

@@ -60,17 +60,57 @@ pub fn has_port(process: &domain::ProcessType) -> bool {
     process.as_str() == WEB
 }
 
+/// The port that `web` of this build opens.
+pub fn port(build: &Build) -> u16 {
+    build.launch.as_ref().map_or(PORT, |launch| launch.port)
+}
+
+/// What a process is, before anything of ours: the program, its user, its folder, its rights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// `1000:1000`, or what the image says.
+    pub user: String,
+    /// The folder.
+    pub cwd: String,
+    /// Capabilities that the engine must leave; the init needs two of them.
+    pub capabilities: Vec<String>,
+}
+
+impl Start {
+    /// Of a process type with this command, in this build's image.
+    pub fn of(build: &Build, process: &domain::ProcessType, command: &str) -> Start {
+        match &build.launch {
+            Some(launch) => Start {
+                argv: launch.argv(process.as_str(), command),
+                user: launch.user.clone(),
+                cwd: launch.workdir.clone(),
+                capabilities: launch.capabilities(),
+            },
+            None => Start {
+                argv: ["/bin/bash", "-c", command].map(str::to_owned).to_vec(),
+                user: APP_USER.to_owned(),
+                cwd: "/app".to_owned(),
+                capabilities: ["SETUID", "SETGID"].map(str::to_owned).to_vec(),
+            },
+        }
+    }
+}
+
 /// The instance as the engine must run it; `None` if the release has no such process type.
 pub fn instance_spec(launch: &Launch, host: &HostSide<'_>) -> Option<InstanceSpec> {
     let command = launch.build.processes.get(&launch.row.process)?;
-    let argv = [INIT_AT, "--user", APP_USER, "--spool", SPOOL_AT, "--cwd", "/app", "--", "/bin/bash", "-c", command];
+    let start = Start::of(&launch.build, &launch.row.process, command);
+    let init = [INIT_AT, "--user", &start.user, "--spool", SPOOL_AT, "--cwd", &start.cwd, "--"];
+    let argv = init.iter().map(|word| (*word).to_owned()).chain(start.argv).collect();
     Some(InstanceSpec {
         name: instance_name(host.install, launch.row.id),
         image: launch.build.image.clone()?,
-        argv: argv.iter().map(|a| (*a).to_owned()).collect(),
+        argv,
         env: environment(launch),
         cwd: None,
-        capabilities: vec!["SETUID".to_owned(), "SETGID".to_owned()],
+        capabilities: start.capabilities,
         read_only: false,
         mounts: vec![
             Mount::Bind { host: host.init.to_path_buf(), at: INIT_AT.to_owned(), writable: false },
@@ -122,7 +162,7 @@ fn environment(launch: &Launch) -> BTreeMap<String, String> {
     env.insert("HOIST_INSTANCE".to_owned(), label.clone());
     env.entry("DYNO".to_owned()).or_insert(label);
     if has_port(&launch.row.process) {
-        env.insert("PORT".to_owned(), PORT.to_string());
+        env.insert("PORT".to_owned(), port(&launch.build).to_string());
     }
     env
 }

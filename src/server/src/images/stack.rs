@@ -43,11 +43,13 @@ pub async fn ensure_stack(engine: &dyn Engine, registry: &Registry, stacks: &Pat
     let image = format!("{repository}:{distribution}");
     let cannot = |err: EngineError| Fault::new(format!("cannot make the image {image}"), err).transient();
     let there = engine.images(LABEL, layer.digest.as_str()).await.map_err(cannot)?;
-    if !there.contains(&image) {
-        let config = config(&layer);
-        let blobs = registry.blobs().clone();
-        let manifest = blocking("describe a stack", move || Ok(config.assemble(&blobs)?)).await?;
-        engine.pull(&registry.reference(&repository, &manifest), &image).await.map_err(cannot)?;
+    // The second name is what a Dockerfile's `FROM hoist/stack-run` asks for.
+    for name in [image.clone(), format!("{repository}:latest")] {
+        if !there.contains(&name) {
+            let (config, blobs) = (config(&layer), registry.blobs().clone());
+            let manifest = blocking("describe a stack", move || Ok(config.assemble(&blobs)?)).await?;
+            engine.pull(&registry.reference(&repository, &manifest), &name).await.map_err(cannot)?;
+        }
     }
     Ok(Stack { image, layer })
 }

@@ -255,6 +255,7 @@ fn app_states(tx: &crate::store::Tx<'_>) -> Result<Vec<AppState>> {
     let apps = tx.apps()?;
     let sets: BTreeMap<AppId, Option<i64>> = apps.iter().map(|a| (a.id.clone(), a.current_set)).collect();
     let mut coming: BTreeSet<AppId> = BTreeSet::new();
+    let mut ports: BTreeMap<(AppId, domain::ReleaseNumber), u16> = BTreeMap::new();
     for row in tx.instances(None)? {
         let current = sets.get(&row.app).copied().flatten() == Some(row.set);
         if !current || row.desire != Desire::Up || row.process.as_str() != WEB {
@@ -265,10 +266,20 @@ fn app_states(tx: &crate::store::Tx<'_>) -> Result<Vec<AppState>> {
             coming.insert(row.app.clone());
         }
         if row.ready {
+            let release = (row.app.clone(), row.release);
+            let port = match ports.get(&release) {
+                Some(port) => *port,
+                None => {
+                    let build = tx.build(tx.the_release(&row.app, row.release)?.build)?;
+                    let port = build.as_ref().map_or(crate::deploy::spec::PORT, crate::deploy::spec::port);
+                    ports.insert(release, port);
+                    port
+                }
+            };
             instances.entry(row.app.clone()).or_default().push(ReadyInstance {
                 id: row.id,
                 label: row.label(),
-                address: SocketAddrV4::new(row.address, crate::deploy::spec::PORT),
+                address: SocketAddrV4::new(row.address, port),
             });
         }
     }

@@ -4,6 +4,7 @@ use super::Tx;
 use crate::fault::{Fault, Result};
 use domain::access::AppRef;
 use domain::config::ConfigVars;
+use domain::dockerfile::BuildSettings;
 use domain::formation::Formation;
 use domain::{AppId, AppName, Refusal, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -24,6 +25,8 @@ pub struct App {
     pub deploy_branch: Option<String>,
     /// The buildpack set by hand.
     pub buildpack: Option<String>,
+    /// How its Dockerfile is built.
+    pub build_settings: BuildSettings,
     /// Which of the installation's subnets is its own.
     pub subnet: u32,
     /// `ps:stop`.
@@ -36,8 +39,7 @@ pub struct App {
     pub current_set: Option<i64>,
 }
 
-const COLUMNS: &str =
-    "id, name, owner, created, deploy_branch, buildpack, subnet, stopped, config_version, current_release, current_set";
+const COLUMNS: &str = "id, name, owner, created, deploy_branch, buildpack, subnet, stopped, config_version, current_release, current_set, build_settings";
 
 type Raw = (App, String, String);
 
@@ -57,6 +59,8 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         config_version: row.get(8)?,
         current_release: row.get::<_, Option<u32>>(9)?.map(ReleaseNumber),
         current_set: row.get(10)?,
+        // Written by us alone; one of a newer Hoist may know more settings.
+        build_settings: serde_json::from_str(&row.get::<_, String>(11)?).unwrap_or_default(),
     };
     Ok((app, id, name))
 }
@@ -136,6 +140,13 @@ impl Tx<'_> {
     /// Sets the buildpack.
     pub fn set_buildpack(&self, id: &AppId, buildpack: Option<&str>) -> Result<()> {
         self.0.execute("UPDATE apps SET buildpack = ?2 WHERE id = ?1", params![id.as_str(), buildpack])?;
+        Ok(())
+    }
+
+    /// Sets how its Dockerfile is built.
+    pub fn set_build_settings(&self, id: &AppId, settings: &BuildSettings) -> Result<()> {
+        let text = serde_json::to_string(settings)?;
+        self.0.execute("UPDATE apps SET build_settings = ?2 WHERE id = ?1", params![id.as_str(), text])?;
         Ok(())
     }
 

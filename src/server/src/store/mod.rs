@@ -9,6 +9,7 @@ mod audit;
 mod builds;
 mod deploys;
 mod instances;
+mod registries;
 mod releases;
 mod schema;
 mod users;
@@ -18,6 +19,7 @@ pub use audit::AuditRow;
 pub use builds::{Build, BuildStatus};
 pub use deploys::{Ask, DeployRow, NewDeploy, StepRow};
 pub use instances::{Addresses, InstanceRow, NewInstance};
+pub use registries::RegistryLogin;
 pub use releases::{Release, ReleaseStatus};
 pub use users::{Key, User};
 

@@ -5,7 +5,13 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// One step each; `user_version` counts those that ran.
-const MIGRATIONS: [&str; 1] = [FIRST];
+const MIGRATIONS: [&str; 2] = [FIRST, DOCKERFILES];
+
+const DOCKERFILES: &str = "
+ALTER TABLE apps ADD COLUMN build_settings TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE builds ADD COLUMN launch TEXT;
+CREATE TABLE registries (host TEXT PRIMARY KEY, username TEXT NOT NULL, password TEXT NOT NULL, created INTEGER NOT NULL) STRICT;
+";
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;

@@ -1,0 +1,222 @@
+//! What a Dockerfile's build may use. The engine's builder runs all steps of all builds in one control group of its own and
+//! obeys no limits given with a build, so the limits are written to that group, and one build runs at a time on the host.
+//!
+//! Invariant: with the lock goes the right to write; whoever lets go of it takes the limits away again, for other people's
+//! builds run in the same group. After a crash the next one who takes the lock writes them anew.
+
+use crate::deploy::Job;
+use crate::fault::{Act, Result};
+use crate::net::HOST_FOLDER;
+use crate::platform::Parts;
+use crate::settings::Settings;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Processes and threads of a build.
+pub const PROCESSES: u64 = 1_024;
+const LOCK: &str = "dockerfile.lock";
+const RETRY: Duration = Duration::from_millis(100);
+const GROUPS: &str = "/sys/fs/cgroup";
+/// Of the builder's group, below each hierarchy or in the only one.
+const GROUP: &str = "docker/buildkit";
+const PERIOD: u64 = 100_000;
+
+/// The lock, and the limits in force while it is held.
+#[derive(Debug)]
+pub struct Held {
+    _lock: File,
+    group: Option<Group>,
+    killed_before: u64,
+    refused_before: u64,
+}
+
+/// The builder's control group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Group {
+    /// One folder per kind of limit.
+    First(PathBuf),
+    /// One folder.
+    Second(PathBuf),
+}
+
+impl Held {
+    /// Waits for its turn on this host and sets the limits.
+    pub async fn acquire(p: &Parts, job: &Job) -> Result<Held> {
+        let folder = Path::new(HOST_FOLDER);
+        fs::create_dir_all(folder).act(|| format!("cannot make {HOST_FOLDER}"))?;
+        let path = folder.join(LOCK);
+        let lock = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.act(|| format!("cannot open {}", path.display()))?;
+        let mut said = false;
+        while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if !said {
+                job.detail("Waiting: another Dockerfile is being built on this server");
+                said = true;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        let group = Group::find(Path::new(GROUPS));
+        let unlimited = match &group {
+            Some(group) => group.limit(&p.settings).err().map(|err| err.to_string()),
+            None => Some("the engine's builder has no control group that can be written".to_owned()),
+        };
+        if let Some(why) = unlimited {
+            tracing::warn!("a Dockerfile's build runs without limits: {why}");
+            job.warn("This build's memory and processes are not limited: the engine gives no way to do so");
+        }
+        let count = |what: fn(&Group) -> u64| group.as_ref().map_or(0, what);
+        let (killed_before, refused_before) = (count(Group::killed), count(Group::refused));
+        Ok(Held { _lock: lock, group, killed_before, refused_before })
+    }
+
+    /// Whether the kernel ended something of this build for its memory.
+    pub fn out_of_memory(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.killed() > self.killed_before)
+    }
+
+    /// How often a process could not be started because there were too many.
+    pub fn forks_refused(&self) -> u64 {
+        self.group.as_ref().map_or(0, |group| group.refused().saturating_sub(self.refused_before))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(group) = &self.group {
+            group.free();
+        }
+    }
+}
+
+impl Group {
+    /// The group, made if the builder has not run yet.
+    fn find(root: &Path) -> Option<Group> {
+        if root.join("memory/docker").is_dir() {
+            for kind in ["memory", "cpu", "pids"] {
+                fs::create_dir_all(root.join(kind).join(GROUP)).ok()?;
+            }
+            return Some(Group::First(root.to_path_buf()));
+        }
+        let only = root.join(GROUP);
+        if root.join("cgroup.controllers").is_file() && root.join("docker").is_dir() {
+            fs::create_dir_all(&only).ok()?;
+            return only.join("memory.max").is_file().then_some(Group::Second(only));
+        }
+        None
+    }
+
+    fn limit(&self, settings: &Settings) -> std::io::Result<()> {
+        let memory = settings.build_memory;
+        let quota = settings.build_cpu.saturating_mul(PERIOD) / 1_000;
+        match self {
+            Group::First(_) => {
+                // Memory with swap can never be below memory: away first, then down.
+                let _ = self.write("memory", "memory.memsw.limit_in_bytes", "-1");
+                self.write("memory", "memory.limit_in_bytes", &memory.to_string())?;
+                let _ = self.write("memory", "memory.memsw.limit_in_bytes", &memory.to_string());
+                self.write("pids", "pids.max", &PROCESSES.to_string())?;
+                // What has no limit of its own gives way to what serves.
+                self.write("cpu", "cpu.shares", "256")?;
+                match quota {
+                    0 => Ok(()),
+                    quota => self.write("cpu", "cpu.cfs_quota_us", &quota.to_string()),
+                }
+            }
+            Group::Second(_) => {
+                self.write("", "memory.max", &memory.to_string())?;
+                let _ = self.write("", "memory.swap.max", "0");
+                self.write("", "pids.max", &PROCESSES.to_string())?;
+                self.write("", "cpu.weight", "25")?;
+                match quota {
+                    0 => Ok(()),
+                    quota => self.write("", "cpu.max", &format!("{quota} {PERIOD}")),
+                }
+            }
+        }
+    }
+
+    fn free(&self) {
+        let all: &[(&str, &str, &str)] = match self {
+            Group::First(_) => &[
+                ("memory", "memory.memsw.limit_in_bytes", "-1"),
+                ("memory", "memory.limit_in_bytes", "-1"),
+                ("pids", "pids.max", "max"),
+                ("cpu", "cpu.shares", "1024"),
+                ("cpu", "cpu.cfs_quota_us", "-1"),
+            ],
+            Group::Second(_) => &[
+                ("", "memory.max", "max"),
+                ("", "memory.swap.max", "max"),
+                ("", "pids.max", "max"),
+                ("", "cpu.weight", "100"),
+                ("", "cpu.max", "max"),
+            ],
+        };
+        for (kind, file, value) in all {
+            let _ = self.write(kind, file, value);
+        }
+    }
+
+    fn path(&self, kind: &str, file: &str) -> PathBuf {
+        match self {
+            Group::First(root) => root.join(kind).join(GROUP).join(file),
+            Group::Second(only) => only.join(file),
+        }
+    }
+
+    fn write(&self, kind: &str, file: &str, value: &str) -> std::io::Result<()> {
+        fs::write(self.path(kind, file), value)
+    }
+
+    fn killed(&self) -> u64 {
+        match self {
+            Group::First(_) => self.count("memory", "memory.oom_control", "oom_kill "),
+            Group::Second(_) => self.count("", "memory.events", "oom_kill "),
+        }
+    }
+
+    fn refused(&self) -> u64 {
+        match self {
+            Group::First(_) => self.count("pids", "pids.events", "max "),
+            Group::Second(_) => self.count("", "pids.events", "max "),
+        }
+    }
+
+    /// A counter of the group and, where the kernel counts each apart, of those in it that are there now.
+    fn count(&self, kind: &str, file: &str, key: &str) -> u64 {
+        let own = self.path(kind, file);
+        let folder = own.parent().map(Path::to_path_buf).unwrap_or_default();
+        let below = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path().join(file));
+        let value = |path: PathBuf| {
+            let text = fs::read_to_string(path).ok()?;
+            text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse::<u64>().ok())
+        };
+        std::iter::once(own).chain(below).filter_map(value).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_found_where_they_are() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(Group::find(root.path()), None);
+        fs::create_dir_all(root.path().join("docker/buildkit")).unwrap();
+        fs::write(root.path().join("cgroup.controllers"), "memory pids").unwrap();
+        assert_eq!(Group::find(root.path()), None, "the builder's group has no memory limit");
+        fs::write(root.path().join("docker/buildkit/memory.max"), "max").unwrap();
+        let second = Group::find(root.path()).unwrap();
+        assert!(matches!(second, Group::Second(_)));
+        fs::write(second.path("", "memory.events"), "low 0\noom 3\noom_kill 2\n").unwrap();
+        assert_eq!(second.killed(), 2);
+        fs::create_dir_all(root.path().join("memory/docker")).unwrap();
+        let first = Group::find(root.path()).unwrap();
+        assert!(matches!(first, Group::First(_)) && root.path().join("pids/docker/buildkit").is_dir());
+        first.free();
+        assert_eq!(fs::read_to_string(first.path("pids", "pids.max")).unwrap(), "max");
+    }
+}

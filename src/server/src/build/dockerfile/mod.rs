@@ -1,0 +1,281 @@
+//! From a commit with a Dockerfile to an image in the engine. The engine's own builder does the work; here is what goes in,
+//! what is seen of it, what it may use, and how it is ended.
+
+mod context;
+mod limits;
+mod watch;
+
+use super::{BUILD_STACK, BuildAsk, Builder, Made, RUN_STACK};
+use crate::clock::now;
+use crate::deploy::Job;
+use crate::engine::{BuildError, ImageBuild, Login};
+use crate::fault::Result;
+use crate::platform::Parts;
+use crate::store::{App, Build, BuildStatus};
+use crate::tasks::blocking;
+use context::Context;
+use domain::config::ConfigVars;
+use domain::dockerfile::{self, Failure, Line, Progress};
+use domain::{Refusal, Secret, procfile, text};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Separates one app's cache mounts from all others'.
+const CACHE_NAMESPACE: &str = "BUILDKIT_CACHE_MOUNT_NS";
+/// What the pusher is told when nothing else is said for so long.
+const SILENCE: Duration = Duration::from_secs(15);
+/// Reports on their way.
+const REPORTS_MAX: usize = 256;
+/// Bytes of earlier results that the engine keeps for later builds.
+const CACHE_KEPT: u64 = 10_000_000_000;
+/// Variables that would change the builder itself.
+const RESERVED: &str = "BUILDKIT_";
+
+/// Whether the app is built from a Dockerfile: its setting decides, then the file.
+pub(super) fn wanted(app: &App, sources: &super::sources::Sources) -> bool {
+    match app.buildpack.as_deref() {
+        Some(name) => name == "dockerfile",
+        None => {
+            let root = app.build_settings.root.as_ref().map_or_else(String::new, |root| format!("{root}/"));
+            app.build_settings.dockerfile.is_some()
+                || sources.tree.has_file(&format!("{root}{}", dockerfile::DOCKERFILE))
+        }
+    }
+}
+
+impl Builder {
+    /// Builds a commit from its Dockerfile.
+    pub(super) async fn from_dockerfile(
+        &self,
+        p: &Parts,
+        ask: &BuildAsk,
+        job: &Job,
+        app: App,
+        config: ConfigVars,
+    ) -> Result<Made> {
+        let context = self.context(p, ask, job, &app).await?;
+        // `FROM hoist/stack-run` must find them without any registry.
+        for (name, image) in [(RUN_STACK, "hoist/stack-run"), (BUILD_STACK, "hoist/stack-build")] {
+            if context.declared.bases.iter().any(|base| base.starts_with(image)) {
+                self.stack(p, name, job).await?;
+            }
+        }
+        let tag = format!("hoist/{}-{}:b{}", p.install, ask.app, ask.build);
+        let build = self.image_build(p, ask, job, &app, &config, Arc::clone(&context), &tag).await?;
+        let image = self.run_build(p, ask, job, &app, &context, build).await?;
+        let facts = p.engine.image_facts(&tag).await?.unwrap_or_default();
+        let table = context.procfile.as_deref().map(procfile::parse).transpose()?;
+        let (processes, launch, said) = dockerfile::launch(&facts, table, app.build_settings.port, app.name.as_str())?;
+        for line in said {
+            job.detail(line);
+        }
+        let build = Build {
+            id: ask.build,
+            app: ask.app.clone(),
+            commit: ask.commit.clone(),
+            status: BuildStatus::Running,
+            language: "Dockerfile".to_owned(),
+            image: Some(tag),
+            digest: Some(image),
+            launch: Some(launch),
+            processes,
+            why: None,
+            actor: String::new(),
+            started: now(),
+            ended: None,
+        };
+        let (id, pins) = (ask.app.clone(), p.store.clone());
+        Ok(Made { build, pins: pins.read(move |tx| tx.pins(&id)).await? })
+    }
+
+    async fn context(&self, p: &Parts, ask: &BuildAsk, job: &Job, app: &App) -> Result<Arc<Context>> {
+        // A frontend that somebody fetched by hand is used as the file asks for it.
+        let mut has = BTreeSet::new();
+        for image in ["docker/dockerfile:1", "docker/dockerfile:latest"] {
+            if p.engine.has_image(image).await? {
+                has.insert(image.to_owned());
+            }
+        }
+        let (repos, id, commit, settings) =
+            (p.repos.clone(), app.id.clone(), ask.commit.clone(), app.build_settings.clone());
+        let known = has.clone();
+        let read = blocking("read the commit", move || Context::read(&repos, &id, &commit, &settings, &known));
+        let context = Arc::new(read.await?);
+        job.head(format!("Building {}", text::plain(&context.path)));
+        let size = text::human_bytes(context.bytes());
+        let out = match context.left_out {
+            0 => String::new(),
+            n => format!("; .dockerignore leaves out {n}"),
+        };
+        job.detail(format!("{} files, {size}{out}", context.files()));
+        if let Some(syntax) = context.declared.syntax.as_ref().filter(|image| !has.contains(*image)) {
+            match dockerfile::builtin_syntax(&format!("# syntax={syntax}\n")) {
+                Some(_) => job.detail(format!("# syntax={}: the engine's built-in one is used", text::plain(syntax))),
+                None => job.detail(format!("# syntax={} is fetched from its registry", text::plain(syntax))),
+            }
+        }
+        Ok(context)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "all that one build is made of")]
+    async fn image_build(
+        &self,
+        p: &Parts,
+        ask: &BuildAsk,
+        job: &Job,
+        app: &App,
+        config: &ConfigVars,
+        context: Arc<Context>,
+        tag: &str,
+    ) -> Result<ImageBuild> {
+        let settings = &app.build_settings;
+        let mut args = declared_vars(&settings.build_args, config, &app.name, "build-args", job);
+        args.retain(|name, _| !name.starts_with(RESERVED));
+        args.insert(CACHE_NAMESPACE.to_owned(), Secret::new(format!("{}-{}", p.install, app.id)));
+        let secrets = declared_vars(&settings.build_secrets, config, &app.name, "build-secrets", job);
+        for name in context.declared.secrets.iter().filter(|name| !secrets.contains_key(*name)) {
+            let name = text::plain(name);
+            job.warn(format!("the secret {name} is not offered: apps:set {} build-secrets={name}", app.name));
+        }
+        let registries = p.store.read(|tx| tx.registries()).await?;
+        let registries =
+            registries.into_iter().map(|one| (one.host, Login { user: one.user, password: one.password })).collect();
+        Ok(ImageBuild {
+            id: format!("hoist-{}-{}-{:08x}", p.install, ask.deploy, rand::random::<u32>()),
+            tag: tag.to_owned(),
+            shared_key: format!("{}-{}", p.install, app.id),
+            dockerfile: dockerfile::DOCKERFILE.to_owned(),
+            target: settings.target.clone(),
+            args,
+            labels: BTreeMap::from([
+                (crate::deploy::spec::INSTALL_LABEL.to_owned(), p.install.to_string()),
+                ("hoist.app".to_owned(), app.id.to_string()),
+            ]),
+            secrets,
+            registries,
+            no_cache: ask.clear_cache,
+            files: context,
+        })
+    }
+
+    /// Runs the build under its limits to its end; the image's id.
+    async fn run_build(
+        &self,
+        p: &Parts,
+        ask: &BuildAsk,
+        job: &Job,
+        app: &App,
+        context: &Context,
+        build: ImageBuild,
+    ) -> Result<String> {
+        let held = limits::Held::acquire(p, job).await?;
+        let guard = p.net.guard_default_bridge(p.engine.as_ref(), &p.tasks).await?;
+        let (reports, mut heard) = mpsc::channel(REPORTS_MAX);
+        let work = p.engine.build_image(build, &reports);
+        let (watch, closed) = (watch::over(p, &held), guard.keep(p.engine.as_ref()));
+        tokio::pin!(work, watch, closed);
+        let mut screen = Screen { job, progress: Progress::default(), said: Instant::now() };
+        let done = loop {
+            tokio::select! {
+                Some(report) = heard.recv() => screen.show(&report),
+                done = &mut work => break done,
+                no = &mut watch => return Err(no.into()),
+                no = &mut closed => return Err(no),
+                () = tokio::time::sleep_until(ask.deadline) => return Err(too_long(p)),
+                () = tokio::time::sleep_until(screen.said + SILENCE) => screen.wait(),
+            }
+        };
+        while let Ok(report) = heard.try_recv() {
+            screen.show(&report);
+        }
+        let out_of_memory = held.out_of_memory();
+        // What later builds can use is kept within a budget; a full disk is worse than a slow build.
+        if let Err(err) = p.engine.prune_build_cache(CACHE_KEPT).await {
+            tracing::info!("the build cache is not pruned: {err}");
+        }
+        match done {
+            Ok(image) => Ok(image),
+            Err(BuildError::Engine(err)) => Err(err.into()),
+            Err(BuildError::Failed(message)) => {
+                let (step, tail) = screen.progress.failure().unwrap_or_default();
+                say_again(job, &step, &tail);
+                let failure = Failure {
+                    step,
+                    tail,
+                    message,
+                    app: app.name.to_string(),
+                    out_of_memory,
+                    memory: text::human_bytes(p.settings.build_memory),
+                    dockerfile: context.path.clone(),
+                    left_out: context.left_out,
+                };
+                Err(dockerfile::explain(&failure).into())
+            }
+        }
+    }
+}
+
+struct Screen<'a> {
+    job: &'a Job,
+    progress: Progress,
+    said: Instant,
+}
+
+impl Screen<'_> {
+    fn show(&mut self, report: &dockerfile::Report) {
+        for line in self.progress.take(report) {
+            self.said = Instant::now();
+            match line {
+                Line::Head(text) => self.job.head(text),
+                Line::Detail(text) => self.job.detail(text),
+            }
+        }
+    }
+
+    fn wait(&mut self) {
+        self.said = Instant::now();
+        let millis = u64::try_from(now().0 / 1_000).unwrap_or(0);
+        self.job.detail(self.progress.waiting(millis));
+    }
+}
+
+/// The failed step and its last lines once more: after parallel steps they may be far up.
+fn say_again(job: &Job, step: &str, tail: &[String]) {
+    if step.is_empty() {
+        return;
+    }
+    job.head(format!("Failed: {step}"));
+    for line in tail {
+        job.detail(format!("  {line}"));
+    }
+}
+
+/// The config vars that a setting names; those that are not set are said.
+fn declared_vars(
+    names: &[String],
+    config: &ConfigVars,
+    app: &domain::AppName,
+    setting: &str,
+    job: &Job,
+) -> BTreeMap<String, Secret<String>> {
+    let mut found = BTreeMap::new();
+    for name in names {
+        match config.iter().find(|(key, _)| key.as_str() == name) {
+            Some((_, value)) => {
+                found.insert(name.clone(), value.clone());
+            }
+            None => job.warn(format!("{setting} names {name}, which is not set: config:set {app} {name}=VALUE")),
+        }
+    }
+    found
+}
+
+fn too_long(p: &Parts) -> crate::fault::Error {
+    let limit = p.settings.build_timeout;
+    Refusal::new("build-timeout", format!("the build took longer than {limit} s"))
+        .next("make it shorter, or raise build-timeout in the server's configuration")
+        .into()
+}
