@@ -32,7 +32,7 @@ int main(int count, char **words) {
             request[got] = 0;
             if (strstr(request, "\r\n\r\n")) break;
         }
-        int size = snprintf(body, sizeof body, "MESSAGE v%s port %d user %d words", release ? release : "?", port, (int)getuid());
+        int size = snprintf(body, sizeof body, "MESSAGE %s port %d user %d words", release ? release : "?", port, (int)getuid());
         for (int i = 1; i < count && size < 1500; i++) size += snprintf(body + size, sizeof body - size, " [%s]", words[i]);
         int length = snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n", size);
         if (write(client, head, length) > 0 && write(client, body, size) < 0) perror("write");
