@@ -1,11 +1,30 @@
 //! Apps with a Dockerfile.
 
-use e2e::World;
+use e2e::{App, World, wait_for};
+use std::io::Write;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 const FIXTURE: &str = "tests/apps/dockerfile";
+/// The end of a Dockerfile that serves.
+const SERVE: &str = "\nFROM hoist/stack-build AS build\nCOPY server.c .\nRUN gcc -O1 -static -o /server server.c\n\
+    FROM scratch\nCOPY --from=build /server /server\nENTRYPOINT [\"/server\"]\n";
+
+/// An app with this Dockerfile.
+fn app<'w>(world: &'w World, name: &str, dockerfile: &str) -> App<'w> {
+    let app = world.app(name, FIXTURE);
+    app.commit_change("Dockerfile", dockerfile);
+    app
+}
+
+fn docker(args: &[&str]) -> String {
+    let mut command = Command::new("docker");
+    command.args(args);
+    e2e::run(command, b"", Duration::from_secs(30)).ok().out
+}
 
 #[test]
-fn a_dockerfile_is_built_and_served() {
+fn a_dockerfile_is_built_served_rolled_back_and_rebuilt() {
     let world = World::new();
     let app = world.app("dock", FIXTURE);
     let pushed = app.push().ok();
@@ -19,5 +38,202 @@ fn a_dockerfile_is_built_and_served() {
     app.run("rollback", &["v1"]).ok();
     assert!(app.get("/").ok().contains("MESSAGE v4"));
     app.run("ps:rebuild", &[]).ok().says("cached");
-    assert!(app.get("/").ok().contains("changed v5"));
+    assert!(app.get("/").ok().contains("MESSAGE v5"));
+}
+
+#[test]
+fn secrets_and_arguments_come_by_declaration_and_caches_are_the_apps_own() {
+    let world = World::new();
+    let canary = format!("canary{}", std::process::id());
+    let look = "FROM hoist/stack-run AS look\nARG COLOUR\n\
+        RUN --mount=type=secret,id=TOKEN --mount=type=cache,target=/cache \\\n\
+        echo colour=$COLOUR secret=$(wc -c < /run/secrets/TOKEN) cache=$(cat /cache/kept 2>/dev/null) end && echo mine > /cache/kept\n\
+        RUN --mount=type=cache,target=/cache echo again=$(cat /cache/kept)";
+    let one = app(&world, "one", &format!("{look}{SERVE}COPY --from=look /etc/hostname /x\n"));
+    one.user.ssh(&["apps:create", "one"]).ok();
+    one.run("config:set", &[&format!("TOKEN={canary}"), "COLOUR=blue", "OTHER=green"]).ok();
+    one.push().fails().says("apps:set one build-secrets=TOKEN");
+    one.run("apps:set", &["build-args=COLOUR", "build-secrets=TOKEN"]).ok();
+    let pushed = one.push().ok().says(&format!("colour=blue secret={} cache= end", canary.len())).says("again=mine");
+    let image = docker(&["images", "-q", "--filter", &format!("label=hoist.install={}", world.install())]);
+    let image = image.lines().next().unwrap();
+    let shown = docker(&["history", "--no-trunc", image]) + &docker(&["inspect", image]) + &pushed.to_string();
+    assert!(!shown.contains(&canary), "{shown}");
+    let logs = Command::new("grep").args(["-rl", &canary]).arg(world.data().join("logs")).output().unwrap();
+    assert!(logs.stdout.is_empty(), "{}", String::from_utf8_lossy(&logs.stdout));
+    let two = app(&world, "two", &format!("{look}\nRUN echo two{SERVE}COPY --from=look /etc/hostname /x\n"));
+    two.user.ssh(&["apps:create", "two"]).ok();
+    two.run("config:set", &["TOKEN=abc"]).ok();
+    two.run("apps:set", &["build-secrets=TOKEN"]).ok();
+    two.push().ok().says("colour= secret=3 cache= end");
+}
+
+#[test]
+fn what_dockerignore_names_stays_away_and_links_are_not_followed() {
+    let world = World::new();
+    let list = "FROM hoist/stack-run AS list\nCOPY . /all\nRUN cd /all && find . | sort | tr '\\n' ' '";
+    let app = app(&world, "ignore", &format!("{list}{SERVE}COPY --from=list /all/keep.log /x\n"));
+    std::os::unix::fs::symlink("/etc/passwd", app.dir.join("link")).unwrap();
+    app.commit_change(".dockerignore", "**/*.log\n!keep.log\nDockerfile\nsecret\n");
+    for path in ["a.log", "keep.log", "deep/b.log", "deep/c", "secret/d"] {
+        app.commit_change(path, "x");
+    }
+    let pushed = app.push().ok();
+    pushed.says(". ./.dockerignore ./deep ./deep/c ./keep.log ./link ./server.c").says(".dockerignore leaves out 4");
+    app.commit_change("Dockerfile.dockerignore", "deep\n");
+    app.push().ok().says("./secret/d").hides("./deep");
+    // A sub-folder has its own Dockerfile and its own list.
+    app.commit_change(
+        "sub/my.Dockerfile",
+        &format!("FROM hoist/stack-run AS list\nCOPY . /all\nRUN cd /all && find . | sort | tr '\\n' ' '{SERVE}"),
+    );
+    app.commit_change("sub/server.c", &std::fs::read_to_string(app.dir.join("server.c")).unwrap());
+    app.run("apps:set", &["root=sub", "dockerfile=my.Dockerfile"]).ok();
+    app.run("apps:info", &[]).ok().says("my.Dockerfile");
+    app.git(&["commit", "-q", "--allow-empty", "-m", "x"]).ok();
+    app.push().ok().says("Building sub/my.Dockerfile");
+    app.run("apps:set", &["docker-target=list"]).ok();
+    app.git(&["commit", "-q", "--allow-empty", "-m", "y"]).ok();
+    app.push().fails();
+    app.run("apps:set", &["dockerfile=../x"]).fails().says("path in the repository");
+}
+
+#[test]
+fn of_several_ports_the_push_asks_and_a_procfile_goes_after_the_entrypoint() {
+    let world = World::new();
+    let app = app(
+        &world,
+        "ports",
+        &format!("{SERVE}EXPOSE 8080 9090/tcp 53/udp\nUSER 1234:77\nVOLUME /data\nHEALTHCHECK CMD true\n"),
+    );
+    let asked = app.push().fails();
+    asked.says("apps:set ports port=8080").says("apps:set ports port=9090").hides("port=53");
+    app.run("apps:set", &["port=9090"]).ok();
+    app.commit_change("Procfile", "web: from 'a Procfile'\nrelease: /nowhere\n");
+    app.push().fails().says("release command");
+    app.commit_change("Procfile", "web: from 'a Procfile'\n");
+    app.push().ok().says("Port 9090 (the app's setting)").says("HEALTHCHECK");
+    assert!(app.get("/").ok().contains("port 9090 user 1234 words [from] [a Procfile]"));
+}
+
+#[test]
+fn an_image_that_runs_as_root_binds_port_80_with_few_rights() {
+    let world = World::new();
+    let run = "FROM hoist/stack-build AS build\nCOPY server.c .\nRUN gcc -O1 -static -o /server server.c\n\
+        FROM hoist/stack-run\nCOPY --from=build /server /server\nEXPOSE 80\n\
+        CMD touch /x && chown 65534 /x && grep CapEff /proc/self/status && exec /server\n";
+    let app = app(&world, "rooted", run);
+    app.push().ok().says("Runs as root, with these rights only").says("NET_BIND_SERVICE");
+    assert!(app.get("/").ok().contains("port 80 user 0"));
+    // CHOWN, DAC_OVERRIDE, FOWNER, KILL, SETGID, SETUID, NET_BIND_SERVICE.
+    wait_for("the log", Duration::from_secs(10), || app.run("logs", &[]).out.contains("CapEff:\t00000000000004eb"));
+}
+
+#[test]
+fn failures_say_the_step_the_cause_and_what_to_do() {
+    let world = World::new();
+    let app = app(&world, "wrong", "FROM hoist/stack-run\nRUN echo one && echo two && exit 3\n");
+    app.push().fails().says("Failed: [2/2] RUN echo one").says("two").says("Push rejected: failed at [2/2]");
+    app.commit_change("Dockerfile", "FROM hoist/stack-run\nRUNN x\n");
+    app.push().fails().says("line 2").says("unknown instruction: RUNN");
+    app.commit_change(".dockerignore", "nope\n");
+    app.commit_change("Dockerfile", "FROM hoist/stack-run\nCOPY nope/x .\n");
+    app.push().fails().says("nope/x is not among the files").says(".dockerignore");
+    app.commit_change("Dockerfile", "FROM registry.invalid/x\n");
+    app.push().fails().says("FROM hoist/stack-run");
+    app.commit_change("Dockerfile", "FROM hoist/stack-run\nRUN apt-get install -y no-such-package-at-all\n");
+    app.push().fails().says("Unable to locate package");
+    app.commit_change("Dockerfile", "FROM hoist/stack-run\nCMD [\"/nowhere\"]\n");
+    app.push().fails().says("web.1 exited with status 127");
+    app.commit_change("Dockerfile", "FROM scratch\nCOPY server.c .\n");
+    app.push().fails().says("does not say what to start");
+}
+
+#[test]
+fn hogs_are_ended_and_others_are_not_hurt() {
+    let world = World::with(&[("build-memory", "300"), ("build-disk", "500"), ("build-timeout", "20")]);
+    let other = world.app("other", FIXTURE);
+    other.push().ok();
+    let (_, report) = world.load("other.localhost", 20, || {
+        let hog = "FROM hoist/stack-run\nRUN perl -e '$x = q(a) x 600e6; print length $x'\n";
+        app(&world, "memory", hog).push().fails().says("300.0 MB of memory");
+        let bomb = "FROM hoist/stack-run\nRUN bash -c ':(){ :|:& };:; sleep 60' 2>/dev/null\n";
+        app(&world, "forks", bomb).push().fails().says("processes");
+        let filler = "FROM hoist/stack-run\nRUN dd if=/dev/zero of=/x bs=1M count=4000\n";
+        app(&world, "disk", filler).push().fails().says("the build wrote more than 500.0 MB");
+        let endless = "FROM hoist/stack-run\nRUN sleep 3600\n";
+        app(&world, "endless", endless).push().fails().says("Still at [2/2] RUN sleep").says("longer than 20 s");
+    });
+    report.none_lost();
+}
+
+#[test]
+fn ctrl_c_ends_the_build_in_the_engine() {
+    let world = World::new();
+    let seconds = format!("{}", 4_000 + std::process::id() % 1_000);
+    let app = app(&world, "cancel", &format!("FROM hoist/stack-run\nRUN echo begun; sleep {seconds}\n"));
+    let before = world.last_job();
+    let push = app.spawn(&["push", "hoist", "main"]);
+    world.wait_job(before, |said| said.contains("begun\n"));
+    assert!(sleeps(&seconds));
+    let cancelled = Instant::now();
+    push.interrupt();
+    wait_for("the end of the step", Duration::from_secs(10), || !sleeps(&seconds));
+    let took = cancelled.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    push.end();
+    wait_for("the row", Duration::from_secs(10), || app.run("builds", &[]).out.contains("cancelled"));
+}
+
+/// Whether a step that sleeps for so long runs on this host.
+fn sleeps(seconds: &str) -> bool {
+    let all = Command::new("ps").args(["-eo", "args"]).output().unwrap();
+    String::from_utf8_lossy(&all.stdout).lines().any(|line| line == format!("sleep {seconds}"))
+}
+
+#[test]
+fn a_server_killed_in_mid_build_leaves_no_step_behind_and_resumes() {
+    let world = World::new();
+    let seconds = format!("{}.5", 10 + std::process::id() % 10);
+    let app =
+        app(&world, "killed", &format!("FROM hoist/stack-run\nRUN echo begun; sleep {seconds}{SERVE}EXPOSE 5000\n"));
+    app.user.ssh(&["apps:create", "killed"]).ok();
+    let dockerfile = std::fs::read_to_string(app.dir.join("Dockerfile")).unwrap();
+    app.commit_change(
+        "Dockerfile",
+        &dockerfile.replace("COPY --from=build", "COPY --from=0 /etc/hostname /x\nCOPY --from=build"),
+    );
+    let push = world.kill9_serve_when(|said| said.contains("begun\n"), || app.spawn(&["push", "hoist", "main"]));
+    wait_for("the end of the step", Duration::from_secs(5), || !sleeps(&seconds));
+    push.end();
+    world.restart_serve();
+    wait_for("the release", Duration::from_secs(90), || app.run("releases", &[]).out.contains("v1"));
+    wait_for("the app", Duration::from_secs(30), || app.answers_with("v1"));
+}
+
+#[test]
+fn a_build_reaches_no_service_of_the_host() {
+    let world = World::new();
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"reached\n");
+        }
+    });
+    let addresses = Command::new("hostname").arg("-I").output().unwrap();
+    let addresses = String::from_utf8_lossy(&addresses.stdout).into_owned();
+    let hosts: Vec<&str> = addresses.split_whitespace().filter(|a| a.contains('.')).take(6).collect();
+    let tries = hosts
+        .iter()
+        .map(|host| format!("(timeout 2 bash -c 'cat </dev/tcp/{host}/{port}' || echo no {host});"))
+        .collect::<String>();
+    // Stages that nothing comes from are not built: the last one must come from it.
+    let serve = SERVE.replace("FROM scratch\n", "FROM scratch\nCOPY --from=0 /etc/hostname /x\n");
+    let app = app(&world, "nosy", &format!("FROM hoist/stack-run\nRUN {tries} echo done 2>&1{serve}"));
+    let pushed = app.push().ok();
+    for host in hosts {
+        assert!(pushed.all().contains(&format!("no {host}")), "{pushed}");
+    }
+    pushed.hides("reached");
 }

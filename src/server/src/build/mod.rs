@@ -11,6 +11,8 @@ mod sandbox;
 mod sources;
 mod work;
 
+pub use dockerfile::clear_dockerfile;
+
 use crate::clock::now;
 use crate::deploy::Job;
 use crate::engine::EngineError;

@@ -11,6 +11,7 @@ mod git;
 mod logs;
 mod people;
 mod processes;
+mod registry;
 mod releases;
 mod show;
 mod system;
@@ -187,6 +188,9 @@ impl Commands {
             Verb::AccessRemove => people::access_change(self, ask, io, false).await,
             Verb::AccessList => people::access_list(self, ask, io).await,
             Verb::Whoami => people::whoami(self, ask, io).await,
+            Verb::RegistryLogin => registry::login(self, ask, io).await,
+            Verb::RegistryLogout => registry::logout(self, ask, io).await,
+            Verb::RegistryList => registry::list(self, ask, io).await,
             Verb::Events => people::events(self, ask, io).await,
             Verb::Doctor => doctor::doctor(self, ask, io).await,
             Verb::Help => system::help(ask, io).await,

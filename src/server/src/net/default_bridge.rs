@@ -13,7 +13,9 @@ use crate::engine::{Engine, Neighbours};
 use crate::fault::{Error, Result};
 use crate::tasks::Tasks;
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -27,16 +29,23 @@ pub struct BridgeGuard {
     tasks: Tasks,
     bridge: Option<String>,
     known: BTreeSet<Ipv4Addr>,
+    /// Let go of after the table is gone: the next build makes its own.
+    lock: Arc<File>,
 }
 
 impl Net {
     /// Closes the default bridge to builds. Where the engine has none, builds have no network at all.
-    pub async fn guard_default_bridge(&self, engine: &dyn Engine, tasks: &Tasks) -> Result<BridgeGuard> {
+    pub async fn guard_default_bridge(
+        &self,
+        engine: &dyn Engine,
+        tasks: &Tasks,
+        lock: Arc<File>,
+    ) -> Result<BridgeGuard> {
         let Neighbours { bridge, addresses } = engine.neighbours().await?;
         if let Some(bridge) = &bridge {
             nft(&["-f", "-"], &rules(bridge, self.policy(), &addresses)).await?;
         }
-        Ok(BridgeGuard { tasks: tasks.clone(), bridge, known: addresses })
+        Ok(BridgeGuard { tasks: tasks.clone(), bridge, known: addresses, lock })
     }
 }
 
@@ -62,10 +71,12 @@ impl BridgeGuard {
 impl Drop for BridgeGuard {
     fn drop(&mut self) {
         if self.bridge.is_some() {
-            self.tasks.spawn("open the default bridge", |_| async {
+            let lock = Arc::clone(&self.lock);
+            self.tasks.spawn("open the default bridge", |_| async move {
                 if let Err(err) = open_default_bridge().await {
                     tracing::warn!("the table {TABLE} stays: {}", err.lines().join("; "));
                 }
+                drop(lock);
             });
         }
     }

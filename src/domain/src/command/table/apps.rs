@@ -53,8 +53,10 @@ pub(super) const SET: Spec = Spec {
     need: Need::Manage,
     summary: "Change settings of an app",
     help: "Settings: deploy-branch (the branch whose push deploys; by default the first of main and master that was \
-           pushed), buildpack (a name instead of detection).",
-    examples: &["apps:set blog deploy-branch=production", "apps:set blog buildpack=nodejs"],
+           pushed), buildpack (node, static or dockerfile instead of detection). Of a Dockerfile: dockerfile (its path), \
+           root (the sub-folder that is built), docker-target (the stage), build-args and build-secrets (names of config \
+           vars, with commas between: given to ARG, offered to RUN --mount=type=secret,id=NAME), port (of web).",
+    examples: &["apps:set blog deploy-branch=production", "apps:set blog buildpack=nodejs", "apps:set blog port=8080"],
     group: Group::Apps,
     ..BASE
 };

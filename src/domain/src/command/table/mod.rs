@@ -2,6 +2,7 @@
 
 mod apps;
 mod people;
+mod registry;
 mod run;
 
 use super::Verb;
@@ -42,6 +43,9 @@ pub static TABLE: &[&Spec] = &[
     &people::ACCESS_REMOVE,
     &people::WHOAMI,
     &people::EVENTS,
+    &registry::LOGIN,
+    &registry::LOGOUT,
+    &registry::LIST,
     &people::DOCTOR,
     &people::HELP,
     &people::VERSION,
@@ -86,6 +90,9 @@ pub(super) fn spec(verb: Verb) -> &'static Spec {
         Verb::AccessRemove => &people::ACCESS_REMOVE,
         Verb::Whoami => &people::WHOAMI,
         Verb::Events => &people::EVENTS,
+        Verb::RegistryLogin => &registry::LOGIN,
+        Verb::RegistryLogout => &registry::LOGOUT,
+        Verb::RegistryList => &registry::LIST,
         Verb::Doctor => &people::DOCTOR,
         Verb::Help => &people::HELP,
         Verb::Version => &people::VERSION,

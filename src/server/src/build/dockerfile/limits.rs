@@ -12,6 +12,7 @@ use crate::settings::Settings;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Processes and threads of a build.
@@ -26,7 +27,7 @@ const PERIOD: u64 = 100_000;
 /// The lock, and the limits in force while it is held.
 #[derive(Debug)]
 pub struct Held {
-    _lock: File,
+    lock: Arc<File>,
     group: Option<Group>,
     killed_before: u64,
     refused_before: u64,
@@ -39,6 +40,16 @@ enum Group {
     First(PathBuf),
     /// One folder.
     Second(PathBuf),
+}
+
+/// Whether no build runs on this host; then nothing is limited any more.
+pub fn leftover() -> bool {
+    let Ok(lock) = File::options().write(true).open(Path::new(HOST_FOLDER).join(LOCK)) else { return false };
+    let free = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+    if free && let Some(group) = Group::find(Path::new(GROUPS)) {
+        group.free();
+    }
+    free
 }
 
 impl Held {
@@ -68,7 +79,12 @@ impl Held {
         }
         let count = |what: fn(&Group) -> u64| group.as_ref().map_or(0, what);
         let (killed_before, refused_before) = (count(Group::killed), count(Group::refused));
-        Ok(Held { _lock: lock, group, killed_before, refused_before })
+        Ok(Held { lock: Arc::new(lock), group, killed_before, refused_before })
+    }
+
+    /// The lock, for what must be undone before the next build begins.
+    pub fn lock(&self) -> Arc<File> {
+        Arc::clone(&self.lock)
     }
 
     /// Whether the kernel ended something of this build for its memory.

@@ -46,6 +46,15 @@ pub(super) fn wanted(app: &App, sources: &super::sources::Sources) -> bool {
     }
 }
 
+/// Takes away what a build of a server that was killed left behind, unless another server's build runs just now.
+pub async fn clear_dockerfile() {
+    if limits::leftover()
+        && let Err(err) = crate::net::open_default_bridge().await
+    {
+        tracing::warn!("the default bridge stays closed to the unknown: {}", err.lines().join("; "));
+    }
+}
+
 impl Builder {
     /// Builds a commit from its Dockerfile.
     pub(super) async fn from_dockerfile(
@@ -172,7 +181,7 @@ impl Builder {
         build: ImageBuild,
     ) -> Result<String> {
         let held = limits::Held::acquire(p, job).await?;
-        let guard = p.net.guard_default_bridge(p.engine.as_ref(), &p.tasks).await?;
+        let guard = p.net.guard_default_bridge(p.engine.as_ref(), &p.tasks, held.lock()).await?;
         let (reports, mut heard) = mpsc::channel(REPORTS_MAX);
         let work = p.engine.build_image(build, &reports);
         let (watch, closed) = (watch::over(p, &held), guard.keep(p.engine.as_ref()));
