@@ -4,6 +4,7 @@
 
 use crate::node::{self, Package};
 use crate::plan::Settings;
+use crate::python;
 use crate::refusal::{Refusal, quote};
 use crate::static_site::{self, Site};
 use crate::tree::{Kind, Tree};
@@ -13,12 +14,16 @@ use crate::tree::{Kind, Tree};
 pub(crate) enum Buildpack {
     Node,
     Static,
+    Python,
+    Go,
+    /// A Procfile and no language.
+    Shell,
     /// A site that a Node.js build makes.
     BuiltSite(Site),
 }
 
 /// Files whose name decides, in their right spelling.
-const DECIDING: [&str; 8] = [
+const DECIDING: [&str; 16] = [
     "package.json",
     "package-lock.json",
     "Procfile",
@@ -27,33 +32,71 @@ const DECIDING: [&str; 8] = [
     "Staticfile",
     "server.js",
     "Dockerfile",
+    "requirements.txt",
+    "pyproject.toml",
+    "Pipfile",
+    "Pipfile.lock",
+    "runtime.txt",
+    "manage.py",
+    "go.mod",
+    "Aptfile",
 ];
 /// Signs of what is not built here yet.
-const LATER: [(&str, &str); 9] = [
-    ("Dockerfile", "Dockerfiles"),
-    ("requirements.txt", "Python apps"),
-    ("pyproject.toml", "Python apps"),
-    ("Pipfile", "Python apps"),
-    ("go.mod", "Go apps"),
+const LATER: [(&str, &str); 4] = [
     ("Gemfile", "Ruby apps"),
     ("composer.json", "PHP apps"),
     ("Cargo.toml", "Rust apps"),
     ("pom.xml", "Java apps"),
 ];
 
+/// The names that an app's buildpack setting may have.
+pub const BUILDPACKS: [&str; 6] = ["node", "python", "go", "static", "shell", "dockerfile"];
+
+/// A buildpack's own name for what may be typed for it.
+pub fn buildpack_name(text: &str) -> Option<&'static str> {
+    Some(match text.trim() {
+        "node" | "nodejs" | "heroku/nodejs" => "node",
+        "python" | "heroku/python" => "python",
+        "go" | "golang" | "heroku/go" => "go",
+        "static" | "static-site" | "heroku/static" | "staticfile" => "static",
+        "shell" | "procfile" | "null" => "shell",
+        "dockerfile" | "docker" => "dockerfile",
+        _ => return None,
+    })
+}
+
 pub(crate) fn detect(tree: &Tree, settings: &Settings) -> Result<Buildpack, Refusal> {
-    match settings.buildpack.as_deref().map(str::trim) {
-        None | Some("") => {}
-        Some("node" | "nodejs" | "heroku/nodejs") => return Ok(built_site(tree)?.unwrap_or(Buildpack::Node)),
-        Some("static" | "static-site" | "heroku/static" | "staticfile") => return Ok(Buildpack::Static),
-        Some(other) => {
-            let why = format!("the app's buildpack setting is {}; there are: node, static", quote(other));
-            let next = "set the buildpack to node or static, or remove the setting to let the files decide";
+    match settings.buildpack.as_deref().filter(|text| !text.trim().is_empty()).map(|text| (text, buildpack_name(text)))
+    {
+        None => {}
+        Some((_, Some("node"))) => return Ok(built_site(tree)?.unwrap_or(Buildpack::Node)),
+        Some((_, Some("python"))) => return Ok(Buildpack::Python),
+        Some((_, Some("go"))) => return Ok(Buildpack::Go),
+        Some((_, Some("static"))) => return Ok(Buildpack::Static),
+        Some((_, Some("shell"))) => return Ok(Buildpack::Shell),
+        Some((other, _)) => {
+            let known = BUILDPACKS.join(", ");
+            let why = format!("the app's buildpack setting is {}; there are: {known}", quote(other));
+            let next = "set the buildpack to one of them, or remove the setting to let the files decide";
             return Err(Refusal::new("unknown-buildpack", "this buildpack is not here", why, next));
         }
     }
+    let package = Package::read(tree)?;
+    // Many apps in other languages have a package.json for their tools: one that starts nothing does not decide.
+    let starts =
+        package.as_ref().is_some_and(|package| package.script("start").is_some()) || tree.has_file("server.js");
+    if !starts && tree.0.contains_key("go.mod") {
+        return Ok(Buildpack::Go);
+    }
+    if !starts && python::present(tree) && !(package.is_some() && static_site::present(tree)) {
+        return Ok(Buildpack::Python);
+    }
     if !tree.0.contains_key("package.json") {
-        return if static_site::present(tree) { Ok(Buildpack::Static) } else { Err(nothing(tree)) };
+        if static_site::present(tree) {
+            return Ok(Buildpack::Static);
+        }
+        let later = LATER.iter().any(|(file, _)| tree.0.contains_key(*file));
+        return if tree.has_file("Procfile") && !later { Ok(Buildpack::Shell) } else { Err(nothing(tree)) };
     }
     if let Some(site) = built_site(tree)? {
         return Ok(site);
@@ -77,7 +120,7 @@ fn built_site(tree: &Tree) -> Result<Option<Buildpack>, Refusal> {
 }
 
 fn nothing(tree: &Tree) -> Refusal {
-    const LOOKED: &str = "looked for: package.json, static.json, Staticfile, index.html, public/index.html";
+    const LOOKED: &str = "looked for: Dockerfile, package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile";
     const WHAT: &str = "nothing here can be built";
     if tree.0.is_empty() {
         let next = "commit the app's files (`git add .`, `git commit`) and push";
@@ -89,7 +132,7 @@ fn nothing(tree: &Tree) -> Refusal {
     let mut next: Vec<String> =
         misspelt(tree).into_iter().map(|(is, should)| format!("git mv {is} {should}")).collect();
     next.extend(in_folder(tree));
-    next.push("add a package.json (Node.js) or an index.html (static site), commit and push".to_owned());
+    next.push("add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site), a Procfile (anything that runs as it is) or a Dockerfile, commit and push".to_owned());
     let why = match later.is_empty() {
         true => LOOKED.to_owned(),
         false => format!("building {} comes next and is not there yet. {LOOKED}", later.join(" and ")),
@@ -99,11 +142,14 @@ fn nothing(tree: &Tree) -> Refusal {
 
 /// An app that lies in a folder of the repository.
 fn in_folder(tree: &Tree) -> Option<String> {
-    let plain = |folder: &str| folder.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    let mut folders =
-        tree.0.keys().filter_map(|path| path.strip_suffix("/package.json").or(path.strip_suffix("/index.html")));
-    let folder = folders.find(|folder| plain(folder))?;
-    Some(format!("the app is in {folder}/? `git push hoist $(git subtree split --prefix {folder}):refs/heads/main`"))
+    let plain = |folder: &str| folder.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
+    let deciding = ["Dockerfile", "package.json", "requirements.txt", "pyproject.toml", "go.mod", "index.html", "Procfile"];
+    let holds = |path: &'_ String| {
+        let (folder, name) = path.rsplit_once('/')?;
+        (deciding.contains(&name) && plain(folder)).then(|| folder.to_owned())
+    };
+    let folder = tree.0.keys().find_map(holds)?;
+    Some(format!("the app is in {folder}/? apps:set APP root={folder}"))
 }
 
 /// Files that are named almost like one that decides: as they are, as they should be.

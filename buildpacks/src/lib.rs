@@ -4,11 +4,18 @@
 //!
 //! The shell calls [`ask`], brings the facts, calls [`plan`], and runs what it gets.
 
+mod aptfile;
+mod debian;
 mod detect;
+mod eject;
+mod explain;
+mod go;
 mod json;
 mod node;
 mod plan;
+mod python;
 mod refusal;
+mod shell;
 mod static_site;
 #[cfg(test)]
 mod testing;
@@ -16,6 +23,10 @@ mod testing;
 mod tests;
 mod tree;
 
+pub use debian::{MIRROR, SECURITY, pythons};
+pub use detect::{BUILDPACKS, buildpack_name};
+pub use eject::{Ejected, describe, eject};
+pub use explain::{Cause, explain};
 pub use plan::*;
 pub use refusal::Refusal;
 pub use tree::{Entry, FILE_MAX, Kind, LOCK_MAX, Tree, reads};
@@ -26,7 +37,9 @@ use detect::Buildpack;
 pub fn ask(tree: &Tree, settings: &Settings, pins: &Pins) -> Result<Vec<Question>, Refusal> {
     match detect::detect(tree, settings)? {
         Buildpack::Node | Buildpack::BuiltSite(_) => node::ask(tree, settings, pins),
-        Buildpack::Static => Ok(Vec::new()),
+        Buildpack::Python => python::ask(tree, settings, pins),
+        Buildpack::Go => go::ask(tree, pins),
+        Buildpack::Static | Buildpack::Shell => Ok(Vec::new()),
     }
 }
 
@@ -36,7 +49,11 @@ pub fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Res
         Buildpack::Node => node::plan(tree, settings, pins, facts)?,
         Buildpack::BuiltSite(site) => static_site::plan_built(tree, settings, pins, facts, site)?,
         Buildpack::Static => static_site::plan(tree)?,
+        Buildpack::Python => python::plan(tree, settings, pins, facts)?,
+        Buildpack::Go => go::plan(tree, settings, pins, facts)?,
+        Buildpack::Shell => shell::plan(tree)?,
     };
+    aptfile::add(tree, settings, &mut plan)?;
     plan.warnings.extend(detect::warnings(tree));
     Ok(plan)
 }

@@ -19,12 +19,51 @@ pub type Pins = BTreeMap<String, String>;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    /// The buildpack that the app's setting names (`node`, `static`); none: the files decide.
+    /// The buildpack that the app's setting names (`node`, `python`, …); none: the files decide.
     pub buildpack: Option<String>,
+    /// The stack that the app is built and run on.
+    pub stack: Stack,
     /// The processor of the build container and of the instances.
     pub arch: Arch,
     /// The config vars that are set, by name. A plan names those it needs and never holds a value.
     pub config: Vec<String>,
+}
+
+/// A stack: the Debian that apps are built and run on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stack {
+    /// Debian 13, trixie.
+    #[default]
+    Deb13,
+    /// Debian 12, bookworm.
+    Deb12,
+}
+
+impl Stack {
+    /// Every stack, the default one first.
+    pub const ALL: [Stack; 2] = [Stack::Deb13, Stack::Deb12];
+
+    /// Its name in files, images and settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stack::Deb13 => "deb13",
+            Stack::Deb12 => "deb12",
+        }
+    }
+
+    /// Debian's name for it, which package sources are named by.
+    pub fn suite(self) -> &'static str {
+        match self {
+            Stack::Deb13 => "trixie",
+            Stack::Deb12 => "bookworm",
+        }
+    }
+
+    /// By either name.
+    pub fn parse(text: &str) -> Option<Stack> {
+        Stack::ALL.into_iter().find(|stack| [stack.name(), stack.suite()].contains(&text))
+    }
 }
 
 /// A processor family.
@@ -47,6 +86,18 @@ pub enum Question {
         /// The package's name, one of ours and never the app's text.
         package: String,
     },
+    /// All published versions of a package of the Python registry.
+    PypiVersions {
+        /// The package's name, one of ours and never the app's text.
+        package: String,
+    },
+    /// The Pythons that Debian has for a stack: what [`crate::PYTHONS`] prints on it.
+    Pythons {
+        /// The stack.
+        stack: Stack,
+    },
+    /// All published Go toolchains, by Go's own module proxy.
+    GoVersions,
 }
 
 /// The answers to the questions.
@@ -55,6 +106,12 @@ pub enum Question {
 pub struct Facts {
     /// The published versions of each npm package that was asked for.
     pub npm_versions: BTreeMap<String, Vec<String>>,
+    /// The same for packages of the Python registry.
+    pub pypi_versions: BTreeMap<String, Vec<String>>,
+    /// Debian's Pythons for the app's stack, each as `3.13.5 trixie`.
+    pub pythons: Option<Vec<String>>,
+    /// The published Go toolchains: `1.24.5`.
+    pub go_versions: Option<Vec<String>>,
 }
 
 /// How to build and start one commit.
@@ -88,6 +145,8 @@ pub struct Layer {
     pub scope: Scope,
     /// Whether its outputs become a layer of the image.
     pub launch: bool,
+    /// Which of the stack's two images its steps run in.
+    pub base: Base,
     /// What the key is made of.
     pub key: Vec<KeyPart>,
     /// The sources that lie in [`APP`] before the first step.
@@ -109,10 +168,40 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// A launch layer with nothing in it yet.
+    pub(crate) fn empty(name: &str, scope: Scope) -> Layer {
+        Layer {
+            name: name.into(),
+            scope,
+            launch: true,
+            base: Base::Build,
+            key: Vec::new(),
+            inputs: Inputs::None,
+            input_files: Vec::new(),
+            mounts: Vec::new(),
+            config: ConfigVars::None,
+            env: Vec::new(),
+            steps: Vec::new(),
+            outputs: Vec::new(),
+            image_files: Vec::new(),
+        }
+    }
+
     /// The layer itself as text, a part of its key: other steps make another layer.
     pub fn recipe(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+/// Which of a stack's two images steps run in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Base {
+    /// The one with compilers and headers.
+    #[default]
+    Build,
+    /// The one that instances run on: what is installed there is what an instance has.
+    Run,
 }
 
 /// Who may be given a kept layer.
@@ -231,6 +320,31 @@ pub enum EnvOp {
     Append(String),
 }
 
+impl Env {
+    pub(crate) fn new(name: &str, op: EnvOp, value: &str) -> Env {
+        Env { name: name.into(), op, value: value.into() }
+    }
+
+    pub(crate) fn set(name: &str, value: &str) -> Env {
+        Env::new(name, EnvOp::Set, value)
+    }
+
+    pub(crate) fn default(name: &str, value: &str) -> Env {
+        Env::new(name, EnvOp::Default, value)
+    }
+
+    /// Before the value that is there, as paths are joined.
+    pub(crate) fn path(name: &str, value: &str) -> Env {
+        Env::new(name, EnvOp::Prepend(":".into()), value)
+    }
+}
+
+impl KeyPart {
+    pub(crate) fn text(label: &str, value: &str) -> KeyPart {
+        KeyPart::Text { label: label.into(), value: value.into() }
+    }
+}
+
 /// One program run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -244,6 +358,19 @@ pub struct Step {
     pub env: Vec<Env>,
 }
 
+impl Step {
+    /// In the app's folder.
+    pub(crate) fn new(title: impl Into<String>, argv: &[&str]) -> Step {
+        let argv = argv.iter().map(|word| (*word).to_owned()).collect();
+        Step { title: title.into(), argv, cwd: APP.into(), env: Vec::new() }
+    }
+
+    /// Elsewhere.
+    pub(crate) fn at(self, cwd: &str) -> Step {
+        Step { cwd: cwd.into(), ..self }
+    }
+}
+
 /// A folder of the build container that is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
@@ -253,4 +380,12 @@ pub struct Output {
     pub to: String,
     /// Paths inside it that the image does not get, relative to `from`: exact, with all that is below.
     pub exclude: Vec<String>,
+}
+
+impl Output {
+    /// A folder of the app, at the same place in the image; the empty path is the app's folder itself.
+    pub(crate) fn of_app(folder: &str, exclude: &[&str]) -> Output {
+        let path = if folder.is_empty() { APP.to_owned() } else { format!("{APP}/{folder}") };
+        Output { from: path.clone(), to: path, exclude: exclude.iter().map(|path| (*path).to_owned()).collect() }
+    }
 }

@@ -13,61 +13,61 @@ fn nothing_to_build() {
     check(
         "",
         expect![[r#"
-        refused nothing-to-build: nothing here can be built
-        the commit has no files. looked for: package.json, static.json, Staticfile, index.html, public/index.html
-        -> commit the app's files (`git add .`, `git commit`) and push
-    "#]],
+            refused nothing-to-build: nothing here can be built
+            the commit has no files. looked for: package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
+            -> commit the app's files (`git add .`, `git commit`) and push
+        "#]],
     );
     check(
         "-- README.md",
         expect![[r#"
-        refused nothing-to-build: nothing here can be built
-        looked for: package.json, static.json, Staticfile, index.html, public/index.html
-        -> add a package.json (Node.js) or an index.html (static site), commit and push
-    "#]],
+            refused nothing-to-build: nothing here can be built
+            looked for: package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
+            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site) or a Procfile (anything that runs as it is), commit and push
+        "#]],
     );
     check(
         "-- Dockerfile\n-- requirements.txt\n-- pyproject.toml",
         expect![[r#"
-        refused nothing-to-build: nothing here can be built
-        building Dockerfiles and Python apps comes next and is not there yet. looked for: package.json, static.json, Staticfile, index.html, public/index.html
-        -> add a package.json (Node.js) or an index.html (static site), commit and push
-    "#]],
+            refused no-start-command: nothing says how to start this app
+            looked for: a Procfile, manage.py of Django, an object made by Flask(…), FastAPI(…) or Starlette(…) in app.py, main.py, wsgi.py, asgi.py and alike
+            -> add a Procfile with a line such as `web: gunicorn --bind 0.0.0.0:$PORT app:app`
+        "#]],
     );
     check(
         "-- package.JSON\n-- Index.html",
         expect![[r#"
-        refused nothing-to-build: nothing here can be built
-        looked for: package.json, static.json, Staticfile, index.html, public/index.html
-        -> git mv Index.html index.html
-        -> git mv package.JSON package.json
-        -> add a package.json (Node.js) or an index.html (static site), commit and push
-    "#]],
+            refused nothing-to-build: nothing here can be built
+            looked for: package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
+            -> git mv Index.html index.html
+            -> git mv package.JSON package.json
+            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site) or a Procfile (anything that runs as it is), commit and push
+        "#]],
     );
     check(
         "-- web/package.json\n{}",
         expect![[r#"
-        refused nothing-to-build: nothing here can be built
-        looked for: package.json, static.json, Staticfile, index.html, public/index.html
-        -> the app is in web/? `git push hoist $(git subtree split --prefix web):refs/heads/main`
-        -> add a package.json (Node.js) or an index.html (static site), commit and push
-    "#]],
+            refused nothing-to-build: nothing here can be built
+            looked for: package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
+            -> the app is in web/? apps:set APP root=web
+            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site) or a Procfile (anything that runs as it is), commit and push
+        "#]],
     );
     check(
         "-- we b;/package.json\n{}",
         expect![[r#"
-        refused nothing-to-build: nothing here can be built
-        looked for: package.json, static.json, Staticfile, index.html, public/index.html
-        -> add a package.json (Node.js) or an index.html (static site), commit and push
-    "#]],
+            refused nothing-to-build: nothing here can be built
+            looked for: package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
+            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site) or a Procfile (anything that runs as it is), commit and push
+        "#]],
     );
     check(
         "-> link index.html",
         expect![[r#"
-        refused nothing-to-build: nothing here can be built
-        looked for: package.json, static.json, Staticfile, index.html, public/index.html
-        -> add a package.json (Node.js) or an index.html (static site), commit and push
-    "#]],
+            refused nothing-to-build: nothing here can be built
+            looked for: package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
+            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site) or a Procfile (anything that runs as it is), commit and push
+        "#]],
     );
 }
 
@@ -191,8 +191,8 @@ fn buildpack_setting() {
     .assert_eq(&with("static", "-- server.js"));
     expect![[r#"
         refused unknown-buildpack: this buildpack is not here
-        the app's buildpack setting is https://example.org/x  [2J; there are: node, static
-        -> set the buildpack to node or static, or remove the setting to let the files decide
+        the app's buildpack setting is https://example.org/x  [2J; there are: node, python, go, static, shell
+        -> set the buildpack to one of them, or remove the setting to let the files decide
     "#]]
     .assert_eq(&with("https://example.org/x\n\u{1b}[2J", BOTH));
 }

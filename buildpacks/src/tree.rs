@@ -2,6 +2,7 @@
 //! Invariant: a path is relative to the app's folder, with `/` between names, and a folder is known only by what is in it.
 //! Absent: reading anything. The shell fills a tree from git and asks [`reads`] which contents to load.
 
+use crate::{go, python};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -9,6 +10,9 @@ use std::collections::BTreeMap;
 pub const LOCK_MAX: u64 = 16 * 1024 * 1024;
 /// Largest of the other deciding files whose content is loaded.
 pub const FILE_MAX: u64 = 1024 * 1024;
+
+/// Largest source file that is looked into.
+pub const SOURCE_MAX: u64 = 64 * 1024;
 
 /// The files of one commit, by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,10 +53,21 @@ pub fn reads(path: &str, size: u64) -> bool {
     let limit = match name {
         "package-lock.json" | "npm-shrinkwrap.json" if at_root => LOCK_MAX,
         "package.json" | ".npmrc" | ".nvmrc" | ".node-version" | ".tool-versions" if at_root => FILE_MAX,
-        "static.json" | "Staticfile" if at_root => FILE_MAX,
+        "static.json" | "Staticfile" | "Aptfile" | "go.mod" if at_root => FILE_MAX,
+        "uv.lock" | "poetry.lock" | "Pipfile.lock" if at_root => LOCK_MAX,
+        "pyproject.toml" | "Pipfile" | ".python-version" | "runtime.txt" | "manage.py" if at_root => FILE_MAX,
+        _ if requirements(path) => FILE_MAX,
+        _ if python::may_hold_app(path) || python::is_settings(path) || go::may_be_main(path) => SOURCE_MAX,
         _ => return false,
     };
     size <= limit
+}
+
+/// A list of requirements or constraints, or one of those that it may include.
+fn requirements(path: &str) -> bool {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let listed = name.contains("requirements") || name.contains("constraints") || folder.ends_with("requirements");
+    listed && name.ends_with(".txt") && folder.matches('/').count() <= 1
 }
 
 /// What stands where a deciding file is looked for.

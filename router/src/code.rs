@@ -3,7 +3,7 @@
 //! The codes have Heroku's meaning. A page is small, self-contained, and comes as HTML, JSON or plain text by the
 //! client's Accept. It says what happened, never where: no address and no target leaves the router here.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 /// Why a request did not get an app's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,10 @@ pub struct Page {
     pub code: String,
     /// One line for the reader.
     pub desc: String,
+    /// Seconds after which a client may ask again.
+    pub retry_after: Option<u32>,
+    /// HTML in place of ours.
+    pub html: Option<Arc<str>>,
 }
 
 impl Code {
@@ -109,19 +113,24 @@ impl Code {
 
     /// Its page.
     pub fn page(self) -> Page {
-        Page { status: self.status(), code: self.name().into(), desc: self.desc().into() }
+        Page::new(self.status(), self.name(), self.desc())
     }
 }
 
 impl Page {
+    /// A page of ours.
+    pub fn new(status: u16, code: impl Into<String>, desc: impl Into<String>) -> Self {
+        Self { status, code: code.into(), desc: desc.into(), retry_after: None, html: None }
+    }
+
     /// The page for a host that is not in the table.
     pub fn unknown_host() -> Self {
-        Self { status: 404, code: "no-such-host".into(), desc: "There is no app at this address".into() }
+        Self::new(404, "no-such-host", "There is no app at this address")
     }
 
     /// The page for a request that does not pass the gate.
     pub fn refused(no: crate::gate::Refused) -> Self {
-        Self { status: no.status, code: Code::RequestError.name().into(), desc: format!("Request error: {}", no.why) }
+        Self::new(no.status, Code::RequestError.name(), format!("Request error: {}", no.why))
     }
 
     /// Writes the whole response. `accept` is the client's Accept field; `body` is false for HEAD.
@@ -131,6 +140,9 @@ impl Page {
         let code: String = self.code.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
         let _ = write!(head, "Content-Type: {kind}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n", text.len());
         let _ = write!(head, "X-Hoist-Reason: {code}\r\n");
+        if let Some(seconds) = self.retry_after {
+            let _ = write!(head, "Retry-After: {seconds}\r\n");
+        }
         if !ask.request_id.is_empty() {
             let _ = write!(head, "X-Request-Id: {}\r\n", ask.request_id);
         }
@@ -145,7 +157,8 @@ impl Page {
     fn render(&self, ask: &PageAsk<'_>) -> (&'static str, String) {
         let (status, code, desc) = (self.status, &self.code, &self.desc);
         if ask.accept.contains("text/html") {
-            ("text/html; charset=utf-8", self.html(ask.request_id))
+            let own = self.html.as_deref().map(str::to_owned);
+            ("text/html; charset=utf-8", own.unwrap_or_else(|| self.ours(ask.request_id)))
         } else if ask.accept.contains("json") {
             let value =
                 serde_json::json!({ "status": status, "code": code, "error": desc, "request_id": ask.request_id });
@@ -156,18 +169,24 @@ impl Page {
     }
 
     /// One screen: what a visitor sees of it, what its owner can type, and the code and id to quote.
-    fn html(&self, request_id: &str) -> String {
-        let (visitor, owner) = words(&self.code);
+    fn ours(&self, request_id: &str) -> String {
+        let Words { heading, visitor, owner } = words(&self.code);
         let (status, code, desc) = (self.status, escape_html(&self.code), escape_html(&self.desc));
-        let heading = if visitor.is_empty() { desc.as_str() } else { visitor };
+        let heading = if heading.is_empty() { desc.as_str() } else { heading };
         let mut html = format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
              <title>{heading}</title><style>{STYLE}</style><main><h1>{heading}</h1>"
         );
+        if !visitor.is_empty() {
+            let _ = write!(html, "<p>{visitor}</p>");
+        }
         if !owner.is_empty() {
             let _ = write!(html, "<p>If it is yours: {owner}</p>");
         }
-        let _ = write!(html, "<footer>{status} &middot; {code} {desc}");
+        let _ = write!(html, "<footer>{status} &middot; {code}");
+        if heading != desc {
+            let _ = write!(html, " {desc}");
+        }
         if !request_id.is_empty() {
             let _ = write!(html, "<br>request {}", escape_html(request_id));
         }
@@ -181,23 +200,52 @@ const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,
                      line-height:1.25;margin:0 0 .5em}p{margin:0 0 1em}code{background:#8883;padding:.1em .35em;\
                      border-radius:.25em}footer{font-size:.85em;opacity:.65}";
 
-/// What a visitor reads, and what the owner of the app can do; empty for codes that explain themselves.
-fn words(code: &str) -> (&'static str, &'static str) {
-    match code {
-        "H10" => {
-            ("This app has crashed", "its last words are in <code>logs APP</code>; it is started again by itself.")
-        }
-        "H14" => ("This app is not running", "<code>ps:start APP</code>, or <code>ps:scale APP web=1</code>."),
-        "H81" => ("Nothing is deployed here yet", "<code>git push hoist main</code> deploys it."),
-        "H80" => ("This app is being maintained", "<code>apps:info APP</code> shows its state."),
-        "H12" | "H20" => ("This app takes too long to answer", "<code>logs APP</code> shows what it was doing."),
-        "H11" | "H22" => ("This app is busy", "<code>ps:scale APP web+1</code> adds an instance."),
+/// What is said to people: a heading, what a visitor can do, what the owner of the app can do. Empty for codes that
+/// explain themselves.
+#[derive(Default)]
+struct Words {
+    heading: &'static str,
+    visitor: &'static str,
+    owner: &'static str,
+}
+
+const SOON: &str = "Please try again in a moment.";
+
+fn words(code: &str) -> Words {
+    let (heading, visitor, owner) = match code {
+        "H10" => (
+            "This app has crashed",
+            SOON,
+            "its last words are in <code>logs APP</code>; it is started again by itself.",
+        ),
+        "H14" => (
+            "This app is not running",
+            "It may be back later.",
+            "<code>ps APP</code> shows what runs; <code>ps:start APP</code> or <code>ps:scale APP web=1</code> starts it.",
+        ),
+        "H81" => (
+            "Nothing is deployed here yet",
+            "The address is there; what belongs here is yet to come.",
+            "<code>git push hoist main</code> deploys it.",
+        ),
+        "H80" => (
+            "This app is being maintained",
+            "It will be back. Please try again in a few minutes.",
+            "<code>maintenance:off APP</code> ends it.",
+        ),
+        "H12" | "H20" => ("This app takes too long to answer", SOON, "<code>logs APP</code> shows what it was doing."),
+        "H11" | "H22" => ("This app is busy", SOON, "<code>ps:scale APP web+1</code> adds an instance."),
         "H13" | "H15" | "H17" | "H18" | "H19" | "H21" => {
-            ("This app did not answer", "<code>logs APP</code> shows what happened.")
+            ("This app did not answer", SOON, "<code>logs APP</code> shows what happened.")
         }
-        "no-such-host" => ("There is no app at this address", "<code>apps:list</code> shows where your apps answer."),
-        _ => ("", ""),
-    }
+        "no-such-host" => (
+            "There is no app at this address",
+            "Is it spelt right?",
+            "<code>apps:list</code> and <code>domains:list APP</code> show where your apps answer.",
+        ),
+        _ => return Words::default(),
+    };
+    Words { heading, visitor, owner }
 }
 
 /// How a page is asked for.
@@ -240,14 +288,32 @@ mod tests {
 
     #[test]
     fn comes_as_the_client_likes_it() {
-        let page = Page { status: 503, code: "H\r\n80".into(), desc: "<b>".into() };
-        for (accept, want) in [("text/html,*/*", "H\r\n80 &lt;b&gt;"), ("application/json", "\"<b>\""), ("", ": <b>\n")]
+        let page = Page::new(503, "H\r\n80", "<b>");
+        for (accept, want) in
+            [("text/html,*/*", "<h1>&lt;b&gt;</h1>"), ("application/json", "\"<b>\""), ("", ": <b>\n")]
         {
             let mut out = vec![];
             page.write(&mut out, &PageAsk { accept, request_id: "r", keep_alive: true, body: true });
             let text = String::from_utf8(out).unwrap();
             assert!(text.contains(want), "{text}");
             assert!(text.contains("X-Hoist-Reason: H80\r\n"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_apps_own_page_is_for_those_who_read_html() {
+        let page = Page {
+            retry_after: Some(120),
+            html: Some("<p>back soon</p>".into()),
+            ..Page::new(503, "H80", "Maintenance mode")
+        };
+        for (accept, want) in
+            [("text/html", "\r\n\r\n<p>back soon</p>"), ("*/*", "\r\n\r\n503 H80: Maintenance mode\n")]
+        {
+            let mut out = vec![];
+            page.write(&mut out, &PageAsk { accept, request_id: "", keep_alive: true, body: true });
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.ends_with(want) && text.contains("\r\nRetry-After: 120\r\n"), "{text}");
         }
     }
 }

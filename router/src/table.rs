@@ -54,6 +54,12 @@ pub enum Action {
         code: String,
         /// One line for the reader.
         desc: String,
+        /// Seconds after which a client may ask again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<u32>,
+        /// HTML in place of ours, for clients that take HTML. A router that does not know it shows its own page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        html: Option<String>,
     },
 }
 
@@ -349,7 +355,7 @@ mod tests {
             host: host.parse().unwrap(),
             path: path.parse().unwrap(),
             log: None,
-            action: Action::Page { status: 503, code: "H80".into(), desc: desc.into() },
+            action: Action::Page { status: 503, code: "H80".into(), desc: desc.into(), retry_after: None, html: None },
         }
     }
 

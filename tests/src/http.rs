@@ -38,12 +38,18 @@ pub struct Client {
     connection: Option<BufReader<TcpStream>>,
     /// Whether the connection is used again.
     pub keep_alive: bool,
+    accept: String,
 }
 
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: SocketAddr, keep_alive: bool) -> Client {
-        Client { address, connection: None, keep_alive }
+        Client { address, connection: None, keep_alive, accept: String::new() }
+    }
+
+    /// The same with an Accept field.
+    pub fn accept(self, accept: &str) -> Client {
+        Client { accept: accept.to_owned(), ..self }
     }
 
     /// Gets a page; whatever is not a whole response within `deadline` is an error.
@@ -55,8 +61,10 @@ impl Client {
             None => BufReader::new(TcpStream::connect_timeout(&self.address, left(end)?)?),
         };
         let keep = if self.keep_alive { "keep-alive" } else { "close" };
-        let head =
-            format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: {keep}\r\nuser-agent: hoist-e2e\r\n\r\n");
+        let accept = if self.accept.is_empty() { String::new() } else { format!("accept: {}\r\n", self.accept) };
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: {keep}\r\nuser-agent: hoist-e2e\r\n{accept}\r\n"
+        );
         connection.get_ref().set_nodelay(true)?;
         connection.get_ref().set_write_timeout(Some(left(end)?))?;
         connection.get_mut().write_all(head.as_bytes())?;

@@ -1,6 +1,7 @@
 //! One person: a key, the real ssh client, the real git.
 
 use crate::proc::{Output, quoted, run};
+use crate::terminal::Terminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,17 +21,29 @@ pub struct User {
     pub home: PathBuf,
     /// Where SSH answers.
     pub address: SocketAddr,
+    /// The login name. The server ignores it; a host's sshd that shares its port does not.
+    pub login: String,
 }
 
 impl User {
     /// Makes a key pair in `home`; the server does not know it yet.
     pub fn new(name: &str, home: PathBuf, address: SocketAddr) -> User {
+        User::with_key(name, home, address, &["-t", "ed25519"])
+    }
+
+    /// The same with a key of another kind, as `ssh-keygen` takes it: `["-t", "rsa", "-b", "2048"]`.
+    pub fn with_key(name: &str, home: PathBuf, address: SocketAddr, kind: &[&str]) -> User {
         std::fs::create_dir_all(&home).unwrap();
         let key = home.join("key");
         let mut keygen = Command::new("ssh-keygen");
-        keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&key);
+        keygen.args(["-q", "-N", "", "-C", name]).args(kind).arg("-f").arg(&key);
         run(keygen, b"", DEADLINE).ok();
-        User { name: name.to_owned(), key, home, address }
+        User { name: name.to_owned(), key, home, address, login: "hoist".to_owned() }
+    }
+
+    /// The same person by another way in.
+    pub fn at(&self, login: &str, address: SocketAddr) -> User {
+        User { login: login.to_owned(), address, ..self.clone() }
     }
 
     /// The public key's line.
@@ -54,9 +67,18 @@ impl User {
     pub fn ssh_command(&self, words: &[&str]) -> Command {
         let line: Vec<String> = words.iter().map(|w| quoted(w)).collect();
         let mut ssh = Command::new("ssh");
-        ssh.args(self.options()).args(["-p", &self.address.port().to_string(), "-l", "hoist"]);
+        ssh.args(self.options()).args(["-p", &self.address.port().to_string(), "-l", &self.login]);
         ssh.arg(self.address.ip().to_string()).arg("--").arg(line.join(" "));
         ssh
+    }
+
+    /// `ssh -tt` at a terminal of 24 rows and 80 columns.
+    #[track_caller]
+    pub fn terminal(&self, words: &[&str]) -> Terminal {
+        let plain = self.ssh_command(words);
+        let mut ssh = Command::new(plain.get_program());
+        ssh.arg("-tt").args(plain.get_args());
+        Terminal::open(ssh, 24, 80)
     }
 
     /// Runs git in a folder as this user.
@@ -84,10 +106,11 @@ impl User {
 
     /// The remote of an app.
     pub fn remote(&self, app: &str) -> String {
-        format!("ssh://hoist@{}/{app}", self.address)
+        format!("ssh://{}@{}/{app}", self.login, self.address)
     }
 
-    fn options(&self) -> Vec<String> {
+    /// What every ssh of this person is called with.
+    pub fn options(&self) -> Vec<String> {
         let known_hosts = self.home.join("known_hosts");
         let mut options =
             vec!["-F".to_owned(), "/dev/null".to_owned(), "-i".to_owned(), self.key.display().to_string()];

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::engine;
 use crate::http::{Client, Response};
 use crate::load::{Report, load};
+use crate::outside::Outside;
 use crate::proc::{Output, Running, run};
 use crate::seed;
 use crate::serve::{Serve, end_all, processes};
@@ -50,6 +51,27 @@ impl World {
         World::start(root, binary, settings)
     }
 
+    /// The same, where the server asks the DNS of `outside` and serves HTTP on that cable.
+    pub fn on(outside: &Outside, settings: &[(&str, &str)]) -> World {
+        let root = tempfile::Builder::new().prefix("ht").tempdir().unwrap();
+        let real = binary();
+        seed::plant(&real, &root.path().join("data"), |seed| World::fill(&real, seed));
+        std::fs::write(root.path().join("resolv.conf"), format!("nameserver {}\n", outside.here)).unwrap();
+        // In a mount namespace of its own, so that only this server sees that resolver.
+        let script = format!(
+            "#!/bin/sh\nexec unshare -m --propagation slave /bin/sh -c 'mount --bind {0}/resolv.conf /etc/resolv.conf && \
+             exec {1} \"$@\"' hoist \"$@\"\n",
+            root.path().display(),
+            real.display()
+        );
+        let wrapped = root.path().join("hoist");
+        std::fs::write(&wrapped, script).unwrap();
+        std::fs::set_permissions(&wrapped, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let http = format!("{}:0", outside.here);
+        let settings: Vec<_> = [("http", http.as_str())].into_iter().chain(settings.iter().copied()).collect();
+        World::start(root, wrapped, &settings)
+    }
+
     fn start(root: tempfile::TempDir, binary: PathBuf, settings: &[(&str, &str)]) -> World {
         let flags: Vec<String> = settings.iter().flat_map(|(k, v)| [format!("--{k}"), (*v).to_owned()]).collect();
         let serve = Serve::start(&binary, &root.path().join("data"), (0, 0), &flags, &root.path().join("serve.log"));
@@ -91,12 +113,39 @@ impl World {
     fn person(&self, name: &str, flags: &[&str]) -> User {
         let home = self.root.path().join("users").join(name);
         if home.join("key").exists() {
-            return User { name: name.to_owned(), key: home.join("key"), home, address: self.ssh };
+            return User {
+                name: name.to_owned(),
+                key: home.join("key"),
+                home,
+                address: self.ssh,
+                login: "hoist".to_owned(),
+            };
         }
         let user = User::new(name, home, self.ssh);
         let words: Vec<&str> = ["users:add", name].into_iter().chain(flags.iter().copied()).collect();
         self.hoist_with(&words, user.public_key().as_bytes()).ok();
         user
+    }
+
+    /// A key that may push to an app and nothing else; its holder is no user.
+    #[track_caller]
+    pub fn deploy_key(&self, app: &str, name: &str) -> User {
+        let home = self.root.path().join("users").join(format!("{app}-{name}"));
+        let holder = User::new(name, home, self.ssh);
+        self.hoist_with(&["deploy-keys:add", app, name], holder.public_key().as_bytes()).ok();
+        holder
+    }
+
+    /// A folder of this world for whatever a test needs.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.root.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// The program under test.
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// Runs a command as the local administrator.
@@ -325,7 +374,7 @@ pub fn repository() -> &'static Path {
 }
 
 /// `HOIST_BIN`, or the binary beside this test's.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("HOIST_BIN") {
         return path.into();
     }

@@ -6,7 +6,8 @@ use super::package::{Lock, Package};
 use super::range::Version;
 use super::versions::Versions;
 use crate::plan::{
-    APP, CACHE, ConfigVars, Env, EnvOp, GeneratedFile, Inputs, KeyPart, Layer, Mount, MountMode, Output, Scope, Step,
+    APP, Base, CACHE, ConfigVars, Env, EnvOp, GeneratedFile, Inputs, KeyPart, Layer, Mount, MountMode, Output, Scope,
+    Step,
 };
 use crate::tree::{Found, Tree};
 
@@ -96,6 +97,7 @@ impl Make<'_> {
             name: "runtime".into(),
             scope: Scope::Host,
             launch,
+            base: Base::Build,
             key: vec![text("node", node), text("npm", npm), text("package", package), KeyPart::Stack],
             inputs: Inputs::None,
             input_files: Vec::new(),
@@ -148,6 +150,7 @@ impl Make<'_> {
             name: name.into(),
             scope: Scope::App,
             launch,
+            base: Base::Build,
             key,
             inputs,
             input_files: vec![package_json],
@@ -174,6 +177,7 @@ impl Make<'_> {
             name: "app".into(),
             scope: Scope::App,
             launch: true,
+            base: Base::Build,
             key: vec![KeyPart::Whole],
             inputs: Inputs::Whole,
             input_files: Vec::new(),

@@ -11,7 +11,7 @@ pub(crate) use config::Site;
 
 use crate::node::env;
 use crate::plan::{
-    APP, ConfigVars, EnvOp, Facts, GeneratedFile, Inputs, KeyPart, Layer, Output, Pins, Plan, Scope, Settings, Step,
+    APP, EnvOp, Facts, GeneratedFile, Inputs, KeyPart, Layer, Output, Pins, Plan, Scope, Settings, Step,
 };
 use crate::refusal::{Refusal, quote};
 use crate::tree::Tree;
@@ -53,7 +53,7 @@ pub(crate) fn plan(tree: &Tree) -> Result<Plan, Refusal> {
         key: vec![KeyPart::Whole],
         inputs: Inputs::Whole,
         outputs: vec![Output { from: APP.into(), to: APP.into(), exclude: Vec::new() }],
-        ..layer("app", Scope::App)
+        ..Layer::empty("app", Scope::App)
     };
     let index = if site.root.is_empty() { "index.html".to_owned() } else { format!("{}/index.html", site.root) };
     if !tree.has_file(&index) {
@@ -121,24 +121,7 @@ fn server(name: &str) -> Layer {
             env: Vec::new(),
         }],
         outputs: vec![Output { from: folder, to: SERVER.into(), exclude: Vec::new() }],
-        ..layer(name, Scope::Host)
-    }
-}
-
-fn layer(name: &str, scope: Scope) -> Layer {
-    Layer {
-        name: name.into(),
-        scope,
-        launch: true,
-        key: Vec::new(),
-        inputs: Inputs::None,
-        input_files: Vec::new(),
-        mounts: Vec::new(),
-        config: ConfigVars::None,
-        env: Vec::new(),
-        steps: Vec::new(),
-        outputs: Vec::new(),
-        image_files: Vec::new(),
+        ..Layer::empty(name, Scope::Host)
     }
 }
 

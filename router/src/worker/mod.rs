@@ -318,9 +318,13 @@ impl Worker {
             let action = match &route.action {
                 Action::Serve { targets } => Live::Serve(targets.iter().map(|t| self.backend(t)).collect()),
                 Action::Hold { max_wait } => Live::Hold(*max_wait),
-                Action::Page { status, code, desc } => {
-                    Live::Page(Page { status: *status, code: code.clone(), desc: desc.clone() })
-                }
+                Action::Page { status, code, desc, retry_after, html } => Live::Page(Page {
+                    status: *status,
+                    code: code.clone(),
+                    desc: desc.clone(),
+                    retry_after: *retry_after,
+                    html: html.as_deref().map(Arc::from),
+                }),
             };
             Rc::new(Place::new(route.key(), route.log.as_deref().map(Arc::from), action))
         };

@@ -134,7 +134,13 @@ async fn held_requests_wait_wake_and_go_on() {
 #[tokio::test]
 async fn pages_come_as_ordered() {
     let router = Router::start().await;
-    let page = Action::Page { status: 503, code: "H80".into(), desc: "Maintenance mode".into() };
+    let page = Action::Page {
+        status: 503,
+        code: "H80".into(),
+        desc: "Maintenance mode".into(),
+        retry_after: None,
+        html: None,
+    };
     router.install(vec![route("a.test", "/", page)]).await;
     let mut raw = router.connect().await;
     for (method, accept) in [("GET", "text/html"), ("HEAD", "*/*"), ("GET", "application/json")] {

@@ -10,6 +10,7 @@ mod change;
 mod disk;
 mod forward;
 mod hostile;
+mod hosts;
 mod limits;
 mod process;
 mod upgrade;

@@ -5,7 +5,6 @@
 use crate::names::{AppId, AppName, UserName};
 use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Who acts. The key's fingerprint is the identity; the SSH login name is ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,9 +19,46 @@ pub enum Principal {
         name: UserName,
         /// The role on the installation.
         role: Role,
-        /// The key's fingerprint, `SHA256:…`.
-        key: String,
+        /// The key that was used.
+        key: KeyRef,
     },
+    /// A key that may push to one app, and little else.
+    DeployKey {
+        /// The app.
+        app: AppId,
+        /// Its name today.
+        app_name: AppName,
+        /// The key.
+        key: KeyRef,
+    },
+}
+
+/// A key as it is shown: fingerprint and name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRef {
+    /// `SHA256:…`.
+    pub fingerprint: String,
+    /// What its owner calls it; may be empty.
+    pub name: String,
+}
+
+impl Principal {
+    /// The key that was used; none for root.
+    pub fn key(&self) -> Option<&KeyRef> {
+        match self {
+            Principal::Local => None,
+            Principal::User { key, .. } | Principal::DeployKey { key, .. } => Some(key),
+        }
+    }
+
+    /// Whether it may do what only administrators may.
+    pub fn is_admin(&self) -> bool {
+        match self {
+            Principal::Local => true,
+            Principal::User { role, .. } => *role == Role::Admin,
+            Principal::DeployKey { .. } => false,
+        }
+    }
 }
 
 /// A user's role on the installation.
@@ -50,6 +86,17 @@ pub enum Need {
     ManageOrCreate,
     /// Administrators only.
     Admin,
+}
+
+/// What a request must satisfy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// What the verb needs.
+    pub need: Need,
+    /// Whether the verb is one that a deploy key may use.
+    pub deploy_key: bool,
+    /// Whether the installation makes an app at the first push of its name.
+    pub creation_on: bool,
 }
 
 /// An app as access looks at it.
@@ -101,41 +148,59 @@ pub enum Asked {
     App(AppRef),
     /// A name that no app has.
     Unknown(AppName),
+    /// A name that an app had before `apps:rename`; it is kept for those who may see that app.
+    Renamed {
+        /// The name asked for.
+        old: AppName,
+        /// The app.
+        app: AppRef,
+    },
 }
 
-/// The one gate. `creation_on` says whether a push or command may make an app that does not exist.
-pub fn authorize<T>(
-    principal: &Principal,
-    need: Need,
-    asked: Asked,
-    creation_on: bool,
-    what: T,
-) -> Result<Authorized<T>, Refusal> {
-    let role = match principal {
-        Principal::Local => Role::Admin,
-        Principal::User { role, .. } => *role,
-    };
+/// The one gate.
+pub fn authorize<T>(principal: &Principal, rules: Rules, asked: Asked, what: T) -> Result<Authorized<T>, Refusal> {
     let pass = |app: Option<AppRef>, what: T| Ok(Authorized { principal: principal.clone(), app, what });
-    match (need, asked) {
+    let seen = |app: &AppRef| may_see(principal, app);
+    if let Principal::DeployKey { app_name, .. } = principal
+        && !rules.deploy_key
+    {
+        return Err(not_for_deploy_keys(app_name));
+    }
+    let makes = rules.creation_on && may_create(principal);
+    match (rules.need, asked) {
         (Need::Anyone, Asked::NoApp) => pass(None, what),
-        (Need::Admin, Asked::NoApp) if role == Role::Admin => pass(None, what),
+        (Need::Admin, Asked::NoApp) if principal.is_admin() => pass(None, what),
         (Need::Admin, _) => Err(Refusal::new("not-allowed", "only administrators may do this").next("whoami")),
         (Need::CreateApp, Asked::NoApp | Asked::Unknown(_)) => pass(None, what),
-        (Need::CreateApp, Asked::App(app)) if may_touch(principal, role, &app) => {
+        // Somebody who may change the renamed app may use its old name for another one, on purpose and not by a push.
+        (Need::CreateApp, Asked::Renamed { app, .. }) if seen(&app) => pass(None, what),
+        (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::Renamed { old, app })
+            if seen(&app) =>
+        {
+            Err(renamed(&old, &app.name))
+        }
+        (Need::CreateApp, Asked::Renamed { old, .. }) => Err(name_taken(&old)),
+        (Need::ManageOrCreate, Asked::Renamed { old, .. }) if makes => Err(name_taken(&old)),
+        (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::Renamed { old, .. }) => {
+            Err(no_such_app(principal, &old))
+        }
+        (Need::CreateApp, Asked::App(app)) if seen(&app) => {
             Err(Refusal::new("name-taken", format!("{} exists already", app.name))
                 .next("git push hoist main")
                 .next(format!("apps:info {}", app.name)))
         }
         (Need::CreateApp, Asked::App(app)) => Err(name_taken(&app.name)),
-        (Need::Anyone | Need::Read | Need::Manage, Asked::App(app)) if may_touch(principal, role, &app) => {
+        (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::App(app)) if seen(&app) => {
             pass(Some(app), what)
         }
-        (Need::ManageOrCreate, Asked::App(app)) if may_touch(principal, role, &app) => pass(Some(app), what),
-        (Need::ManageOrCreate, Asked::App(app)) => Err(name_taken(&app.name)),
-        (Need::ManageOrCreate, Asked::Unknown(_)) if creation_on => pass(None, what),
-        (Need::Anyone | Need::Read | Need::Manage, Asked::App(app)) => Err(no_such_app(&app.name)),
+        // A push could have made the app, so that it did not has to be said; where it could not, nothing is.
+        (Need::ManageOrCreate, Asked::App(app)) if makes => Err(name_taken(&app.name)),
+        (Need::ManageOrCreate, Asked::Unknown(_)) if makes => pass(None, what),
+        (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::App(app)) => {
+            Err(no_such_app(principal, &app.name))
+        }
         (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::Unknown(name)) => {
-            Err(no_such_app(&name))
+            Err(no_such_app(principal, &name))
         }
         (Need::Read | Need::Manage | Need::ManageOrCreate, Asked::NoApp) => {
             Err(Refusal::new("app-missing", "which app? Name it as the first argument").next("apps:list"))
@@ -143,23 +208,50 @@ pub fn authorize<T>(
     }
 }
 
-/// Whether `principal` may see and change `app`; also the filter of every list.
+/// Whether `principal` may see (and so change) `app`; also the filter of every list.
 pub fn may_see(principal: &Principal, app: &AppRef) -> bool {
     match principal {
         Principal::Local => true,
-        Principal::User { role, .. } => may_touch(principal, *role, app),
+        Principal::User { id, role, .. } => {
+            *role == Role::Admin || app.owner == Some(*id) || app.shared_with.contains(id)
+        }
+        Principal::DeployKey { app: bound, .. } => app.id == *bound,
     }
 }
 
-fn may_touch(principal: &Principal, role: Role, app: &AppRef) -> bool {
+fn may_create(principal: &Principal) -> bool {
     match principal {
-        Principal::Local => true,
-        Principal::User { id, .. } => role == Role::Admin || app.owner == Some(*id) || app.shared_with.contains(id),
+        Principal::Local | Principal::User { .. } => true,
+        Principal::DeployKey { .. } => false,
     }
 }
 
-fn no_such_app(name: &AppName) -> Refusal {
-    Refusal::new("no-such-app", format!("there is no app {name}")).next("apps:list").next(format!("apps:create {name}"))
+fn no_such_app(principal: &Principal, name: &AppName) -> Refusal {
+    let no = Refusal::new("no-such-app", format!("there is no app {name}"));
+    match principal {
+        Principal::Local | Principal::User { .. } => no.next("apps:list").next(format!("apps:create {name}")),
+        Principal::DeployKey { .. } => no.next("whoami"),
+    }
+}
+
+fn not_for_deploy_keys(app: &AppName) -> Refusal {
+    Refusal::new("not-for-deploy-keys", "a deploy key may not do this")
+        .why(format!("it may push to {app} and look at its builds; a user's key may do more"))
+        .next("whoami")
+}
+
+fn renamed(old: &AppName, new: &AppName) -> Refusal {
+    Refusal::new("app-renamed", format!("{old} is called {new} now"))
+        .next(format!("use {new}; for git: git remote set-url hoist with the URL that apps:info {new} shows"))
+        .next(format!("apps:create {old}  (for another app of that name)"))
+}
+
+/// The refusal of a name that another app has: those who may see that app hear what it is.
+pub fn name_refusal(principal: &Principal, app: &AppRef, name: &AppName) -> Refusal {
+    if may_see(principal, app) && app.name == *name {
+        return Refusal::new("name-taken", format!("{name} exists already")).next(format!("apps:info {name}"));
+    }
+    name_taken(name)
 }
 
 fn name_taken(name: &AppName) -> Refusal {
@@ -173,35 +265,38 @@ pub fn actor(principal: &Principal) -> String {
     match principal {
         Principal::Local => "root".to_owned(),
         Principal::User { name, .. } => name.to_string(),
+        // No user's name has a space, so this is never taken for one.
+        Principal::DeployKey { key, .. } if key.name.is_empty() => "deploy key".to_owned(),
+        Principal::DeployKey { key, .. } => format!("deploy key {}", key.name),
     }
-}
-
-/// Role × need × relation, in one table; used by tests and by the permission matrix.
-pub fn matrix(owner: &AppRef, principals: &BTreeMap<&str, Principal>) -> Vec<(String, Need, bool)> {
-    let needs = [Need::Anyone, Need::CreateApp, Need::Read, Need::Manage, Need::ManageOrCreate, Need::Admin];
-    let mut rows = Vec::new();
-    for (label, principal) in principals {
-        for need in needs {
-            let asked = match need {
-                Need::Admin | Need::Anyone => Asked::NoApp,
-                Need::CreateApp | Need::Read | Need::Manage | Need::ManageOrCreate => Asked::App(owner.clone()),
-            };
-            rows.push(((*label).to_owned(), need, authorize(principal, need, asked, true, ()).is_ok()));
-        }
-    }
-    rows
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
+    const NEEDS: [Need; 6] =
+        [Need::Anyone, Need::CreateApp, Need::Read, Need::Manage, Need::ManageOrCreate, Need::Admin];
+
+    fn key() -> KeyRef {
+        KeyRef { fingerprint: "SHA256:x".into(), name: "ci".into() }
+    }
 
     fn user(id: i64, role: Role) -> Principal {
-        Principal::User { id, name: format!("u{id}").parse().unwrap(), role, key: "SHA256:x".into() }
+        Principal::User { id, name: format!("u{id}").parse().unwrap(), role, key: key() }
+    }
+
+    fn deploy_key(app: &str) -> Principal {
+        Principal::DeployKey { app: app.parse().unwrap(), app_name: "blog".parse().unwrap(), key: key() }
     }
 
     fn app() -> AppRef {
         AppRef { id: "aaaaaaaa".parse().unwrap(), name: "blog".parse().unwrap(), owner: Some(1), shared_with: vec![2] }
+    }
+
+    fn ask(who: &Principal, need: Need, asked: Asked, deploy_key: bool, creation_on: bool) -> Result<(), Refusal> {
+        authorize(who, Rules { need, deploy_key, creation_on }, asked, ()).map(drop)
     }
 
     #[test]
@@ -212,25 +307,81 @@ mod tests {
             ("3 shared", user(2, Role::Developer)),
             ("4 stranger", user(3, Role::Developer)),
             ("5 root", Principal::Local),
+            ("6 its deploy key", deploy_key("aaaaaaaa")),
+            ("7 another deploy key", deploy_key("bbbbbbbb")),
         ]);
-        let cells: Vec<String> = matrix(&app(), &who)
-            .chunks(6)
-            .map(|row| format!("{}: {}", row[0].0, row.iter().map(|c| if c.2 { '+' } else { '-' }).collect::<String>()))
+        let cell = |who: &Principal, need: Need| {
+            let asked = match need {
+                Need::Admin | Need::Anyone => Asked::NoApp,
+                Need::CreateApp | Need::Read | Need::Manage | Need::ManageOrCreate => Asked::App(app()),
+            };
+            // What only a name never used could show is shown for verbs open to deploy keys too.
+            match (ask(who, need, asked.clone(), false, true), ask(who, need, asked, true, true)) {
+                (Ok(()), Ok(())) => '+',
+                (Err(_), Ok(())) => 'd',
+                (_, Err(_)) => '-',
+            }
+        };
+        let cells: Vec<String> = who
+            .iter()
+            .map(|(label, who)| format!("{label}: {}", NEEDS.iter().map(|n| cell(who, *n)).collect::<String>()))
             .collect();
-        // Anyone, CreateApp (the name exists), Read, Manage, ManageOrCreate, Admin
+        // Anyone, CreateApp (the name exists), Read, Manage, ManageOrCreate, Admin; d: where the table lets deploy keys
         assert_eq!(
             cells,
-            ["1 admin: +-++++", "2 owner: +-+++-", "3 shared: +-+++-", "4 stranger: +-----", "5 root: +-++++"]
+            [
+                "1 admin: +-++++",
+                "2 owner: +-+++-",
+                "3 shared: +-+++-",
+                "4 stranger: +-----",
+                "5 root: +-++++",
+                "6 its deploy key: d-ddd-",
+                "7 another deploy key: d-----",
+            ]
         );
     }
 
     #[test]
     fn hidden_is_the_same_as_absent() {
-        let stranger = user(3, Role::Developer);
-        let hidden = authorize(&stranger, Need::Read, Asked::App(app()), true, ()).unwrap_err();
-        let absent = authorize(&stranger, Need::Read, Asked::Unknown("blog".parse().unwrap()), true, ()).unwrap_err();
-        assert_eq!(hidden, absent);
-        let off = authorize(&stranger, Need::ManageOrCreate, Asked::Unknown("new-one".parse().unwrap()), false, ());
-        assert_eq!(off.unwrap_err().code, "no-such-app");
+        let absent = || Asked::Unknown("blog".parse().unwrap());
+        for who in [user(3, Role::Developer), deploy_key("bbbbbbbb")] {
+            for need in [Need::Anyone, Need::Read, Need::Manage, Need::ManageOrCreate, Need::Admin] {
+                for (open, creation_on) in [(false, false), (true, false), (true, true)] {
+                    let by_push = need == Need::ManageOrCreate && creation_on && may_create(&who);
+                    let hidden = ask(&who, need, Asked::App(app()), open, creation_on);
+                    let unused = ask(&who, need, absent(), open, creation_on);
+                    assert!(by_push || hidden.is_err() && hidden == unused, "{who:?} {need:?} {open} {creation_on}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_deploy_key_makes_nothing() {
+        let fresh = || Asked::Unknown("fresh".parse().unwrap());
+        let ci = deploy_key("aaaaaaaa");
+        assert_eq!(ask(&ci, Need::ManageOrCreate, fresh(), true, true).unwrap_err().code, "no-such-app");
+        assert_eq!(ask(&ci, Need::CreateApp, fresh(), false, true).unwrap_err().code, "not-for-deploy-keys");
+        assert_eq!(actor(&ci), "deploy key ci");
+    }
+
+    #[test]
+    fn a_name_of_before_sends_on_those_who_may_know() {
+        let (owner, stranger) = (user(1, Role::Developer), user(3, Role::Developer));
+        let old: AppName = "old".parse().unwrap();
+        let renamed = || Asked::Renamed { old: old.clone(), app: app() };
+        let code = |who: &Principal, need| {
+            ask(who, need, renamed(), true, true).map_or_else(|no| no.code, |()| "ok".to_owned())
+        };
+        assert_eq!(code(&owner, Need::Read), "app-renamed");
+        assert_eq!(code(&owner, Need::ManageOrCreate), "app-renamed");
+        assert_eq!(code(&owner, Need::CreateApp), "ok");
+        for need in [Need::Anyone, Need::Read, Need::Manage, Need::CreateApp, Need::ManageOrCreate] {
+            for creation_on in [false, true] {
+                let hidden = Asked::App(AppRef { name: old.clone(), ..app() });
+                let hidden = ask(&stranger, need, hidden, true, creation_on);
+                assert!(hidden.is_err() && hidden == ask(&stranger, need, renamed(), true, creation_on), "{need:?}");
+            }
+        }
     }
 }

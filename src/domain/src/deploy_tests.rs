@@ -18,6 +18,8 @@ struct World {
     routed: &'static str,
     branch: &'static str,
     prepared: u32,
+    /// Hooks that ran to their end, in order.
+    heard: Vec<Effect>,
 }
 
 fn world() -> World {
@@ -31,6 +33,7 @@ fn world() -> World {
         routed: "old",
         branch: "old",
         prepared: 0,
+        heard: Vec::new(),
     }
 }
 
@@ -85,14 +88,30 @@ fn run(world: &mut World, kind: Kind, effect: Effect) -> Outcome {
             world.instances.remove("new");
             Outcome::Done
         }
+        Effect::PreBuild | Effect::PreRelease | Effect::PostDeploy | Effect::OnFailure => {
+            world.heard.push(effect);
+            Outcome::Done
+        }
     }
 }
 
 /// Drives to the end. A step that fails does so the first `times` it runs; a crash loses the outcome, never the effect.
 fn drive(kind: Kind, fail: Option<Effect>, crash: Crash) -> (World, usize) {
+    drive_with(kind, fail, crash, true)
+}
+
+/// The same with or without hooks.
+fn drive_with(kind: Kind, fail: Option<Effect>, crash: Crash, hooks: bool) -> (World, usize) {
     let mut world = world();
     let (mut steps, mut failures, mut crash) = (0, 0, crash);
-    while let Some(effect) = next(kind, &world.state) {
+    loop {
+        // As the driver does: also after a crash, when only what was stored is known.
+        let state = settle(kind, world.state.clone(), |_| hooks);
+        let Some(effect) = next(kind, &state) else {
+            world.state = state;
+            break;
+        };
+        assert!(hooks || !effect.is_hook(), "{effect:?} without hooks");
         // The router never sees a set whose instances are gone, at any moment.
         assert!(world.instances.contains(world.routed), "{world:?}");
         if crash == Crash::Before(steps) {
@@ -109,7 +128,7 @@ fn drive(kind: Kind, fail: Option<Effect>, crash: Crash) -> (World, usize) {
             crash = Crash::Never;
             continue;
         }
-        world.state = apply(kind, world.state.clone(), outcome).unwrap();
+        world.state = settle(kind, apply(kind, state, outcome).unwrap(), |_| hooks);
         steps += 1;
         assert!(steps < 50, "no end");
     }
@@ -127,22 +146,58 @@ fn crash_matrix() {
             for step in 0..steps {
                 for crash in [Crash::Before(step), Crash::After(step)] {
                     let (mut after, _) = drive(kind, fail, crash);
-                    // A release command may run again after a crash (documented); nothing else differs.
-                    after.prepared = 0;
-                    calm.prepared = 0;
+                    // A release command or a hook may run again after a crash (documented); nothing else differs.
+                    for world in [&mut after, &mut calm] {
+                        world.prepared = 0;
+                        world.heard.dedup();
+                    }
                     assert_eq!(after, calm, "{kind:?} fail {fail:?} {crash:?}");
                     points += 1;
                 }
             }
         }
     }
-    assert!(points > 400, "{points}");
+    assert!(points > 800, "{points}");
+}
+
+#[test]
+fn hooks_are_heard_in_their_place_and_cost_nothing_where_there_are_none() {
+    use Effect::{OnFailure, PostDeploy, PreBuild, PreRelease};
+    for (kind, fail, want) in [
+        (Kind::Push, None, vec![PreBuild, PreRelease, PostDeploy]),
+        (Kind::Rebuild, None, vec![PreBuild, PreRelease, PostDeploy]),
+        (Kind::Config, None, vec![PreRelease, PostDeploy]),
+        (Kind::Rollback, None, vec![PreRelease, PostDeploy]),
+        (Kind::Restart, None, vec![]),
+        (Kind::Push, Some(PreBuild), vec![OnFailure]),
+        (Kind::Push, Some(PreRelease), vec![PreBuild, OnFailure]),
+        (Kind::Push, Some(Effect::Boot), vec![PreBuild, PreRelease, OnFailure]),
+        (Kind::Restart, Some(Effect::Boot), vec![]),
+    ] {
+        let (with, steps) = drive(kind, fail, Crash::Never);
+        assert_eq!(with.heard, want, "{kind:?} {fail:?}");
+        if fail.is_none_or(|f| !f.is_hook()) {
+            let (without, fewer) = drive_with(kind, fail, Crash::Never, false);
+            assert_eq!(World { heard: Vec::new(), ..with }, without);
+            assert_eq!(steps - want.len(), fewer);
+        }
+    }
+}
+
+#[test]
+fn a_hook_that_refuses_leaves_everything_as_it_was() {
+    for hook in [Effect::PreBuild, Effect::PreRelease] {
+        let (world, _) = drive(Kind::Push, Some(hook), Crash::Never);
+        assert!(matches!(world.state, Deploy::Failed { release: None, .. }), "{world:?}");
+        assert_eq!((world.rows, world.current, world.routed), ([OLD].into(), OLD, "old"));
+        assert_eq!(world.images.contains(&2), hook == Effect::PreRelease);
+    }
 }
 
 #[test]
 fn a_failure_before_the_commit_point_leaves_the_old_release_serving() {
     for kind in KINDS {
-        for fail in [Effect::Build, Effect::Cut, Effect::Prepare, Effect::Boot, Effect::Commit] {
+        for fail in Effect::ALL.into_iter().take_while(|e| *e != Effect::Route) {
             let (world, _) = drive(kind, Some(fail), Crash::Never);
             if let Deploy::Failed { .. } = world.state {
                 assert_eq!((world.current, world.current_set, world.routed, world.branch), (OLD, "old", "old", "old"));
@@ -157,7 +212,7 @@ fn a_failure_before_the_commit_point_leaves_the_old_release_serving() {
 
 #[test]
 fn a_failure_after_the_commit_point_only_delays() {
-    for fail in [Effect::Route, Effect::MoveBranch, Effect::Retire] {
+    for fail in [Effect::Route, Effect::MoveBranch, Effect::Retire, Effect::PostDeploy] {
         let (world, _) = drive(Kind::Push, Some(fail), Crash::Never);
         assert_eq!(world.state, Deploy::Live { release: NEW, acknowledged: true });
         assert_eq!((world.current, world.routed, world.branch), (NEW, "new", "new"));
@@ -175,12 +230,14 @@ fn cancelling_ends_at_the_commit_point() {
         state = apply(Kind::Push, state, outcome).unwrap();
     }
     let cancellable: Vec<Effect> = seen.iter().filter(|(_, can)| *can).map(|(e, _)| *e).collect();
-    assert_eq!(cancellable, [Effect::Build, Effect::Cut, Effect::Prepare, Effect::Boot, Effect::Commit]);
+    let until_commit: Vec<Effect> = Effect::ALL.into_iter().take_while(|e| *e != Effect::Route).collect();
+    assert_eq!(cancellable, until_commit);
 }
 
 #[test]
 fn outcomes_out_of_place_are_illegal() {
-    assert!(apply(Kind::Push, Deploy::Received, Outcome::Done).is_err());
+    assert!(apply(Kind::Restart, Deploy::Received, Outcome::Done).is_err());
+    assert!(apply(Kind::Push, Deploy::Received, Outcome::Built { build: 1 }).is_err());
     assert!(apply(Kind::Config, Deploy::Received, Outcome::Built { build: 1 }).is_err());
     let over = Deploy::Live { release: NEW, acknowledged: true };
     assert!(apply(Kind::Push, over, Outcome::Failed { why: Refusal::new("x", "y") }).is_err());

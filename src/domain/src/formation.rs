@@ -3,7 +3,7 @@
 use crate::names::ProcessType;
 use crate::procfile::ProcessTable;
 use crate::refusal::Refusal;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Process type → quantity. A type that is absent has its default.
 pub type Formation = BTreeMap<ProcessType, u32>;
@@ -15,6 +15,16 @@ pub const QUANTITY_MAX: u32 = 30;
 pub const WEB: &str = "web";
 /// The word for the command that runs before traffic moves; it is never scaled.
 pub const RELEASE: &str = "release";
+
+/// Whether instances of `process` get `PORT`, must open it, and take requests: `web` always, `release` never, another
+/// type if one of the app's domains (`with_domain`) names it.
+pub fn is_served(process: &ProcessType, with_domain: &BTreeSet<ProcessType>) -> bool {
+    match process.as_str() {
+        WEB => true,
+        RELEASE => false,
+        _ => with_domain.contains(process),
+    }
+}
 
 /// How many of `process` run: what was set, else 1 for `web` and 0 for the rest; `release` never.
 pub fn quantity(formation: &Formation, process: &ProcessType) -> u32 {
@@ -84,6 +94,13 @@ mod tests {
             Err(no) => no.code,
         };
         assert_eq!(got, want, "{words:?}");
+    }
+
+    #[test]
+    fn a_type_with_a_domain_is_served() {
+        let with: BTreeSet<ProcessType> = ["api", "release"].map(|p| p.parse().unwrap()).into();
+        let served = |p: &str| is_served(&p.parse().unwrap(), &with);
+        assert_eq!(["web", "api", "worker", "release"].map(served), [true, true, false, false]);
     }
 
     #[test]

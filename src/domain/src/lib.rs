@@ -5,25 +5,37 @@
 
 pub mod access;
 pub mod addresses;
+pub mod audit;
 pub mod backoff;
 pub mod command;
 pub mod config;
 pub mod deploy;
 pub mod dockerfile;
+pub mod doctor;
+pub mod domains;
 pub mod formation;
+pub mod hooks;
+pub mod hosting;
+pub mod hostname;
 pub mod listeners;
 pub mod log;
 pub mod names;
+pub mod output;
+pub mod people;
 pub mod procfile;
 pub mod push;
 pub mod queue;
 pub mod reconcile;
 pub mod refusal;
+pub mod report;
 pub mod routing;
+pub mod run;
 pub mod secret;
+pub mod share;
 pub mod text;
 pub mod time;
 
+pub use hostname::Hostname;
 pub use names::{AppId, AppName, Commit, InstallId, InstanceId, ProcessType, ReleaseNumber, UserName, VarName};
 pub use refusal::Refusal;
 pub use secret::Secret;

@@ -3,8 +3,13 @@
 //! Invariant: decoding takes any bytes and never panics; a record is one line whatever its text holds.
 //! Absent: files, the clock. The spool that instances write is [`spool`].
 
+pub mod budget;
+mod filter;
+pub mod merge;
+pub mod segment;
 pub mod spool;
 
+pub use filter::{Filter, Grep, when};
 pub use spool::{SpoolKey, SpoolRecord, SpoolStream};
 
 use crate::{Refusal, Timestamp, text};
@@ -74,6 +79,9 @@ pub enum Stream {
 /// One line of an app's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
+    /// Its number in the app's log, from 0 without a gap; 0 too as long as it is not stored.
+    #[serde(default)]
+    pub id: u64,
     /// When it was written.
     pub time: Timestamp,
     /// Who speaks.
@@ -117,6 +125,7 @@ impl Record {
     /// A line of Hoist's own about an app as a whole.
     pub fn platform(time: Timestamp, text: impl Into<String>) -> Record {
         Record {
+            id: 0,
             time,
             source: Source::Platform,
             process: String::new(),
@@ -154,22 +163,40 @@ impl Record {
         View::decode(&String::from_utf8_lossy(line)).map(|v| v.to_record())
     }
 
-    /// Heroku's form, `2024-04-26T16:58:32.943253+00:00 app[web.1]: text`; control bytes reach a terminal only if `raw`.
-    pub fn render(&self, raw: bool) -> String {
+    /// Heroku's form, `2024-04-26T16:58:32.943253+00:00 app[web.1]: text`, in front of the text in colour where that is
+    /// wanted. Control bytes of the text never reach a terminal; a line that goes on in the next record ends with `…`.
+    pub fn render(&self, colour: bool) -> String {
         let label = self.source.word();
         let mut line = format!("{} {label}", self.time.rfc3339());
         if !self.instance.is_empty() && self.instance != label {
             let _ = write!(line, "[{}]", self.instance);
         }
-        line.push_str(": ");
-        line.push_str(&if raw { Cow::Borrowed(self.text.as_str()) } else { Cow::Owned(text::plain(&self.text)) });
+        line.push(':');
+        if colour {
+            line = format!("\u{1b}[{}m{line}\u{1b}[0m", self.colour());
+        }
+        line.push(' ');
+        line.push_str(&text::plain(&self.text));
+        if self.continued {
+            line.push('…');
+        }
         line
+    }
+
+    /// One of the terminal's colours: the same for the same instance, grey for what is not the app's own.
+    fn colour(&self) -> u32 {
+        match self.source {
+            Source::Router | Source::Platform | Source::Build => 90,
+            Source::App | Source::Release | Source::Run => {
+                31 + self.instance.bytes().fold(1, |sum, b| (sum * 31 + u32::from(b)) % 6)
+            }
+        }
     }
 
     /// One JSON object on one line; every control character in it is escaped.
     pub fn json(&self) -> String {
         let value = serde_json::json!({
-            "time": self.time.rfc3339(), "source": self.source, "process": self.process, "instance": self.instance,
+            "id": self.id, "time": self.time.rfc3339(), "source": self.source, "process": self.process, "instance": self.instance,
             "release": self.release, "stream": self.stream, "continued": self.continued, "text": self.text,
         });
         let mut out = String::new();
@@ -227,6 +254,7 @@ impl<'a> View<'a> {
     /// The same, owned.
     pub fn to_record(&self) -> Record {
         Record {
+            id: 0,
             time: self.time,
             source: self.source,
             process: self.process.to_owned(),
@@ -248,32 +276,6 @@ fn push_clean(line: &mut String, field: &str, bad: &[char]) {
     }
 }
 
-/// Which records are wanted; an empty filter takes all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// A process type (`web`) or one instance (`web.1`).
-    pub process: Option<String>,
-    /// One source.
-    pub source: Option<Source>,
-    /// Not older than this.
-    pub since: Option<Timestamp>,
-    /// Text that the line holds, as it is.
-    pub grep: Option<String>,
-    /// No lines of builds, which have a place of their own.
-    pub no_builds: bool,
-}
-
-impl Filter {
-    /// Whether a record is wanted.
-    pub fn matches(&self, record: &View<'_>) -> bool {
-        self.process.as_ref().is_none_or(|p| p == record.process || p == record.instance)
-            && self.source.is_none_or(|s| s == record.source)
-            && self.since.is_none_or(|t| record.time >= t)
-            && self.grep.as_ref().is_none_or(|g| record.text.contains(g.as_str()))
-            && !(self.no_builds && record.source == Source::Build)
-    }
-}
-
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.word())
@@ -286,6 +288,7 @@ mod tests {
 
     fn record(text: &str) -> Record {
         Record {
+            id: 0,
             time: Timestamp(1_714_150_712_943_253),
             source: Source::App,
             process: "web".into(),
@@ -325,8 +328,12 @@ mod tests {
     #[test]
     fn looks() {
         let r = record("\u{1b}[31mred\u{1b}[0m\u{7}");
-        assert_eq!(r.render(false), "2024-04-26T16:58:32.943253+00:00 app[web.1]: red");
-        assert!(r.render(true).ends_with("\u{1b}[31mred\u{1b}[0m\u{7}"));
+        assert_eq!(r.render(false), "2024-04-26T16:58:32.943253+00:00 app[web.1]: red…");
+        let whole = Record { continued: false, ..r };
+        let coloured = whole.render(true);
+        assert!(coloured.starts_with("\u{1b}[3") && coloured.ends_with("app[web.1]:\u{1b}[0m red"), "{coloured:?}");
+        assert_eq!(text::plain(&coloured), whole.render(false));
+        let r = whole;
         let platform = Record::platform(r.time, "State changed");
         assert_eq!(platform.render(false), "2024-04-26T16:58:32.943253+00:00 hoist: State changed");
         let json = record("a\u{9b}\"\u{1b}").json();
@@ -334,26 +341,5 @@ mod tests {
         assert!(!json.chars().any(char::is_control), "{json}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["text"], "a\u{9b}\"\u{1b}");
         assert!(platform.json().contains("\"source\":\"hoist\""));
-    }
-
-    #[test]
-    fn filters() {
-        let r = record("GET /health");
-        let all = Filter::default();
-        for (filter, want) in [
-            (all.clone(), true),
-            (Filter { process: Some("web".into()), ..all.clone() }, true),
-            (Filter { process: Some("web.1".into()), ..all.clone() }, true),
-            (Filter { process: Some("web.2".into()), ..all.clone() }, false),
-            (Filter { source: Some(Source::Router), ..all.clone() }, false),
-            (Filter { since: Some(r.time), ..all.clone() }, true),
-            (Filter { since: Some(r.time.plus_millis(1)), ..all.clone() }, false),
-            (Filter { grep: Some("health".into()), ..all.clone() }, true),
-            (Filter { grep: Some("Health".into()), ..all.clone() }, false),
-        ] {
-            assert_eq!(filter.matches(&r.view()), want, "{filter:?}");
-        }
-        assert_eq!("hoist".parse::<Source>().unwrap(), Source::Platform);
-        assert!("heroku".parse::<Source>().is_err());
     }
 }

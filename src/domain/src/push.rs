@@ -19,7 +19,7 @@ const ZERO: &str = "0000000000000000000000000000000000000000";
 /// The names that deploy when the app has not chosen one, in the order they are suggested.
 const DEFAULT_BRANCHES: [&str; 2] = ["main", "master"];
 /// Push options known, for parsing and for suggestions.
-const OPTIONS: [&str; 1] = ["detach"];
+const OPTIONS: [&str; 3] = ["detach", "json", "timestamps"];
 
 /// One line of what the client asked for, as git handed it to the hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +112,10 @@ impl TryFrom<String> for BranchName {
 pub struct PushOptions {
     /// Answer as soon as the job is queued.
     pub detach: bool,
+    /// The last line is a report in JSON.
+    pub json: bool,
+    /// Each line begins with its time.
+    pub timestamps: bool,
 }
 
 /// Chooses the one commit that deploys, or says why none does. The tree comes next: [`judge_tree`].
@@ -166,6 +170,8 @@ pub fn parse_options(options: &[String]) -> Result<PushOptions, Refusal> {
     for option in options {
         match option.as_str() {
             "detach" => parsed.detach = true,
+            "json" => parsed.json = true,
+            "timestamps" => parsed.timestamps = true,
             unknown => {
                 let no = Refusal::new("unknown-push-option", format!("There is no push option \"{}\"", shown(unknown)));
                 let near = did_you_mean(unknown, OPTIONS).first().copied();
@@ -209,13 +215,14 @@ fn several(updates: &[RefUpdate], policy: &Policy) -> Refusal {
     let names: Vec<BranchName> = updates.iter().filter(|u| u.new != ZERO).filter_map(|u| branch_of(u).ok()).collect();
     let pushed = |want: &str| names.iter().any(|n| n.as_str() == want);
     let deploy = target(policy);
-    let branch = if pushed(&deploy) {
-        deploy
-    } else {
-        DEFAULT_BRANCHES.iter().find(|d| pushed(d)).map_or(deploy, |d| (*d).to_owned())
+    let default = || DEFAULT_BRANCHES.iter().find(|d| policy.deploy_branch.is_none() && pushed(d));
+    let line = match (pushed(&deploy), default(), names.first()) {
+        (true, ..) => push_line(&deploy),
+        (false, Some(default), _) => push_line(default),
+        (false, None, Some(first)) => push_to(first, &deploy),
+        (false, None, None) => push_line(&deploy),
     };
-    Refusal::new("several-branches", format!("This push has {} branches; one deploys", updates.len()))
-        .next(push_line(&branch))
+    Refusal::new("several-branches", format!("This push has {} branches; one deploys", updates.len())).next(line)
 }
 
 fn deletion(branch: &BranchName, policy: &Policy) -> Refusal {
@@ -229,13 +236,18 @@ fn deletion(branch: &BranchName, policy: &Policy) -> Refusal {
 }
 
 fn other_branch(branch: &BranchName, policy: &Policy) -> Refusal {
-    let deploy = target(policy);
-    Refusal::new("not-the-deploy-branch", format!("{branch} is not the branch that deploys {}", policy.app))
+    let no = Refusal::new("not-the-deploy-branch", format!("{branch} is not the branch that deploys {}", policy.app))
         .why(match &policy.deploy_branch {
             Some(deploy) => format!("a push to {deploy} deploys it"),
             None => "a push to main or master deploys it".to_owned(),
         })
-        .next(format!("git push hoist {branch}:{}", if deploy.contains('/') { full(&deploy) } else { deploy }))
+        .next(push_to(branch, &target(policy)));
+    match &policy.deploy_branch {
+        Some(_) => {
+            no.next(format!("apps:set {} deploy-branch={branch}  (if {branch} is to deploy from now on)", policy.app))
+        }
+        None => no,
+    }
 }
 
 /// The branch to suggest: the deploy branch, or what it would be.
@@ -245,6 +257,11 @@ fn target(policy: &Policy) -> String {
 
 fn full(branch: &str) -> String {
     format!("refs/heads/{branch}")
+}
+
+/// Pushes what was pushed, to the branch that deploys.
+fn push_to(pushed: &BranchName, deploy: &str) -> String {
+    format!("git push hoist {pushed}:{}", if deploy.contains('/') { full(deploy) } else { deploy.to_owned() })
 }
 
 fn push_line(branch: &str) -> String {

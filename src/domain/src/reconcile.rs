@@ -18,6 +18,19 @@ pub enum Desire {
     Up,
     /// It is drained, stopped, removed.
     Retiring,
+    /// It runs to its own end, once, and is then removed.
+    Once,
+}
+
+/// A one-off instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Once {
+    /// Somebody in this process starts it, is connected to it or watches it.
+    pub held: bool,
+    /// It may go on without anybody: its end is noticed here.
+    pub detached: bool,
+    /// When its time is over.
+    pub deadline: Timestamp,
 }
 
 /// An instance's row.
@@ -37,6 +50,8 @@ pub struct Row {
     pub crashes: u32,
     /// When it last ended, if it did.
     pub ended: Option<Timestamp>,
+    /// What is known of it as a one-off instance.
+    pub once: Option<Once>,
 }
 
 /// What the engine shows.
@@ -68,8 +83,23 @@ pub enum Action {
     Replace(InstanceId),
     /// Drain, stop, remove.
     Retire(InstanceId),
+    /// A one-off instance is over, or nobody is left who wants it: note how it ended, stop it if it runs, remove it.
+    Collect(InstanceId, Over),
     /// Carries our label and no row, and no job in progress: remove.
     RemoveStray(String),
+}
+
+/// Why a one-off instance is collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// It has ended.
+    Ended,
+    /// It is not there, and nobody starts it.
+    Gone,
+    /// Whoever was connected to it is not there any more.
+    Left,
+    /// Its time is over.
+    Late,
 }
 
 /// The actions of one pass, and the time in ms after which another look is needed even if nothing happens.
@@ -85,6 +115,10 @@ pub fn plan(
         match (row.desire, seen.get(&row.name)) {
             (Desire::Booting, _) => {}
             (Desire::Retiring, _) => actions.push(Action::Retire(row.id)),
+            (Desire::Once, there) => match once_over(row.once, there, now) {
+                Ok(over) => actions.push(Action::Collect(row.id, over)),
+                Err(left) => look_again = Some(look_again.map_or(left, |l| l.min(left))),
+            },
             (Desire::Up, None | Some(Seen::Created)) => actions.push(Action::Ensure(row.id)),
             (Desire::Up, Some(Seen::Running { addresses })) if !addresses.contains(&row.address) => {
                 actions.push(Action::Replace(row.id));
@@ -112,6 +146,21 @@ pub fn plan(
     (actions, look_again)
 }
 
+/// Why a one-off instance is to be collected; or in how many ms to look again.
+fn once_over(once: Option<Once>, there: Option<&Seen>, now: Timestamp) -> Result<Over, u64> {
+    let Some(once) = once else { return Ok(Over::Gone) };
+    let left = once.deadline.millis_since(now);
+    match there {
+        _ if left == 0 => Ok(Over::Late),
+        // Whoever holds it sees its end itself.
+        _ if once.held => Err(left),
+        Some(Seen::Exited) => Ok(Over::Ended),
+        None | Some(Seen::Created) => Ok(Over::Gone),
+        Some(Seen::Running { .. }) if once.detached => Err(left),
+        Some(Seen::Running { .. }) => Ok(Over::Left),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,11 +174,34 @@ mod tests {
             ready,
             crashes,
             ended: ended.map(|s| Timestamp(s * 1_000_000)),
+            once: None,
         }
     }
 
     fn running() -> Seen {
         Seen::Running { addresses: vec![Ipv4Addr::new(10, 0, 0, 1)] }
+    }
+
+    #[test]
+    fn one_off_instances() {
+        let check = |held: bool, detached: bool, there: Option<&Seen>, now: i64, want: Result<Over, u64>| {
+            let once = Once { held, detached, deadline: Timestamp(100_000_000) };
+            let got = once_over(Some(once), there, Timestamp(now * 1_000_000));
+            assert_eq!(got, want, "held {held}, detached {detached}, {there:?}, at {now}");
+        };
+        let (up, ended) = (running(), Seen::Exited);
+        check(true, false, None, 50, Err(50_000));
+        check(true, false, Some(&up), 50, Err(50_000));
+        check(true, false, Some(&ended), 50, Err(50_000));
+        check(true, false, Some(&up), 100, Ok(Over::Late));
+        check(false, false, Some(&up), 50, Ok(Over::Left));
+        check(false, true, Some(&up), 50, Err(50_000));
+        check(false, true, Some(&up), 101, Ok(Over::Late));
+        for detached in [false, true] {
+            check(false, detached, Some(&ended), 50, Ok(Over::Ended));
+            check(false, detached, Some(&Seen::Created), 50, Ok(Over::Gone));
+            check(false, detached, None, 50, Ok(Over::Gone));
+        }
     }
 
     #[test]

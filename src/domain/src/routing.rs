@@ -1,8 +1,17 @@
-//! From apps and their instances to the router's routes. Pure: the router's own types are filled by the shell.
+//! From apps, their domains and their instances to the router's routes. Pure: the router's own types are filled by the
+//! shell.
+//!
+//! Invariant: what an app's routes are depends on that app and the base domain alone, so a change of one app is a change
+//! of its routes and of nobody else's.
 
-use crate::names::{AppId, AppName, InstanceId};
+use crate::domains::AppDomain;
+use crate::formation::WEB;
+use crate::hostname::Hostname;
+use crate::names::{AppId, AppName, InstanceId, ProcessType};
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
+use std::sync::Arc;
 
 /// What the router must know of one app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,15 +24,37 @@ pub struct AppState {
     pub released: bool,
     /// `ps:stop`.
     pub stopped: bool,
-    /// Whether the current formation wants at least one `web`.
-    pub wants_web: bool,
-    /// Whether a `web` instance that is not ready is on its way: after a reboot, or after its first crash.
+    /// `maintenance:on`.
+    pub maintenance: Option<Maintenance>,
+    /// The process types that are served; one that is absent wants no instance.
+    pub processes: BTreeMap<ProcessType, ProcessState>,
+    /// Its own names.
+    pub domains: Vec<AppDomain>,
+    /// How many own names it has in all, where `domains` holds some of them.
+    pub hosts: usize,
+}
+
+/// An app that answers a page on purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// Its own page, HTML.
+    pub page: Option<String>,
+}
+
+/// One process type of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProcessState {
+    /// Whether the current formation wants at least one.
+    pub wanted: bool,
+    /// Whether an instance that is not ready is on its way: after a reboot, or after its first crash.
     pub coming: bool,
-    /// The `web` instances of the current set that are ready.
+    /// Whether instances run that were started before the type had a domain, so without `PORT`.
+    pub portless: bool,
+    /// The instances of the current set that are ready.
     pub ready: Vec<ReadyInstance>,
 }
 
-/// A `web` instance that takes requests.
+/// An instance that takes requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadyInstance {
     /// Its id, which names the target.
@@ -37,7 +68,7 @@ pub struct ReadyInstance {
 /// One route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppRoute {
-    /// Host name.
+    /// Host name, `*.` in front for a wildcard.
     pub host: String,
     /// The app whose spool gets the access lines.
     pub app: AppId,
@@ -63,31 +94,116 @@ pub enum RouteAction {
         code: &'static str,
         /// Its text.
         desc: &'static str,
+        /// Seconds after which a client may ask again.
+        retry_after: Option<u32>,
+        /// The app's own HTML in place of ours.
+        html: Option<Arc<str>>,
     },
 }
 
 /// How long a request waits for an instance that is on its way, as long as Heroku's router waits for a first byte.
 const HOLD_MILLIS: u64 = 30_000;
+/// What `Retry-After` says in maintenance.
+const RETRY_SECONDS: u32 = 120;
+/// The largest page of an app's own.
+pub const PAGE_MAX: usize = 64 << 10;
+/// A page travels with each of its routes: an app with so many names that this is exceeded gets ours.
+pub const PAGES_MAX: usize = 16 << 20;
 
-/// The routes of all apps under the base domain, in order of host.
+/// The routes of all apps, in order of host.
 pub fn routes(apps: &[AppState], base_domain: &str) -> Vec<AppRoute> {
-    let mut routes: Vec<AppRoute> = apps
-        .iter()
-        .map(|app| AppRoute { host: format!("{}.{base_domain}", app.name), app: app.id.clone(), action: action(app) })
-        .collect();
-    routes.sort_by(|a, b| a.host.cmp(&b.host));
+    let mut all: Vec<AppRoute> = apps.iter().flat_map(|app| app_routes(app, base_domain)).collect();
+    all.sort_by(|a, b| a.host.cmp(&b.host));
+    all
+}
+
+/// The routes of one app: its default name first, then its own names.
+pub fn app_routes(app: &AppState, base_domain: &str) -> Vec<AppRoute> {
+    let mut actions: BTreeMap<&str, RouteAction> = BTreeMap::new();
+    let default = format!("{}.{base_domain}", app.name);
+    let mut action = |process| actions.entry(process).or_insert_with(|| action(app, process)).clone();
+    let mut routes = vec![AppRoute { host: default.clone(), app: app.id.clone(), action: action(WEB) }];
+    for domain in app.domains.iter().filter(|d| d.host.as_str() != default) {
+        let host = domain.host.to_string();
+        routes.push(AppRoute { host, app: app.id.clone(), action: action(domain.process.as_str()) });
+    }
     routes
 }
 
-fn action(app: &AppState) -> RouteAction {
-    let page = |status, code, desc| RouteAction::Page { status, code, desc };
-    match app {
-        AppState { released: false, .. } => page(502, "H81", "Blank app"),
-        AppState { stopped: true, .. } => page(503, "H14", "No web instances running"),
-        AppState { wants_web: false, .. } => page(503, "H14", "No web instances running"),
-        AppState { ready, coming: true, .. } if ready.is_empty() => RouteAction::Hold { max_wait: HOLD_MILLIS },
-        AppState { ready, .. } if ready.is_empty() => page(503, "H10", "App crashed"),
-        AppState { ready, .. } => RouteAction::Serve(ready.clone()),
+fn action(app: &AppState, process: &str) -> RouteAction {
+    let page = |status, code, desc| RouteAction::Page { status, code, desc, retry_after: None, html: None };
+    if let Some(maintenance) = &app.maintenance {
+        return RouteAction::Page {
+            status: 503,
+            code: "H80",
+            desc: "Maintenance mode",
+            retry_after: Some(RETRY_SECONDS),
+            html: maintenance.page.as_deref().filter(|html| fits(html.len(), app.hosts)).map(Arc::from),
+        };
+    }
+    let process = app.processes.iter().find(|(name, _)| name.as_str() == process).map(|(_, state)| state);
+    match (app, process) {
+        (AppState { released: false, .. }, _) => page(502, "H81", "Blank app"),
+        (AppState { stopped: true, .. }, _) => page(503, "H14", "No web instances running"),
+        (_, None | Some(ProcessState { wanted: false, .. })) => page(503, "H14", "No web instances running"),
+        (_, Some(ProcessState { ready, .. })) if !ready.is_empty() => RouteAction::Serve(ready.clone()),
+        (_, Some(ProcessState { coming: true, .. })) => RouteAction::Hold { max_wait: HOLD_MILLIS },
+        (_, Some(ProcessState { portless: true, .. })) => page(503, "H14", "No web instances running"),
+        (_, Some(_)) => page(503, "H10", "App crashed"),
+    }
+}
+
+/// Whether a page of so many bytes can go to the router for so many own names and the default one.
+pub fn fits(bytes: usize, hosts: usize) -> bool {
+    bytes <= PAGE_MAX && bytes.saturating_mul(hosts.saturating_add(1)) <= PAGES_MAX
+}
+
+/// Whose routes may differ from what the router was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Everybody's.
+    All,
+    /// Those of these apps.
+    Some(BTreeMap<AppId, Hosts>),
+}
+
+/// Which routes of an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hosts {
+    /// All.
+    All,
+    /// Those of these names.
+    These(BTreeSet<Hostname>),
+}
+
+impl Scope {
+    /// Nobody's.
+    pub fn none() -> Scope {
+        Scope::Some(BTreeMap::new())
+    }
+
+    /// One app's.
+    pub fn app(app: AppId, hosts: Hosts) -> Scope {
+        Scope::Some(BTreeMap::from([(app, hosts)]))
+    }
+
+    /// What is in either.
+    pub fn merge(&mut self, other: Scope) {
+        match (&mut *self, other) {
+            (Scope::All, _) => {}
+            (_, Scope::All) => *self = Scope::All,
+            (Scope::Some(mine), Scope::Some(others)) => {
+                for (app, hosts) in others {
+                    match (mine.get_mut(&app), hosts) {
+                        (Some(Hosts::All), _) => {}
+                        (Some(Hosts::These(have)), Hosts::These(more)) => have.extend(more),
+                        (_, hosts) => {
+                            mine.insert(app, hosts);
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -97,34 +213,5 @@ pub fn url(host: &str, http_port: u16) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_state_has_its_answer() {
-        let ready =
-            ReadyInstance { id: InstanceId(7), label: "web.1".into(), address: "10.208.0.2:5000".parse().unwrap() };
-        let app = AppState {
-            id: "aaaaaaaa".parse().unwrap(),
-            name: "blog".parse().unwrap(),
-            released: true,
-            stopped: false,
-            wants_web: true,
-            coming: false,
-            ready: vec![ready.clone()],
-        };
-        let code = |app: &AppState| match routes(std::slice::from_ref(app), "localhost").remove(0) {
-            AppRoute { action: RouteAction::Serve(t), host, .. } => format!("{host} -> {}", t.len()),
-            AppRoute { action: RouteAction::Hold { max_wait }, .. } => format!("hold {max_wait}"),
-            AppRoute { action: RouteAction::Page { code, .. }, .. } => code.to_owned(),
-        };
-        assert_eq!(code(&app), "blog.localhost -> 1");
-        assert_eq!(code(&AppState { ready: vec![], ..app.clone() }), "H10");
-        assert_eq!(code(&AppState { coming: true, ..app.clone() }), "blog.localhost -> 1");
-        assert_eq!(code(&AppState { ready: vec![], coming: true, ..app.clone() }), "hold 30000");
-        assert_eq!(code(&AppState { wants_web: false, ..app.clone() }), "H14");
-        assert_eq!(code(&AppState { stopped: true, ..app.clone() }), "H14");
-        assert_eq!(code(&AppState { released: false, ..app }), "H81");
-        assert_eq!((url("a.b", 80), url("a.b", 81)), ("http://a.b/".into(), "http://a.b:81/".into()));
-    }
-}
+#[path = "routing_tests.rs"]
+mod tests;

@@ -9,7 +9,8 @@ pub const RING_DEFAULT: u64 = 128 * 1024 * 1024;
 pub const RING_MIN: u64 = 64 * 1024;
 
 pub const USAGE: &str =
-    "usage: hoist-init --user UID:GID|NAME[:GROUP] [--spool DIR] [--cwd DIR] [--ring BYTES] -- PROGRAM ARG...
+    "usage: hoist-init --user UID:GID|NAME[:GROUP] [--spool DIR] [--io DIR] [--cwd DIR] [--ring BYTES] -- PROGRAM ARG...
+       hoist-init --user UID:GID|NAME[:GROUP] --attached DIR [--cwd DIR] -- PROGRAM ARG...
        hoist-init --user UID:GID|NAME[:GROUP] --spool DIR [--ring BYTES] --steps FILE";
 
 #[derive(Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Args {
     pub spool: Option<PathBuf>,
     pub cwd: Option<PathBuf>,
     pub ring: u64,
+    /// The folder where a socket takes sessions.
+    pub io: Option<PathBuf>,
     pub job: Job,
 }
 
@@ -25,6 +28,8 @@ pub struct Args {
 pub enum Job {
     /// One program with its arguments; its end is ours.
     Program(Vec<OsString>),
+    /// One program that the first session is about: its streams are the session's, and the session's end is its end.
+    Attached(Vec<OsString>),
     /// A file with steps to run one after the other.
     Steps(PathBuf),
 }
@@ -33,6 +38,7 @@ pub enum Job {
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, String> {
     let mut words = words.into_iter();
     let (mut user, mut spool, mut cwd, mut ring, mut steps) = (None, None, None, RING_DEFAULT, None);
+    let (mut io, mut attached) = (None, None);
     let mut program = Vec::new();
     while let Some(word) = words.next() {
         let option = word.to_string_lossy().into_owned();
@@ -40,7 +46,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, String> 
             program.extend(words.by_ref());
             break;
         }
-        if !["--user", "--spool", "--cwd", "--ring", "--steps"].contains(&option.as_str()) {
+        if !["--user", "--spool", "--cwd", "--ring", "--steps", "--io", "--attached"].contains(&option.as_str()) {
             return Err(format!("unknown option {option}"));
         }
         let value = words.next().ok_or_else(|| format!("{option} needs a value"))?;
@@ -49,10 +55,21 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, String> 
             "--spool" => spool = Some(PathBuf::from(value)),
             "--cwd" => cwd = Some(PathBuf::from(value)),
             "--ring" => ring = ring_size(&value.to_string_lossy())?,
+            "--io" => io = Some(PathBuf::from(value)),
+            "--attached" => attached = Some(PathBuf::from(value)),
             _ => steps = Some(PathBuf::from(value)),
         }
     }
     let user = user.ok_or("--user is missing")?;
+    if let Some(folder) = attached {
+        return match (steps, spool, io, program.is_empty()) {
+            (None, None, None, false) => {
+                Ok(Args { user, spool: None, cwd, ring, io: Some(folder), job: Job::Attached(program) })
+            }
+            (_, _, _, true) => Err("no program: put it after --".into()),
+            _ => Err("--attached excludes --spool, --io and --steps".into()),
+        };
+    }
     let job = match (steps, program.is_empty()) {
         (Some(file), true) if spool.is_some() => Job::Steps(file),
         (Some(_), true) => return Err("--steps needs --spool".into()),
@@ -60,7 +77,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, String> 
         (None, false) => Job::Program(program),
         (None, true) => return Err("no program: put it after --".into()),
     };
-    Ok(Args { user, spool, cwd, ring, job })
+    Ok(Args { user, spool, cwd, ring, io, job })
 }
 
 fn ring_size(text: &str) -> Result<u64, String> {
@@ -80,7 +97,7 @@ mod tests {
     }
 
     fn args(user: &str, job: Job) -> Args {
-        Args { user: user.into(), spool: None, cwd: None, ring: RING_DEFAULT, job }
+        Args { user: user.into(), spool: None, cwd: None, ring: RING_DEFAULT, io: None, job }
     }
 
     #[test]
@@ -97,6 +114,17 @@ mod tests {
         check("--user app --spool /s --steps /steps", Ok(all));
         check("--user app --steps /steps", Err("--steps needs --spool"));
         check("--user app --spool /s --steps /steps -- x", Err("--steps and a program exclude each other"));
+    }
+
+    #[test]
+    fn sessions() {
+        let program = || vec!["bash".into()];
+        let beside = Args { io: Some("/io".into()), ..args("app", Job::Program(program())) };
+        check("--user app --io /io -- bash", Ok(beside));
+        let attached = Args { io: Some("/io".into()), ..args("app", Job::Attached(program())) };
+        check("--user app --attached /io -- bash", Ok(attached));
+        check("--user app --attached /io", Err("no program: put it after --"));
+        check("--user app --attached /io --spool /s -- x", Err("--attached excludes --spool, --io and --steps"));
     }
 
     #[test]

@@ -7,9 +7,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::libc;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::{self, SigSet, Signal};
+use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{AccessFlags, Pid, access, getpid};
 
@@ -47,8 +49,19 @@ pub struct Command<'a> {
     pub env: &'a [(OsString, OsString)],
     /// A session of its own, so that all of it can be ended.
     pub session: bool,
-    /// Becomes stdout and stderr; without it those of init are inherited.
-    pub output: Option<[RawFd; 2]>,
+    pub stdio: Stdio<'a>,
+}
+
+/// Where a program's standard streams lead.
+pub enum Stdio<'a> {
+    /// Where init's lead.
+    Inherit,
+    /// These become stdout and stderr.
+    Output([RawFd; 2]),
+    /// These become all three.
+    Pipes([RawFd; 3]),
+    /// A terminal becomes all three, and the controlling one: the session's leader opens it first.
+    Terminal(&'a Path),
 }
 
 /// Why nothing runs: the exit status that shells use for it, and the words.
@@ -75,9 +88,22 @@ pub fn start(command: &Command<'_>) -> Result<Pid, NotStarted> {
     attributes.set_sigmask(&SigSet::empty()).map_err(failed)?;
     attributes.set_sigdefault(&SigSet::all()).map_err(failed)?;
     let mut files = PosixSpawnFileActions::init().map_err(failed)?;
-    if let Some([stdout, stderr]) = command.output {
-        files.add_dup2(stdout, libc::STDOUT_FILENO).map_err(failed)?;
-        files.add_dup2(stderr, libc::STDERR_FILENO).map_err(failed)?;
+    match command.stdio {
+        Stdio::Inherit => {}
+        Stdio::Output([stdout, stderr]) => {
+            files.add_dup2(stdout, libc::STDOUT_FILENO).map_err(failed)?;
+            files.add_dup2(stderr, libc::STDERR_FILENO).map_err(failed)?;
+        }
+        Stdio::Pipes(ends) => {
+            for (end, becomes) in ends.into_iter().zip([libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO]) {
+                files.add_dup2(end, becomes).map_err(failed)?;
+            }
+        }
+        Stdio::Terminal(path) => {
+            files.add_open(libc::STDIN_FILENO, path, OFlag::O_RDWR, Mode::empty()).map_err(failed)?;
+            files.add_dup2(libc::STDIN_FILENO, libc::STDOUT_FILENO).map_err(failed)?;
+            files.add_dup2(libc::STDIN_FILENO, libc::STDERR_FILENO).map_err(failed)?;
+        }
     }
     let argv = command.argv.iter().map(|word| c_string(word)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let env = command.env.iter().map(|(key, value)| {
@@ -95,7 +121,7 @@ fn c_string(text: &OsStr) -> Result<CString, Errno> {
 }
 
 /// As a shell finds it, in the `PATH` that the program will have itself.
-fn find(program: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
+pub fn find(program: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
     if program.as_bytes().contains(&b'/') {
         return Some(program.into());
     }
@@ -105,19 +131,21 @@ fn find(program: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
     folders.map(|folder| Path::new(&folder).join(program)).find(runnable).filter(|_| !program.is_empty())
 }
 
-/// Reaps everything that has ended, and says how `child` did if it was among them.
-pub fn reap(child: Pid) -> Option<End> {
-    let mut ended = None;
+/// Reaps everything that has ended, and says how those of `ours` did that were among them.
+pub fn reap(ours: &[Pid]) -> Vec<(Pid, End)> {
+    let mut ended = Vec::new();
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) if pid == child => ended = Some(End::Exited(code)),
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => ended = Some(End::Killed(signal)),
+            Ok(WaitStatus::Exited(pid, code)) if ours.contains(&pid) => ended.push((pid, End::Exited(code))),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if ours.contains(&pid) => ended.push((pid, End::Killed(signal))),
             Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return ended,
             Ok(_of_an_orphan) => {}
             // A real-time signal has no name here, so there is no word of whose end this was.
             Err(Errno::EINVAL) => {
-                if signal::kill(child, None).is_err() {
-                    ended = ended.or(Some(End::KilledSomehow));
+                for pid in ours {
+                    if signal::kill(*pid, None).is_err() && !ended.iter().any(|(known, _)| known == pid) {
+                        ended.push((*pid, End::KilledSomehow));
+                    }
                 }
             }
             Err(_) => return ended,
@@ -131,6 +159,11 @@ pub fn kill_session(leader: Pid) {
         let _nothing_left = signal::kill(Pid::from_raw(-1), Signal::SIGKILL);
         return;
     }
+    kill_members(leader);
+}
+
+/// Ends all processes of one session and nothing else.
+pub fn kill_members(leader: Pid) {
     // Somebody may fork while we look: look again, but not for ever.
     for _round in 0..10 {
         let members = session_members(leader);

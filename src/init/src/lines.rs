@@ -27,13 +27,23 @@ impl Splitter {
             match window.iter().position(|byte| *byte == b'\n') {
                 Some(at) => {
                     let (line, rest) = data.split_at(at);
-                    self.emit(Piece::Line, line, &mut emit);
+                    self.line(line, &mut emit);
                     data = rest.get(1..).unwrap_or_default();
                 }
                 None if data.len() > room => {
-                    let (part, rest) = data.split_at(room);
-                    self.emit(Piece::Part, part, &mut emit);
-                    data = rest;
+                    let next = window.last().copied().unwrap_or_default();
+                    if self.partial.is_empty() {
+                        let (part, rest) = data.split_at(character_end(data.get(..room).unwrap_or_default(), next));
+                        emit(Piece::Part, part);
+                        data = rest;
+                    } else {
+                        let (fits, rest) = data.split_at(room);
+                        self.partial.extend_from_slice(fits);
+                        let end = character_end(&self.partial, next);
+                        emit(Piece::Part, self.partial.get(..end).unwrap_or_default());
+                        self.partial.drain(..end);
+                        data = rest;
+                    }
                 }
                 None => {
                     self.partial.extend_from_slice(data);
@@ -46,26 +56,33 @@ impl Splitter {
     /// The stream is over: what is left is a line without its newline.
     pub fn finish(&mut self, mut emit: impl FnMut(Piece, &[u8])) {
         if !self.partial.is_empty() {
-            self.emit(Piece::Line, &[], &mut emit);
+            self.line(&[], &mut emit);
         }
     }
 
-    fn emit(&mut self, piece: Piece, end: &[u8], emit: &mut impl FnMut(Piece, &[u8])) {
+    fn line(&mut self, end: &[u8], emit: &mut impl FnMut(Piece, &[u8])) {
         // Most lines come whole: they go from the read buffer to the batch without a copy in between.
         if self.partial.is_empty() {
-            return emit(piece, trimmed(piece, end));
+            return emit(Piece::Line, trimmed(end));
         }
         self.partial.extend_from_slice(end);
-        emit(piece, trimmed(piece, &self.partial));
+        emit(Piece::Line, trimmed(&self.partial));
         self.partial.clear();
     }
 }
 
-fn trimmed(piece: Piece, text: &[u8]) -> &[u8] {
-    match piece {
-        Piece::Line => text.strip_suffix(b"\r").unwrap_or(text),
-        Piece::Part => text,
+/// Where the last whole character of `text` ends, if `next` comes after it; bytes that are no text are cut anywhere.
+fn character_end(text: &[u8], next: u8) -> usize {
+    let goes_on = |byte: u8| byte & 0xc0 == 0x80;
+    if !goes_on(next) {
+        return text.len();
     }
+    let begins = text.iter().rev().take(3).position(|byte| !goes_on(*byte));
+    begins.map(|back| text.len() - 1 - back).filter(|end| *end > 0).unwrap_or(text.len())
+}
+
+fn trimmed(text: &[u8]) -> &[u8] {
+    text.strip_suffix(b"\r").unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -107,6 +124,22 @@ mod tests {
         let two = [(Piece::Part, longest.clone()), (Piece::Line, b"y".to_vec())];
         assert_eq!(split(&[&longest, b"y\n"]), two);
         assert_eq!(split(&[&longest, b"y"]), two);
+    }
+
+    #[test]
+    fn a_character_is_not_cut_in_two() {
+        for (text, pad) in [("ä", 1), ("€", 0), ("€", 1), ("\u{1f600}", 1), ("\u{1f600}", 3)] {
+            let line = "x".repeat(pad) + &text.repeat(LINE_MAX);
+            for size in [LINE_MAX * 5, 1, 7, 4_096] {
+                let chunks: Vec<_> = line.as_bytes().chunks(size).collect();
+                let parts: Vec<String> =
+                    split(&chunks).into_iter().map(|(_, p)| String::from_utf8(p).unwrap()).collect();
+                assert_eq!(parts.concat(), line);
+                assert!(parts.len() >= text.len() && parts.iter().all(|p| p.len() <= LINE_MAX));
+            }
+        }
+        let no_text = vec![0x80; 25_000];
+        assert_eq!(split(&[&no_text]).into_iter().flat_map(|(_, p)| p).collect::<Vec<u8>>(), no_text);
     }
 
     #[test]

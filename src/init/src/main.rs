@@ -1,17 +1,19 @@
 //! `hoist-init`: PID 1 of every instance, release command, run and build.
 //!
 //! Becomes the image's user, starts the program, passes signals on, reaps orphans, and writes what the program says
-//! into the instance's spool, so that output needs neither Docker nor Hoist. It has no network, no configuration
-//! and no way back to root.
+//! into the instance's spool, so that output needs neither Docker nor Hoist; takes sessions on a socket that only root
+//! reaches. It has no network, no configuration and no way back to root.
 
 mod args;
 mod child;
 mod lines;
 mod privileges;
+mod sessions;
 mod spool;
 mod steps;
 mod supervise;
 mod users;
+mod wire;
 
 use std::env;
 use std::ffi::OsString;
@@ -24,6 +26,7 @@ use nix::sys::prctl;
 
 use args::{Args, Job};
 use child::End;
+use sessions::Sessions;
 use steps::Step;
 use supervise::{Outcome, Output, Role, Supervisor};
 use users::User;
@@ -53,12 +56,20 @@ fn run(args: &Args) -> Result<i32, String> {
         Some(folder) => Some(open_output(folder, args.ring)?),
         None => None,
     };
-    let mut supervisor = Supervisor::new(output).map_err(|err| format!("cannot take signals: {err}"))?;
+    let sessions = match &args.io {
+        Some(folder) => {
+            let made = Sessions::listen(folder);
+            Some(made.map_err(|err| format!("cannot make the socket in {}: {err}", folder.display()))?)
+        }
+        None => None,
+    };
+    let mut supervisor = Supervisor::new(output, sessions).map_err(|err| format!("cannot take signals: {err}"))?;
     let prepared = prepare(args);
     let (user, steps) = prepared.inspect_err(|why| supervisor.note(why))?;
     let env = environment(&user);
     match &args.job {
         Job::Program(argv) => Ok(run_program(&mut supervisor, argv, &env)),
+        Job::Attached(argv) => Ok(supervisor.run_attached(argv, &env)),
         Job::Steps(_) => Ok(run_steps(&mut supervisor, &steps, &env)),
     }
 }
@@ -75,7 +86,7 @@ fn prepare(args: &Args) -> Result<(User, Vec<Step>), String> {
     let text = |path: &str| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
     let user = users::resolve(&args.user, &text("/etc/passwd"), &text("/etc/group"))?;
     let steps = match &args.job {
-        Job::Program(_) => Vec::new(),
+        Job::Program(_) | Job::Attached(_) => Vec::new(),
         Job::Steps(file) => {
             let text = fs::read_to_string(file).map_err(|err| format!("cannot read {}: {err}", file.display()))?;
             steps::parse(&text).map_err(|err| format!("{}: {err}", file.display()))?

@@ -14,13 +14,18 @@ use nix::sys::signal::{self, SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, pipe2};
 
-use crate::child::{self, Command, End};
+use crate::child::{self, Command, End, Stdio};
 use crate::lines::{Piece, Splitter};
+use crate::sessions::{Launch, Sessions};
 use crate::spool::{Files, Spool};
 
 /// How long the output of an ended program is waited for, where something it started still holds the pipe.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
 const READ_MAX: usize = 256 * 1024;
+/// How long an attached program waits for its session.
+const FIRST_MAX: Duration = Duration::from_secs(60);
+/// The exit status if none came: init's own failure, as in `main`.
+const NOBODY_CAME: i32 = 125;
 /// Not the 1 MiB that the kernel allows: it counts all pipes of a user without capabilities together (64 MiB), and past
 /// that gives new ones two pages. This leaves room for 128 instances, and took 100,000 lines a second in tests.
 const PIPE_SIZE: libc::c_int = 256 * 1024;
@@ -70,11 +75,12 @@ struct Stream {
 pub struct Supervisor {
     signals: SignalFd,
     output: Option<Output>,
+    sessions: Option<Sessions>,
 }
 
 impl Supervisor {
     /// From here on no signal is lost: those that come before the program runs wait.
-    pub fn new(output: Option<Output>) -> Result<Self, Errno> {
+    pub fn new(output: Option<Output>, sessions: Option<Sessions>) -> Result<Self, Errno> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGCHLD);
         for signal in FORWARDED {
@@ -82,7 +88,7 @@ impl Supervisor {
         }
         mask.thread_block()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Supervisor { signals, output })
+        Ok(Supervisor { signals, output, sessions })
     }
 
     /// A line of init's own.
@@ -94,8 +100,8 @@ impl Supervisor {
 
     /// Starts a program and stays with it until it has ended and its output is read.
     pub fn run(&mut self, argv: &[OsString], env: &[(OsString, OsString)], role: Role) -> Outcome {
-        let output = self.output.as_ref().and_then(Output::child_ends);
-        let child = match child::start(&Command { argv, env, session: role == Role::Step, output }) {
+        let stdio = self.output.as_ref().and_then(Output::child_ends).map_or(Stdio::Inherit, Stdio::Output);
+        let child = match child::start(&Command { argv, env, session: role == Role::Step, stdio }) {
             Ok(child) => child,
             Err((code, why)) => return Outcome::NotStarted(code, why),
         };
@@ -114,10 +120,11 @@ impl Supervisor {
             };
             let ready = self.wait(timeout);
             if ready.signals {
-                let (child_ended, asked) = self.take_signals(child, ended.is_none(), role);
+                let (child_ended, asked) = self.take_signals(Some(child), ended.is_none(), role);
                 ended = ended.or(child_ended);
                 cancelled = cancelled.or(asked);
             }
+            self.turn_sessions(&ready, &Launch { env, argv: None });
             let quiet = match &mut self.output {
                 Some(output) => !output.read(ready.streams),
                 None => true,
@@ -144,50 +151,105 @@ impl Supervisor {
         }
     }
 
-    /// Waits for signals and output. Without a timeout for as long as it takes.
+    /// Waits for the first session, starts the program as its own, and stays until that is over.
+    pub fn run_attached(&mut self, argv: &[OsString], env: &[(OsString, OsString)]) -> i32 {
+        let began = Instant::now();
+        loop {
+            let ready = self.wait(Some(Duration::from_secs(1)));
+            if ready.signals
+                && let (_, Some(signal)) = self.take_signals(None, false, Role::Main)
+            {
+                match &self.sessions {
+                    Some(sessions) if sessions.has_begun() => sessions.signal(signal),
+                    Some(_) | None => return 128 + signal as i32,
+                }
+            }
+            self.turn_sessions(&ready, &Launch { env, argv: Some(argv) });
+            let Some(sessions) = &self.sessions else { return NOBODY_CAME };
+            if let Some(code) = sessions.finished() {
+                return code;
+            }
+            if !sessions.has_begun() && began.elapsed() > FIRST_MAX {
+                return NOBODY_CAME;
+            }
+        }
+    }
+
+    fn turn_sessions(&mut self, ready: &Ready, launch: &Launch<'_>) {
+        if let Some(sessions) = &mut self.sessions {
+            sessions.turn(&ready.closed, launch);
+        }
+    }
+
+    /// Waits for signals, output and sessions. Without a timeout for as long as it takes.
     fn wait(&self, timeout: Option<Duration>) -> Ready {
+        let theirs = self.sessions.as_ref().and_then(Sessions::deadline);
+        let timeout = match (timeout, theirs.map(|it| it.saturating_duration_since(Instant::now()))) {
+            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
         let timeout = timeout.map_or(PollTimeout::NONE, |it| {
-            PollTimeout::try_from(it.as_millis().min(1_000)).unwrap_or(PollTimeout::ZERO)
+            // Rounded up: a deadline that is a part of a millisecond away is not to be waited for in circles.
+            PollTimeout::try_from((it.as_micros().div_ceil(1_000)).min(1_000)).unwrap_or(PollTimeout::ZERO)
         });
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         let streams = self.output.iter().flat_map(|it| &it.streams).filter(|it| it.open);
         fds.extend(streams.map(|it| PollFd::new(it.pipe.as_fd(), PollFlags::POLLIN)));
+        let own = fds.len();
+        if let Some(sessions) = &self.sessions {
+            fds.extend(sessions.interests());
+        }
         match poll(&mut fds, timeout) {
             // Whom it concerns is found out by reading: all of it is non-blocking.
             Ok(_) => {
-                let mut ready = fds.iter().map(|fd| fd.any() == Some(true));
+                let (own, theirs) = fds.split_at(own);
+                let mut ready = own.iter().map(|fd| fd.any() == Some(true));
                 let signals = ready.next() == Some(true);
-                Ready { signals, streams: ready.any(|it| it) }
+                let closed = self.sessions.as_ref().map(|it| it.closed(theirs)).unwrap_or_default();
+                Ready { signals, streams: ready.any(|it| it), closed }
             }
-            Err(_) => Ready { signals: true, streams: true },
+            Err(_) => Ready { signals: true, streams: true, closed: Vec::new() },
         }
     }
 
-    fn take_signals(&mut self, child: Pid, alive: bool, role: Role) -> (Option<End>, Option<Signal>) {
+    /// How the child ended, if it did, and a signal that asks for the end of all steps, or of what a session runs.
+    fn take_signals(&mut self, child: Option<Pid>, alive: bool, role: Role) -> (Option<End>, Option<Signal>) {
         let (mut ended, mut cancelled) = (None, None);
         while let Ok(Some(info)) = self.signals.read_signal() {
             let Ok(signal) = Signal::try_from(info.ssi_signo as i32) else { continue };
             // The terminal's own signals (ctrl-c) went to the whole foreground group already.
             let from_terminal = info.ssi_code > 0;
-            match (signal, role) {
-                (Signal::SIGCHLD, _) => ended = ended.or(child::reap(child)),
-                (_, Role::Main) if alive && ended.is_none() && !from_terminal => {
+            match (signal, role, child) {
+                (Signal::SIGCHLD, _, _) => ended = ended.or(self.reap(child)),
+                (_, Role::Main, Some(child)) if alive && ended.is_none() && !from_terminal => {
                     let _ended_meanwhile = signal::kill(child, signal);
                 }
-                (Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT, Role::Step) => {
+                (_, Role::Main, None) if !from_terminal => cancelled = Some(signal),
+                (Signal::SIGTERM | Signal::SIGINT | Signal::SIGHUP | Signal::SIGQUIT, Role::Step, Some(child)) => {
                     cancelled = Some(signal);
                     child::kill_session(child);
                 }
-                (_, Role::Main | Role::Step) => {}
+                (_, Role::Main | Role::Step, _) => {}
             }
         }
         (ended, cancelled)
+    }
+
+    fn reap(&mut self, child: Option<Pid>) -> Option<End> {
+        let mut ours: Vec<Pid> = child.into_iter().collect();
+        ours.extend(self.sessions.iter().flat_map(Sessions::leaders));
+        let ends = child::reap(&ours);
+        if let Some(sessions) = &mut self.sessions {
+            sessions.ended(&ends);
+        }
+        ends.into_iter().find(|(pid, _)| Some(*pid) == child).map(|(_, end)| end)
     }
 }
 
 struct Ready {
     signals: bool,
     streams: bool,
+    closed: Vec<bool>,
 }
 
 impl Output {

@@ -1,8 +1,11 @@
 //! What is typed: `serve`, `router`, `hook`, and every other word as a command for the running server.
 
-use crate::settings::{KEYS, Mistakes, Raw, Settings};
+use crate::settings::{KEYS, Mistakes, Raw, Settings, domain_name};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// Where `install.sh` writes the configuration.
+const SYSTEM_CONFIG: &str = "/etc/hoist/hoist.toml";
 
 /// What to do.
 #[derive(Debug)]
@@ -15,6 +18,14 @@ pub enum Job {
     Hook(String),
     /// A command for the server of this data folder.
     Command(PathBuf, Vec<String>),
+    /// Say under which name a new installation would be reached.
+    Hosting(Option<String>),
+    /// sshd asks for a key's line.
+    SshKeys(PathBuf, String),
+    /// sshd's forced command: the socket and the ticket.
+    SshSession(PathBuf, String),
+    /// The drop-in for sshd: the data folder and the shared user.
+    SshdConfig(PathBuf, String),
     /// Print this and succeed.
     Print(String),
 }
@@ -29,6 +40,15 @@ pub fn read(words: &[String], variable: impl Fn(&str) -> Option<String>, cores: 
         Some("router") => {
             settings(words.get(1..).unwrap_or_default(), &variable, cores).map(|s| Job::Router(Box::new(s)))
         }
+        Some("hosting") => match words.get(1..).unwrap_or_default() {
+            [] => Ok(Job::Hosting(None)),
+            [flag, name] if flag == "--domain" => host_name(name).map(|name| Job::Hosting(Some(name))),
+            _ => Err(vec!["usage: hoist hosting [--domain NAME]".to_owned()]),
+        },
+        Some("ssh-session") => match words {
+            [_, socket, ticket] => Ok(Job::SshSession(socket.into(), ticket.clone())),
+            _ => Err(vec!["ssh-session is what sshd runs: hoist ssh-session SOCKET TICKET".to_owned()]),
+        },
         Some("--help" | "-h") => Ok(Job::Print(help())),
         Some("--version" | "-V") => Ok(Job::Print(format!("hoist {}\n", env!("CARGO_PKG_VERSION")))),
         None => Ok(Job::Print(help())),
@@ -53,9 +73,26 @@ fn command(words: &[String], variable: &impl Fn(&str) -> Option<String>) -> Resu
             _ => break,
         }
     }
+    let data = data.or_else(|| configured_data(variable));
     let data = data.ok_or_else(|| vec!["which server? Name its data folder: hoist --data DIR COMMAND".to_owned()])?;
     let data = std::path::absolute(&data).map_err(|err| vec![format!("--data {data}: {err}")])?;
-    Ok(Job::Command(data, rest.to_vec()))
+    Ok(match rest {
+        [verb, fingerprint] if verb == "ssh-keys" => Job::SshKeys(data, fingerprint.clone()),
+        [verb, user] if verb == "sshd-config" => Job::SshdConfig(data, user.clone()),
+        [verb] if verb == "sshd-config" => Job::SshdConfig(data, "hoist".to_owned()),
+        rest => Job::Command(data, rest.to_vec()),
+    })
+}
+
+/// The data folder of the installation of this machine, from its configuration.
+fn configured_data(variable: &impl Fn(&str) -> Option<String>) -> Option<String> {
+    let file = variable("HOIST_CONFIG").unwrap_or_else(|| SYSTEM_CONFIG.to_owned());
+    let table = std::fs::read_to_string(file).ok()?.parse::<toml::Table>().ok()?;
+    table.get("data")?.as_str().map(str::to_owned)
+}
+
+fn host_name(name: &str) -> Result<String, Mistakes> {
+    domain_name(name).map_err(|why| vec![format!("--domain=\"{name}\" is not valid: {why}")])
 }
 
 fn settings(words: &[String], variable: &impl Fn(&str) -> Option<String>, cores: u64) -> Result<Settings, Mistakes> {
@@ -103,11 +140,12 @@ pub fn help() -> String {
         "Hoist: git push to your own server\n\n\
          hoist serve --data DIR [FLAGS]     run the server\n\
          hoist router --data DIR [FLAGS]    run only the router (serve starts it by itself)\n\
-         hoist --data DIR COMMAND …         run a command as the local administrator; `help` lists them\n\
+         hoist [--data DIR] COMMAND …       run a command as the local administrator; `help` lists them\n\
+         hoist [--data DIR] sshd-config [USER] print what lets USER@host reach us by the host's sshd\n\
          hoist --version\n\n\
          Flags; each also as HOIST_NAME in the environment, or as name = \"value\" in the TOML file of --config FILE:\n",
     );
-    for key in &KEYS {
+    for key in KEYS {
         let flag = format!("--{} {}", key.name, key.value);
         let default = if key.default.is_empty() { String::new() } else { format!(" [{}]", key.default) };
         text.push_str(&format!("  {flag:28} {}{default}\n", key.help));
@@ -130,7 +168,7 @@ mod tests {
         for line in help.lines().filter(|line| line.starts_with("  --")) {
             assert!(readme.contains(line), "README.md lacks this line of the help:\n{line}");
         }
-        for key in &KEYS {
+        for key in KEYS {
             assert!(operations.contains(&format!("| `{}` | ", key.name)), "docs/operations.md lacks {}", key.name);
         }
     }
@@ -142,7 +180,10 @@ mod tests {
         assert!(matches!(job("hook pre-receive"), Ok(Job::Hook(name)) if name == "pre-receive"));
         assert!(matches!(job("--data /d apps:list --format json"), Ok(Job::Command(_, w)) if w.len() == 3));
         assert!(matches!(job("serve --data=/d --ssh 127.0.0.1:0"), Ok(Job::Serve(s)) if s.ssh.port() == 0));
-        assert_eq!(job("apps:list").unwrap_err().len(), 1);
+        let elsewhere = |name: &str| (name == "HOIST_CONFIG").then(|| "/nowhere/hoist.toml".to_owned());
+        assert_eq!(read(&words("apps:list"), elsewhere, 2).unwrap_err().len(), 1);
+        assert!(matches!(job("hosting --domain a.example"), Ok(Job::Hosting(Some(name))) if name == "a.example"));
+        assert!(job("hosting --domain a..b").is_err() && job("hosting x").is_err());
         let bad = job("serve --colour red --ssh x --http").unwrap_err();
         assert_eq!(bad.len(), 5, "{bad:?}");
     }

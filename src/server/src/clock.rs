@@ -1,7 +1,8 @@
 //! The one place that reads the clock and the machine's boot id.
 
 use domain::Timestamp;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The kernel's id of this boot; empty where it has none.
 pub fn boot_id() -> String {
@@ -15,4 +16,14 @@ pub fn now() -> Timestamp {
         Err(_) => 0,
     };
     Timestamp(micros)
+}
+
+/// The clock on the wall and the one that only goes forward, at the server's start.
+static START: OnceLock<(Instant, Timestamp)> = OnceLock::new();
+
+/// Seconds by which the clock on the wall was moved since the first call; the first call is to be the server's start.
+pub fn stepped() -> i64 {
+    let (instant, wall) = *START.get_or_init(|| (Instant::now(), now()));
+    let passed = i64::try_from(instant.elapsed().as_secs()).unwrap_or(i64::MAX);
+    (now().0 - wall.0) / 1_000_000 - passed
 }

@@ -38,6 +38,18 @@ impl Fault {
         self.transient = true;
         self
     }
+    /// Whether a full disk is the cause.
+    fn is_full_disk(&self) -> bool {
+        let mut next = self.source.as_ref().map(|s| s.as_ref() as &(dyn std::error::Error + 'static));
+        while let Some(cause) = next {
+            let io = cause.downcast_ref::<std::io::Error>();
+            if io.is_some_and(|io| io.kind() == std::io::ErrorKind::StorageFull) {
+                return true;
+            }
+            next = cause.source();
+        }
+        false
+    }
     /// The whole chain, for the log: `cannot start i12: no such image`.
     pub fn chain(&self) -> String {
         let mut text = self.act.clone();
@@ -78,11 +90,22 @@ impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> Act<T> for std::resul
     }
 }
 
+/// What a full disk of ours is answered with, whoever met it.
+pub fn full_disk() -> Refusal {
+    Refusal::new("disk-full", "no space is left on the disk of the server")
+        .why("nothing was changed; running apps keep being served")
+        .next("an administrator: free space below the data folder, then doctor; then try again")
+}
+
 impl Error {
     /// The lines a person sees. A fault gets an id here, logged with its whole chain.
     pub fn lines(&self) -> Vec<String> {
         match self {
             Error::Refused(no) => no.lines(),
+            Error::Fault(fault) if fault.is_full_disk() => {
+                tracing::error!("{}", fault.chain());
+                full_disk().lines()
+            }
             Error::Fault(fault) => {
                 let id: u32 = rand::random();
                 tracing::error!(fault = format!("{id:08x}"), "{}", fault.chain());
@@ -91,6 +114,22 @@ impl Error {
                     "This is a fault of the server, not of what you typed; its log has the cause under that id."
                         .to_owned(),
                 ]
+            }
+        }
+    }
+    /// The refusal that a job ends with. A fault is logged with an id that is in it.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Error::Refused(no) => no.clone(),
+            Error::Fault(fault) if fault.is_full_disk() => {
+                tracing::error!("{}", fault.chain());
+                full_disk()
+            }
+            Error::Fault(_) => {
+                let lines = self.lines();
+                let mut no = Refusal::new("fault", lines.first().cloned().unwrap_or_default());
+                no.why = lines.get(1).cloned().unwrap_or_default();
+                no
             }
         }
     }

@@ -1,18 +1,28 @@
 //! Where everything lies in the data folder.
 
-use domain::AppId;
+use domain::{AppId, InstanceId};
 use std::path::{Path, PathBuf};
+
+/// The router's control socket, below its folder.
+pub const ROUTER_SOCKET: &str = "run/router.sock";
+/// The spools of the router's access lines, below its folder.
+pub const ROUTER_SPOOLS: &str = "spool";
 
 /// The data folder of one installation.
 #[derive(Debug, Clone)]
 pub struct Layout {
     data: PathBuf,
+    router: PathBuf,
 }
 
 impl Layout {
-    /// The layout of `data`.
+    /// The layout of `data`, with the router's folder in it.
     pub fn new(data: &Path) -> Layout {
-        Layout { data: data.to_path_buf() }
+        Layout { data: data.to_path_buf(), router: data.join("router") }
+    }
+    /// The same with the router's folder elsewhere.
+    pub fn with_router(data: &Path, router: &Path) -> Layout {
+        Layout { data: data.to_path_buf(), router: router.to_path_buf() }
     }
     /// The folder itself.
     pub fn data(&self) -> &Path {
@@ -22,13 +32,30 @@ impl Layout {
     pub fn run(&self) -> PathBuf {
         self.data.join("run")
     }
+    /// The sockets of instances, a folder each: mounted there, for root only.
+    pub fn ios(&self) -> PathBuf {
+        self.run().join("io")
+    }
+    /// The folder of one instance's socket.
+    pub fn io(&self, id: InstanceId) -> PathBuf {
+        self.ios().join(id.to_string())
+    }
     /// The admin socket.
     pub fn admin_socket(&self) -> PathBuf {
         self.run().join("admin.sock")
     }
+    /// The one folder that the router reads and writes: its table, its control socket, its access lines. It belongs to
+    /// the router's user; nothing else here does.
+    pub fn router(&self) -> &Path {
+        &self.router
+    }
     /// The router's control socket.
     pub fn router_socket(&self) -> PathBuf {
-        self.run().join("router.sock")
+        self.router.join(ROUTER_SOCKET)
+    }
+    /// The spools of the router's access lines.
+    pub fn router_spools(&self) -> PathBuf {
+        self.router.join(ROUTER_SPOOLS)
     }
     /// What the router says of itself.
     pub fn router_log(&self) -> PathBuf {
@@ -46,7 +73,7 @@ impl Layout {
     pub fn logs(&self) -> PathBuf {
         self.data.join("logs")
     }
-    /// Spools of instances, builds and the router's access lines.
+    /// Spools of instances and builds.
     pub fn spools(&self) -> PathBuf {
         self.logs().join("spool")
     }

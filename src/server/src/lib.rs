@@ -4,26 +4,34 @@
 //! store and engine never see each other.
 
 pub mod admin;
+pub mod base;
 pub mod build;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod dataplane;
 pub mod deploy;
+pub mod dns;
 pub mod engine;
 pub mod fault;
+pub mod first_admin;
 pub mod git;
 pub mod images;
+pub mod inside;
 pub mod io;
 pub mod layout;
 pub mod logs;
 pub mod net;
 pub mod platform;
+pub mod probes;
 pub mod proc;
 pub mod reconcile;
+pub mod rights;
 pub mod routes;
 pub mod serve;
 pub mod settings;
 pub mod shell;
 pub mod ssh;
 pub mod store;
+pub mod systemd;
 pub mod tasks;

@@ -3,7 +3,7 @@
 use hoist::cli::{self, Job};
 use hoist::settings::Settings;
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{IpAddr, UdpSocket};
 use std::process::ExitCode;
 
 /// EX_USAGE: the configuration is wrong.
@@ -19,6 +19,14 @@ fn main() -> ExitCode {
         Ok(Job::Router(settings)) => router(*settings),
         Ok(Job::Hook(name)) => ExitCode::from(hoist::git::hook_main(&name)),
         Ok(Job::Command(data, argv)) => ExitCode::from(hoist::admin::run_command(&data, &argv)),
+        Ok(Job::Hosting(asked)) => {
+            let hosting = domain::hosting::choose(asked.as_deref(), way_out());
+            say(&format!("{}\n{}\n{}", hosting.base_domain, hosting.ssh_host, hosting.remark));
+            ExitCode::SUCCESS
+        }
+        Ok(Job::SshKeys(data, fingerprint)) => ExitCode::from(hoist::admin::authorized_keys(&data, &fingerprint)),
+        Ok(Job::SshSession(socket, ticket)) => ExitCode::from(hoist::admin::run_session(&socket, &ticket)),
+        Ok(Job::SshdConfig(data, user)) => sshd_config(&data, &user),
         Ok(Job::Print(text)) => {
             say(text.trim_end());
             ExitCode::SUCCESS
@@ -29,6 +37,33 @@ fn main() -> ExitCode {
             }
             ExitCode::from(USAGE)
         }
+    }
+}
+
+/// The address that this machine uses towards the internet: connecting a datagram socket asks the route table, and
+/// sends nothing.
+fn way_out() -> Option<IpAddr> {
+    let ask = |own: &str, there: &str| {
+        let socket = UdpSocket::bind((own, 0)).ok()?;
+        socket.connect((there, 53)).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    // Addresses for documentation: nobody's, so they take the default route.
+    ask("0.0.0.0", "198.51.100.1").or_else(|| ask("::", "2001:db8::1"))
+}
+
+fn sshd_config(data: &std::path::Path, user: &str) -> ExitCode {
+    let program = std::env::current_exe().unwrap_or_default();
+    let user = match hoist::settings::host_user(user) {
+        Ok(user) => user,
+        Err(why) => return failed(&format!("{user} is not valid: {why}")),
+    };
+    match domain::share::drop_in(&user, &program.to_string_lossy(), &data.to_string_lossy()) {
+        Ok(text) => {
+            say(text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(no) => failed(&no.lines().join("\nhoist: ")),
     }
 }
 
@@ -86,45 +121,10 @@ fn serve(settings: Settings) -> ExitCode {
 
 fn router(settings: Settings) -> ExitCode {
     log_to_stderr();
-    // A session of its own: what ends the terminal or the control process does not end the router.
-    let _ = rustix::process::setsid();
-    raise_files();
-    let listener = match TcpListener::bind(settings.http) {
-        Ok(listener) => listener,
-        Err(err) => return failed(&format!("cannot listen on {}: {err}", settings.http)),
-    };
-    let layout = hoist::layout::Layout::new(&settings.data);
-    if let Err(err) = layout.create() {
-        return failed(&format!("cannot make {}: {err}", settings.data.display()));
-    }
-    let config = router::RouterConfig::new(layout.data(), layout.spools());
-    let done = router::run(config, vec![listener], |ready| {
-        for address in &ready.listeners {
-            say(&format!("http {address}"));
-        }
-        say("ready");
-    });
-    match done {
+    match hoist::dataplane::run(&settings, say) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(err) => failed(&chain(&err)),
+        Err(fault) => failed(&fault.chain()),
     }
-}
-
-/// As many open files as the system lets us have: every connection is two.
-fn raise_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let now = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
-}
-
-fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut next = err.source();
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
 }
 
 fn failed(why: &str) -> ExitCode {

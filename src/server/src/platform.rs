@@ -1,6 +1,8 @@
 //! What one installation is made of: handed to deploys, the reconciler and the commands.
 
+use crate::base::BaseDomain;
 use crate::build::Builder;
+use crate::deploy::Held;
 use crate::engine::{Engine, EngineError, Starts};
 use crate::fault::{Error, Fault};
 use crate::git::Repos;
@@ -37,6 +39,8 @@ pub struct Parts {
     pub engine: Arc<dyn Engine>,
     /// Starts of instances that are under way.
     pub starts: Starts,
+    /// One-off instances that somebody in this process holds.
+    pub held: Held,
     /// Addresses, networks, firewall.
     pub net: Net,
     /// Logs.
@@ -47,6 +51,8 @@ pub struct Parts {
     pub builder: Builder,
     /// The routers.
     pub routes: Routes,
+    /// The base domain in force.
+    pub base: BaseDomain,
     /// Pokes the reconciler.
     pub wake: Arc<Notify>,
     /// Everything that is spawned.
@@ -69,17 +75,47 @@ impl std::ops::Deref for Platform {
 }
 
 impl Parts {
+    /// An app's default host name.
+    pub fn domain(&self, app: &domain::AppName) -> String {
+        format!("{app}.{}", self.base.get())
+    }
+
     /// The URL of an app's default host name.
     pub fn url(&self, app: &domain::AppName) -> String {
-        domain::routing::url(&format!("{app}.{}", self.settings.base_domain), self.http_port)
+        self.host_url(&self.domain(app))
+    }
+
+    /// The URL of a host name.
+    pub fn host_url(&self, host: &str) -> String {
+        domain::routing::url(host, self.http_port)
+    }
+
+    /// The host in remotes that are printed: the one of the configuration, else the base domain in force.
+    pub fn ssh_host(&self) -> String {
+        if self.settings.ssh_host == self.base.configured() {
+            self.base.get().to_string()
+        } else {
+            self.settings.ssh_host.clone()
+        }
     }
 
     /// The git remote of an app.
     pub fn remote(&self, app: &domain::AppName) -> String {
-        let host = &self.settings.ssh_host;
-        match self.ssh_port {
-            22 => format!("ssh://hoist@{host}/{app}"),
-            port => format!("ssh://hoist@{host}:{port}/{app}"),
+        let host = self.ssh_host();
+        match (&self.settings.ssh_share, self.ssh_port) {
+            (Some(user), _) => format!("{user}@{host}:{app}"),
+            (None, 22) => format!("ssh://hoist@{host}/{app}"),
+            (None, port) => format!("ssh://hoist@{host}:{port}/{app}"),
+        }
+    }
+
+    /// How a command is typed from elsewhere, before the command's words.
+    pub fn ssh_command(&self) -> String {
+        let host = self.ssh_host();
+        match (&self.settings.ssh_share, self.ssh_port) {
+            (Some(user), _) => format!("ssh {user}@{host}"),
+            (None, 22) => format!("ssh hoist@{host}"),
+            (None, port) => format!("ssh -p {port} hoist@{host}"),
         }
     }
 

@@ -4,7 +4,7 @@
 //! group outlives the value that started it. Absent: any way to pass a command line as one string.
 
 use crate::fault::{Act, Error, Fault, Result};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -149,6 +149,20 @@ pub fn start(program: &Program) -> Result<Running> {
     let child = command.spawn().act(|| format!("cannot start {}", program.label()))?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     Ok(Running { child, group, label: program.label() })
+}
+
+/// Kills every process whose environment holds this variable: what an earlier life of the server started and cannot end
+/// any more, known by a mark that nobody else has. Blocking; says how many there were.
+pub fn end_marked(name: &str, value: &str) -> usize {
+    let mark = format!("{name}={value}").into_bytes();
+    let Ok(entries) = std::fs::read_dir("/proc") else { return 0 };
+    let pids = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
+    let marked = |pid: &i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|b| *b == 0).any(|variable| variable == mark)
+    };
+    let ended = pids.filter(marked).filter_map(Pid::from_raw).map(|pid| kill_process(pid, Signal::KILL));
+    ended.filter(Result::is_ok).count()
 }
 
 /// Standard input, output and error.
@@ -311,6 +325,22 @@ mod tests {
             assert!(std::time::Instant::now() < until, "the group still runs");
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_marked_is_ended_and_nothing_else() {
+        let mark = format!("{}", std::process::id());
+        let script = "sleep 1000 & echo up; exec sleep 1000";
+        let mut running = start(&sh(script).env("HOIST_TEST_MARK", &mark)).unwrap();
+        let mut other = start(&sh(script).env("HOIST_TEST_MARK", format!("{mark}0"))).unwrap();
+        for one in [&mut running, &mut other] {
+            let mut up = [0; 3];
+            one.pipes().1.unwrap().read_exact(&mut up).await.unwrap();
+        }
+        assert_eq!(end_marked("HOIST_TEST_MARK", &mark), 2);
+        assert_eq!(running.wait().await.unwrap(), 137);
+        assert!(!other.ends_within(Duration::from_millis(1)).await);
+        assert_eq!(end_marked("HOIST_TEST_MARK", &mark), 0);
     }
 
     #[tokio::test]

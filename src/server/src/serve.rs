@@ -1,9 +1,10 @@
 //! `hoist serve` as a story: lock, state, network, engine, logs, router, listeners, "ready", and the end in order.
 
 use crate::admin;
+use crate::base::BaseDomain;
 use crate::build::Builder;
 use crate::commands::Commands;
-use crate::deploy::Deploys;
+use crate::deploy::{Deploys, Held};
 use crate::engine::{Docker, Starts};
 use crate::fault::{Act, Fault, Result};
 use crate::git::{Repos, ReposConfig};
@@ -13,7 +14,7 @@ use crate::logs::{Logs, LogsConfig};
 use crate::net::Net;
 use crate::platform::{Parts, Platform};
 use crate::reconcile::Reconciler;
-use crate::routes::{RouterLaunch, Routes};
+use crate::routes::{Connected, RouterLaunch, Routes};
 use crate::settings::Settings;
 use crate::ssh;
 use crate::store::{self, Store};
@@ -34,7 +35,8 @@ const INIT: &[u8] = include_bytes!(env!("HOIST_INIT_PATH"));
 
 /// Runs the control process until it is told to end. `say` gets the lines for standard output.
 pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
-    let layout = Layout::new(&settings.data);
+    crate::clock::stepped();
+    let layout = Layout::with_router(&settings.data, &settings.router_dir);
     layout.create().act(|| format!("cannot make the data folder {}", settings.data.display()))?;
     let _lock = only_one(&layout)?;
     let tasks = Tasks::new();
@@ -44,12 +46,19 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let store = Store::open(&store::path_in(layout.data()))?;
     let install = install_id(&store).await?;
     note_boot(&store).await?;
+    if let Some(file) = &settings.first_admin_keys {
+        crate::first_admin::make(&store, file).await?;
+    }
     let net = claim(&install, &settings).await?;
-    let logs = Logs::open(LogsConfig::at(layout.logs()), &tasks).await?;
-    let launch = RouterLaunch { layout: layout.clone(), http: settings.http, program: program.clone() };
-    let routes = Routes::new(store.clone(), logs.clone(), settings.base_domain.clone(), launch);
-    let router = routes.connect().await?;
-    let http = router.http().unwrap_or(settings.http);
+    crate::routes::move_from_before(&layout).await?;
+    let logs_config =
+        LogsConfig { router_spools: layout.router_spools(), budget: settings.logs, ..LogsConfig::at(layout.logs()) };
+    let logs = Logs::open(logs_config, &tasks).await?;
+    let launch = RouterLaunch::new(&settings, layout.clone(), program.clone());
+    let base = BaseDomain::load(&store, &settings.base_domain).await?;
+    let routes = Routes::new(store.clone(), logs.clone(), base.clone(), launch);
+    let router = routes.first().await?;
+    let http = router.as_ref().and_then(Connected::http).unwrap_or(settings.http);
     let ssh_config =
         ssh::SshConfig { addr: settings.ssh, host_key_path: layout.host_key(), limits: ssh::Limits::default() };
     let ssh_server = ssh::Server::bind(ssh_config).await?;
@@ -63,6 +72,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let ssh_addr = ssh_server.addr();
     let platform = Platform(Arc::new(Parts {
         starts: Starts::default(),
+        held: Held::default(),
         engine: Arc::new(Docker::new(&settings.docker, tasks.clone())),
         builder: Builder::new(registry, cores.div_ceil(2)),
         init: write_init(&layout)?,
@@ -71,6 +81,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         paused: AtomicBool::new(false),
         http_port: http.port(),
         ssh_port: ssh_addr.port(),
+        base,
         settings,
         layout,
         install,
@@ -101,12 +112,21 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     }
     Reconciler::new(platform.clone(), deploys).start();
     ssh_server.serve(Arc::new(commands.clone()), &tasks);
-    admin_server.serve(Arc::new(commands.clone()), Arc::new(commands), &tasks);
+    if let Some(user) = &platform.settings.ssh_share {
+        match admin::ShareServer::bind(&platform.settings.ssh_share_socket, user) {
+            Ok(share) => share.serve(Arc::new(commands.clone()), &tasks),
+            // The host's sshd is only one way in: ours goes on.
+            Err(err) => tracing::error!("{}; logins by the host's sshd do not work", err.lines().join("; ")),
+        }
+    }
+    admin_server.serve(Arc::new(commands), &tasks);
     say("ready");
+    crate::systemd::ready();
 
     let mut signals = Signals::new()?;
     tokio::select! { () = signals.any() => {}, () = end.notified() => {} }
     tracing::info!("ending");
+    crate::systemd::ending();
     let left = tokio::select! {
         left = tasks.shutdown(GRACE) => left,
         // A second signal ends us at once.

@@ -20,16 +20,40 @@ pub struct Key {
 }
 
 /// Every setting, in the order of the help.
-pub const KEYS: [Key; 18] = [
+pub const KEYS: &[Key] = &[
     Key { name: "data", value: "DIR", help: "data folder", default: "" },
     Key { name: "ssh", value: "ADDR", help: "where SSH listens; port 0 takes a free one", default: "0.0.0.0:2222" },
     Key { name: "http", value: "ADDR", help: "where the router listens for HTTP", default: "0.0.0.0:80" },
     Key { name: "https", value: "ADDR", help: "accepted; listens once TLS is there", default: "" },
+    Key {
+        name: "router",
+        value: "spawn|external",
+        help: "whether the server starts the router, or something else does",
+        default: "spawn",
+    },
+    Key {
+        name: "router-user",
+        value: "NAME",
+        help: "user that a router started as root becomes; else hoist-router if it exists",
+        default: "",
+    },
+    Key {
+        name: "router-dir",
+        value: "DIR",
+        help: "the router's own folder; else router/ in the data folder",
+        default: "",
+    },
     Key { name: "base-domain", value: "NAME", help: "apps answer at APP.NAME", default: "localhost" },
     Key {
         name: "ssh-host",
         value: "NAME",
         help: "the host in remotes that are printed; else the base domain",
+        default: "",
+    },
+    Key {
+        name: "first-admin-keys",
+        value: "FILE",
+        help: "public keys of the user admin, who is made at a start without users",
         default: "",
     },
     Key { name: "stacks", value: "DIR", help: "where the stack images' tars lie", default: "/var/lib/hoist/stacks" },
@@ -54,7 +78,31 @@ pub const KEYS: [Key; 18] = [
         help: "how long an instance may take until its port accepts",
         default: "60",
     },
+    Key { name: "run-timeout", value: "SECONDS", help: "how long a one-off instance may run", default: "86400" },
+    Key { name: "run-memory", value: "MB", help: "the most memory that run --memory may ask for", default: "2048" },
+    Key { name: "run-max", value: "N", help: "one-off instances of one app at once", default: "10" },
+    Key { name: "audit-days", value: "N", help: "days that audit rows (events) are kept", default: "365" },
+    Key { name: "audit-rows", value: "N", help: "audit rows that are kept, the newest", default: "1000000" },
+    Key {
+        name: "ssh-share",
+        value: "USER",
+        help: "user of this host whose SSH logins its sshd hands to us",
+        default: "",
+    },
+    Key { name: "ssh-share-socket", value: "PATH", help: "where it hands them over", default: "/run/hoist/ssh.sock" },
+    Key { name: "hook-timeout", value: "SECONDS", help: "how long one of your hooks may take", default: "60" },
+    Key { name: "logs-app", value: "MB", help: "disk that the log of one app may use", default: "512" },
+    Key { name: "logs-total", value: "MB", help: "disk that the logs of all apps may use", default: "4096" },
 ];
+
+/// Who starts the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouterMode {
+    /// The server, when none answers.
+    Spawn,
+    /// Somebody else, such as systemd: the server only waits for it.
+    External,
+}
 
 /// The resolved configuration.
 #[derive(Debug, Clone)]
@@ -65,10 +113,18 @@ pub struct Settings {
     pub ssh: SocketAddr,
     /// Where the router listens.
     pub http: SocketAddr,
+    /// Who starts the router.
+    pub router: RouterMode,
+    /// The user that a router started as root becomes.
+    pub router_user: Option<String>,
+    /// The router's own folder.
+    pub router_dir: PathBuf,
     /// Apps answer at `APP.base_domain`.
     pub base_domain: String,
     /// The host in printed remotes.
     pub ssh_host: String,
+    /// Public keys of the first administrator.
+    pub first_admin_keys: Option<PathBuf>,
     /// Where the stacks' tars lie.
     pub stacks: PathBuf,
     /// Extra CA bundle for builds.
@@ -93,6 +149,22 @@ pub struct Settings {
     pub build_timeout: u64,
     /// Seconds until an instance's port must accept.
     pub boot_timeout: u64,
+    /// Seconds a one-off instance may run.
+    pub run_timeout: u64,
+    /// The most bytes of memory that a one-off instance may ask for.
+    pub run_memory: u64,
+    /// One-off instances of one app at once.
+    pub run_max: u64,
+    /// Which audit rows are kept.
+    pub audit_keep: domain::audit::Keep,
+    /// The host's user whose SSH logins are ours, by the host's own sshd.
+    pub ssh_share: Option<String>,
+    /// The socket that sshd's sessions come in by.
+    pub ssh_share_socket: PathBuf,
+    /// Seconds that an operator's hook has.
+    pub hook_timeout: u64,
+    /// What logs may use on the disk.
+    pub logs: domain::log::budget::Budget,
 }
 
 /// One mistake: where the value came from and why it is wrong.
@@ -119,7 +191,7 @@ impl Raw {
                 Err(err) => mistakes.push(format!("{path}: {}", err.message())),
             }
         }
-        for key in &KEYS {
+        for key in KEYS {
             let name = format!("HOIST_{}", key.name.replace('-', "_").to_uppercase());
             if let Some(value) = variable(&name) {
                 raw.values.insert(key.name, (value, name));
@@ -184,8 +256,12 @@ impl Settings {
         let ssh = raw.parsed("ssh", &mut bad, address);
         let http = raw.parsed("http", &mut bad, address);
         raw.parsed("https", &mut bad, address);
+        let router = raw.parsed("router", &mut bad, router_mode);
+        let router_user = raw.parsed("router-user", &mut bad, user_name);
+        let router_dir = raw.parsed("router-dir", &mut bad, absolute);
         let base_domain = raw.parsed("base-domain", &mut bad, domain_name);
         let ssh_host = raw.parsed("ssh-host", &mut bad, domain_name);
+        let first_admin_keys = raw.parsed("first-admin-keys", &mut bad, absolute);
         let stacks = raw.parsed("stacks", &mut bad, absolute);
         let ca_bundle = raw.parsed("ca-bundle", &mut bad, existing);
         let docker = raw.parsed("docker", &mut bad, absolute);
@@ -198,17 +274,32 @@ impl Settings {
         let build_disk = raw.parsed("build-disk", &mut bad, |v| number(v, 64, 1 << 22));
         let build_timeout = raw.parsed("build-timeout", &mut bad, |v| number(v, 5, 86_400));
         let boot_timeout = raw.parsed("boot-timeout", &mut bad, |v| number(v, 1, 3_600));
+        let run_timeout = raw.parsed("run-timeout", &mut bad, |v| number(v, 1, 30 * 86_400));
+        let run_memory = raw.parsed("run-memory", &mut bad, |v| number(v, 16, 1 << 20));
+        let run_max = raw.parsed("run-max", &mut bad, |v| number(v, 1, 30));
+        let audit_days = raw.parsed("audit-days", &mut bad, |v| number(v, 1, 36_500));
+        let audit_rows = raw.parsed("audit-rows", &mut bad, |v| number(v, 1_000, 1 << 32));
+        let ssh_share = raw.parsed("ssh-share", &mut bad, host_user);
+        let ssh_share_socket = raw.parsed("ssh-share-socket", &mut bad, absolute);
+        let hook_timeout = raw.parsed("hook-timeout", &mut bad, |v| number(v, 1, 3_600));
+        let logs_app = raw.parsed("logs-app", &mut bad, |v| number(v, 16, 1 << 22));
+        let logs_total = raw.parsed("logs-total", &mut bad, |v| number(v, 16, 1 << 22));
         if !bad.is_empty() {
             return Err(bad);
         }
         let resolved = || {
             let base_domain: String = base_domain?;
+            let data: PathBuf = data?;
             Some(Settings {
-                data: data?,
+                router: router?,
+                router_user,
+                router_dir: router_dir.unwrap_or_else(|| data.join("router")),
+                data,
                 ssh: ssh?,
                 http: http?,
                 ssh_host: ssh_host.unwrap_or_else(|| base_domain.clone()),
                 base_domain,
+                first_admin_keys,
                 stacks: stacks?,
                 ca_bundle,
                 docker: docker?,
@@ -223,6 +314,14 @@ impl Settings {
                 build_disk: build_disk? * 1_000_000,
                 build_timeout: build_timeout?,
                 boot_timeout: boot_timeout?,
+                run_timeout: run_timeout?,
+                run_memory: run_memory? * 1_000_000,
+                run_max: run_max?,
+                audit_keep: domain::audit::Keep { days: u32::try_from(audit_days?).ok()?, rows: audit_rows? },
+                ssh_share,
+                ssh_share_socket: ssh_share_socket?,
+                hook_timeout: hook_timeout?,
+                logs: domain::log::budget::Budget { app: logs_app? * 1_000_000, total: logs_total? * 1_000_000 },
             })
         };
         resolved().ok_or_else(|| vec!["a setting has no value".to_owned()])
@@ -242,7 +341,22 @@ fn address(value: &str) -> Result<SocketAddr, String> {
     value.parse().map_err(|_| "an address and a port, such as 127.0.0.1:2222".to_owned())
 }
 
-fn domain_name(value: &str) -> Result<String, String> {
+fn router_mode(value: &str) -> Result<RouterMode, String> {
+    match value {
+        "spawn" => Ok(RouterMode::Spawn),
+        "external" => Ok(RouterMode::External),
+        _ => Err("spawn or external".to_owned()),
+    }
+}
+
+fn user_name(value: &str) -> Result<String, String> {
+    let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let whole = (1..=32).contains(&value.len()) && value.bytes().all(letters) && !value.starts_with('-');
+    if whole { Ok(value.to_owned()) } else { Err("the name of a user of this machine".to_owned()) }
+}
+
+/// A host name in small letters.
+pub fn domain_name(value: &str) -> Result<String, String> {
     let label = |l: &str| {
         !l.is_empty()
             && l.len() <= 63
@@ -265,6 +379,17 @@ fn network(value: &str) -> Result<(std::net::Ipv4Addr, u8), String> {
         (8..=18).contains(&len).then_some((net, len))
     };
     parse().ok_or_else(|| "a network and its length (8 to 18), such as 10.208.0.0/12".to_owned())
+}
+
+/// The name of a user of this host that is not root.
+pub fn host_user(value: &str) -> Result<String, String> {
+    let good = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'_';
+    let starts = value.bytes().next().is_some_and(|c| c.is_ascii_lowercase() || c == b'_');
+    if starts && value.len() <= 32 && value.bytes().all(good) && value != "root" {
+        Ok(value.to_owned())
+    } else {
+        Err("the name of a user of this host that is not root, such as hoist".to_owned())
+    }
 }
 
 fn yes_no(value: &str) -> Result<bool, String> {
@@ -297,12 +422,13 @@ mod tests {
         let got = check(&[("ssh", "127.0.0.1:3")], &vars, file).unwrap();
         assert_eq!((got.ssh.port(), got.http.port(), got.data.to_str().unwrap()), (3, 2, "/f"));
         assert!(!got.create_on_push);
+        assert_eq!((got.router, got.router_dir.to_str().unwrap()), (RouterMode::Spawn, "/f/router"));
         assert_eq!((got.app_cpu, got.app_memory, got.ssh_host.as_str()), (1_500, 512_000_000, "localhost"));
     }
 
     #[test]
     fn all_mistakes_at_once() {
-        let flags = [("ssh", "nowhere"), ("base-domain", "a..b"), ("boot-timeout", "0")];
+        let flags = [("ssh", "nowhere"), ("base-domain", "a..b"), ("boot-timeout", "0"), ("router", "maybe")];
         let bad = check(&flags, &[("HOIST_POOL", "10.0.0.0/33")], "colour = 1\npool = [1]").unwrap_err();
         assert_eq!(
             bad,
@@ -311,6 +437,7 @@ mod tests {
                 "f.toml: pool must be text, a number or true/false",
                 "--data DIR is missing (or HOIST_DATA)",
                 "--ssh=\"nowhere\" is not valid: an address and a port, such as 127.0.0.1:2222",
+                "--router=\"maybe\" is not valid: spawn or external",
                 "--base-domain=\"a..b\" is not valid: a host name, such as apps.example.com",
                 "HOIST_POOL=\"10.0.0.0/33\" is not valid: a network and its length (8 to 18), such as 10.208.0.0/12",
                 "--boot-timeout=\"0\" is not valid: a number from 1 to 3600",

@@ -1,6 +1,6 @@
 //! Joins the carriers to the commands: SSH sessions, the admin socket, and git's hooks. Adapters without logic.
 
-use crate::admin::{HookHandler, HookIo, LocalShell};
+use crate::admin::{Gatekeeper, HookHandler, HookIo, LocalShell};
 use crate::commands::Commands;
 use crate::git::{HookFrames, serve_hook};
 use crate::io::Io;
@@ -11,23 +11,14 @@ use domain::access::Principal;
 #[async_trait]
 impl Shell for Commands {
     async fn identify(&self, _key: &PublicKeyText, fingerprint: &str) -> Option<Principal> {
-        let wanted = fingerprint.to_owned();
-        match self.platform().store.read(move |tx| tx.user_by_key(&wanted)).await {
-            Ok(user) => {
-                user.map(|u| Principal::User { id: u.id, name: u.name, role: u.role, key: fingerprint.to_owned() })
-            }
-            Err(err) => {
-                tracing::error!("cannot look a key up: {}", err.lines().join("; "));
-                None
-            }
-        }
+        self.holder(fingerprint).await
     }
 
     async fn run(&self, who: Principal, line: &str, env: SessionEnv, io: Io) -> u8 {
         // Asked again for every command of an open session: a key or user removed meanwhile has no rights any more.
-        let now = match &who {
-            Principal::Local => Some(who.clone()),
-            Principal::User { key, .. } => self.identify("", key).await,
+        let now = match who.key() {
+            None => Some(who.clone()),
+            Some(key) => self.holder(&key.fingerprint).await,
         };
         match now {
             Some(who) => self.run_line(who, line, env, io).await,
@@ -41,8 +32,19 @@ impl Shell for Commands {
         }
     }
 
+    async fn revoked(&self, who: &Principal) {
+        self.key_lost(who).await;
+    }
+
     fn stranger(&self, fingerprint: &str) -> String {
-        format!("The key {fingerprint} is not known here; an administrator adds it with: users:add NAME < KEY.pub\n")
+        let command = self.platform().ssh_command();
+        format!(
+            "The key {fingerprint} is not known here.\n\
+             Send its public half (the file that ends in .pub) to an administrator, who types, for a new user:\n  \
+             {command} users:add NAME < KEY.pub\n\
+             or for one that is there:\n  \
+             {command} keys:add NAME < KEY.pub\n"
+        )
     }
 }
 
@@ -50,6 +52,38 @@ impl Shell for Commands {
 impl LocalShell for Commands {
     async fn run(&self, argv: Vec<String>, io: Io) -> u8 {
         self.run_words(Principal::Local, &argv, SessionEnv::default(), io).await
+    }
+}
+
+#[async_trait]
+impl Gatekeeper for Commands {
+    async fn authorized_line(&self, fingerprint: &str, program: &str) -> Option<String> {
+        let settings = &self.platform().settings;
+        settings.ssh_share.as_ref()?;
+        let wanted = fingerprint.to_owned();
+        let public = self.platform().store.read(move |tx| tx.public_key(&wanted)).await;
+        let Ok(Some(public)) = public else {
+            tracing::info!(fingerprint = domain::text::plain(fingerprint), "unknown ssh key, by sshd");
+            return None;
+        };
+        let ticket = self.tickets().issue(fingerprint, rand::random(), crate::clock::now());
+        let socket = settings.ssh_share_socket.to_string_lossy();
+        domain::share::authorized_line(&public, program, &socket, &ticket)
+            .inspect_err(|no| tracing::error!("{no}"))
+            .ok()
+    }
+
+    async fn redeem(&self, ticket: &str) -> Option<Principal> {
+        let fingerprint = self.tickets().redeem(ticket, crate::clock::now())?;
+        self.holder(&fingerprint).await
+    }
+
+    async fn session(&self, who: Principal, line: &str, env: SessionEnv, io: Io) -> u8 {
+        Shell::run(self, who, line, env, io).await
+    }
+
+    async fn revoked(&self, who: &Principal) {
+        self.key_lost(who).await;
     }
 }
 

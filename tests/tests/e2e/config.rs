@@ -1,6 +1,8 @@
 //! Config vars: any value survives both shells, each change is a release without a build.
 
-use e2e::World;
+use e2e::{World, run};
+use std::process::Command;
+use std::time::Duration;
 
 #[test]
 fn hostile_values_come_back_as_they_were() {
@@ -73,4 +75,136 @@ fn bad_names_are_refused() {
         app.run("config:set", &["GOOD=1", bad]).exits(1);
     }
     app.run("config", &[]).ok().hides("GOOD");
+}
+
+#[test]
+fn a_file_is_imported_and_comes_out_as_it_went_in() {
+    let world = World::new();
+    let app = world.app("conf", "tests/apps/echo");
+    app.push().ok();
+    let import = |args: &[&str], text: &str| {
+        let words: Vec<&str> = ["config:import", "conf"].into_iter().chain(args.iter().copied()).collect();
+        app.user.ssh_with(&words, text.as_bytes())
+    };
+    let dotenv = "\u{feff}# mine\r\nexport A='it is # $HOME'\r\nB=\"two\\nlines\" # said\r\nKEY=\"-----BEGIN\nabc\"\n";
+    import(&[], dotenv).ok().says("Read 3 config vars (dotenv)").says("added: A, B, KEY").says("v2").hides("$HOME");
+    assert_eq!(app.get("/env?name=KEY").ok(), "-----BEGIN\nabc");
+    import(&[], dotenv).ok().says("Nothing changes").hides("v3");
+    import(&["--replace"], "A=1\nC=3\n").ok().says("added: C").says("changed: A").says("removed: B, KEY").says("v3");
+    assert_eq!(app.get("/env?name=B").status, 404);
+    let wrong = import(&[], "A=2\nhunter2\n1X=hunter2\nD='hunter2\n").exits(1).hides("hunter2");
+    wrong.says("3 mistakes").says("line 2: ").says("line 3: ").says("line 4: ").says("nothing was changed");
+    import(&["--replace"], "# nothing\n").exits(1).says("nothing was changed");
+    import(&["--format", "xml"], "").exits(1).says("dotenv, json or shell");
+    import(&[], "PORT=1\nZ=1\n").exits(1).says("PORT is set by the platform");
+    assert_eq!(app.run("config:get", &["A"]).ok().out, "1\n");
+    import(&["--no-restart"], "{\"A\": \"it's\\n$(id) \\\"so\\\"\", \"U\": \"Zürich 🚀\"}").ok();
+    let whole = app.run("config", &["--format", "json"]).ok().json();
+    for format in ["dotenv", "json", "shell"] {
+        let text = app.run("config:export", &["--format", format]).ok().out;
+        app.run("config:set", &["A=x", "C=y", "--no-restart"]).ok();
+        import(&["--replace", "--no-restart"], &text).ok();
+        assert_eq!(app.run("config", &["--format", "json"]).ok().json(), whole, "{text}");
+    }
+    // What a shell makes of it is the same.
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &format!("{}\nprintf %s \"$A\"", app.run("config:export", &["--format", "shell"]).ok().out)]);
+    assert_eq!(run(bash, b"", Duration::from_secs(10)).ok().out, "it's\n$(id) \"so\"");
+}
+
+#[test]
+fn values_that_are_only_stored_wait_for_the_next_release() {
+    let world = World::new();
+    let app = world.app("conf", "tests/apps/echo");
+    app.push().ok();
+    app.run("config:set", &["A=1", "--no-restart"]).ok().says("they count from its next release on").hides("v2");
+    assert_eq!(app.get("/env?name=A").status, 404);
+    app.run("config", &[]).ok().says("A: 1").says("not in use before the next release").says("ps:restart conf");
+    app.run("releases", &[]).ok().hides("v2");
+    app.commit_change("note", "1");
+    app.push().ok().says("v2");
+    assert_eq!(app.get("/env?name=A").ok(), "1");
+    app.run("config", &[]).ok().hides("not in use");
+    app.run("config:set", &["B=2", "--no-restart"]).ok();
+    app.run("ps:restart", &[]).ok().says("v3");
+    assert_eq!(app.get("/env?name=B").ok(), "2");
+    app.run("config:set", &["C=3", "--no-restart"]).ok();
+    app.run("config:set", &["C=3"]).ok().says("stored before").says("v4");
+    app.run("config:unset", &["C", "--no-restart"]).ok();
+    app.run("rollback", &["v1"]).ok().says("removed: C").says("v5");
+    app.run("config", &[]).ok().hides("A:");
+    app.run("config:unset", &["NEVER"]).ok().says("NEVER is not set").says("Nothing changes");
+}
+
+#[test]
+fn references_are_filled_in_for_builds_and_instances() {
+    let world = World::new();
+    let app = world.app("conf", "tests/apps/echo");
+    app.user.ssh(&["apps:create", "conf"]).ok();
+    app.run("config:set", &["HOME_URL=http://${{HOIST_DOMAIN}}/x", "WHO=${{NAME}}@${{HOIST_INSTANCE}}", "NAME=me"])
+        .ok();
+    app.run("config:set", &["TEXT=$${{NAME}} ${NAME} {{NAME}}", "REL=${{HOIST_RELEASE_VERSION}}"]).ok();
+    app.replace(
+        "package.json",
+        "\"start\"",
+        "\"build\": \"node -p 'process.env.HOME_URL + process.env.REL'\", \"start\"",
+    );
+    app.push().ok().says("http://conf.localhost/xundefined");
+    for (name, want) in [
+        ("HOME_URL", "http://conf.localhost/x"),
+        ("WHO", "me@web.1"),
+        ("TEXT", "${{NAME}} ${NAME} {{NAME}}"),
+        ("REL", "v1"),
+        ("HEROKU_APP_NAME", "conf"),
+        ("HEROKU_RELEASE_VERSION", "v1"),
+        ("HEROKU_APP_DEFAULT_DOMAIN_NAME", "conf.localhost"),
+        ("HOIST_DOMAIN", "conf.localhost"),
+    ] {
+        assert_eq!(app.get(&format!("/env?name={name}")).ok(), want, "{name}");
+    }
+    assert_eq!(app.get("/env?name=HEROKU_SLUG_COMMIT").ok(), app.head());
+    app.run("config:get", &["WHO"]).ok().says("${{NAME}}@${{HOIST_INSTANCE}}");
+    app.run("config:set", &["X=${{NOTHING}}"]).exits(1).says("refers to ${{NOTHING}}").says("$${{");
+    app.run("config:unset", &["NAME"]).exits(1).says("WHO refers to ${{NAME}}");
+    app.run("config:set", &["NAME=${{WHO}}"]).exits(1).says("refers to itself");
+    app.run("config:set", &["PATH=/nowhere", "--no-restart"]).ok().says("replaces the image's own");
+}
+
+#[test]
+fn values_are_nowhere_but_in_the_database_and_the_instances() {
+    let world = World::new();
+    let app = world.app("conf", "tests/apps/echo");
+    app.user.ssh(&["apps:create", "conf"]).ok();
+    let canary = "c4n4ry5ecret";
+    let lines: Vec<String> = (1..=3).map(|n| format!("S{n}={canary}{n}\n")).collect();
+    app.user.ssh_with(&["config:import", "conf"], lines.concat().as_bytes()).ok().hides(canary);
+    app.run("config:set", &[&format!("S4={canary}4"), "bad name=1"]).exits(1).hides(canary);
+    app.run("config:set", &[&format!("S5={canary}5"), "X=${{NO}}"]).exits(1).hides(canary);
+    app.user
+        .ssh_with(&["config:import", "conf"], format!("{canary}\nA B={canary}\nC='{canary}").as_bytes())
+        .exits(1)
+        .hides(canary);
+    app.user.ssh_with(&["config:set", "conf", "--stdin", "S6"], format!("{canary}6").as_bytes()).ok().hides(canary);
+    app.replace("package.json", "\"start\"", "\"build\": \"exit 0\", \"start\"");
+    app.push().ok().hides(canary);
+    app.run("config:set", &[&format!("S1={canary}7")]).ok().hides(canary);
+    app.run("config:set", &[&format!("S1={canary}8"), "BOOT_FAIL=1"]).fails().hides(canary);
+    app.replace("package.json", "exit 0", "exit 1");
+    app.push().fails().hides(canary);
+    app.run("events", &[]).ok().hides(canary);
+    app.run("logs", &["-n", "1000"]).ok().hides(canary);
+    app.run("builds:output", &[]).ok().hides(canary);
+    app.run("releases", &[]).ok().hides(canary);
+    world.hoist(&["events", "--format", "json"]).ok().hides(canary);
+    // The command line of every process, and every file of the installation but the database.
+    // The pattern comes on standard input: as an argument it would find itself.
+    let mut grep = Command::new("grep");
+    grep.args(["-rlaF", "--exclude=hoist.db*", "-f", "-"]).arg(world.data().parent().unwrap());
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        if process.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()) {
+            grep.arg(process.path().join("cmdline"));
+        }
+    }
+    let found = run(grep, canary.as_bytes(), Duration::from_secs(120)).out;
+    assert_eq!(found, "", "the value lies in these");
 }

@@ -20,10 +20,34 @@ fn quickstart() {
     let world = World::new();
     let mut reader = Reader::new(&world, &world.admin("me"));
     for block in blocks {
-        let output = reader.types(&block.script).ok();
-        if let Err(missing) = matches(&block.says, &output.out) {
-            panic!("docs/quickstart.md:{}: the output lacks {missing:?}: {output}", block.line);
+        reader.follows("docs/quickstart.md", &block);
+    }
+}
+
+#[test]
+fn continuous_integration() {
+    let page = std::fs::read_to_string(repository().join("docs/ci.md")).unwrap();
+    let blocks = blocks(&page);
+    assert!(blocks.len() == 4, "the page has lost its tests");
+    let world = World::new();
+    let mut reader = Reader::new(&world, &world.admin("me"));
+    // What a runner has: a shallow checkout on no branch, and its secrets.
+    let app = world.app("blog", "tests/apps/static");
+    let (from, to) = (format!("file://{}", app.dir.display()), reader.at.join("checkout"));
+    app.git(&["clone", "-q", "--depth", "1", &from, to.to_str().unwrap()]).ok();
+    reader.variable("HOIST_HOST", world.ssh.ip().to_string());
+    reader.variable("HOIST_PORT", world.ssh.port().to_string());
+    for (n, block) in blocks.iter().enumerate() {
+        if n == 2 {
+            for (name, file) in [("HOIST_KEY", "ci"), ("HOIST_KNOWN_HOSTS", "known_hosts")] {
+                reader.variable(name, std::fs::read_to_string(reader.at.join(file)).unwrap().trim_end().to_owned());
+            }
         }
+        if n == 3 {
+            // Not shallow: a detached push takes the whole history.
+            app.user.git(&to, &["fetch", "-q", "--unshallow"]).ok();
+        }
+        reader.follows("docs/ci.md", block);
     }
 }
 
@@ -99,6 +123,7 @@ struct Reader {
     home: PathBuf,
     at: PathBuf,
     path: String,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Reader {
@@ -124,7 +149,21 @@ impl Reader {
         let ssh = bin.join("ssh");
         std::fs::write(&ssh, wrapper).unwrap();
         std::fs::set_permissions(&ssh, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        Reader { path: format!("{}:{path}", bin.display()), home, at }
+        Reader { path: format!("{}:{path}", bin.display()), home, at, variables: Vec::new() }
+    }
+
+    /// Sets a variable for the blocks that follow.
+    fn variable(&mut self, name: &'static str, value: String) {
+        self.variables.push((name, value));
+    }
+
+    /// Types a block and compares what is said.
+    #[track_caller]
+    fn follows(&mut self, page: &str, block: &Block) {
+        let output = self.types(&block.script).ok();
+        if let Err(missing) = matches(&block.says, &output.out) {
+            panic!("{page}:{}: the output lacks {missing:?}: {output}", block.line);
+        }
     }
 
     /// Runs a block; both streams arrive as one, in order.
@@ -136,6 +175,7 @@ impl Reader {
         bash.args(["-eu", "-o", "pipefail", "-c", &text]).current_dir(&self.at);
         bash.env_clear().env("PATH", &self.path).env("HOME", &self.home).env("LANG", "C.UTF-8");
         bash.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0");
+        bash.envs(self.variables.iter().map(|(name, value)| (name, value)));
         for who in ["AUTHOR", "COMMITTER"] {
             bash.env(format!("GIT_{who}_NAME"), "me").env(format!("GIT_{who}_EMAIL"), "me@localhost");
         }

@@ -78,16 +78,164 @@ fn requests_are_logged_and_escapes_do_not_reach_the_terminal() {
     assert!(json.out.contains("\"time\""), "{json}");
 }
 
+/// Both streams at once, a line of any length, bytes of any kind, and the last words of an instance.
+#[test]
+fn every_line_of_both_streams_and_the_last_before_a_death() {
+    let world = World::with(&[("app-memory", "96")]);
+    let app = world.app("logs", "tests/apps/talk");
+    app.push().ok();
+    app.get("/both?n=10000").ok();
+    shows(&app, &["-n", "20"], "err 10000");
+    let said = records(&app, &["--source", "app", "-n", "30000"]);
+    for (stream, word) in [("out", "out "), ("err", "err ")] {
+        let texts = said.iter().filter(|r| r["stream"] == stream).filter_map(|r| r["text"].as_str());
+        let numbers: Vec<u32> = texts.filter_map(|t| t.strip_prefix(word)?.parse().ok()).collect();
+        assert!(numbers.iter().copied().eq(1..=10_000), "{stream}: {} of 10000 in order", numbers.len());
+    }
+    app.get("/long?bytes=25000").ok();
+    app.get("/binary").ok();
+    shows(&app, &["-n", "5", "--source", "app"], "b");
+    let parts: Vec<String> =
+        records(&app, &["--grep", "ää"]).iter().map(|r| r["text"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((parts.len(), parts.concat()), (3, "ä".repeat(12_500)), "no character is cut in two");
+    app.run("logs", &["--grep", "ää"]).ok().says("ä…\n");
+    let binary = app.run("logs", &["-n", "1", "--source", "app"]).ok();
+    assert!(!binary.out.contains(|c: char| c.is_control() && c != '\n'), "{binary}");
+    for (path, last) in [("/kill?text=famous-last-words", "famous-last-words"), ("/oom?text=too-much", "too-much")] {
+        wait_for("an instance that answers", Duration::from_secs(60), || world.get(&app.host(), "/").status == 200);
+        world.get(&app.host(), path);
+        shows(&app, &["--source", "app", "--grep", last], last);
+    }
+}
+
+fn records(app: &App<'_>, args: &[&str]) -> Vec<serde_json::Value> {
+    let mut words = vec!["--format", "json"];
+    words.extend(args);
+    app.run("logs", &words).ok().out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn questions_go_together_and_bad_ones_are_refused() {
+    let world = World::new();
+    let app = world.app("logs", "tests/apps/talk");
+    app.push().ok();
+    app.run("ps:scale", &["beat=1"]).ok();
+    app.get("/both?n=300").ok();
+    shows(&app, &["-p", "beat", "-n", "500"], "beat 30");
+    shows(&app, &["-n", "500", "-p", "web"], "err 300");
+    let all = records(&app, &["-n", "100000"]);
+    assert!(all.windows(2).all(|w| w[0]["time"].as_str() <= w[1]["time"].as_str()), "by time");
+    let ids: std::collections::BTreeSet<u64> = all.iter().filter_map(|r| r["id"].as_u64()).collect();
+    assert_eq!(ids.len(), all.len());
+    let sources: std::collections::BTreeSet<&str> = all.iter().filter_map(|r| r["source"].as_str()).collect();
+    assert!(
+        ["app", "router", "hoist"].iter().all(|s| sources.contains(s)) && !sources.contains("build"),
+        "{sources:?}"
+    );
+    app.run("logs", &["--source", "build"]).ok().says("build");
+    let count = |args: &[&str]| app.run("logs", args).ok().out.lines().count();
+    assert_eq!(count(&["--grep", "out 2", "-p", "web", "-n", "1000"]), 111);
+    assert_eq!(count(&["--grep", "/^(out|err) 2[0-9]$/", "-p", "web.1"]), 20);
+    assert_eq!(count(&["--grep", "out 2", "-p", "beat,worker"]), 0);
+    assert_eq!(count(&["--source", "router,hoist", "--grep", "out 2"]), 0);
+    assert!(count(&["--since", "5m", "-p", "web"]) > 600 && count(&["--until", "1d"]) == 0);
+    assert_eq!(count(&["-p", "web", "-n", "7", "--since", "1h"]), 7);
+    app.run("logs", &["--grep", "nowhere"]).ok().says("no line matches");
+    for (args, code) in [
+        (["--since", "yesterday"], "--since 10m"),
+        (["--until", "5 o'clock"], "--until 10m"),
+        (["--grep", "/(/"], "--grep"),
+        (["--grep", "/x{9999}{9999}/"], "too large"),
+        (["--source", "dyno"], "app, router, build"),
+        (["-p", "../web"], "-p web.1"),
+        (["-n", "many"], "-n 500"),
+        (["--after", "99999999"], "the next one is"),
+        (["--after", "x"], "--format json"),
+    ] {
+        app.run("logs", &args).fails().says(code);
+    }
+    app.run("logs", &["--since", "1h", "--until", "2h"]).fails().says("later than");
+    app.run("logs", &["-t", "--until", "2h"]).fails().says("do not go together");
+}
+
+/// A reader that comes back with the id of its last line sees every line once, whatever dies meanwhile.
+#[test]
+fn a_follower_goes_on_where_it_was() {
+    let world = World::new();
+    let app = world.app("logs", "tests/apps/talk");
+    app.push().ok();
+    app.run("ps:scale", &["beat=1"]).ok();
+    let mut seen: Vec<(u64, u64, u64)> = Vec::new();
+    for round in 0..4 {
+        let after = seen.last().map(|(id, ..)| id.to_string());
+        let mut words = vec!["logs", "logs", "-t", "--format", "json", "-p", "beat", "-n", "100000"];
+        words.extend(after.iter().flat_map(|id| ["--after", id.as_str()]));
+        let mut tail = e2e::Running::start(app.user.ssh_command(&words));
+        if round == 2 {
+            app.commit_change("note", "a release while it is followed");
+            app.push().ok();
+        }
+        let beats = || app.run("logs", &["-p", "beat", "-n", "1"]).ok().out;
+        let before = beats();
+        wait_for("more beats", Duration::from_secs(20), || beats() != before);
+        world.kill9_serve();
+        wait_for("the end of the follower", Duration::from_secs(20), || tail.is_over());
+        let out = tail.end().out;
+        let whole = out.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        for record in whole.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()) {
+            let beat = record["text"].as_str().and_then(|t| t.strip_prefix("beat ")?.parse().ok());
+            let number = |key: &str| record[key].as_u64().unwrap();
+            seen.extend(beat.map(|beat| (number("id"), number("release"), beat)));
+        }
+        world.restart_serve();
+    }
+    assert!(seen.windows(2).all(|w| w[0].0 < w[1].0), "each id once and in order");
+    let mut releases: std::collections::BTreeMap<u64, Vec<u64>> = Default::default();
+    seen.iter().for_each(|(_, release, beat)| releases.entry(*release).or_default().push(*beat));
+    assert_eq!(releases.len(), 2);
+    for (release, beats) in releases {
+        assert!(beats.len() > 20 && beats.iter().copied().eq(1..=beats.len() as u64), "v{release}: {beats:?}");
+    }
+}
+
+/// The processor time of the server, in hundredths of a second.
+fn ticks(world: &World) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", e2e::processes(&world.data(), "serve")[0])).unwrap();
+    let after: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    after[11].parse::<u64>().unwrap() + after[12].parse::<u64>().unwrap()
+}
+
+fn disk(path: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|e| if e.path().is_dir() { disk(&e.path()) } else { e.metadata().map_or(0, |m| m.len()) }).sum()
+}
+
 #[test]
 fn a_flood_hurts_nobody_else() {
-    let world = World::new();
+    let world = World::with(&[("logs-app", "16"), ("logs-total", "40")]);
     let (flood, calm) = (world.app("flood", "tests/apps/flood"), world.app("calm", "tests/apps/echo"));
     calm.push().ok();
+    flood.user.ssh(&["apps:create", "flood"]).ok();
+    // Long lines: on a busy machine there are not enough of short ones.
+    flood.run("config:set", &["BYTES=4000"]).ok();
     flood.push().ok();
     wait_for("lines that were counted and dropped", Duration::from_secs(90), || {
-        flood.run("logs", &["-n", "200000", "--source", "hoist"]).ok().out.contains("dropped")
+        flood.run("logs", &["-n", "1", "--source", "hoist", "--grep", "L10"]).ok().out.contains("dropped")
     });
-    calm.get("/log?n=3").ok();
-    shows(&calm, &["-n", "50"], "3");
+    let (before, begun) = (ticks(&world), std::time::Instant::now());
+    let (_, report) = world.load(&calm.host(), 50, || {
+        for n in 0..20 {
+            calm.get(&format!("/log?n={n}")).ok();
+            shows(&calm, &["-n", "50"], &format!("n={n}\""));
+        }
+        wait_for("five seconds", Duration::from_secs(10), || begun.elapsed() > Duration::from_secs(5));
+    });
+    report.none_lost();
+    let used = (ticks(&world) - before) as f64 / begun.elapsed().as_secs_f64();
+    assert!(used < 80.0, "the server used {used} % of a processor, unoptimized");
+    assert!(report.percentile(0.99) < Duration::from_secs(1), "p99 {:?}", report.percentile(0.99));
+    // The newest segment is not compressed and always stays.
+    let stored = disk(&world.data().join("logs/apps"));
+    assert!(stored < 16_000_000 + 2 * 9_000_000, "{stored}");
     flood.get("/").ok();
 }

@@ -10,16 +10,30 @@
     reason = "tests"
 )]
 
+mod ci;
 mod config;
 mod crash;
 mod dockerfile;
 mod docs;
+mod doctor;
+mod domains;
 mod failures;
 mod heal;
+mod hooks;
+mod install;
+mod languages;
 mod logs;
+mod outside;
+mod mistakes;
 mod people;
 mod permissions;
 mod processes;
 mod push;
+mod run;
+mod run_life;
+mod share;
+mod sockets;
 mod start;
+mod team;
 mod tidy;
+mod web;

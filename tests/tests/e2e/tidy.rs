@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Each library and the folders of the server that may name it.
-const HOMES: [(&str, &[&str]); 7] = [
+const HOMES: &[(&str, &[&str])] = &[
     ("russh", &["ssh/"]),
     ("git2", &["git/"]),
     ("bollard", &["engine/", "build/"]),
@@ -16,6 +16,11 @@ const HOMES: [(&str, &[&str]); 7] = [
     ("hyper", &["images/"]),
     ("tar", &["images/"]),
     ("flate2", &["images/"]),
+    ("listenfd", &["systemd.rs"]),
+    ("sd_notify", &["systemd.rs"]),
+    ("nix", &["rights.rs"]),
+    ("zstd", &["logs/"]),
+    ("regex", &["logs/"]),
 ];
 /// Crates and what they must not depend on.
 const STRANGERS: [(&str, &[&str]); 4] = [

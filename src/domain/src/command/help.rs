@@ -77,6 +77,9 @@ pub fn markdown() -> String {
             let aliases: Vec<String> = spec.aliases.iter().map(|a| format!("`{a}`")).collect();
             out.push_str(&format!(" Also typed as {}.", aliases.join(", ")));
         }
+        if spec.deploy_key {
+            out.push_str(" Open to deploy keys.");
+        }
         out.push_str(match spec.audit {
             Audit::None => " Leaves no audit row.\n",
             Audit::Verb | Audit::Args => "\n",
@@ -100,6 +103,7 @@ fn rows(spec: &Spec) -> Vec<(String, &'static str)> {
             Takes::Nothing => String::new(),
             Takes::Value(value) => format!(" {value}"),
             Takes::Confirmation => " APP".to_owned(),
+            Takes::SecretPairs => " NAME=VALUE".to_owned(),
         };
         rows.push((format!("{short}--{}{value}", flag.long), flag.help));
     }

@@ -31,6 +31,9 @@ pub fn parse(words: &[String]) -> Result<Request, Refusal> {
         return git(spec, rest);
     }
     let mut typed = Typed { app: app_first.map(str::to_owned), ..Typed::default() };
+    if name == "run:detached" {
+        typed.parsed.flags.insert("detach", None);
+    }
     typed.read(spec, rest)?;
     if typed.help {
         return Ok(help_request(Some(spec.name)));
@@ -79,6 +82,8 @@ fn git(spec: &'static Spec, rest: &[String]) -> Result<Request, Refusal> {
 struct Typed {
     app: Option<String>,
     positionals: Vec<String>,
+    /// A command of the user's own.
+    command: Vec<String>,
     parsed: Parsed,
     format: Format,
     help: bool,
@@ -89,6 +94,7 @@ impl Typed {
         let mut rest = words.iter();
         while let Some(word) = rest.next() {
             match word.as_str() {
+                "--" if spec.takes_command() => self.command.extend(rest.by_ref().cloned()),
                 "--" => self.positionals.extend(rest.by_ref().cloned()),
                 long if long.starts_with("--") => {
                     let name = long.trim_start_matches("--");
@@ -97,16 +103,28 @@ impl Typed {
                     let value = match (flag.takes, value) {
                         (Takes::Nothing, None) => None,
                         (Takes::Nothing, Some(_)) => return Err(misuse(spec, format!("--{name} takes no value"))),
-                        (Takes::Value(_) | Takes::Confirmation, Some(value)) => Some(value),
-                        (Takes::Value(_) | Takes::Confirmation, None) => Some(value_of(spec, flag, rest.next())?),
+                        (Takes::Value(_) | Takes::Confirmation | Takes::SecretPairs, Some(value)) => Some(value),
+                        (Takes::Value(_) | Takes::Confirmation | Takes::SecretPairs, None) => {
+                            Some(value_of(spec, flag, rest.next())?)
+                        }
                     };
                     self.option(spec, flag, value)?;
                 }
                 short if short.starts_with('-') && short.len() > 1 => self.shorts(spec, word, &mut rest)?,
+                _ if self.command_begins(spec) => {
+                    self.command.push(word.clone());
+                    self.command.extend(rest.by_ref().cloned());
+                }
                 _ => self.positionals.push(word.clone()),
             }
         }
         Ok(())
+    }
+
+    /// Whether every word before the user's own command is there.
+    fn command_begins(&self, spec: &Spec) -> bool {
+        let app = usize::from(spec.app != AppArg::None && self.app.is_none());
+        spec.takes_command() && self.positionals.len() >= app + spec.args.len().saturating_sub(1)
     }
 
     fn shorts<'a>(
@@ -120,7 +138,7 @@ impl Typed {
             let flag = find_flag(spec, |f| f.short == Some(letter)).ok_or_else(|| unknown_option(spec, word))?;
             let value = match flag.takes {
                 Takes::Nothing => None,
-                Takes::Value(_) | Takes::Confirmation => {
+                Takes::Value(_) | Takes::Confirmation | Takes::SecretPairs => {
                     let attached = letters.as_str().to_owned();
                     letters = "".chars();
                     Some(if attached.is_empty() { value_of(spec, flag, rest.next())? } else { attached })
@@ -135,7 +153,8 @@ impl Typed {
         match (flag.long, value) {
             ("help", _) => self.help = true,
             ("json", _) => self.format = Format::Json,
-            ("format", Some(value)) => {
+            // A verb whose own option this is has formats of its own.
+            ("format", Some(value)) if spec.reads => {
                 self.format = match value.as_str() {
                     "text" => Format::Text,
                     "json" => Format::Json,
@@ -148,6 +167,12 @@ impl Typed {
                 }
                 (Some(_) | None, Some(_) | None) => self.app = value,
             },
+            (long, Some(value)) if flag.takes == Takes::SecretPairs => {
+                if !value.contains('=') {
+                    return Err(misuse(spec, format!("--{long} takes NAME=VALUE")));
+                }
+                self.parsed.args.entry(long).or_default().push(value);
+            }
             (long, value) => {
                 self.parsed.flags.insert(long, value);
             }
@@ -176,12 +201,17 @@ impl Typed {
     fn distribute(&mut self, spec: &'static Spec) -> Result<Parsed, Refusal> {
         let mut rest = std::mem::take(&mut self.positionals).into_iter().peekable();
         for arg in spec.args {
-            let taken: Vec<String> =
-                if arg.repeated { rest.by_ref().collect() } else { rest.next().into_iter().collect() };
+            let taken: Vec<String> = if arg.shape == Shape::Command {
+                std::mem::take(&mut self.command)
+            } else if arg.repeated {
+                rest.by_ref().collect()
+            } else {
+                rest.next().into_iter().collect()
+            };
             if taken.is_empty() && arg.required {
                 return Err(misuse(spec, format!("{} is missing", arg.name)));
             }
-            if arg.shape != Shape::Word
+            if matches!(arg.shape, Shape::Pair | Shape::SecretPair)
                 && let Some(word) = taken.iter().find(|w| !w.contains('='))
             {
                 return Err(no_equals(spec, word));

@@ -1,6 +1,6 @@
 //! What was asked: a verb, its app, its arguments; and what of it may be stored.
 
-use super::spec::{Audit, Shape, Stdin};
+use super::spec::{Arg, Audit, Shape, Stdin, Takes};
 use super::{Verb, words};
 use crate::access::{Need, Principal};
 use crate::names::{AppName, VarName};
@@ -104,14 +104,24 @@ impl Request {
     /// What this request needs: the verb's need, and an administrator where it touches somebody else's keys.
     pub fn need(&self, principal: &Principal) -> Need {
         let own = match principal {
-            Principal::Local => None,
+            Principal::Local | Principal::DeployKey { .. } => None,
             Principal::User { name, .. } => Some(name.as_str()),
         };
         let about_keys = matches!(self.verb, Verb::KeysAdd | Verb::KeysList | Verb::KeysRemove);
+        if self.verb == Verb::DomainsList && self.app.is_none() {
+            // Without an app it lists everybody's.
+            return Need::Admin;
+        }
         match self.args.maybe("USER") {
             Some(user) if about_keys && Some(user) != own => Need::Admin,
             Some(_) | None => self.verb.spec().need,
         }
+    }
+
+    /// Whether its audit row must be on disk before it runs. What only looks, at nothing that is secret, need not wait.
+    pub fn audited_before(&self, principal: &Principal) -> bool {
+        let spec = self.verb.spec();
+        !spec.reads || !matches!(self.need(principal), Need::Anyone | Need::Read)
     }
 
     /// Whether it reads standard input.
@@ -152,18 +162,31 @@ fn line(request: &Request) -> String {
     let spec = request.verb.spec();
     let mut out = vec![spec.name.to_owned()];
     out.extend(request.app.as_ref().map(ToString::to_string));
-    for arg in spec.args {
+    let (command, args): (Vec<&Arg>, Vec<&Arg>) = spec.args.iter().partition(|arg| arg.shape == Shape::Command);
+    for arg in args {
         for word in request.args.many(arg.name) {
             out.push(match (arg.shape, word.split_once('=')) {
                 (Shape::SecretPair, Some((name, _))) => format!("{}=…", words::quote(name)),
                 (Shape::SecretPair, None) => "…".to_owned(),
-                (Shape::Word | Shape::Pair, _) => words::quote(word),
+                (Shape::Word | Shape::Pair | Shape::Command, _) => words::quote(word),
             });
         }
     }
     for (flag, value) in &request.args.flags {
         out.push(format!("--{flag}"));
         out.extend(value.as_deref().map(words::quote));
+    }
+    for flag in spec.flags.iter().filter(|flag| flag.takes == Takes::SecretPairs) {
+        for pair in request.args.many(flag.long) {
+            let name = pair.split('=').next().unwrap_or_default();
+            out.push(format!("--{} {}=…", flag.long, words::quote(name)));
+        }
+    }
+    for word in command.iter().flat_map(|arg| request.args.many(arg.name).iter().enumerate()) {
+        if word.0 == 0 {
+            out.push("--".to_owned());
+        }
+        out.push(words::quote(word.1));
     }
     out.join(" ")
 }

@@ -20,6 +20,8 @@ pub struct Spec {
     pub flags: &'static [Flag],
     /// What it needs.
     pub need: Need,
+    /// Whether a deploy key may use it, for its own app.
+    pub deploy_key: bool,
     /// What its audit row stores.
     pub audit: Audit,
     /// Whether it answers with data: then it takes `--format text|json`.
@@ -75,6 +77,8 @@ pub enum Shape {
     Pair,
     /// `NAME=VALUE`, where the value is secret.
     SecretPair,
+    /// A command of the user's own: from its first word on nothing is an option.
+    Command,
 }
 
 /// An option.
@@ -99,6 +103,8 @@ pub enum Takes {
     Value(&'static str),
     /// The app's name again; without it the verb is refused.
     Confirmation,
+    /// `NAME=VALUE` with a secret value, any number of times; in [`super::Parsed`] an argument by the option's name.
+    SecretPairs,
 }
 
 /// What the audit row of a verb stores. The app and the principal are columns of their own, always stored.
@@ -128,6 +134,8 @@ pub enum Stdin {
 pub enum Group {
     /// Apps.
     Apps,
+    /// Domains and the web.
+    Web,
     /// Config vars.
     Config,
     /// Processes and logs.
@@ -147,6 +155,7 @@ impl Group {
     pub fn title(self) -> &'static str {
         match self {
             Group::Apps => "Apps",
+            Group::Web => "Domains and the web",
             Group::Config => "Config vars",
             Group::Processes => "Processes and logs",
             Group::Releases => "Releases and builds",
@@ -166,7 +175,12 @@ impl Spec {
             AppArg::Required | AppArg::GitPath => line.push_str(" APP"),
             AppArg::Optional => line.push_str(" [APP]"),
         }
-        for arg in self.args {
+        let (mut args, mut command): (Vec<&Arg>, Vec<&Arg>) = (self.args.iter().collect(), Vec::new());
+        if self.takes_command() {
+            // After the options, for they may not follow it.
+            command.extend(args.pop());
+        }
+        for arg in args {
             let dots = if arg.repeated { "…" } else { "" };
             let name = arg.name;
             line.push_str(&if arg.required { format!(" {name}{dots}") } else { format!(" [{name}{dots}]") });
@@ -176,12 +190,25 @@ impl Spec {
                 Takes::Nothing => format!(" [--{}]", flag.long),
                 Takes::Value(value) => format!(" [--{} {value}]", flag.long),
                 Takes::Confirmation => format!(" --{} APP", flag.long),
+                Takes::SecretPairs => format!(" [--{} NAME=VALUE]…", flag.long),
             });
         }
         if self.reads {
             line.push_str(" [--format json]");
         }
+        for arg in command {
+            line.push_str(&if arg.required {
+                format!(" -- {}…", arg.name)
+            } else {
+                format!(" [-- {}…]", arg.name)
+            });
+        }
         line
+    }
+
+    /// Whether its last argument is a command of the user's own.
+    pub fn takes_command(&self) -> bool {
+        self.args.last().is_some_and(|arg| arg.shape == Shape::Command)
     }
 
     /// The option of that long name.
@@ -199,6 +226,7 @@ pub(super) const BASE: Spec = Spec {
     args: &[],
     flags: &[],
     need: Need::Admin,
+    deploy_key: false,
     audit: Audit::Args,
     reads: false,
     git: false,

@@ -1,7 +1,7 @@
 //! The table as a whole, and what typed lines become.
 
 use super::*;
-use crate::access::{Need, Principal, Role};
+use crate::access::{KeyRef, Need, Principal, Role};
 use std::collections::BTreeSet;
 
 fn ask(line: &str) -> Result<Request, crate::Refusal> {
@@ -49,6 +49,17 @@ fn lines_become_requests() {
     check("ps:scale blog web=2 worker-1", "ps:scale · blog · TYPE=N:web=2|worker-1");
     check("dyno:scale web=2 -a blog", "ps:scale · blog · TYPE=N:web=2");
     check("rollback blog", "rollback · blog");
+    check("run blog ls -l", "run · blog · CMD:ls|-l");
+    check("run blog -d -- node -e 1 --help", "run · blog · CMD:node|-e|1|--help · detach");
+    check("run -a blog --timeout 5 'a b' -- c", "run · blog · CMD:a b|--|c · timeout=5");
+    check("run blog -e A=1 --env=B=2=3 node -e x", "run · blog · CMD:node|-e|x env:A=1|B=2=3");
+    check("run blog --env A node", "usage: --env takes NAME=VALUE");
+    check("run blog", "usage: CMD is missing");
+    check("enter blog", "enter · blog");
+    check("enter blog -- ls -l", "enter · blog · CMD:ls|-l");
+    check("enter blog web.2 bash -l", "enter · blog · CMD:bash|-l TYPE.N:web.2");
+    check("ps:exec blog web.1 -- ls -l", "ps:exec · blog · CMD:ls|-l TYPE.N:web.1");
+    check("ps:exec blog -- ls", "ps:exec · blog · CMD:ls");
     check("rollback blog v3", "rollback · blog · RELEASE:v3");
     check("apps:destroy blog --confirm blog", "apps:destroy · blog · confirm=blog");
     check("events", "events");
@@ -143,7 +154,11 @@ fn every_row_is_complete() {
             let typed = example.split(" < ").next().unwrap();
             let request = ask(typed).unwrap_or_else(|no| panic!("{example}: {no}"));
             assert_eq!(request.verb, spec.verb, "{example}");
-            assert_eq!(request.reads_stdin() && !spec.git, example.contains(" < "), "{example}");
+            assert_eq!(
+                request.reads_stdin() && !spec.git && !spec.takes_command(),
+                example.contains(" < "),
+                "{example}"
+            );
         }
         let repeated = spec.args.iter().position(|a| a.repeated);
         assert!(repeated.is_none_or(|at| at + 1 == spec.args.len()), "{name}: a repeated argument is the last");
@@ -182,7 +197,8 @@ fn audit_lines_hold_no_values() {
 
 #[test]
 fn other_peoples_keys_need_an_administrator() {
-    let ada = Principal::User { id: 1, name: "ada".parse().unwrap(), role: Role::Developer, key: "SHA256:x".into() };
+    let key = KeyRef { fingerprint: "SHA256:x".into(), name: String::new() };
+    let ada = Principal::User { id: 1, name: "ada".parse().unwrap(), role: Role::Developer, key };
     for (line, need) in [
         ("keys:add", Need::Anyone),
         ("keys:add ada", Need::Anyone),

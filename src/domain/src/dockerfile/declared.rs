@@ -1,17 +1,17 @@
 //! What a Dockerfile declares, as far as anything here depends on it: its syntax line, its stages and what they are made
 //! from. Everything else is the builder's business.
 
+use std::collections::BTreeMap;
+
 /// Longest Dockerfile that is read.
 const BYTES_MAX: usize = 1 << 20;
 
 /// What a Dockerfile declares.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Declared {
-    /// The frontend that a `# syntax=` line asks for.
-    pub syntax: Option<String>,
-    /// The images that stages are made from, in order, without those that are earlier stages or `scratch`; build
-    /// arguments in them are not replaced.
-    pub bases: Vec<String>,
+    /// The images that stages are made from or copy from, in order, without those that are earlier stages or `scratch`;
+    /// build arguments in them are replaced as far as their defaults are plain.
+    pub images: Vec<String>,
     /// The names of the stages, lower case; those without a name are missing.
     pub stages: Vec<String>,
     /// Names of `ARG` instructions.
@@ -22,49 +22,125 @@ pub struct Declared {
 
 /// Reads a Dockerfile. Total: what makes no sense to it is left to the builder.
 pub fn declared(text: &str) -> Declared {
-    let mut found = Declared { syntax: syntax_line(text).map(|(_, value)| value), ..Declared::default() };
+    let mut found = Declared::default();
+    let mut defaults: BTreeMap<String, String> = BTreeMap::new();
     let text = text.get(..BYTES_MAX).unwrap_or(text);
     for line in instructions(text) {
         let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((&line, ""));
         match word.to_ascii_uppercase().as_str() {
-            "FROM" => from(rest, &mut found),
-            "ARG" => found
-                .args
-                .extend(rest.split_whitespace().map(|arg| arg.split('=').next().unwrap_or_default().to_owned())),
-            "RUN" => found.secrets.extend(secrets(rest)),
+            "FROM" => from(rest, &mut found, &defaults),
+            "ARG" => {
+                for arg in rest.split_whitespace() {
+                    let (name, value) = arg.split_once('=').unwrap_or((arg, ""));
+                    found.args.push(name.to_owned());
+                    defaults.insert(name.to_owned(), value.trim_matches(['"', '\'']).to_owned());
+                }
+            }
+            "COPY" | "ADD" => {
+                let from = flags(rest).find_map(|flag| flag.strip_prefix("--from="));
+                found.image(from, &defaults);
+            }
+            "RUN" => {
+                for mount in flags(rest).filter_map(|flag| flag.strip_prefix("--mount=")) {
+                    found.image(part(mount, "from="), &defaults);
+                    found.secrets.extend(secret(mount));
+                }
+            }
             _ => {}
         }
     }
     found
 }
 
-/// The Dockerfile without a `# syntax=` line that asks for the usual frontend, and that line. The engine has one of
-/// its own built in, and fetching another needs a registry. Line numbers stay as they are.
-pub fn builtin_syntax(text: &str) -> Option<String> {
-    let (number, value) = syntax_line(text)?;
-    let name = value.rsplit_once('@').map_or(value.as_str(), |(name, _)| name);
-    let name = name.split_once(':').map_or(name, |(name, _)| name);
-    let usual = ["docker/dockerfile", "docker/dockerfile-upstream"];
-    let bare = name.rsplit('/').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/");
-    if !usual.contains(&bare.as_str()) {
-        return None;
-    }
-    let lines = text.split_inclusive('\n').enumerate();
-    Some(lines.map(|(n, line)| if n == number { "#\n" } else { line }).collect())
-}
-
-/// The number (from 0) and value of the syntax directive: only before the first line that is no directive.
-fn syntax_line(text: &str) -> Option<(usize, String)> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    for (n, line) in text.lines().enumerate() {
-        let (key, value) = line.trim().strip_prefix('#')?.split_once('=')?;
-        match key.trim().to_ascii_lowercase().as_str() {
-            "syntax" => return Some((n, value.split_whitespace().next()?.to_owned())),
-            "escape" | "check" => {}
-            _ => return None,
+impl Declared {
+    fn image(&mut self, name: Option<&str>, defaults: &BTreeMap<String, String>) {
+        let Some(name) = name else { return };
+        let name = filled_in(name, defaults);
+        let stage = self.stages.contains(&name.to_ascii_lowercase()) || name.bytes().all(|b| b.is_ascii_digit());
+        if name != "scratch" && !stage && !self.images.contains(&name) {
+            self.images.push(name);
         }
     }
-    None
+
+    /// An image of an app, by anybody's name for it; nobody builds on those.
+    pub fn of_an_app(&self) -> Option<&str> {
+        let ours = |name: &&String| {
+            let name = name.strip_prefix("docker.io/").unwrap_or(name);
+            name.strip_prefix("hoist/").is_some_and(|rest| !rest.starts_with("stack-"))
+        };
+        self.images.iter().find(ours).map(String::as_str)
+    }
+}
+
+/// Build arguments in an image's name by their defaults, in the two plain forms.
+fn filled_in(name: &str, defaults: &BTreeMap<String, String>) -> String {
+    let mut name = name.to_owned();
+    for (arg, value) in defaults {
+        name = name.replace(&format!("${{{arg}}}"), value).replace(&format!("${arg}"), value);
+    }
+    name
+}
+
+/// What is done about a Dockerfile's `# syntax=` lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Syntax {
+    /// There is none.
+    Absent,
+    /// They ask for the usual frontend. The engine has one of its own built in, and fetching another needs a registry.
+    /// Line numbers of the text stay as they are.
+    Usual {
+        /// Its name.
+        image: String,
+        /// The text without it.
+        plain: String,
+    },
+    /// One asks for this other frontend. It would be a program that speaks to the builder itself, and could read the cache
+    /// mounts of other apps.
+    Other(String),
+}
+
+/// Looks at every line in which a builder, whichever version, could find a frontend's name: more than it does.
+pub fn syntax(text: &str) -> Syntax {
+    let usual = ["docker/dockerfile", "docker/dockerfile-upstream"];
+    let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut found = None;
+    let mut plain = String::with_capacity(text.len());
+    let mut head = true;
+    for line in bare.split_inclusive('\n') {
+        let trimmed = line.trim();
+        head = head && (trimmed.is_empty() || trimmed.starts_with('#') || trimmed.starts_with("//"));
+        let value = if head { syntax_value(trimmed) } else { None };
+        match value {
+            Some(value) if usual.contains(&repository(&value)) => {
+                found.get_or_insert(value);
+                plain.push_str("#\n");
+            }
+            Some(value) => return Syntax::Other(value),
+            None => plain.push_str(line),
+        }
+    }
+    // Newer builders take a document of JSON too.
+    if bare.trim_start().starts_with('{') {
+        return Syntax::Other("{".to_owned());
+    }
+    found.map_or(Syntax::Absent, |image| Syntax::Usual { image, plain })
+}
+
+/// `docker/dockerfile` of `docker.io/docker/dockerfile:1@sha256:…`; a registry's own stays what it is.
+fn repository(image: &str) -> &str {
+    let name = image.split_once('@').map_or(image, |(name, _)| name);
+    let name = match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        Some(_) | None => name,
+    };
+    name.strip_prefix("docker.io/").unwrap_or(name)
+}
+
+fn syntax_value(line: &str) -> Option<String> {
+    let rest = line.trim_start_matches(['#', '/', '!']);
+    let (key, value) = rest.split_once('=')?;
+    let value = value.split_whitespace().next()?;
+    key.trim().eq_ignore_ascii_case("syntax").then(|| value.to_owned())
 }
 
 /// Instructions with their continuation lines joined; comments and blank lines are gone.
@@ -92,12 +168,9 @@ fn instructions(text: &str) -> Vec<String> {
     found
 }
 
-fn from(rest: &str, found: &mut Declared) {
+fn from(rest: &str, found: &mut Declared, defaults: &BTreeMap<String, String>) {
     let mut words = rest.split_whitespace().skip_while(|word| word.starts_with("--"));
-    let Some(base) = words.next() else { return };
-    if base != "scratch" && !found.stages.contains(&base.to_ascii_lowercase()) {
-        found.bases.push(base.to_owned());
-    }
+    found.image(words.next(), defaults);
     if words.next().is_some_and(|word| word.eq_ignore_ascii_case("as"))
         && let Some(name) = words.next()
     {
@@ -105,17 +178,20 @@ fn from(rest: &str, found: &mut Declared) {
     }
 }
 
-fn secrets(rest: &str) -> Vec<String> {
-    let mounts = rest.split_whitespace().take_while(|word| word.starts_with("--"));
-    let mut ids = Vec::new();
-    for mount in mounts.filter_map(|word| word.strip_prefix("--mount=")) {
-        let part = |key: &str| mount.split(',').find_map(|part| part.trim().strip_prefix(key));
-        if part("type=") != Some("secret") {
-            continue;
-        }
-        let path = part("target=").or(part("dst=")).or(part("destination="));
-        let name = path.map(|path| path.rsplit('/').next().unwrap_or(path));
-        ids.extend(part("id=").or(name).map(str::to_owned));
+fn flags(rest: &str) -> impl Iterator<Item = &str> {
+    rest.split_whitespace().take_while(|word| word.starts_with("--"))
+}
+
+fn part<'a>(mount: &'a str, key: &str) -> Option<&'a str> {
+    mount.split(',').find_map(|part| part.trim().strip_prefix(key))
+}
+
+/// The id of a mount of a secret.
+fn secret(mount: &str) -> Option<String> {
+    if part(mount, "type=") != Some("secret") {
+        return None;
     }
-    ids
+    let path = part(mount, "target=").or(part(mount, "dst=")).or(part(mount, "destination="));
+    let name = path.map(|path| path.rsplit('/').next().unwrap_or(path));
+    part(mount, "id=").or(name).map(str::to_owned)
 }

@@ -12,9 +12,9 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use declared::{Declared, builtin_syntax, declared};
+pub use declared::{Declared, Syntax, declared, syntax};
 pub use explain::{Failure, explain};
 pub use ignore::Ignore;
 pub use launch::{DEFAULT_PORT, ImageFacts, Launch, ROOT_CAPABILITIES, launch};
 pub use progress::{Line, Log, Progress, Report, Status, Step};
-pub use settings::{BuildSettings, DOCKERFILE, SETTINGS};
+pub use settings::{BuildSettings, Change, DOCKERFILE, SETTINGS};

@@ -7,40 +7,65 @@ use serde::{Deserialize, Serialize};
 /// The file that is built unless a setting names another.
 pub const DOCKERFILE: &str = "Dockerfile";
 /// The names of the settings.
-pub const SETTINGS: [&str; 6] = ["dockerfile", "docker-target", "root", "build-args", "build-secrets", "port"];
+pub const SETTINGS: [&str; 5] = ["dockerfile", "docker-target", "build-args", "build-secrets", "port"];
 const NAMES_MAX: usize = 50;
 
 /// The settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BuildSettings {
-    /// The Dockerfile's path in the repository, below `root` if there is one.
+    /// The Dockerfile's path, in the folder that is the app.
     pub dockerfile: Option<String>,
     /// The stage that is built.
     pub target: Option<String>,
-    /// The sub-folder that is built.
-    pub root: Option<String>,
     /// Config vars that are given as build arguments.
     pub build_args: Vec<String>,
     /// Config vars that are offered to `RUN --mount=type=secret,id=NAME`.
     pub build_secrets: Vec<String>,
-    /// The port of `web`.
+    /// The port of what requests go to.
     pub port: Option<u16>,
 }
 
-impl BuildSettings {
-    /// Takes one setting; an empty value puts the default back. `None`: it is none of these.
-    pub fn set(&mut self, key: &str, value: &str) -> Option<Result<(), Refusal>> {
+/// One setting and its new value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// `dockerfile`.
+    Dockerfile(Option<String>),
+    /// `docker-target`.
+    Target(Option<String>),
+    /// `build-args`.
+    Args(Vec<String>),
+    /// `build-secrets`.
+    Secrets(Vec<String>),
+    /// `port`.
+    Port(Option<u16>),
+}
+
+impl Change {
+    /// Reads one; an empty value is the default. `None`: it is none of these.
+    pub fn parse(key: &str, value: &str) -> Option<Result<Change, Refusal>> {
         let given = (!value.is_empty()).then_some(value);
         Some(match key {
-            "dockerfile" => path(given, key).map(|path| self.dockerfile = path),
-            "root" => path(given, key).map(|path| self.root = path),
-            "docker-target" => target(given).map(|target| self.target = target),
-            "build-args" => names(value).map(|names| self.build_args = names),
-            "build-secrets" => names(value).map(|names| self.build_secrets = names),
-            "port" => port(given).map(|port| self.port = port),
+            "dockerfile" => path(given).map(Change::Dockerfile),
+            "docker-target" => target(given).map(Change::Target),
+            "build-args" => names(value).map(Change::Args),
+            "build-secrets" => names(value).map(Change::Secrets),
+            "port" => port(given).map(Change::Port),
             _ => return None,
         })
+    }
+}
+
+impl BuildSettings {
+    /// Takes one change.
+    pub fn apply(&mut self, change: &Change) {
+        match change.clone() {
+            Change::Dockerfile(path) => self.dockerfile = path,
+            Change::Target(stage) => self.target = stage,
+            Change::Args(names) => self.build_args = names,
+            Change::Secrets(names) => self.build_secrets = names,
+            Change::Port(port) => self.port = port,
+        }
     }
 
     /// What is set, as `apps:info` shows it.
@@ -50,7 +75,6 @@ impl BuildSettings {
         let all = [
             ("dockerfile", self.dockerfile.clone()),
             ("docker-target", self.target.clone()),
-            ("root", self.root.clone()),
             ("build-args", list(&self.build_args)),
             ("build-secrets", list(&self.build_secrets)),
             ("port", port),
@@ -59,7 +83,7 @@ impl BuildSettings {
     }
 }
 
-fn path(value: Option<&str>, key: &str) -> Result<Option<String>, Refusal> {
+fn path(value: Option<&str>) -> Result<Option<String>, Refusal> {
     let Some(value) = value else { return Ok(None) };
     let value = value.strip_prefix("./").unwrap_or(value).trim_end_matches('/');
     let fine = !value.is_empty()
@@ -70,7 +94,7 @@ fn path(value: Option<&str>, key: &str) -> Result<Option<String>, Refusal> {
         true => Ok(Some(value.to_owned())),
         false => Err(Refusal::new("bad-path", format!("{} is not a path in the repository", plain(value)))
             .why("it must be relative, without `..`")
-            .next(format!("apps:set APP {key}=path/in/the/repository"))),
+            .next("apps:set APP dockerfile=path/in/the/repository")),
     }
 }
 

@@ -44,18 +44,40 @@ fn declarations() {
                 RUN --mount=type=secret,id=TOKEN --mount=type=cache,target=/c \\\n  # note\n  npm ci\n\
                 RUN --mount=type=secret,target=/run/secrets/KEY x\nFROM build AS b2\nFROM scratch\nfrom hoist/stack-run\n";
     let found = declared(text);
-    assert_eq!(found.syntax.as_deref(), Some("docker/dockerfile:1.4"));
-    assert_eq!(found.bases, ["node:20", "hoist/stack-run"]);
+    assert_eq!(found.images, ["node:20", "hoist/stack-run"]);
     assert_eq!(found.stages, ["build", "b2"]);
     assert_eq!(found.secrets, ["TOKEN", "KEY"]);
     assert_eq!(found.args, ["V"]);
-    let plain = builtin_syntax(text).unwrap();
-    assert!(plain.starts_with("#\n# escape"), "{plain}");
-    assert_eq!(plain.lines().count(), text.lines().count());
-    assert_eq!(builtin_syntax("# syntax=example.com/own/frontend:2\nFROM x"), None);
-    assert_eq!(builtin_syntax("FROM x\n# syntax=docker/dockerfile:1"), None);
-    assert!(builtin_syntax("# syntax=docker/dockerfile@sha256:abc\nFROM x").is_some());
     assert_eq!(declared("\u{feff}\n \\\n\\"), Declared::default());
+}
+
+#[test]
+fn frontends() {
+    let text = "# escape=\\\n# syntax = docker/dockerfile:1.4\nFROM x\n";
+    let plain = "# escape=\\\n#\nFROM x\n".to_owned();
+    assert_eq!(syntax(text), Syntax::Usual { image: "docker/dockerfile:1.4".to_owned(), plain });
+    let other = |text: &str, image: &str| assert_eq!(syntax(text), Syntax::Other(image.to_owned()), "{text}");
+    other("# syntax=example.com/own/frontend:2\nFROM x", "example.com/own/frontend:2");
+    other("# syntax=example.com/docker/dockerfile:1\nFROM x", "example.com/docker/dockerfile:1");
+    // Builders read on after lines that they do not know.
+    other("# note=1\n\n#SYNTAX=a/b\nFROM x", "a/b");
+    other("#!/usr/bin/x\n// syntax=a/b\nFROM x", "a/b");
+    other("# syntax=docker/dockerfile\n# syntax=a/b", "a/b");
+    other("{\"syntax\": \"a/b\"}", "{");
+    assert_eq!(syntax("FROM x\n# syntax=a/b"), Syntax::Absent);
+    assert!(matches!(syntax("# syntax=docker.io/docker/dockerfile@sha256:abc\nFROM x"), Syntax::Usual { .. }));
+}
+
+#[test]
+fn images_of_others() {
+    let check = |text: &str, want: Option<&str>| assert_eq!(declared(text).of_an_app(), want, "{text}");
+    check("FROM hoist/stack-run\nCOPY --from=hoist/stack-build /a /b", None);
+    check("FROM hoist/abcd-app:b1", Some("hoist/abcd-app:b1"));
+    check("FROM docker.io/hoist/abcd-app:b1 AS x", Some("docker.io/hoist/abcd-app:b1"));
+    check("ARG A=hoist/abcd\nARG B=b1\nFROM ${A}-app:$B", Some("hoist/abcd-app:b1"));
+    check("FROM x\nCOPY --chown=1 --from=hoist/a:b / /", Some("hoist/a:b"));
+    check("FROM x\nRUN --mount=type=bind,from=hoist/a:b,target=/x ls", Some("hoist/a:b"));
+    check("FROM x AS hoist/a\nCOPY --from=hoist/a / /\nCOPY --from=0 / /", None);
 }
 
 fn image(exposed: &[&str]) -> ImageFacts {
@@ -110,26 +132,25 @@ fn starts() {
 #[test]
 fn settings() {
     let mut all = BuildSettings::default();
-    for (key, value) in
-        [("dockerfile", "./deploy/Dockerfile"), ("root", "services/api/"), ("build-args", "B, A,A"), ("port", "8080")]
-    {
-        all.set(key, value).unwrap().unwrap();
+    let parse = |key: &str, value: &str| Change::parse(key, value).unwrap();
+    for (key, value) in [("dockerfile", "./deploy/Dockerfile"), ("build-args", "B, A,A"), ("port", "8080")] {
+        all.apply(&parse(key, value).unwrap());
     }
     let shown: Vec<String> = all.shown().iter().map(|(k, v)| format!("{k}={v}")).collect();
-    assert_eq!(shown, ["dockerfile=deploy/Dockerfile", "root=services/api", "build-args=A,B", "port=8080"]);
+    assert_eq!(shown, ["dockerfile=deploy/Dockerfile", "build-args=A,B", "port=8080"]);
     for (key, value) in [
-        ("root", "../x"),
+        ("dockerfile", "../x"),
         ("dockerfile", "/etc/x"),
         ("port", "0"),
         ("port", "x"),
         ("build-args", "A-B"),
         ("docker-target", "a b"),
     ] {
-        assert!(all.set(key, value).unwrap().is_err(), "{key}={value}");
+        assert!(parse(key, value).is_err(), "{key}={value}");
     }
-    all.set("port", "").unwrap().unwrap();
+    all.apply(&parse("port", "").unwrap());
     assert_eq!(all.port, None);
-    assert!(all.set("buildpack", "x").is_none());
+    assert_eq!(Change::parse("buildpack", "x"), None);
 }
 
 #[test]

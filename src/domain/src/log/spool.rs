@@ -35,6 +35,10 @@ impl SpoolKey {
     pub fn build(id: i64) -> SpoolKey {
         SpoolKey(format!("b{id}"))
     }
+    /// Whether the router writes it.
+    pub fn is_routers(&self) -> bool {
+        self.0.starts_with("router-")
+    }
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -46,7 +46,8 @@ fn the_deploy_branch() {
         expect![[r#"
             not-the-deploy-branch: master is not the branch that deploys blog
             a push to main deploys it
-            next: git push hoist master:main"#]],
+            next: git push hoist master:main
+              or: apps:set blog deploy-branch=master  (if master is to deploy from now on)"#]],
     );
     check(
         None,
@@ -192,15 +193,15 @@ fn the_rule_of_the_old_id() {
 #[test]
 fn push_options() {
     let parse = |words: &[&str]| parse_options(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
-    assert_eq!(parse(&[]).unwrap(), PushOptions { detach: false });
-    assert_eq!(parse(&["detach", "detach"]).unwrap(), PushOptions { detach: true });
+    assert_eq!(parse(&[]).unwrap(), PushOptions::default());
+    assert_eq!(parse(&["detach", "detach"]).unwrap(), PushOptions { detach: true, ..PushOptions::default() });
     expect![[r#"
         There is no push option "detatch"
         next: git push -o detach hoist main"#]]
     .assert_eq(&parse(&["detatch"]).unwrap_err().to_string());
     expect![[r#"
         There is no push option "ci.skip$(id)"
-        known: detach
+        known: detach, json, timestamps
         next: git push hoist main"#]]
     .assert_eq(&parse(&["ci.skip\u{1b}[1m$(id)"]).unwrap_err().to_string());
 }

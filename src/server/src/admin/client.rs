@@ -6,14 +6,15 @@
 use super::frames::{self, Tag};
 use super::{Hello, socket_path};
 use domain::command;
+use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// EX_UNAVAILABLE: no server.
-const UNAVAILABLE: u8 = 69;
+pub(super) const UNAVAILABLE: u8 = 69;
 /// EX_TEMPFAIL: the server ended before the command did.
-const BROKEN: u8 = 75;
+pub(super) const BROKEN: u8 = 75;
 /// EX_NOPERM: neither root nor the server's user.
 const NOT_ALLOWED: u8 = 77;
 /// 128 + SIGPIPE: nobody reads the output.
@@ -53,18 +54,21 @@ pub(super) fn run_with(data: &Path, argv: &[String], mut streams: Streams<'_>) -
     if stdin && streams.typed {
         let _ = writeln!(streams.stderr, "reading standard input; end it with Ctrl-D");
     }
-    match converse(&mut stream, argv, stdin, &mut streams) {
+    let hello = Hello::Command { argv: argv.to_vec(), tty: streams.tty, stdin };
+    finish(converse(&mut stream, &hello, &mut streams), streams.stderr)
+}
+
+/// The exit code of a conversation, and why if it broke.
+pub(super) fn finish(ended: std::io::Result<Option<u8>>, stderr: &mut dyn Write) -> u8 {
+    match ended {
         Ok(Some(code)) => code,
         Ok(None) => {
-            let _ = writeln!(
-                streams.stderr,
-                "the server ended before the command did; look at its log, and whether it runs"
-            );
+            let _ = writeln!(stderr, "the server ended before the command did; look at its log, and whether it runs");
             BROKEN
         }
         Err(err) if err.kind() == ErrorKind::BrokenPipe => NO_READER,
         Err(err) => {
-            let _ = writeln!(streams.stderr, "the connection to the server broke: {err}");
+            let _ = writeln!(stderr, "the connection to the server broke: {err}");
             BROKEN
         }
     }
@@ -87,14 +91,12 @@ fn no_server(data: &Path, err: &std::io::Error, stderr: &mut dyn Write) -> u8 {
 }
 
 /// The exit code; `None` if the server ended without one.
-fn converse(
+pub(super) fn converse(
     stream: &mut UnixStream,
-    argv: &[String],
-    stdin: bool,
+    hello: &impl Serialize,
     streams: &mut Streams<'_>,
 ) -> std::io::Result<Option<u8>> {
-    let hello = Hello::Command { argv: argv.to_vec(), tty: streams.tty, stdin };
-    frames::write(stream, Tag::Hello, serde_json::to_string(&hello)?.as_bytes())?;
+    frames::write(stream, Tag::Hello, serde_json::to_string(hello)?.as_bytes())?;
     let mut to_server = stream.try_clone()?;
     let mut input = std::mem::replace(&mut streams.stdin, Box::new(std::io::empty()));
     let (want, wanted) = std::sync::mpsc::sync_channel::<()>(4);

@@ -9,15 +9,21 @@ mod client;
 pub mod frames;
 mod hook;
 mod server;
+mod session;
+mod share;
 #[cfg(test)]
 mod tests;
 
 pub use client::run_command;
 pub use hook::{HookClient, HookHandler, HookIo};
 pub use server::{LocalShell, Server};
+pub use session::{authorized_keys, run_session};
+pub use share::{Gatekeeper, ShareServer};
 
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The socket of the server that runs on a data folder.
 pub fn socket_path(data: &Path) -> PathBuf {
@@ -37,4 +43,31 @@ enum Hello {
         /// Whether standard input will be sent on request; otherwise it is empty.
         stdin: bool,
     },
+    /// sshd asks for the line of a key in `authorized_keys`.
+    Key {
+        /// `SHA256:…`.
+        fingerprint: String,
+        /// The program that asks, to be named in the forced command.
+        program: String,
+    },
 }
+
+/// The first frame on the socket for sshd's sessions.
+#[derive(Debug, Serialize, Deserialize)]
+struct Session {
+    /// What sshd was given for this login.
+    ticket: String,
+    /// The line that the client sent; empty: none.
+    line: String,
+    /// The client's wish for git's protocol.
+    git_protocol: Option<String>,
+    /// The client's address, as sshd says it.
+    peer: Option<SocketAddr>,
+    /// Whether its output goes to a terminal.
+    tty: bool,
+    /// Whether standard input will be sent on request.
+    stdin: bool,
+}
+
+/// How long a client may take to say what it wants.
+const HELLO_MAX: Duration = Duration::from_secs(5);

@@ -2,7 +2,8 @@
 
 use super::frames::{self, Tag};
 use super::hook::{FRAMES_MAX, HookHandler, HookIo};
-use super::{Hello, socket_path};
+use super::share::Gatekeeper;
+use super::{HELLO_MAX, Hello, socket_path};
 use crate::fault::{Act, Fault, Result};
 use crate::io::{CHUNKS_MAX, Chunk, Io};
 use crate::tasks::Tasks;
@@ -23,8 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Conversations at once; more wait.
 const CONVERSATIONS_MAX: usize = 256;
-/// How long a client may take to say what it wants.
-const HELLO_MAX: Duration = Duration::from_secs(5);
 /// How long a client may refuse to take output.
 const STALLED_MAX: Duration = Duration::from_secs(120);
 /// How long a conversation may last once the server stops.
@@ -88,15 +87,14 @@ impl Server {
     }
 
     /// Serves until `tasks` stops.
-    pub fn serve(self, shell: Arc<dyn LocalShell>, hooks: Arc<dyn HookHandler>, tasks: &Tasks) {
+    pub fn serve<H: LocalShell + HookHandler + Gatekeeper>(self, host: Arc<H>, tasks: &Tasks) {
         let owner = tasks.clone();
-        tasks.spawn("admin listener", move |stop| self.accept(shell, hooks, owner, stop));
+        tasks.spawn("admin listener", move |stop| self.accept(host, owner, stop));
     }
 
-    async fn accept(
+    async fn accept<H: LocalShell + HookHandler + Gatekeeper>(
         self,
-        shell: Arc<dyn LocalShell>,
-        hooks: Arc<dyn HookHandler>,
+        host: Arc<H>,
         tasks: Tasks,
         stop: CancellationToken,
     ) {
@@ -113,7 +111,7 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) if may_enter(&stream, self.uid) => {
-                    let (shell, hooks) = (shell.clone(), hooks.clone());
+                    let host = host.clone();
                     tasks.spawn("admin conversation", move |stop| async move {
                         let _place = place;
                         let deadline = async {
@@ -122,7 +120,7 @@ impl Server {
                         };
                         tokio::select! {
                             () = deadline => {}
-                            result = converse(stream, shell, hooks) => {
+                            result = converse(stream, host) => {
                                 if let Err(err) = result {
                                     tracing::debug!(%err, "admin conversation");
                                 }
@@ -145,24 +143,63 @@ fn may_enter(stream: &UnixStream, own: u32) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own)
 }
 
-async fn converse(stream: UnixStream, shell: Arc<dyn LocalShell>, hooks: Arc<dyn HookHandler>) -> std::io::Result<()> {
-    let (mut reader, writer) = stream.into_split();
+async fn converse<H: LocalShell + HookHandler + Gatekeeper>(stream: UnixStream, host: Arc<H>) -> std::io::Result<()> {
+    let (mut reader, mut writer) = stream.into_split();
     let first = tokio::time::timeout(HELLO_MAX, frames::read_async(&mut reader)).await??;
     let Some((Tag::Hello, bytes)) = first else { return Err(ErrorKind::InvalidData.into()) };
     let hello: serde_json::Value = serde_json::from_slice(&bytes)?;
     if hello.get("kind").and_then(serde_json::Value::as_str) == Some("hook") {
-        return hook(hello, hooks, reader, writer).await;
+        return hook(hello, host, reader, writer).await;
     }
-    let Hello::Command { argv, tty, stdin } = serde_json::from_value(hello)?;
+    match serde_json::from_value(hello)? {
+        Hello::Command { argv, tty, stdin } => {
+            let streams = Carried { stdin, tty, hangup: CancellationToken::new(), deaf: CancellationToken::new() };
+            carry(reader, writer, streams, |io| LocalShell::run(&*host, argv, io)).await
+        }
+        Hello::Key { fingerprint, program } => {
+            let line = host.authorized_line(&fingerprint, &program).await;
+            if let Some(line) = line {
+                frames::write_async(&mut writer, Tag::Out, format!("{line}\n").as_bytes()).await?;
+            }
+            frames::write_async(&mut writer, Tag::Exit, &[0]).await
+        }
+    }
+}
+
+/// How a command's streams are carried.
+pub(super) struct Carried {
+    /// Whether standard input will be sent on request; otherwise it is empty.
+    pub stdin: bool,
+    /// Whether output goes to a terminal.
+    pub tty: bool,
+    /// Fired when the client has gone.
+    pub hangup: CancellationToken,
+    /// Fired to end the conversation before the command has ended.
+    pub deaf: CancellationToken,
+}
+
+/// Runs a command over an open conversation.
+pub(super) async fn carry<F: Future<Output = u8>>(
+    reader: OwnedReadHalf,
+    writer: OwnedWriteHalf,
+    streams: Carried,
+    run: impl FnOnce(Io) -> F,
+) -> std::io::Result<()> {
+    let Carried { stdin, tty, hangup, deaf } = streams;
     let (stdin_tx, stdin_rx) = mpsc::channel(1);
     let (out, out_rx) = mpsc::channel(CHUNKS_MAX);
     let (want, wants) = mpsc::channel(1);
-    let hangup = CancellationToken::new();
-    let io = Io { stdin: stdin_rx, out, hangup: hangup.clone(), tty };
-    let work = AssertUnwindSafe(shell.run(argv, io)).catch_unwind();
+    let io = Io { stdin: stdin_rx, out, hangup: hangup.clone(), tty, terminal: None };
+    let work = AssertUnwindSafe(run(io)).catch_unwind();
     let input = listen(reader, stdin.then_some(stdin_tx), want, &hangup);
+    let output = async {
+        tokio::select! {
+            () = deaf.cancelled() => Err(ErrorKind::ConnectionAborted.into()),
+            written = write_out(writer, out_rx, wants) => written,
+        }
+    };
     let (ended, written) = tokio::select! {
-        done = async { tokio::join!(work, write_out(writer, out_rx, wants)) } => done,
+        done = async { tokio::join!(work, output) } => done,
         () = input => return Ok(()),
     };
     let mut writer = written?;
@@ -184,7 +221,7 @@ async fn write_out(
         let (tag, bytes) = tokio::select! {
             biased;
             chunk = chunks.recv() => match chunk {
-                Some(Chunk::Out(bytes)) => (Tag::Out, bytes),
+                Some(Chunk::Out(bytes) | Chunk::Raw(bytes)) => (Tag::Out, bytes),
                 Some(Chunk::Err(bytes)) => (Tag::Err, bytes),
                 None => return Ok(writer),
             },
@@ -257,9 +294,9 @@ async fn beside<T>(
     }
 }
 
-async fn hook(
+async fn hook<H: HookHandler>(
     hello: serde_json::Value,
-    hooks: Arc<dyn HookHandler>,
+    hooks: Arc<H>,
     mut reader: OwnedReadHalf,
     mut writer: OwnedWriteHalf,
 ) -> std::io::Result<()> {

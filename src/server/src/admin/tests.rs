@@ -42,6 +42,20 @@ impl LocalShell for Toy {
 }
 
 #[async_trait]
+impl Gatekeeper for Toy {
+    async fn authorized_line(&self, fingerprint: &str, program: &str) -> Option<String> {
+        (fingerprint == "SHA256:known").then(|| format!("restrict,command=\"{program}\" ssh-ed25519 AAAA"))
+    }
+    async fn redeem(&self, _ticket: &str) -> Option<domain::access::Principal> {
+        None
+    }
+    async fn session(&self, _: domain::access::Principal, _: &str, _: crate::ssh::SessionEnv, _: Io) -> u8 {
+        1
+    }
+    async fn revoked(&self, _who: &domain::access::Principal) {}
+}
+
+#[async_trait]
 impl HookHandler for Toy {
     async fn hook(&self, hello: serde_json::Value, mut io: HookIo) {
         io.send(hello.to_string()).await;
@@ -74,7 +88,7 @@ fn world() -> World {
     let tasks = Tasks::new();
     runtime.block_on(async {
         let toy = Arc::new(Toy { reports: report });
-        Server::bind(folder.path()).await.unwrap().serve(toy.clone(), toy, &tasks);
+        Server::bind(folder.path()).await.unwrap().serve(toy, &tasks);
     });
     World { folder, reports, tasks, runtime }
 }

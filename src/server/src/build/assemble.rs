@@ -4,7 +4,7 @@ use super::keys::{KeyContext, key};
 use super::sandbox::{self, Sandbox};
 use super::sources::{APP_UID, make_folder};
 use super::work::{Folders, bytes_below};
-use super::{BUILD_STACK, Builder, Work};
+use super::{Builder, Work};
 use crate::engine::Mount;
 use crate::fault::{Act, Fault, Result};
 use crate::git::Kind;
@@ -74,8 +74,8 @@ impl Builder {
             return Ok(Some(packed));
         }
         let _slot = self.slot(work.job).await?;
-        let stack = self.stack(work.p, BUILD_STACK, work.job).await?;
-        let folders = prepare(work, &layer).await?;
+        let stack = self.stack(work.p, work.stack, layer.base, work.job).await?;
+        let folders = prepare(work, &layer, &stack).await?;
         let sandbox = self.sandbox(work, items, item, &folders, &stack)?;
         sandbox::run(work.p, work.ask, work.job, &sandbox).await?;
         let (key, kept, mounted) = (item.key.clone(), item.kept.clone(), item.mounted);
@@ -190,8 +190,8 @@ fn use_kept(kept: &Path) -> bool {
     std::fs::File::open(kept).and_then(|folder| folder.set_modified(std::time::SystemTime::now())).is_ok()
 }
 
-async fn prepare(work: &Work<'_>, layer: &buildpacks::Layer) -> Result<Folders> {
-    let steps = steps_file(work, layer);
+async fn prepare(work: &Work<'_>, layer: &buildpacks::Layer, stack: &Stack) -> Result<Folders> {
+    let steps = steps_file(work, layer, stack);
     let (builds, deploy, layer) = (work.p.layout.builds(), work.ask.deploy, layer.clone());
     let (sources, cache) = (Arc::clone(&work.sources), work.p.layout.app_cache(&work.ask.app));
     let (cache_max, job) = (work.p.settings.build_disk / 2, work.job.clone());
@@ -222,8 +222,8 @@ async fn prepare(work: &Work<'_>, layer: &buildpacks::Layer) -> Result<Folders> 
 }
 
 /// The steps with their whole environment: base, config vars, the layer's, the step's.
-fn steps_file(work: &Work<'_>, layer: &buildpacks::Layer) -> String {
-    let mut base = sandbox::base_env(work.p, work.ask);
+fn steps_file(work: &Work<'_>, layer: &buildpacks::Layer, stack: &Stack) -> String {
+    let mut base = sandbox::base_env(work.p, work.ask, stack);
     for (name, value) in &work.config {
         let seen = match &layer.config {
             ConfigVars::None => false,

@@ -1,11 +1,11 @@
 //! Facts that a plan needs from outside: asked in a sandbox by the registries' ordinary clients, kept for a day.
 
-use super::{BUILD_STACK, BuildAsk, Builder, sandbox};
+use super::{BuildAsk, Builder, sandbox};
 use crate::deploy::Job;
-use crate::fault::{Fault, Result};
+use crate::fault::Result;
 use crate::platform::Parts;
 use crate::tasks::blocking;
-use buildpacks::{Facts, Question};
+use buildpacks::{Base, Facts, Question, Stack};
 use domain::Refusal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,44 +14,139 @@ use std::time::Duration;
 const FRESH: Duration = Duration::from_secs(86_400);
 
 impl Builder {
-    pub(super) async fn facts(&self, p: &Parts, ask: &BuildAsk, job: &Job, questions: &[Question]) -> Result<Facts> {
+    pub(super) async fn facts(
+        &self,
+        p: &Parts,
+        ask: &BuildAsk,
+        job: &Job,
+        stack: Stack,
+        questions: &[Question],
+    ) -> Result<Facts> {
         let mut facts = Facts::default();
         for question in questions {
-            let Question::NpmVersions { package } = question;
-            let versions = self.npm_versions(p, ask, job, package).await?;
-            facts.npm_versions.insert(package.clone(), versions);
+            let lookup = Lookup::of(question);
+            let answer = self.look_up(p, ask, job, stack, &lookup).await?;
+            keep_in(&mut facts, question, answer);
         }
         Ok(facts)
     }
 
-    async fn npm_versions(&self, p: &Parts, ask: &BuildAsk, job: &Job, package: &str) -> Result<Vec<String>> {
-        let path = p.layout.facts().join(format!("npm-{}.json", package.replace('/', "-")));
-        if let Some(versions) = kept(&path, Some(FRESH)).await? {
-            return Ok(versions);
+    async fn look_up(
+        &self,
+        p: &Parts,
+        ask: &BuildAsk,
+        job: &Job,
+        stack: Stack,
+        lookup: &Lookup,
+    ) -> Result<Vec<String>> {
+        let path = p.layout.facts().join(format!("{}.json", lookup.file));
+        if let Some(answer) = kept(&path, Some(FRESH)).await? {
+            return Ok(answer);
         }
-        let name = if package.starts_with("node-") { "Node.js" } else { package };
-        job.detail(format!("Looking up the versions of {name}"));
+        job.detail(format!("Looking up the versions of {}", lookup.name));
         let _slot = self.slot(job).await?;
-        let stack = self.stack(p, BUILD_STACK, job).await?;
-        let argv = ["npm", "view", package, "versions", "--json"].map(str::to_owned).to_vec();
-        match sandbox::ask(p, ask, &stack.image, &format!("fact-{}", short(package)), argv).await {
-            Ok(text) => {
-                let versions: Vec<String> = serde_json::from_str(&text)
-                    .map_err(|err| Fault::new(format!("cannot read the versions of {package}"), err))?;
-                keep(&path, &versions).await?;
-                Ok(versions)
+        let stack = self.stack(p, stack, Base::Build, job).await?;
+        let part = format!("fact-{}", short(&lookup.file));
+        let answer = match sandbox::ask(p, ask, &stack, &part, lookup.argv.clone()).await {
+            Ok(text) => (lookup.read)(&text).filter(|list| !list.is_empty()).ok_or_else(|| {
+                Refusal::new("lookup-unclear", format!("the answer about {} is not a list", lookup.name)).into()
+            }),
+            Err(err) => Err(err),
+        };
+        let err = match answer {
+            Ok(list) => {
+                keep(&path, &list).await?;
+                return Ok(list);
             }
-            Err(err) => match kept(&path, None).await? {
-                Some(versions) => {
-                    job.warn(format!(
-                        "The package registry does not answer; using the versions of {package} known before"
-                    ));
-                    Ok(versions)
-                }
-                None => Err(Refusal::new("registry-unreachable", format!("cannot look up the versions of {package}"))
+            Err(err) => err,
+        };
+        match kept(&path, None).await? {
+            Some(list) => {
+                job.warn(format!(
+                    "The package registry does not answer; using the versions of {} known before",
+                    lookup.name
+                ));
+                Ok(list)
+            }
+            None => {
+                Err(Refusal::new("registry-unreachable", format!("cannot look up the versions of {}", lookup.name))
                     .why(err.lines().join("; "))
-                    .next("check the server's way to the npm registry, then push again")
-                    .into()),
+                    .next(format!("check the server's way to {}, then push again", lookup.registry))
+                    .into())
+            }
+        }
+    }
+}
+
+/// What was found out at earlier builds, of whatever age; a question without an answer is left open.
+pub(super) async fn known(p: &Parts, questions: &[Question]) -> Result<Facts> {
+    let mut facts = Facts::default();
+    for question in questions {
+        let path = p.layout.facts().join(format!("{}.json", Lookup::of(question).file));
+        if let Some(answer) = kept(&path, None).await? {
+            keep_in(&mut facts, question, answer);
+        }
+    }
+    Ok(facts)
+}
+
+fn keep_in(facts: &mut Facts, question: &Question, answer: Vec<String>) {
+    match question {
+        Question::NpmVersions { package } => drop(facts.npm_versions.insert(package.clone(), answer)),
+        Question::PypiVersions { package } => drop(facts.pypi_versions.insert(package.clone(), answer)),
+        Question::Pythons { .. } => facts.pythons = Some(answer),
+        Question::GoVersions => facts.go_versions = Some(answer),
+    }
+}
+
+/// How a question is asked, by the ordinary client of its registry.
+struct Lookup {
+    name: String,
+    file: String,
+    registry: &'static str,
+    argv: Vec<String>,
+    read: fn(&str) -> Option<Vec<String>>,
+}
+
+impl Lookup {
+    fn of(question: &Question) -> Lookup {
+        let words = |argv: &[&str]| argv.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+        match question {
+            Question::NpmVersions { package } => Lookup {
+                name: if package.starts_with("node-") { "Node.js".to_owned() } else { package.clone() },
+                file: format!("npm-{}", package.replace('/', "-")),
+                registry: "the npm registry",
+                argv: words(&["npm", "view", package, "versions", "--json"]),
+                read: |text| serde_json::from_str(text).ok(),
+            },
+            Question::PypiVersions { package } => Lookup {
+                name: package.clone(),
+                file: format!("pypi-{package}"),
+                registry: "the Python registry",
+                argv: words(&["python3", "-m", "pip", "--disable-pip-version-check", "index", "versions", package]),
+                read: |text| {
+                    let line = text.lines().find_map(|line| line.trim().strip_prefix("Available versions:"))?;
+                    Some(line.split(',').map(|version| version.trim().to_owned()).collect())
+                },
+            },
+            Question::Pythons { stack } => Lookup {
+                name: "Python".to_owned(),
+                file: format!("pythons-{}", stack.name()),
+                registry: "Debian's packages",
+                argv: buildpacks::pythons(*stack),
+                read: |text| Some(text.lines().map(|line| line.trim().to_owned()).filter(|l| !l.is_empty()).collect()),
+            },
+            Question::GoVersions => Lookup {
+                name: "Go".to_owned(),
+                file: "go".to_owned(),
+                registry: "the Go module proxy",
+                argv: words(&["env", "GOTOOLCHAIN=local", "go", "list", "-m", "-versions", "golang.org/toolchain"]),
+                // `v0.0.1-go1.24.5.linux-amd64`, once for each system.
+                read: |text| {
+                    let machine = if std::env::consts::ARCH == "aarch64" { ".linux-arm64" } else { ".linux-amd64" };
+                    let version = |word: &str| Some(word.strip_suffix(machine)?.split_once("-go")?.1.to_owned());
+                    Some(text.split_whitespace().filter_map(version).collect())
+                },
             },
         }
     }

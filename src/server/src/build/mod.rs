@@ -3,6 +3,7 @@
 //! Invariant: a layer whose key is known is not built, packed, hashed or sent. Everything here may be run again after a
 //! crash. The build's steps see nothing of the host but their own folders.
 
+mod asked;
 mod assemble;
 mod dockerfile;
 mod facts;
@@ -11,7 +12,7 @@ mod sandbox;
 mod sources;
 mod work;
 
-pub use dockerfile::clear_dockerfile;
+pub use dockerfile::{Given, clear_dockerfile};
 
 use crate::clock::now;
 use crate::deploy::Job;
@@ -19,9 +20,11 @@ use crate::engine::EngineError;
 use crate::fault::{Act, Error, Fault, Result};
 use crate::images::{Budget, Layer, Registry, Stack, ensure_stack};
 use crate::platform::Parts;
-use crate::store::{Build, BuildStatus};
+use crate::store::{App, Build, BuildStatus};
 use crate::tasks::blocking;
-use buildpacks::{Pins, Plan};
+use asked::Asked;
+pub use asked::{How, planned};
+use buildpacks::{Base, Pins, Plan};
 use domain::config::ConfigVars;
 use domain::procfile::{self, ProcessTable};
 use domain::{AppId, Commit, Refusal};
@@ -31,10 +34,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore};
 
-/// The stack that apps run on.
-pub const RUN_STACK: &str = "deb13-run";
-/// The stack that builds run in.
-pub const BUILD_STACK: &str = "deb13-build";
+/// The stacks of an installation: that of apps which ask for none.
+pub const STACKS: [&str; 2] = ["deb13-run", "deb13-build"];
 
 /// How long the end of a failed job waits for Docker to remove its sandboxes.
 const DISCARD_MAX: Duration = Duration::from_secs(2);
@@ -71,7 +72,7 @@ pub struct Builder {
     registry: Registry,
     /// Sandboxes at work at one time, on the whole host.
     slots: Arc<Semaphore>,
-    stacks: Mutex<BTreeMap<&'static str, Stack>>,
+    stacks: Mutex<BTreeMap<String, Stack>>,
 }
 
 /// Everything one build works with.
@@ -81,7 +82,10 @@ struct Work<'a> {
     ask: &'a BuildAsk,
     plan: Plan,
     sources: Arc<Sources>,
+    app: App,
     config: ConfigVars,
+    /// The stack by name, and the identity of its images.
+    stack: buildpacks::Stack,
     stacks: String,
 }
 
@@ -93,36 +97,22 @@ impl Builder {
 
     /// Builds a commit. Says what it does to `job`.
     pub async fn build(&self, p: &Parts, ask: &BuildAsk, job: &Job) -> Result<Made> {
-        let (app, commit, repos) = (ask.app.clone(), ask.commit.clone(), p.repos.clone());
-        let sources = Arc::new(blocking("read the commit", move || Sources::read(&repos, &app, &commit)).await?);
-        let id = ask.app.clone();
-        let (app, pins, config) = p
-            .store
-            .read(move |tx| {
-                let app = tx.the_app(&id)?;
-                let config = tx.config(&id, app.config_version)?;
-                Ok((app, tx.pins(&id)?, config))
-            })
-            .await?;
+        let Asked { app, sources, settings, pins, config } = Asked::read(p, &ask.app, &ask.commit).await?;
         if dockerfile::wanted(&app, &sources) {
             return self.from_dockerfile(p, ask, job, app, config).await;
         }
-        let settings = buildpacks::Settings {
-            buildpack: app.buildpack.clone(),
-            config: config.keys().map(ToString::to_string).collect(),
-            ..buildpacks::Settings::default()
-        };
         let questions = buildpacks::ask(&sources.tree, &settings, &pins).map_err(refusal)?;
-        let facts = self.facts(p, ask, job, &questions).await?;
+        let facts = self.facts(p, ask, job, settings.stack, &questions).await?;
         let plan = buildpacks::plan(&sources.tree, &settings, &pins, &facts).map_err(refusal)?;
         let processes = processes(&sources, &plan)?;
         self.say_plan(job, &plan, &processes, sources.has_procfile());
-        let run = self.stack(p, RUN_STACK, job).await?;
+        let stack = settings.stack;
+        let run = self.stack(p, stack, Base::Run, job).await?;
         // Only its digest is needed here; the engine gets the build stack when a sandbox must run.
-        let stacks = format!("{} {}", run.layer.digest, stack_digest(p, BUILD_STACK).await?);
+        let stacks = format!("{} {}", run.layer.digest, stack_digest(p, &stack_name(stack, Base::Build)).await?);
         let pins = plan.pins.clone();
         let language = plan.language.clone();
-        let work = Work { p, job, ask, plan, sources, config, stacks };
+        let work = Work { p, job, ask, plan, sources, app, config, stack, stacks };
         let (image, digest) = self.make_image(&work, &run).await?;
         let build = Build {
             id: ask.build,
@@ -195,27 +185,36 @@ impl Builder {
     }
 
     /// A stack image in the engine; made once, then known.
-    async fn stack(&self, p: &Parts, name: &'static str, job: &Job) -> Result<Stack> {
+    async fn stack(&self, p: &Parts, stack: buildpacks::Stack, base: Base, job: &Job) -> Result<Stack> {
         let mut known = self.stacks.lock().await;
-        if let Some(stack) = known.get(name) {
+        let name = stack_name(stack, base);
+        if let Some(stack) = known.get(&name) {
             return Ok(stack.clone());
         }
         if !p.settings.stacks.join(format!("{name}.json")).exists() {
-            return Err(Refusal::new(
-                "no-stack",
-                format!("the stack {name} is not in {}", p.settings.stacks.display()),
-            )
-            .next("scripts/stacks makes it, as the administrator of the server")
-            .into());
+            let folder = p.settings.stacks.display();
+            let no = Refusal::new("no-stack", format!("the stack {name} is not in {folder}"));
+            let no = no
+                .next(format!("scripts/stacks --stack {} makes it, as the administrator of the server", stack.name()));
+            return Err(match stack {
+                buildpacks::Stack::Deb13 => no.into(),
+                buildpacks::Stack::Deb12 => no.next("or take the default stack: apps:set APP stack=").into(),
+            });
         }
         let begun = now();
-        let stack = ensure_stack(p.engine.as_ref(), &self.registry, &p.settings.stacks, name).await?;
+        let made = ensure_stack(p.engine.as_ref(), &self.registry, &p.settings.stacks, &name).await?;
         let took = now().millis_since(begun);
         if took > 1_000 {
             job.detail(format!("Stack {name} made ready in {}", domain::time::human_millis(took)));
         }
-        known.insert(name, stack.clone());
-        Ok(stack)
+        known.insert(name, made.clone());
+        Ok(made)
+    }
+
+    /// The same, with the names that people know it by, which somebody may have taken away.
+    async fn stack_by_its_names(&self, p: &Parts, stack: buildpacks::Stack, base: Base, job: &Job) -> Result<Stack> {
+        self.stacks.lock().await.remove(&stack_name(stack, base));
+        self.stack(p, stack, base, job).await
     }
 
     /// Layers, image, pull. If the engine misses a layer whose bytes are gone, everything is packed again, once.
@@ -237,7 +236,7 @@ impl Builder {
 
     async fn image(&self, work: &Work<'_>, run: &Stack, layers: Vec<Layer>) -> Result<(String, String), EngineErrorOr> {
         let p = work.p;
-        let tag = format!("hoist/{}-{}:b{}", p.install, work.ask.app, work.ask.build);
+        let tag = image_name(p, work.ask, &work.app);
         let config = assemble::image_config(work, run, &layers);
         let blobs = Arc::clone(self.registry.blobs());
         let manifest = blocking("describe the image", move || Ok(config.assemble(&blobs)?)).await?;
@@ -288,7 +287,21 @@ impl From<Error> for EngineErrorOr {
     }
 }
 
-async fn stack_digest(p: &Parts, name: &'static str) -> Result<String> {
+/// The name of a build's image in the engine. Whoever can name an image of another app in a Dockerfile reads it, so that
+/// there is a word in it that nobody is told.
+fn image_name(p: &Parts, ask: &BuildAsk, app: &App) -> String {
+    format!("hoist/{}-{}:b{}-{}", p.install, ask.app, ask.build, app.image_key)
+}
+
+/// `deb13-run`: the name of a stack's tar.
+fn stack_name(stack: buildpacks::Stack, base: Base) -> String {
+    match base {
+        Base::Build => format!("{}-build", stack.name()),
+        Base::Run => format!("{}-run", stack.name()),
+    }
+}
+
+async fn stack_digest(p: &Parts, name: &str) -> Result<String> {
     let path = p.settings.stacks.join(format!("{name}.json"));
     blocking("read a stack's digest", move || {
         let Ok(text) = std::fs::read(&path) else { return Ok("none".to_owned()) };

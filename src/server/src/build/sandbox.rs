@@ -9,12 +9,14 @@ use crate::deploy::Job;
 use crate::deploy::spec::{INIT_AT, INSTALL_LABEL, SPOOL_AT};
 use crate::engine::{Attachment, InstanceSpec, Limits, Mount, Status};
 use crate::fault::{Fault, Result};
+use crate::images::Stack;
 use crate::logs::SpoolMeta;
 use crate::platform::Parts;
 use crate::tasks::blocking;
 use domain::log::{Source, SpoolKey, SpoolRecord, SpoolStream};
+use domain::output::Help;
 use domain::{InstallId, Refusal, text};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
@@ -34,6 +36,8 @@ const CA_VARIABLES: [&str; 7] = [
 ];
 /// How often the disk is measured.
 const DISK_EVERY: Duration = Duration::from_secs(2);
+/// Lines of a step's output that are looked through when it fails.
+const LAST_MAX: usize = 400;
 /// The longest lookup.
 const ASK_MAX: Duration = Duration::from_secs(120);
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -60,7 +64,7 @@ pub fn name_prefix(install: &InstallId, deploy: i64) -> String {
 }
 
 /// The environment that every step starts with.
-pub fn base_env(p: &Parts, ask: &BuildAsk) -> BTreeMap<String, String> {
+pub fn base_env(p: &Parts, ask: &BuildAsk, stack: &Stack) -> BTreeMap<String, String> {
     let mut env: BTreeMap<String, String> = [
         ("PATH", PATH),
         ("HOME", "/tmp/home"),
@@ -71,6 +75,10 @@ pub fn base_env(p: &Parts, ask: &BuildAsk) -> BTreeMap<String, String> {
     ]
     .map(|(k, v)| (k.to_owned(), v.to_owned()))
     .into();
+    if let Some(mirror) = &stack.mirror {
+        env.insert(buildpacks::MIRROR.to_owned(), mirror.main.clone());
+        env.insert(buildpacks::SECURITY.to_owned(), mirror.security.clone());
+    }
     if p.settings.ca_bundle.is_some() {
         env.extend(CA_VARIABLES.map(|name| (name.to_owned(), CA_AT.to_owned())));
     }
@@ -95,7 +103,7 @@ pub async fn run(p: &Parts, ask: &BuildAsk, job: &Job, sandbox: &Sandbox) -> Res
     p.logs.finish(&key).await?;
     start(p, ask, &name, &key, sandbox).await?;
     let mut lines = p.logs.watch(&key).await?;
-    let mut screen = Screen { job, titles: &sandbox.titles, step: 0 };
+    let mut screen = Screen { job, titles: &sandbox.titles, step: 0, help: Help::default(), last: VecDeque::new() };
     let limit = Duration::from_secs(p.settings.build_timeout);
     let end = watch_end(p, &name);
     tokio::pin!(end);
@@ -138,18 +146,24 @@ fn verdict(p: &Parts, screen: &Screen<'_>, status: Status) -> Result<()> {
                 .next("raise build-memory in the server's configuration")
                 .into())
         }
-        Status::Exited { code, .. } => Err(Refusal::new("build-failed", format!("{title} failed with status {code}"))
-            .next("fix the cause shown above, commit, push again")
-            .into()),
+        Status::Exited { code, .. } => {
+            let no = Refusal::new("build-failed", format!("{title} failed with status {code}"));
+            let lines: Vec<&str> = screen.last.iter().map(String::as_str).collect();
+            Err(match buildpacks::explain(title, &lines) {
+                Some(cause) => cause.next.into_iter().fold(no.why(cause.why), Refusal::next).into(),
+                None => no.next("fix the cause shown above, commit, push again").into(),
+            })
+        }
         Status::Created | Status::Running { .. } => Err(Fault::plain("a build that runs was taken as ended").into()),
     }
 }
 
 /// Runs one program without an app's files and returns what it printed; its errors are part of the refusal.
-pub async fn ask(p: &Parts, ask: &BuildAsk, image: &str, part: &str, argv: Vec<String>) -> Result<String> {
+pub async fn ask(p: &Parts, ask: &BuildAsk, stack: &Stack, part: &str, argv: Vec<String>) -> Result<String> {
     let folder = p.layout.builds().join(format!("{}-{part}", ask.deploy));
     let file = folder.join("steps.json");
-    let steps = serde_json::json!({"steps": [{"name": part, "argv": argv, "cwd": "/tmp", "env": base_env(p, ask)}]});
+    let steps =
+        serde_json::json!({"steps": [{"name": part, "argv": argv, "cwd": "/tmp", "env": base_env(p, ask, stack)}]});
     let (make, write, body) = (folder.clone(), file.clone(), steps.to_string());
     blocking("write a step", move || {
         std::fs::create_dir_all(&make).map_err(|err| Fault::new("cannot make a build's folder", err))?;
@@ -158,7 +172,7 @@ pub async fn ask(p: &Parts, ask: &BuildAsk, image: &str, part: &str, argv: Vec<S
     .await?;
     let sandbox = Sandbox {
         part: part.to_owned(),
-        image: image.to_owned(),
+        image: stack.image.clone(),
         steps: file,
         titles: vec![],
         mounts: vec![Mount::Tmpfs { at: "/tmp".to_owned(), size: 500_000_000 }],
@@ -275,6 +289,9 @@ struct Screen<'a> {
     job: &'a Job,
     titles: &'a [String],
     step: usize,
+    help: Help,
+    /// The end of what the step printed, from which its failure is explained.
+    last: VecDeque<String>,
 }
 
 impl Screen<'_> {
@@ -283,6 +300,8 @@ impl Screen<'_> {
             SpoolStream::System => {
                 if let Some(n) = line.text.strip_prefix("step-start ").and_then(|n| n.trim().parse::<usize>().ok()) {
                     self.step = n;
+                    self.help = Help::default();
+                    self.last.clear();
                     if let Some(title) = self.titles.get(n) {
                         self.job.head(title);
                     }
@@ -290,7 +309,16 @@ impl Screen<'_> {
                     self.job.warn(&line.text);
                 }
             }
-            SpoolStream::Out | SpoolStream::Err | SpoolStream::Router => self.job.detail(text::plain(&line.text)),
+            SpoolStream::Out | SpoolStream::Err | SpoolStream::Router => {
+                let line = text::plain(&line.text);
+                if self.last.len() >= LAST_MAX {
+                    self.last.pop_front();
+                }
+                self.last.push_back(line.clone());
+                if self.help.keep(&line) {
+                    self.job.detail(line);
+                }
+            }
         }
     }
 }

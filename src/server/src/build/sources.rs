@@ -3,8 +3,9 @@
 use crate::fault::{Act, Fault, Result};
 use crate::git::{FileEntry, Kind, Repos};
 use buildpacks::{Entry, Tree};
-use domain::{AppId, Commit, Timestamp};
+use domain::{AppId, Commit, Refusal, Timestamp};
 use sha2::{Digest, Sha256};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 /// The user that builds and instances run as.
 pub const APP_UID: u32 = 1000;
 const PROCFILE: &str = "Procfile";
+/// Bytes of a commit's files that are held to plan its build.
+const CONTENTS_MAX: u64 = 96 << 20;
 
 /// A commit, read once.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub struct Sources {
     repos: Repos,
     app: AppId,
     commit: Commit,
+    /// The folder that is the app, with a `/` at its end; empty where it is the whole.
+    root: String,
     /// What the planner sees.
     pub tree: Tree,
     /// The Procfile, if there is one.
@@ -32,14 +37,30 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Reads a commit's tree. Blocking.
-    pub fn read(repos: &Repos, app: &AppId, commit: &Commit) -> Result<Sources> {
+    /// Reads a commit's tree: all of it, or one folder, which must be there. Blocking.
+    pub fn read(repos: &Repos, app: &AppId, commit: &Commit, root: Option<&str>) -> Result<Sources> {
         let reader = repos.reader(app)?;
-        let entries = reader.tree(commit, |path, size| path == PROCFILE || buildpacks::reads(path, size))?;
+        let root = root.map_or_else(String::new, |folder| format!("{folder}/"));
+        // Many small files that may decide something are still many: what is over the budget goes unread.
+        let budget = Cell::new(CONTENTS_MAX);
+        let wanted = |path: &str, size| {
+            let Some(path) = path.strip_prefix(&root) else { return false };
+            let wanted = (path == PROCFILE || buildpacks::reads(path, size)) && size <= budget.get();
+            budget.set(if wanted { budget.get() - size } else { budget.get() });
+            wanted
+        };
+        let mut entries = reader.tree(commit, wanted)?;
+        entries.retain(|entry| entry.path.starts_with(&root));
+        if entries.is_empty() && !root.is_empty() {
+            let what = format!("the commit has no folder {}", domain::text::plain(root.trim_end_matches('/')));
+            let no = Refusal::new("root-missing", what).why("the app's setting root names it");
+            return Err(no.next("apps:set APP root=FOLDER, or apps:set APP root= for the whole repository").into());
+        }
         let mut tree = BTreeMap::new();
         let mut ids = BTreeMap::new();
         let mut procfile = None;
-        for entry in entries {
+        for mut entry in entries {
+            entry.path.drain(..root.len());
             let kind = match entry.kind {
                 Kind::File { exec } => buildpacks::Kind::File { executable: exec },
                 Kind::Symlink => buildpacks::Kind::Symlink,
@@ -56,6 +77,7 @@ impl Sources {
             repos: repos.clone(),
             app: app.clone(),
             commit: commit.clone(),
+            root,
             tree: Tree(tree),
             procfile,
             time,
@@ -86,8 +108,11 @@ impl Sources {
     }
 
     /// Every file and link in order, with its bytes. Blocking.
-    pub fn each(&self, file: impl FnMut(&FileEntry<'_>, &mut dyn Read) -> Result<()>) -> Result<()> {
-        self.repos.reader(&self.app)?.each_file(&self.commit, "", file)
+    pub fn each(&self, mut file: impl FnMut(&FileEntry<'_>, &mut dyn Read) -> Result<()>) -> Result<()> {
+        self.repos.reader(&self.app)?.each_file(&self.commit, &self.root, |entry, data| {
+            let path = entry.path.strip_prefix(&self.root).unwrap_or(entry.path);
+            file(&FileEntry { path, kind: entry.kind, size: entry.size }, data)
+        })
     }
 
     /// Lays files into an empty folder, owned by the app's user: all, or only those named. Blocking.

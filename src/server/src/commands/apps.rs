@@ -1,24 +1,39 @@
-//! `apps:*` and `open`.
+//! `apps:*`, but for renaming.
 
 use super::show::{List, pairs};
 use super::{Ask, Commands};
 use crate::clock::now;
 use crate::fault::Result;
 use crate::io::Io;
-use domain::access::{Principal, may_see};
+use domain::access::{Principal, may_see, name_refusal};
 use domain::push::BranchName;
 use domain::{AppId, AppName, Refusal};
 use serde_json::json;
 
+/// Own host names that `apps:info` shows; `domains:list` shows all.
+const SHOWN_DOMAINS: usize = 100;
+
 /// Makes an app for a principal; used by `apps:create` and by a first push.
 pub async fn make(c: &Commands, who: &Principal, name: &AppName) -> Result<crate::store::App> {
     let owner = match who {
-        Principal::Local => None,
+        // A deploy key makes none: `authorize` does not let it come here.
+        Principal::Local | Principal::DeployKey { .. } => None,
         Principal::User { id, .. } => Some(*id),
     };
-    let (id, name) = (AppId::from_random(rand::random()), name.clone());
-    let app = c.p.store.write(move |tx| tx.add_app(&id, &name, owner, now())).await?;
-    c.p.routes.publish(std::time::Duration::from_secs(2)).await;
+    let (id, name, who) = (AppId::from_random(rand::random()), name.clone(), who.clone());
+    let app =
+        c.p.store
+            .write(move |tx| {
+                // Renamed away a moment ago: then it is kept, unless it is the maker's own.
+                if let Some(before) = tx.app_by_old_name(&name)?
+                    && !may_see(&who, &tx.app_ref(&before)?)
+                {
+                    return Err(name_refusal(&who, &tx.app_ref(&before)?, &name).into());
+                }
+                tx.add_app(&id, &name, owner, now())
+            })
+            .await?;
+    c.p.routes.publish_app(&app.id, std::time::Duration::from_secs(2)).await;
     Ok(app)
 }
 
@@ -38,10 +53,11 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
             })
             .await?;
     // Its host name answers "no such app" before anything is taken away below it.
-    c.p.routes.publish(std::time::Duration::from_secs(5)).await;
+    c.p.routes.publish_app(id, std::time::Duration::from_secs(5)).await;
     for row in &rows {
         c.p.engine.remove(&crate::deploy::spec::instance_name(&c.p.install, row.id)).await?;
         c.p.logs.finish(&domain::log::SpoolKey::instance(row.id)).await?;
+        crate::inside::forget(&c.p.layout, row.id);
     }
     let app = id.clone();
     let images = c.p.store.read(move |tx| tx.builds(&app, 10_000)).await?;
@@ -50,11 +66,11 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
         c.p.store
             .write(move |tx| {
                 let row = tx.app(&app)?;
-                tx.remove_app(&app)?;
+                tx.remove_app(&app, now())?;
                 Ok(row)
             })
             .await?;
-    c.p.routes.publish(std::time::Duration::from_secs(5)).await;
+    c.p.routes.publish_app(id, std::time::Duration::from_secs(5)).await;
     for image in images.into_iter().filter_map(|b| b.image) {
         c.p.engine.remove_image(&image).await?;
     }
@@ -125,7 +141,7 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = ask.the_app()?.id.clone();
-    let (app, owner, build, formation, shared) =
+    let (app, owner, build, formation, shared, domains, maintenance) =
         c.p.store
             .read(move |tx| {
                 let app = tx.the_app(&id)?;
@@ -138,7 +154,8 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 for user in tx.app_ref(&app)?.shared_with {
                     shared.extend(tx.user_by_id(user)?.map(|u| u.name.to_string()));
                 }
-                Ok((app, owner, build, tx.formation(&id)?, shared))
+                let (domains, maintenance) = (tx.domains(&id, SHOWN_DOMAINS)?, tx.maintenance(&id)?.is_some());
+                Ok((app, owner, build, tx.formation(&id)?, shared, domains, maintenance))
             })
             .await?;
     let wanted = build.as_ref().map(|b| domain::formation::wanted(&formation, &b.processes)).unwrap_or_default();
@@ -147,19 +164,30 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let release = app.current_release.map_or_else(|| "none".to_owned(), |r| r.to_string());
     let owner = owner.unwrap_or_else(|| "root".to_owned());
     let branch = app.deploy_branch.clone().unwrap_or_else(|| "main or master, whichever is pushed first".to_owned());
-    let state = if app.stopped { "stopped" } else { "on" };
+    let state = match (app.stopped, maintenance) {
+        (true, true) => "stopped, in maintenance",
+        (true, false) => "stopped",
+        (false, true) => "on, in maintenance",
+        (false, false) => "on",
+    };
+    let domains: Vec<String> = domains.iter().map(|d| d.host.to_string()).collect();
+    let stack = app.stack.clone().unwrap_or_else(|| buildpacks::Stack::default().name().to_owned());
     let object = json!({"name": app.name, "id": app.id, "url": c.p.url(&app.name), "remote": c.p.remote(&app.name), "release": app.current_release.map(|r| r.to_string()),
-        "commit": commit, "formation": wanted, "deploy_branch": app.deploy_branch, "buildpack": app.buildpack, "build": app.build_settings, "owner": owner, "shared_with": shared, "stopped": app.stopped});
+        "commit": commit, "formation": wanted, "deploy_branch": app.deploy_branch, "buildpack": app.buildpack, "stack": stack, "root": app.root, "dockerfile": app.build_settings, "owner": owner, "shared_with": shared, "stopped": app.stopped,
+        "domains": domains, "maintenance": maintenance});
     let mut rows = vec![
         ("name", app.name.to_string()),
         ("id", app.id.to_string()),
         ("url", c.p.url(&app.name)),
+        ("domains", if domains.is_empty() { "none".to_owned() } else { domains.join(" ") }),
         ("remote", c.p.remote(&app.name)),
         ("release", release),
         ("commit", commit),
         ("processes", processes.join(" ")),
         ("deploy-branch", branch),
         ("buildpack", app.buildpack.clone().unwrap_or_else(|| "detected".to_owned())),
+        ("stack", stack),
+        ("root", app.root.clone().unwrap_or_else(|| "the whole repository".to_owned())),
         ("owner", owner),
         ("shared with", shared.join(", ")),
         ("state", state.to_owned()),
@@ -171,57 +199,25 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = ask.the_app()?.id.clone();
-    let mut branch: Option<Option<String>> = None;
-    let mut buildpack: Option<Option<String>> = None;
-    let mut build: Vec<(String, String)> = Vec::new();
+    let mut changes = Vec::new();
     for (key, value) in ask.what().args.pairs("KEY=VALUE") {
-        let value = (!value.is_empty()).then(|| value.to_owned());
-        match key {
-            "deploy-branch" => {
-                if let Some(name) = &value {
-                    name.parse::<BranchName>()?;
-                }
-                branch = Some(value);
-            }
-            "buildpack" => {
-                let known = ["node", "nodejs", "static", "dockerfile"];
-                if value.as_deref().is_some_and(|v| !known.contains(&v)) {
-                    let no = Refusal::new("no-such-buildpack", "there is no such buildpack")
-                        .why("known: node, static, dockerfile");
-                    return Err(no.next("apps:set APP buildpack=node").into());
-                }
-                buildpack = Some(value.map(|v| if v == "nodejs" { "node".to_owned() } else { v }));
-            }
-            other => {
-                let text = value.unwrap_or_default();
-                if domain::dockerfile::SETTINGS.contains(&other) {
-                    build.push((other.to_owned(), text));
-                    continue;
-                }
-                return Err(Refusal::new(
-                    "no-such-setting",
-                    format!("there is no setting {}", domain::text::plain(other)),
-                )
-                .why(format!("settings: deploy-branch, buildpack, {}", domain::dockerfile::SETTINGS.join(", ")))
-                .next("help apps:set")
-                .into());
-            }
-        }
+        changes.push(Setting::parse(ask.principal(), key, value)?);
     }
     c.p.store
         .write(move |tx| {
-            if let Some(branch) = branch {
-                tx.set_deploy_branch(&id, branch.as_deref())?;
-            }
-            if let Some(buildpack) = buildpack {
-                tx.set_buildpack(&id, buildpack.as_deref())?;
-            }
-            if !build.is_empty() {
-                let mut settings = tx.the_app(&id)?.build_settings;
-                for (key, value) in &build {
-                    settings.set(key, value).transpose()?;
+            for change in &changes {
+                match change {
+                    Setting::DeployBranch(branch) => tx.set_deploy_branch(&id, branch.as_deref())?,
+                    Setting::Buildpack(name) => tx.set_buildpack(&id, *name)?,
+                    Setting::Stack(stack) => tx.set_stack(&id, stack.map(buildpacks::Stack::name))?,
+                    Setting::Root(folder) => tx.set_root(&id, folder.as_deref())?,
+                    Setting::Enter(on) => tx.set_enter(&id, *on)?,
+                    Setting::Dockerfile(change) => {
+                        let mut settings = tx.the_app(&id)?.build_settings;
+                        settings.apply(change);
+                        tx.set_build_settings(&id, &settings)?;
+                    }
                 }
-                tx.set_build_settings(&id, &settings)?;
             }
             Ok(())
         })
@@ -230,19 +226,81 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     Ok(0)
 }
 
+/// `on`, `off`, or nothing for `on`. Whoever may use it may give it up; only an administrator gives it back.
+fn enter_setting(who: &Principal, value: Option<&str>) -> Result<bool, Refusal> {
+    match value {
+        Some("off" | "no" | "false") => Ok(false),
+        None | Some("on" | "yes" | "true") if who.is_admin() => Ok(true),
+        None | Some("on" | "yes" | "true") => {
+            Err(Refusal::new("not-allowed", "only an administrator may switch enter on again")
+                .next("ask an administrator for: apps:set APP enter=on"))
+        }
+        Some(_) => Err(Refusal::new("bad-setting", "enter takes on or off").next("apps:set APP enter=off")),
+    }
+}
+
+/// One setting of an app and its new value; none: the default.
+enum Setting {
+    DeployBranch(Option<String>),
+    Buildpack(Option<&'static str>),
+    Stack(Option<buildpacks::Stack>),
+    Root(Option<String>),
+    Enter(bool),
+    Dockerfile(domain::dockerfile::Change),
+}
+
+impl Setting {
+    fn parse(who: &Principal, key: &str, value: &str) -> Result<Setting, Refusal> {
+        let text = (!value.is_empty()).then_some(value);
+        match key {
+            "deploy-branch" => {
+                text.map(str::parse::<BranchName>).transpose()?;
+                Ok(Setting::DeployBranch(text.map(str::to_owned)))
+            }
+            "buildpack" => match text.map(buildpacks::buildpack_name) {
+                None => Ok(Setting::Buildpack(None)),
+                Some(Some(name)) => Ok(Setting::Buildpack(Some(name))),
+                Some(None) => Err(Refusal::new("no-such-buildpack", "there is no such buildpack")
+                    .why(format!("known: {}", buildpacks::BUILDPACKS.join(", ")))
+                    .next("apps:set APP buildpack=node")),
+            },
+            "stack" => match text.map(buildpacks::Stack::parse) {
+                None => Ok(Setting::Stack(None)),
+                Some(Some(stack)) => Ok(Setting::Stack(Some(stack))),
+                Some(None) => Err(Refusal::new("no-such-stack", "there is no such stack")
+                    .why("known: trixie (deb13, the default), bookworm (deb12)")
+                    .next("apps:set APP stack=bookworm")),
+            },
+            "root" | "build-dir" => Ok(Setting::Root(text.map(root).transpose()?.filter(|folder| !folder.is_empty()))),
+            "enter" => Ok(Setting::Enter(enter_setting(who, text)?)),
+            other => match domain::dockerfile::Change::parse(other, value) {
+                Some(change) => change.map(Setting::Dockerfile),
+                None => Err(Refusal::new("no-such-setting", format!("there is no setting {}", domain::text::plain(other)))
+                    .why("settings: deploy-branch, buildpack, stack, root, enter")
+                    .why(format!("of a Dockerfile: {}", domain::dockerfile::SETTINGS.join(", ")))
+                    .next("help apps:set")),
+            },
+        }
+    }
+}
+
+/// A folder of a repository as git names it: `packages/api`.
+fn root(text: &str) -> Result<String, Refusal> {
+    let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let good = |part: &&str| !matches!(*part, ".." | ".git") && !part.contains(char::is_control);
+    if text.len() > 1_024 || text.starts_with('/') || !parts.iter().all(good) {
+        let no =
+            Refusal::new("bad-root", "this is no folder of a repository").why("write it from the repository's top");
+        return Err(no.next("apps:set APP root=packages/api"));
+    }
+    Ok(parts.join("/"))
+}
+
 pub async fn destroy(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
     io.line(format!("Destroying {} with its releases, config, logs and repository", app.name)).await;
     unmake(c, &app.id).await?;
     io.line(format!("Destroyed {}", app.name)).await;
-    Ok(0)
-}
-
-pub async fn open(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let url = c.p.url(&ask.the_app()?.name);
-    match ask.what().format {
-        domain::command::Format::Json => super::show::json(io, &json!({ "url": url })).await,
-        domain::command::Format::Text => io.line(url).await,
-    }
+    c.rights_changed();
     Ok(0)
 }

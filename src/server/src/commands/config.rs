@@ -1,4 +1,5 @@
-//! `config*`: each change is a release with the image that is there; before the first release it is only stored.
+//! `config*`: each change is a release with the image that is there. Before the first release, while the app is stopped
+//! and with `--no-restart` it is only stored, and the next release has it.
 
 use super::follow::follow;
 use super::{Ask, Commands, show};
@@ -7,10 +8,11 @@ use crate::fault::Result;
 use crate::io::Io;
 use crate::store::Ask as JobAsk;
 use domain::command::{Format, quote};
-use domain::config::{ConfigChange, ConfigVars, VALUE_MAX};
+use domain::config::{self, ConfigChange, ConfigVars, Diff, FILE_MAX, FileFormat, VALUE_MAX};
 use domain::deploy::Kind;
-use domain::{AppId, Refusal, Secret, VarName, access};
+use domain::{AppId, Refusal, Secret, VarName, access, text};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 async fn current(c: &Commands, id: &AppId) -> Result<ConfigVars> {
     let id = id.clone();
@@ -18,7 +20,8 @@ async fn current(c: &Commands, id: &AppId) -> Result<ConfigVars> {
 }
 
 pub async fn all(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let vars = current(c, &ask.the_app()?.id).await?;
+    let app = ask.the_app()?.clone();
+    let vars = current(c, &app.id).await?;
     match ask.what().format {
         Format::Json => {
             let object = vars.iter().map(|(n, v)| (n.to_string(), Value::String(v.reveal().clone()))).collect();
@@ -39,6 +42,14 @@ pub async fn all(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 io.line(format!("{:width$} {shown}", format!("{name}:"))).await;
             }
         }
+    }
+    let held_back = waiting(c, &app.id).await?;
+    if !held_back.is_empty() && ask.what().format == Format::Text {
+        io.note(text::warning("Stored, and not in use before the next release:")).await;
+        for line in held_back.lines() {
+            io.note(text::warning(&format!("  {line}"))).await;
+        }
+        io.note(text::warning(&format!("next: ps:restart {}", app.name))).await;
     }
     Ok(0)
 }
@@ -84,19 +95,69 @@ pub async fn set(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
 }
 
 pub async fn unset(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
-    let names = ask.what().args.many("NAME").iter().map(|n| n.parse()).collect::<Result<_, Refusal>>()?;
+    let names = ask.what().args.many("NAME").iter().map(|n| n.parse()).collect::<Result<BTreeSet<VarName>, _>>()?;
+    let held = current(c, &ask.the_app()?.id).await?;
+    for name in names.iter().filter(|name| !held.contains_key(*name)) {
+        io.note(text::warning(&format!("{name} is not set"))).await;
+    }
     let change = ConfigChange { unset: names, ..ConfigChange::default() };
     change_config(c, &ask, change, io).await
 }
 
+pub async fn import(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+    let format = ask.what().args.value("format").map(str::parse).transpose()?;
+    let bytes = io.read_all(FILE_MAX).await?;
+    let (set, format) = config::parse(&bytes, format)?;
+    let replace = ask.what().args.flag("replace");
+    if set.is_empty() {
+        // With --replace this would remove everything: more likely the file is missing.
+        return Err(Refusal::new("nothing-to-import", "there is no config var on standard input; nothing was changed")
+            .next(format!("config:import {} < .env", app_name(&ask)))
+            .into());
+    }
+    let read_as = match format {
+        FileFormat::Dotenv => "dotenv",
+        FileFormat::Json => "JSON",
+        FileFormat::Shell => "shell lines",
+    };
+    io.line(format!("Read {} config vars ({read_as})", set.len())).await;
+    change_config(c, &ask, ConfigChange { set, replace, ..ConfigChange::default() }, io).await
+}
+
+pub async fn export(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let format: FileFormat = ask.what().args.value("format").unwrap_or("dotenv").parse()?;
+    let vars = current(c, &ask.the_app()?.id).await?;
+    io.text(config::render(&vars, format)).await;
+    Ok(0)
+}
+
+/// What differs between the vars of the release that runs and those that the next one will have.
+pub async fn waiting(c: &Commands, id: &AppId) -> Result<Diff> {
+    let id = id.clone();
+    c.p.store
+        .read(move |tx| {
+            let app = tx.the_app(&id)?;
+            let Some(number) = app.current_release else { return Ok(Diff::default()) };
+            let running = tx.config(&id, tx.the_release(&id, number)?.config_version)?;
+            Ok(Diff::of(&running, &tx.config(&id, app.config_version)?))
+        })
+        .await
+}
+
 async fn change_config(c: &Commands, ask: &Ask, change: ConfigChange, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
+    let only_store = ask.what().args.flag("no-restart");
     let old = current(c, &app.id).await?;
     // Bad values are refused before anybody waits.
     let new = change.apply(&old)?;
-    if new == old {
+    let diff = Diff::of(&old, &new);
+    let held_back = waiting(c, &app.id).await?;
+    if diff.is_empty() && (only_store || held_back.is_empty()) {
         io.line("Nothing changes: the config vars have these values already").await;
         return Ok(0);
+    }
+    for warning in change.warnings() {
+        io.note(text::warning(&warning)).await;
     }
     let turn = c.deploys.turn(&app.id).await?;
     let (id, apply) = (app.id.clone(), change.clone());
@@ -104,27 +165,43 @@ async fn change_config(c: &Commands, ask: &Ask, change: ConfigChange, io: &Io) -
         c.p.store
             .write(move |tx| {
                 let row = tx.the_app(&id)?;
-                if row.current_release.is_some() && !row.stopped {
-                    return Ok(false);
+                if row.current_release.is_some() && !row.stopped && !only_store {
+                    return Ok(None);
                 }
                 let vars = apply.apply(&tx.config(&id, row.config_version)?)?;
                 let version = tx.add_config(&id, &vars, now())?;
                 tx.set_config_version(&id, version)?;
-                Ok(true)
+                Ok(Some(row))
             })
             .await?;
-    if stored {
-        io.line(format!("{} for {}; they count from its next release on", change.describe(), app.name)).await;
+    let said = format!("{} for {}", change.describe(), app.name);
+    if let Some(row) = stored {
+        io.line(format!("{said}; they count from its next release on")).await;
+        say(io, &diff).await;
+        if row.current_release.is_some() && !row.stopped {
+            io.line(text::detail(&format!("ps:restart {} makes that release now; so does a push", app.name))).await;
+        }
         return Ok(0);
     }
-    io.line(format!("{} for {}", change.describe(), app.name)).await;
-    let asked = JobAsk { config: change, ..JobAsk::default() };
+    io.line(said).await;
+    say(io, &diff).await;
+    if !held_back.is_empty() {
+        io.line(text::detail("These were stored before and count from now on:")).await;
+        say(io, &held_back).await;
+    }
+    let asked = JobAsk { config: change, ..JobAsk::by(ask.principal()) };
     let actor = access::actor(ask.principal());
     let job = c.deploys.submit_within(&turn, &app.id, Kind::Config, asked, &actor).await?;
     let code = follow(c, &job, io).await;
     if code != 0 {
-        io.note(domain::text::warning("The config vars have their old values")).await;
+        io.note(text::warning("The config vars have their old values")).await;
     }
     drop(turn);
     Ok(code)
+}
+
+async fn say(io: &Io, diff: &Diff) {
+    for line in diff.lines() {
+        io.line(text::detail(&line)).await;
+    }
 }

@@ -1,96 +1,114 @@
-//! `doctor`: what an operator would check, with the fix.
+//! `doctor`: what an operator would check, with the fix. Facts are gathered here, `domain::doctor` judges them.
 
 use super::show::List;
 use super::{Ask, Commands};
+use crate::clock;
+use crate::engine::EngineVersion;
 use crate::fault::Result;
 use crate::io::Io;
+use crate::probes;
+use crate::rights;
+use crate::settings::RouterMode;
+use crate::tasks::blocking;
+use domain::doctor::{self, Clock, Docker, Facts, Firewall, Listener, Router, State, Waiting};
 use serde_json::json;
+use std::path::Path;
 
-/// One finding.
-struct Finding {
-    what: &'static str,
-    ok: bool,
-    seen: String,
-    fix: &'static str,
-}
-
-/// Less free space than this is a finding.
-const FREE_MIN: u64 = 2_000_000_000;
+/// A step may take as long as a build and a boot; beyond that much more, a deploy is stuck.
+const STEP_SLACK: u64 = 600;
 
 pub async fn doctor(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let mut found = engine(c).await;
-    found.push(Finding {
-        what: "firewall",
-        ok: c.p.net.firewall_holds().await,
-        seen: "our nftables table".to_owned(),
-        fix: "install nftables; the server puts its table back within seconds",
-    });
-    found.push(Finding {
-        what: "router",
-        ok: c.p.routes.is_connected().await,
-        seen: format!("listens on port {}", c.p.http_port),
-        fix: "look at the router's log in the data folder",
-    });
-    for stack in [crate::build::RUN_STACK, crate::build::BUILD_STACK] {
-        let there = c.p.settings.stacks.join(format!("{stack}.json")).exists();
-        found.push(Finding {
-            what: "stack",
-            ok: there,
-            seen: stack.to_owned(),
-            fix: "run scripts/stacks on the server",
-        });
-    }
-    let free = rustix::fs::statvfs(c.p.layout.data()).map(|s| s.f_bavail * s.f_frsize).unwrap_or(0);
-    found.push(Finding {
-        what: "disk",
-        ok: free > FREE_MIN,
-        seen: format!("{} free for the data folder", domain::text::human_bytes(free)),
-        fix: "free space, or move the data folder",
-    });
-    found.push(git(c).await);
-    let bad = found.iter().any(|f| !f.ok);
-    let word = |f: &Finding| if f.ok { "ok" } else { "PROBLEM" };
-    let fix = |f: &Finding| if f.ok { String::new() } else { f.fix.to_owned() };
+    let found = doctor::findings(&facts(c).await?);
+    let bad = found.iter().any(|f| f.state == State::Bad);
+    let cells = |f: &doctor::Finding| vec![f.check.to_owned(), f.state.to_string(), f.seen.clone(), f.fix.clone()];
+    let object = |f: &doctor::Finding| json!({"check": f.check, "state": f.state, "ok": f.state == State::Ok, "seen": f.seen, "fix": f.fix});
     let list = List {
         columns: &["CHECK", "STATE", "SEEN", "FIX"],
-        rows: found.iter().map(|f| vec![f.what.to_owned(), word(f).to_owned(), f.seen.clone(), fix(f)]).collect(),
-        json: found.iter().map(|f| json!({"check": f.what, "ok": f.ok, "seen": f.seen, "fix": fix(f)})).collect(),
+        rows: found.iter().map(cells).collect(),
+        json: found.iter().map(object).collect(),
         empty: String::new(),
     };
     list.print(ask.what().format, io).await;
     Ok(u8::from(bad))
 }
 
-async fn engine(c: &Commands) -> Vec<Finding> {
-    match c.p.engine.version().await {
-        Ok(version) => vec![
-            Finding {
-                what: "docker",
-                ok: true,
-                seen: format!("{} (API {}, store {})", version.version, version.api, version.store),
-                fix: "",
-            },
-            Finding {
-                what: "live-restore",
-                ok: version.live_restore,
-                seen: if version.live_restore { "on" } else { "off: apps die with Docker" }.to_owned(),
-                fix: "put \"live-restore\": true into /etc/docker/daemon.json and send dockerd SIGHUP",
-            },
-        ],
-        Err(err) => {
-            vec![Finding { what: "docker", ok: false, seen: err.to_string(), fix: "start Docker: scripts/docker-up" }]
-        }
-    }
+async fn facts(c: &Commands) -> Result<Facts> {
+    let (settings, base) = (&c.p.settings, c.p.base.get());
+    let (engine, git, holds, names, kept) = tokio::join!(
+        c.p.engine.version(),
+        c.p.repos.version(),
+        c.p.net.firewall_holds(),
+        probes::names(&base),
+        probes::clock_kept(),
+    );
+    let router = c.p.routes.state().await;
+    let router = router.map(|r| Router {
+        pid: r.pid,
+        user: probes::user_of(r.pid),
+        generation: r.generation,
+        current: r.current,
+    });
+    let stacks = crate::build::STACKS;
+    let stack = |name: &str| (name.to_owned(), settings.stacks.join(format!("{name}.json")).exists());
+    let mut disks = vec![probes::disk("data", c.p.layout.data())];
+    disks.extend(engine.as_ref().ok().map(|e| probes::disk("docker", Path::new(&e.root))));
+    let me = rights::name_of(rustix::process::geteuid().as_raw());
+    let routers = router.as_ref().and_then(|r| r.user.clone()).unwrap_or_else(|| me.clone());
+    let folders = [(c.p.layout.data(), me), (c.p.layout.router(), routers)];
+    Ok(Facts {
+        docker: engine.map(docker).map_err(|err| err.to_string()),
+        git: git.ok(),
+        firewall: Firewall {
+            holds,
+            installed: probes::is_installed(crate::net::NFT),
+            bridges_call: probes::bridges_call(),
+        },
+        listeners: listeners(c, router.as_ref().map(|r| r.pid)).await?,
+        router,
+        router_is_ours: settings.router == RouterMode::Spawn,
+        names,
+        stacks: stacks.map(stack).to_vec(),
+        disks,
+        folders: folders.into_iter().filter_map(|(path, wanted)| probes::folder(path, wanted)).collect(),
+        clock: Clock { now: clock::now().0 / 1_000_000, stepped: clock::stepped(), kept },
+        queue: queue(c).await?,
+        step_max: settings.build_timeout + settings.boot_timeout + STEP_SLACK,
+    })
 }
 
-async fn git(c: &Commands) -> Finding {
-    match c.p.repos.version().await {
-        Ok((major, minor)) => Finding {
-            what: "git",
-            ok: (major, minor) >= (2, 29),
-            seen: format!("{major}.{minor}"),
-            fix: "install git 2.29 or later",
-        },
-        Err(_) => Finding { what: "git", ok: false, seen: "not found".to_owned(), fix: "install git" },
-    }
+fn docker(seen: EngineVersion) -> Docker {
+    Docker { version: seen.version, api: seen.api, live_restore: seen.live_restore, store: seen.store }
+}
+
+/// The ports and who holds them: we hold SSH's, the router HTTP's.
+async fn listeners(c: &Commands, router: Option<u32>) -> Result<Vec<Listener>> {
+    let asked = [("ssh", c.p.ssh_port, Some(std::process::id())), ("http", c.p.http_port, router)];
+    blocking("look at the ports", move || {
+        let listener = |(what, port, ours): (&'static str, u16, Option<u32>)| {
+            let holders = probes::holders(port);
+            Listener {
+                what,
+                port,
+                ours: ours.is_some_and(|pid| holders.iter().any(|h| h.pid == pid)),
+                holders: holders.into_iter().map(|h| format!("{} ({})", h.name, h.pid)).collect(),
+            }
+        };
+        Ok(asked.map(listener).to_vec())
+    })
+    .await
+}
+
+/// Deploys that are not over, and how long each has made no step.
+async fn queue(c: &Commands) -> Result<Vec<Waiting>> {
+    let now = clock::now();
+    c.p.store
+        .read(move |tx| {
+            let open = tx.open_deploys()?;
+            let one = |row: &crate::store::DeployRow| {
+                let last = tx.steps(row.id)?.last().map_or(row.created, |step| step.ended.unwrap_or(step.begun));
+                Ok(Waiting { id: row.id, idle: u64::try_from((now.0 - last.0) / 1_000_000).unwrap_or(0) })
+            };
+            open.iter().map(one).collect()
+        })
+        .await
 }

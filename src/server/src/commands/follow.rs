@@ -25,7 +25,7 @@ pub async fn follow(_commands: &Commands, job: &Job, io: &Io) -> u8 {
             }
         };
         match heard {
-            Heard::Line(line) => io.line(line).await,
+            Heard::Line(line) => io.line(line.text).await,
             Heard::End(Deploy::Live { .. }) => return 0,
             Heard::End(_) => return 1,
         }

@@ -9,9 +9,10 @@ use crate::io::Io;
 use crate::ssh::SessionEnv;
 use crate::store::{App, Ask as JobAsk};
 use async_trait::async_trait;
-use domain::access::actor;
+use domain::access::{Principal, actor};
 use domain::deploy::{Deploy, Kind};
 use domain::push::{Policy, PushOptions, Verdict, judge, judge_tree, parse_options};
+use domain::report::{Report, Status};
 use domain::{AppId, Refusal, text};
 use std::sync::PoisonError;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone)]
 pub struct Push {
     app: AppId,
-    actor: String,
+    name: String,
+    who: Principal,
     /// Whether its refs and tree were found good.
     accepted: bool,
 }
@@ -34,7 +36,8 @@ pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) 
         }
     };
     let ticket = PushTicket::random();
-    let push = Push { app: app.clone(), actor: actor(ask.principal()), accepted: false };
+    let name = ask.what().app.as_ref().map(ToString::to_string).unwrap_or_default();
+    let push = Push { app: app.clone(), name, who: ask.principal().clone(), accepted: false };
     c.pushes.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket.as_str().to_owned(), push);
     let done = c.p.repos.receive_pack(&app, &ticket, env.git_protocol.as_deref(), io).await;
     let (push, alone) = {
@@ -125,16 +128,11 @@ impl Commands {
             branch: Some(verdict.branch.to_string()),
             old: verdict.seen.clone(),
             git_moves_branch: shallow,
-            ..JobAsk::default()
+            ..JobAsk::by(&push.who)
         };
-        let job = self.deploys.submit(&app.id, Kind::Push, job, &push.actor).await?;
+        let job = self.deploys.submit(&app.id, Kind::Push, job, &actor(&push.who)).await?;
         if options.detach {
-            say.line(text::head(&format!("Queued {} as deploy {}", verdict.commit.short(), job.id()))).await;
-            say.line(text::detail(&format!(
-                "builds:output {} shows it; {} moves when it is live",
-                app.name, verdict.branch
-            )))
-            .await;
+            self.say_detached(&app, &verdict, options, job.id(), say).await?;
             return Ok(RefOutcome::Done { fall_through: false });
         }
         let mut listener = job.listen();
@@ -142,10 +140,17 @@ impl Commands {
         loop {
             tokio::select! {
                 heard = listener.hear() => match heard {
-                    Heard::Line(line) => say.line(line).await,
-                    Heard::End(Deploy::Live { .. }) => return Ok(RefOutcome::Done { fall_through: shallow }),
-                    Heard::End(Deploy::Failed { why, .. }) => return Ok(RefOutcome::Refused { reason: one_line(&why.what) }),
-                    Heard::End(_) => return Ok(RefOutcome::Refused { reason: "the server is stopping; the job goes on when it starts".to_owned() }),
+                    Heard::Line(line) => say.line(if options.timestamps { line.stamped() } else { line.text }).await,
+                    Heard::End(state) => {
+                        if options.json {
+                            say.line(self.report(job.id()).await?.json()).await;
+                        }
+                        return Ok(match state {
+                            Deploy::Live { .. } => RefOutcome::Done { fall_through: shallow },
+                            Deploy::Failed { why, .. } => RefOutcome::Refused { reason: one_line(&why.what) },
+                            _ => RefOutcome::Refused { reason: "the server is stopping; the job goes on when it starts".to_owned() },
+                        });
+                    }
                 },
                 () = gone.cancelled(), if !cancelled => {
                     cancelled = true;
@@ -153,6 +158,48 @@ impl Commands {
                 }
             }
         }
+    }
+}
+
+impl Commands {
+    async fn say_detached(
+        &self,
+        app: &App,
+        verdict: &Verdict,
+        options: PushOptions,
+        deploy: i64,
+        say: &LineSender,
+    ) -> Result<()> {
+        let report = self.report(deploy).await?;
+        let build = report.build.map(|b| b.to_string()).unwrap_or_default();
+        say.line(text::head(&format!("Queued {} as build {build}", verdict.commit.short()))).await;
+        for line in [
+            format!("builds:wait {} {build}       waits for its end", app.name),
+            format!("builds:output {} {build} -t  shows it", app.name),
+            format!("{} moves when it is live", verdict.branch),
+        ] {
+            say.line(text::detail(&line)).await;
+        }
+        if options.json {
+            say.line(report.json()).await;
+        }
+        Ok(())
+    }
+
+    /// What a push that was refused at once says: for people, and for programs that asked for it.
+    fn refused(&self, push: &str, options: &[String], err: &Error) -> Vec<String> {
+        let mut lines = shown(err);
+        if options.iter().any(|o| o == "json") {
+            let name = self.push_of(push).map(|p| p.name).unwrap_or_default();
+            let (code, reason) = match err {
+                Error::Refused(no) => (no.code.clone(), no.what.clone()),
+                Error::Fault(fault) => ("fault".to_owned(), fault.to_string()),
+            };
+            let report =
+                Report { code: Some(code), reason: Some(one_line(&reason)), ..Report::new(Status::Refused, name) };
+            lines.push(report.json());
+        }
+        lines
     }
 }
 
@@ -172,18 +219,20 @@ fn shown(err: &Error) -> Vec<String> {
 #[async_trait]
 impl Receiver for Commands {
     async fn judge(&self, push: &str, ask: JudgeAsk) -> Judged {
+        let options = ask.options.clone();
         match self.judge_push(push, &ask).await {
             Ok(()) => Judged { lines: Vec::new(), accept: true },
-            Err(err) => Judged { lines: shown(&err), accept: false },
+            Err(err) => Judged { lines: self.refused(push, &options, &err), accept: false },
         }
     }
 
     async fn receive(&self, push: &str, ask: ReceiveAsk, say: LineSender, gone: CancellationToken) -> Vec<RefReply> {
         let names: Vec<String> = ask.commands.iter().map(|c| c.name.clone()).collect();
+        let options = ask.options.clone();
         let outcome = match self.deploy_push(push, ask, &say, &gone).await {
             Ok(outcome) => outcome,
             Err(err) => {
-                for line in shown(&err) {
+                for line in self.refused(push, &options, &err) {
                     say.line(line).await;
                 }
                 let reason = err.lines().first().cloned().unwrap_or_default();

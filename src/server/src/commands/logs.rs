@@ -2,49 +2,101 @@
 
 use super::{Ask, Commands};
 use crate::fault::Result;
-use crate::io::Io;
+use crate::io::{Chunk, Io};
+use crate::{clock, logs};
+use bytes::Bytes;
 use domain::Refusal;
-use domain::command::Format;
-use domain::log::{Filter, Record, Source};
+use domain::command::{Format, Parsed};
+use domain::log::{Filter, Grep, Record, when};
+
+/// Lines shown where nothing says how many or from when on.
+const LAST: usize = 100;
+const LAST_MAX: usize = 10_000_000;
+/// Bytes of output in one message.
+const MESSAGE: usize = 32 * 1024;
 
 pub async fn logs(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.id.clone();
-    let args = &ask.what().args;
-    let last = args.number("num", 100, 1_000_000)? as usize;
-    let source = args.value("source").map(source_of).transpose()?;
-    let process = args.value("ps").map(str::to_owned);
-    let filter = Filter { process, source, no_builds: source.is_none(), ..Filter::default() };
-    let format = ask.what().format;
-    if !args.flag("tail") {
-        for record in c.p.logs.query(&app, filter, last).await? {
-            io.line(show(&record, format)).await;
-        }
-        return Ok(0);
-    }
-    let mut records = c.p.logs.tail(&app, filter, last).await?;
+    let what = asked(&ask.what().args)?;
+    let follow = what.follow;
+    let look = (ask.what().format, io.tty);
+    let narrowed = what.filter != Filter { no_builds: true, ..Filter::default() };
+    let reading = c.p.logs.read(&app, what);
+    let mut batches = tokio::select! {
+        batches = reading => batches?,
+        () = io.hangup.cancelled() => return Ok(0),
+        () = io.out.closed() => return Ok(0),
+    };
+    let mut shown = false;
     loop {
-        tokio::select! {
-            record = records.recv() => match record {
-                Some(record) => io.line(show(&record, format)).await,
-                None => return Ok(0),
-            },
+        let batch = tokio::select! {
+            batch = batches.recv() => batch,
             () = io.hangup.cancelled() => return Ok(0),
             () = io.out.closed() => return Ok(0),
+        };
+        let Some(batch) = batch else { break };
+        shown = true;
+        show(&batch, look, io).await;
+    }
+    if !shown && !follow && look.0 == Format::Text {
+        io.note(if narrowed { "no line matches" } else { "the log is empty" }).await;
+    }
+    Ok(0)
+}
+
+fn asked(args: &Parsed) -> Result<logs::Ask, Refusal> {
+    let now = clock::now();
+    let time = |option: &'static str| args.value(option).map(|word| when(option, word, now)).transpose();
+    let sources = args.value("source").map(Filter::parse_sources).transpose()?.unwrap_or_default();
+    let after = args.value("after").map(line_id).transpose()?;
+    let filter = Filter {
+        processes: args.value("ps").map(Filter::parse_processes).transpose()?.unwrap_or_default(),
+        no_builds: sources.is_empty(),
+        sources,
+        since: time("since")?,
+        until: time("until")?,
+        after,
+        grep: args.value("grep").map(Grep::parse).transpose()?,
+    }
+    .checked()?;
+    let last = match args.value("num") {
+        Some(word) => Some(number(word)?),
+        None if filter.since.is_some() || filter.after.is_some() => None,
+        None => Some(LAST),
+    };
+    let follow = args.flag("tail");
+    if follow && filter.until.is_some() {
+        return Err(Refusal::new("bad-time", "--until ends what --tail goes on with: they do not go together")
+            .next("logs APP --since 2h --until 1h"));
+    }
+    Ok(logs::Ask { filter, last, follow })
+}
+
+fn number(word: &str) -> Result<usize, Refusal> {
+    word.parse().ok().filter(|n| *n <= LAST_MAX).ok_or_else(|| {
+        Refusal::new("bad-number", format!("--num takes a number from 0 to {LAST_MAX}")).next("logs APP -n 500")
+    })
+}
+
+fn line_id(word: &str) -> Result<u64, Refusal> {
+    word.parse().map_err(|_| {
+        Refusal::new("bad-number", "--after takes the id of a line")
+            .why("logs APP --format json shows ids")
+            .next("logs APP --after 1200 -t --format json")
+    })
+}
+
+/// Writes many lines in few messages.
+async fn show(batch: &[Record], (format, colour): (Format, bool), io: &Io) {
+    let mut text = String::new();
+    for (n, record) in batch.iter().enumerate() {
+        text.push_str(&match format {
+            Format::Json => record.json(),
+            Format::Text => record.render(colour),
+        });
+        text.push('\n');
+        if text.len() >= MESSAGE || n + 1 == batch.len() {
+            let _ = io.out.send(Chunk::Out(Bytes::from(std::mem::take(&mut text)))).await;
         }
     }
-}
-
-fn show(record: &Record, format: Format) -> String {
-    match format {
-        Format::Json => record.json(),
-        Format::Text => record.render(false),
-    }
-}
-
-fn source_of(word: &str) -> Result<Source, Refusal> {
-    Source::ALL.into_iter().find(|s| s.word() == word).ok_or_else(|| {
-        let known: Vec<&str> = Source::ALL.iter().map(|s| s.word()).collect();
-        Refusal::new("no-such-source", format!("there is no source {}", domain::command::quote(word)))
-            .why(format!("known: {}", known.join(", ")))
-    })
 }

@@ -4,15 +4,25 @@
 //! compile. Every verb is an arm of one total match.
 
 mod apps;
+mod audit;
+mod base;
+mod builds;
 mod config;
 mod doctor;
+mod domains;
+mod enter;
+mod events;
 mod follow;
 mod git;
+mod keys;
 mod logs;
+mod maintenance;
 mod people;
+mod plans;
 mod processes;
 mod registry;
 mod releases;
+mod run;
 mod show;
 mod system;
 
@@ -23,11 +33,13 @@ use crate::io::Io;
 use crate::platform::Platform;
 use crate::ssh::SessionEnv;
 use crate::store::AuditRow;
-use domain::access::{self, Asked, Authorized, Principal, authorize};
+use domain::access::{self, Asked, Authorized, Principal, Rules, authorize, may_see};
 use domain::command::{self, Request, Verb, audit_line};
+use domain::share::Tickets;
+use domain::{AppId, Timestamp};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use tokio::sync::Notify;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, watch};
 
 /// Runs commands. Clones share everything.
 #[derive(Debug, Clone)]
@@ -42,6 +54,12 @@ pub struct Inner {
     pushes: Mutex<HashMap<String, git::Push>>,
     /// Tells the main loop to end the server.
     end: Arc<Notify>,
+    /// Where audit rows go.
+    audit: audit::AuditLog,
+    /// Changes when somebody may have lost a right.
+    rights: watch::Sender<u64>,
+    /// What sshd was given for logins that it has yet to hand over.
+    tickets: Mutex<Tickets>,
 }
 
 impl std::ops::Deref for Commands {
@@ -56,7 +74,67 @@ type Ask = Authorized<Request>;
 impl Commands {
     /// Commands over a platform; `end` is notified when the server is to end.
     pub fn new(p: Platform, deploys: Deploys, end: Arc<Notify>) -> Commands {
-        Commands(Arc::new(Inner { p, deploys, pushes: Mutex::default(), end }))
+        let audit = audit::AuditLog::start(p.store.clone(), &p.tasks);
+        Commands(Arc::new(Inner {
+            p,
+            deploys,
+            pushes: Mutex::default(),
+            end,
+            audit,
+            rights: watch::Sender::new(0),
+            tickets: Mutex::default(),
+        }))
+    }
+
+    /// The tickets of logins by sshd.
+    pub fn tickets(&self) -> MutexGuard<'_, Tickets> {
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has running commands and open connections look whether they still may.
+    fn rights_changed(&self) {
+        self.rights.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Who acts with a key now; `None` if nobody has it.
+    pub async fn holder(&self, fingerprint: &str) -> Option<Principal> {
+        let wanted = fingerprint.to_owned();
+        match self.p.store.read(move |tx| tx.principal_by_key(&wanted)).await {
+            Ok(who) => who,
+            Err(err) => {
+                tracing::error!("cannot look a key up: {}", err.lines().join("; "));
+                None
+            }
+        }
+    }
+
+    /// Waits until the key of `who` is nobody's any more.
+    pub async fn key_lost(&self, who: &Principal) {
+        let mut changes = self.rights.subscribe();
+        let Some(key) = who.key() else { return std::future::pending().await };
+        while self.holder(&key.fingerprint).await.is_some() {
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Waits until `who` may not see the app any more; not for the app's end, which its commands notice themselves.
+    async fn sight_lost(&self, who: &Principal, app: &AppId) {
+        let mut changes = self.rights.subscribe();
+        while changes.changed().await.is_ok() {
+            let id = app.clone();
+            let app = self.p.store.read(move |tx| tx.app(&id)?.map(|app| tx.app_ref(&app)).transpose()).await;
+            let Ok(Some(app)) = app else { continue };
+            let now = match who.key() {
+                None => Some(who.clone()),
+                Some(key) => self.holder(&key.fingerprint).await,
+            };
+            if now.is_none_or(|who| !may_see(&who, &app)) {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 
     /// The platform.
@@ -75,7 +153,10 @@ impl Commands {
     /// Runs a command that is split into words already.
     pub async fn run_words(&self, who: Principal, words: &[String], env: SessionEnv, mut io: Io) -> u8 {
         if words.is_empty() {
-            return system::greet(self, &who, &io).await;
+            return match system::greet(self, &who, &io).await {
+                Ok(()) => 0,
+                Err(err) => refuse(&io, &err).await,
+            };
         }
         match self.run(who, words, env, &mut io).await {
             Ok(code) => code,
@@ -100,58 +181,85 @@ impl Commands {
             None => Asked::NoApp,
             Some(name) => self.lookup(name).await?,
         };
-        let need = request.need(&who);
+        let rules = Rules {
+            need: request.need(&who),
+            deploy_key: request.verb.spec().deploy_key,
+            creation_on: self.p.settings.create_on_push,
+        };
+        let (line, verb, before) = (audit_line(&request), request.verb, request.audited_before(&who));
         let app = match &asked {
             Asked::App(app) => Some(app.id.clone()),
-            Asked::NoApp | Asked::Unknown(_) => None,
+            Asked::NoApp | Asked::Unknown(_) | Asked::Renamed { .. } => None,
         };
-        let line = audit_line(&request);
-        let verb = request.verb;
-        let authorized = authorize(&who, need, asked, self.p.settings.create_on_push, request);
+        let fresh = match &asked {
+            Asked::Unknown(name) => Some(name.clone()),
+            Asked::NoApp | Asked::App(_) | Asked::Renamed { .. } => None,
+        };
+        let authorized = authorize(&who, rules, asked, request);
         // What somebody may not see leaves no trace in that app's own list of events.
         let audited = app.filter(|_| authorized.is_ok());
-        let audit = self.begin_audit(&who, verb, line, audited, name.map(|n| n.to_string())).await?;
+        let name = name.map(|n| n.to_string());
+        let row = line.map(|line| audit_row(&who, &env, verb, line, name));
+        let (begun, later) = match row {
+            Some(row) if before => (Some(self.audit.begin(row, audited.clone()).await?), None),
+            row => (None, row),
+        };
         let done = match authorized {
-            Ok(ask) => self.dispatch(ask, env, io).await,
+            Ok(ask) => self.dispatch_while_allowed(ask, env, io).await,
             Err(no) => Err(no.into()),
         };
-        if let Some(id) = audit {
-            let code = done.as_ref().map_or_else(Error::exit_code, |code| *code);
-            self.p.store.write(move |tx| tx.end_audit(id, code)).await?;
+        let code = done.as_ref().map_or_else(Error::exit_code, |code| *code);
+        if let Some(id) = begun {
+            // The command that made an app is the first of that app's events.
+            let made = match fresh.filter(|_| code == 0) {
+                Some(name) => self.p.store.read(move |tx| Ok(tx.app_by_name(&name)?.map(|app| app.id))).await?,
+                None => None,
+            };
+            self.audit.end(id, code, made).await?;
+        }
+        if let Some(row) = later {
+            self.audit.whole(AuditRow { exit_code: Some(code), ..row }, audited).await?;
         }
         done
     }
 
     async fn lookup(&self, name: &domain::AppName) -> Result<Asked> {
         let wanted = name.clone();
-        let found =
-            self.p.store.read(move |tx| tx.app_by_name(&wanted)?.map(|app| tx.app_ref(&app)).transpose()).await?;
-        Ok(found.map_or_else(|| Asked::Unknown(name.clone()), Asked::App))
+        let old = name.clone();
+        self.p
+            .store
+            .read(move |tx| {
+                // Both are looked up whatever the first says, so that an answer takes as long for one as for the other.
+                let (now, before) = (tx.app_ref_by_name(&wanted)?, tx.app_ref_by_old_name(&wanted)?);
+                Ok(match (now, before) {
+                    (Some(app), _) => Asked::App(app),
+                    (None, Some(app)) => Asked::Renamed { old, app },
+                    (None, None) => Asked::Unknown(old),
+                })
+            })
+            .await
     }
 
-    async fn begin_audit(
-        &self,
-        who: &Principal,
-        verb: Verb,
-        line: Option<String>,
-        app: Option<domain::AppId>,
-        name: Option<String>,
-    ) -> Result<Option<i64>> {
-        let Some(line) = line else { return Ok(None) };
-        let key = match who {
-            Principal::Local => String::new(),
-            Principal::User { key, .. } => key.clone(),
+    /// Runs the handler; if its asker loses the right to see the app meanwhile, it is asked to end as by a hangup.
+    async fn dispatch_while_allowed(&self, ask: Ask, env: SessionEnv, io: &mut Io) -> Result<u8> {
+        let (who, hangup, out) = (ask.principal().clone(), io.hangup.clone(), io.out.clone());
+        let app = ask.app().map(|app| app.id.clone());
+        let lost = async {
+            match &app {
+                Some(app) => self.sight_lost(&who, app).await,
+                None => std::future::pending().await,
+            }
         };
-        let row = AuditRow {
-            at: now(),
-            actor: access::actor(who),
-            key,
-            app: name,
-            verb: verb.name().to_owned(),
-            line,
-            exit_code: None,
-        };
-        Ok(Some(self.p.store.write(move |tx| tx.add_audit(&row, app.as_ref())).await?))
+        let mut work = std::pin::pin!(self.dispatch(ask, env, io));
+        tokio::select! {
+            done = &mut work => return done,
+            () = lost => {}
+        }
+        let note = format!("{}\n", domain::text::warning("you may not see this app any more"));
+        let _ = out.try_send(crate::io::Chunk::Err(note.into()));
+        drop(out);
+        hangup.cancel();
+        work.await
     }
 
     async fn dispatch(&self, ask: Ask, env: SessionEnv, io: &mut Io) -> Result<u8> {
@@ -161,37 +269,59 @@ impl Commands {
             Verb::AppsInfo => apps::info(self, ask, io).await,
             Verb::AppsSet => apps::set(self, ask, io).await,
             Verb::AppsDestroy => apps::destroy(self, ask, io).await,
-            Verb::Open => apps::open(self, ask, io).await,
+            Verb::AppsRename => domains::rename(self, ask, io).await,
+            Verb::Open => maintenance::open(self, ask, io).await,
+            Verb::DomainsAdd => domains::add(self, ask, io).await,
+            Verb::DomainsRemove => domains::remove(self, ask, io).await,
+            Verb::DomainsList => domains::list(self, ask, io).await,
+            Verb::DomainsClear => domains::clear(self, ask, io).await,
+            Verb::DomainsBase => base::show(self, ask, io).await,
+            Verb::DomainsSetBase => base::set(self, ask, io).await,
+            Verb::Maintenance => maintenance::show(self, ask, io).await,
+            Verb::MaintenanceOn => maintenance::on(self, ask, io).await,
+            Verb::MaintenanceOff => maintenance::off(self, ask, io).await,
             Verb::Config => config::all(self, ask, io).await,
             Verb::ConfigSet => config::set(self, ask, io).await,
             Verb::ConfigGet => config::get(self, ask, io).await,
             Verb::ConfigUnset => config::unset(self, ask, io).await,
+            Verb::ConfigImport => config::import(self, ask, io).await,
+            Verb::ConfigExport => config::export(self, ask, io).await,
             Verb::Ps => processes::ps(self, ask, io).await,
             Verb::PsScale => processes::scale(self, ask, io).await,
             Verb::PsRestart => processes::restart(self, ask, io).await,
             Verb::PsStop => processes::stop(self, ask, io).await,
             Verb::PsStart => processes::start(self, ask, io).await,
             Verb::PsRebuild => processes::rebuild(self, ask, io).await,
+            Verb::Run => run::run(self, ask, io).await,
+            Verb::Enter => enter::enter(self, ask, io).await,
+            Verb::PsExec => enter::exec(self, ask, io).await,
             Verb::Logs => logs::logs(self, ask, io).await,
             Verb::Releases => releases::list(self, ask, io).await,
             Verb::Rollback => releases::rollback(self, ask, io).await,
-            Verb::Builds => releases::builds(self, ask, io).await,
-            Verb::BuildsOutput => releases::output(self, ask, io).await,
-            Verb::BuildsCancel => releases::cancel(self, ask, io).await,
-            Verb::KeysAdd => people::keys_add(self, ask, io).await,
-            Verb::KeysList => people::keys_list(self, ask, io).await,
-            Verb::KeysRemove => people::keys_remove(self, ask, io).await,
+            Verb::KeysAdd => keys::add(self, ask, io).await,
+            Verb::KeysList => keys::list(self, ask, io).await,
+            Verb::KeysRemove => keys::remove(self, ask, io).await,
+            Verb::DeployKeysAdd => keys::deploy_add(self, ask, io).await,
+            Verb::DeployKeysList => keys::deploy_list(self, ask, io).await,
+            Verb::DeployKeysRemove => keys::deploy_remove(self, ask, io).await,
+            Verb::Builds => builds::list(self, ask, io).await,
+            Verb::BuildsOutput => builds::output(self, ask, io).await,
+            Verb::BuildsWait => builds::wait(self, ask, io).await,
+            Verb::BuildsCancel => builds::cancel(self, ask, io).await,
+            Verb::BuildsPlan => plans::plan(self, ask, io).await,
+            Verb::BuildsEject => plans::eject(self, ask, io).await,
             Verb::UsersAdd => people::users_add(self, ask, io).await,
             Verb::UsersList => people::users_list(self, ask, io).await,
+            Verb::UsersSet => people::users_set(self, ask, io).await,
             Verb::UsersRemove => people::users_remove(self, ask, io).await,
             Verb::AccessAdd => people::access_change(self, ask, io, true).await,
             Verb::AccessRemove => people::access_change(self, ask, io, false).await,
             Verb::AccessList => people::access_list(self, ask, io).await,
-            Verb::Whoami => people::whoami(self, ask, io).await,
+            Verb::Whoami => people::whoami(self, ask, env, io).await,
             Verb::RegistryLogin => registry::login(self, ask, io).await,
             Verb::RegistryLogout => registry::logout(self, ask, io).await,
             Verb::RegistryList => registry::list(self, ask, io).await,
-            Verb::Events => people::events(self, ask, io).await,
+            Verb::Events => events::events(self, ask, io).await,
             Verb::Doctor => doctor::doctor(self, ask, io).await,
             Verb::Help => system::help(ask, io).await,
             Verb::Version => system::version(self, ask, io).await,
@@ -200,6 +330,12 @@ impl Commands {
             Verb::GitUploadPack => git::upload_pack(self, ask, io).await,
         }
     }
+}
+
+fn audit_row(who: &Principal, env: &SessionEnv, verb: Verb, line: String, app: Option<String>) -> AuditRow {
+    let (key, key_name) = who.key().map(|k| (k.fingerprint.clone(), k.name.clone())).unwrap_or_default();
+    let (at, actor, origin): (Timestamp, _, _) = (now(), access::actor(who), env.origin());
+    AuditRow { at, actor, key, key_name, origin, app, verb: verb.name().to_owned(), line, exit_code: None }
 }
 
 /// Shows why not, on standard error, and gives the exit code.

@@ -1,116 +1,78 @@
-//! `keys:*`, `users:*`, `access:*`, `whoami`, `events`.
+//! `users:*`, `access:*`, `whoami`.
 
+use super::keys::read_keys;
 use super::show::{List, pairs};
 use super::{Ask, Commands};
 use crate::clock::now;
 use crate::fault::Result;
 use crate::io::Io;
-use crate::ssh::keys::parse_public;
+use crate::ssh::SessionEnv;
 use crate::store::User;
 use domain::access::{Principal, Role, actor};
+use domain::people::{Loss, may_lose};
 use domain::{Refusal, UserName};
 use serde_json::json;
-
-/// A public key file is never longer.
-const KEY_MAX: usize = 16 * 1024;
-
-/// The user that a command about keys is for: the one named, else the one who asks.
-async fn subject(c: &Commands, ask: &Ask) -> Result<User> {
-    let named: Option<UserName> = ask.what().args.maybe_typed("USER")?;
-    match (named, ask.principal()) {
-        (Some(name), _) => c.p.store.read(move |tx| tx.the_user(&name)).await,
-        (None, Principal::User { id, name, role, .. }) => Ok(User { id: *id, name: name.clone(), role: *role }),
-        (None, Principal::Local) => Err(Refusal::new("user-missing", "name the user").next("users:list").into()),
-    }
-}
-
-pub async fn keys_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
-    let user = subject(c, &ask).await?;
-    let key = read_key(io).await?.ok_or_else(|| {
-        Refusal::new("key-missing", "no key came on standard input").next("ssh … keys:add < ~/.ssh/id_ed25519.pub")
-    })?;
-    let shown = key.fingerprint.clone();
-    let (name, fingerprint) = (user.name.clone(), key.fingerprint.clone());
-    c.p.store.write(move |tx| tx.add_key(&user, &fingerprint, &key.comment, &key.text(), now())).await?;
-    io.line(format!("Added {shown} for {name}")).await;
-    Ok(0)
-}
-
-async fn read_key(io: &mut Io) -> Result<Option<crate::ssh::keys::KeyText>> {
-    let bytes = io.read_all(KEY_MAX).await?;
-    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-    if text.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(parse_public(&text)?))
-}
-
-pub async fn keys_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let all = ask.what().args.maybe("USER").is_none() && matches!(ask.principal(), Principal::Local);
-    let user = if all { None } else { Some(subject(c, &ask).await?) };
-    let keys = c.p.store.read(move |tx| tx.keys(user.as_ref())).await?;
-    let list = List {
-        columns: &["USER", "FINGERPRINT", "NAME", "ADDED"],
-        rows: keys
-            .iter()
-            .map(|k| vec![k.user.to_string(), k.fingerprint.clone(), domain::text::plain(&k.name), k.created.short()])
-            .collect(),
-        json: keys
-            .iter()
-            .map(
-                |k| json!({"user": k.user, "fingerprint": k.fingerprint, "name": k.name, "added": k.created.rfc3339()}),
-            )
-            .collect(),
-        empty: "No keys".to_owned(),
-    };
-    list.print(ask.what().format, io).await;
-    Ok(0)
-}
-
-pub async fn keys_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let user = subject(c, &ask).await?;
-    let fingerprint = ask.what().args.one("FINGERPRINT")?.to_owned();
-    let shown = domain::text::plain(&fingerprint);
-    let name = user.name.clone();
-    let own = matches!(ask.principal(), Principal::User { key, .. } if *key == fingerprint);
-    let done =
-        c.p.store
-            .write(move |tx| {
-                if own && tx.keys(Some(&user))?.len() == 1 {
-                    return Err(Refusal::new("last-key", "that is your last key, and the one you use now")
-                        .next("keys:add another one first")
-                        .into());
-                }
-                tx.remove_key(&fingerprint, &user)
-            })
-            .await?;
-    if !done {
-        return Err(Refusal::new("no-such-key", format!("{name} has no key {shown}")).next("keys:list").into());
-    }
-    io.line(format!("Removed {shown} of {name}")).await;
-    Ok(0)
-}
 
 pub async fn users_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let name: UserName = ask.what().args.typed("NAME")?;
     let role = if ask.what().args.flag("admin") { Role::Admin } else { Role::Developer };
-    let key = read_key(io).await?;
-    let added = key.clone();
-    let new = name.clone();
+    let keys = read_keys(io).await?;
+    let (new, added) = (name.clone(), keys.clone());
     c.p.store
         .write(move |tx| {
             let user = tx.add_user(&new, role, now())?;
-            match &added {
-                Some(key) => tx.add_key(&user, &key.fingerprint, &key.comment, &key.text(), now()),
-                None => Ok(()),
-            }
+            added.iter().try_for_each(|key| tx.add_key(&user, key, now()))
         })
         .await?;
-    let word = if role == Role::Admin { "administrator" } else { "developer" };
-    match key {
-        Some(key) => io.line(format!("Added {word} {name} with the key {}", key.fingerprint)).await,
-        None => io.line(format!("Added {word} {name} without a key; next: keys:add {name} < KEY.pub")).await,
+    let word = word_of(role);
+    if keys.is_empty() {
+        io.line(format!("Added {word} {name} without a key; next: keys:add {name} < KEY.pub")).await;
     }
+    for key in &keys {
+        io.line(format!("Added {word} {name} with the key {}", key.fingerprint)).await;
+    }
+    Ok(0)
+}
+
+fn word_of(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "administrator",
+        Role::Developer => "developer",
+    }
+}
+
+pub async fn users_set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let name: UserName = ask.what().args.typed("NAME")?;
+    let role = match (ask.what().args.flag("admin"), ask.what().args.flag("developer")) {
+        (true, false) => Role::Admin,
+        (false, true) => Role::Developer,
+        (true, true) | (false, false) => {
+            let no = Refusal::new("role-missing", "say which role: --admin or --developer");
+            return Err(no
+                .next(format!("users:set {name} --admin"))
+                .next(format!("users:set {name} --developer"))
+                .into());
+        }
+    };
+    let whom = name.clone();
+    let changed =
+        c.p.store
+            .write(move |tx| {
+                let user = tx.the_user(&whom)?;
+                if user.role == role {
+                    return Ok(false);
+                }
+                if role == Role::Developer {
+                    may_lose(&tx.standings()?, &whom, Loss::Admin, None)?;
+                }
+                tx.set_role(&user, role)?;
+                Ok(true)
+            })
+            .await?;
+    let article = if role == Role::Admin { "an" } else { "a" };
+    let already = if changed { "now" } else { "already" };
+    io.line(format!("{name} is {already} {article} {}", word_of(role))).await;
+    c.rights_changed();
     Ok(0)
 }
 
@@ -130,12 +92,20 @@ pub async fn users_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 pub async fn users_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let name: UserName = ask.what().args.typed("NAME")?;
-    if matches!(ask.principal(), Principal::User { name: own, .. } if *own == name) {
-        return Err(Refusal::new("yourself", "you cannot remove yourself").next("another administrator can").into());
-    }
+    let by = match ask.principal() {
+        Principal::User { name, .. } => Some(name.clone()),
+        Principal::Local | Principal::DeployKey { .. } => None,
+    };
     let gone = name.clone();
-    c.p.store.write(move |tx| tx.remove_user(&tx.the_user(&gone)?)).await?;
+    c.p.store
+        .write(move |tx| {
+            let user = tx.the_user(&gone)?;
+            may_lose(&tx.standings()?, &gone, Loss::User, by.as_ref())?;
+            tx.remove_user(&user)
+        })
+        .await?;
     io.line(format!("Removed {name}; their apps stay, for the administrators")).await;
+    c.rights_changed();
     Ok(0)
 }
 
@@ -157,6 +127,7 @@ pub async fn access_change(c: &Commands, ask: Ask, io: &Io, on: bool) -> Result<
         (false, false) => format!("{} was not shared with {name}", app.name),
     };
     io.line(line).await;
+    c.rights_changed();
     Ok(0)
 }
 
@@ -184,35 +155,28 @@ pub async fn access_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     Ok(0)
 }
 
-pub async fn whoami(_c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let (role, key) = match ask.principal() {
-        Principal::Local => ("admin (root on the server)", String::new()),
-        Principal::User { role: Role::Admin, key, .. } => ("admin", key.clone()),
-        Principal::User { role: Role::Developer, key, .. } => ("developer", key.clone()),
+pub async fn whoami(c: &Commands, ask: Ask, env: SessionEnv, io: &Io) -> Result<u8> {
+    let who = ask.principal();
+    let (role, may) = match who {
+        Principal::Local => ("admin (root on the server)", "everything".to_owned()),
+        Principal::User { role: Role::Admin, .. } => ("admin", "everything".to_owned()),
+        Principal::User { role: Role::Developer, .. } => {
+            let n = super::system::apps_of(c, who).await?.len();
+            let apps = if n == 1 { "app" } else { "apps" };
+            ("developer", format!("make apps; see and change {n} {apps} (apps:list)"))
+        }
+        Principal::DeployKey { app_name, .. } => ("deploy key", format!("push to {app_name} and look at its builds")),
     };
-    let name = actor(ask.principal());
-    let object = json!({"name": name, "role": role, "key": key});
-    pairs(ask.what().format, io, vec![("name", name), ("role", role.to_owned()), ("key", key)], object).await;
-    Ok(0)
-}
-
-pub async fn events(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let admin = matches!(ask.principal(), Principal::Local | Principal::User { role: Role::Admin, .. });
-    let app = ask.app().map(|a| a.id.clone());
-    if app.is_none() && !admin {
-        return Err(Refusal::new("app-missing", "name an app; all events are for administrators")
-            .next("events APP")
-            .into());
-    }
-    let max = ask.what().args.number("num", 50, 10_000)?;
-    let rows = c.p.store.read(move |tx| tx.audit(app.as_ref(), max)).await?;
-    let end = |code: Option<u8>| code.map_or_else(|| "-".to_owned(), |c| c.to_string());
-    let list = List {
-        columns: &["WHEN", "WHO", "EXIT", "COMMAND"],
-        rows: rows.iter().map(|r| vec![r.at.short(), r.actor.clone(), end(r.exit_code), domain::text::plain(&r.line)]).collect(),
-        json: rows.iter().map(|r| json!({"at": r.at.rfc3339(), "actor": r.actor, "key": r.key, "app": r.app, "verb": r.verb, "line": r.line, "exit_code": r.exit_code})).collect(),
-        empty: "No events yet".to_owned(),
+    let (name, from) = (actor(who), env.origin());
+    let (key, key_name) = who.key().map(|k| (k.fingerprint.clone(), k.name.clone())).unwrap_or_default();
+    let app = match who {
+        Principal::DeployKey { app_name, .. } => Some(app_name.to_string()),
+        Principal::Local | Principal::User { .. } => None,
     };
-    list.print(ask.what().format, io).await;
+    let object =
+        json!({"name": name, "role": role, "key": key, "key_name": key_name, "from": from, "may": may, "app": app});
+    let shown = format!("{key} {key_name}").trim().to_owned();
+    let rows = vec![("name", name), ("role", role.to_owned()), ("key", shown), ("from", from), ("may", may)];
+    pairs(ask.what().format, io, rows, object).await;
     Ok(0)
 }

@@ -10,7 +10,7 @@ use crate::fault::Result;
 use crate::io::Io;
 use crate::store::{Ask as JobAsk, InstanceRow};
 use domain::access::actor;
-use domain::command::quote;
+use domain::command::{Format, quote};
 use domain::deploy::Kind;
 use domain::reconcile::Desire;
 use domain::{AppId, Refusal, formation, time};
@@ -18,10 +18,13 @@ use serde_json::json;
 use std::time::Duration;
 
 const ROUTE_MAX: Duration = Duration::from_secs(10);
+/// How long a detached run that has ended is still shown.
+const SHOWN_MILLIS: i64 = 3_600_000;
 
 pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = ask.the_app()?.id.clone();
-    let (rows, table) = c
+    let at = now();
+    let (rows, table, runs) = c
         .p
         .store
         .read(move |tx| {
@@ -30,13 +33,19 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 Some(number) => tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.processes).unwrap_or_default(),
                 None => Default::default(),
             };
-            Ok((tx.instances(Some(&id))?, table))
+            let mut rows = tx.instances(Some(&id))?;
+            rows.retain(|row| row.desire != Desire::Once);
+            let mut runs = tx.runs(Some(&id), at.plus_millis(-SHOWN_MILLIS))?;
+            // How an attached one ended, its user saw.
+            runs.retain(|run| run.detached || run.ended.is_none());
+            Ok((rows, table, runs))
         })
         .await?;
-    let at = now();
     let state = |row: &InstanceRow| match (row.desire, row.ready, row.ended) {
         (Desire::Booting, ..) => "starting",
         (Desire::Retiring, ..) => "stopping",
+        // Those have a table of their own.
+        (Desire::Once, ..) => "up",
         (Desire::Up, true, _) => "up",
         (Desire::Up, false, Some(_)) => "crashed",
         (Desire::Up, false, None) => "starting",
@@ -48,21 +57,34 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     };
     let since = |row: &InstanceRow| time::human_millis(at.millis_since(row.ended.unwrap_or(row.started)));
     let command = |row: &InstanceRow| table.get(&row.process).cloned().unwrap_or_default();
-    let cells = rows
+    let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|r| {
             vec![r.label(), r.release.to_string(), shown(r), since(r), r.crashes.to_string(), quote_short(&command(r))]
         })
         .collect();
-    let json = rows
+    let mut json: Vec<serde_json::Value> = rows
         .iter()
         .map(|r| json!({"name": r.label(), "id": r.id.to_string(), "release": r.release.to_string(), "state": state(r), "since_ms": at.millis_since(r.ended.unwrap_or(r.started)),
             "crashes": r.crashes, "next_start_ms": next_start_millis(r, at), "address": r.address.to_string(), "command": command(r)}))
         .collect();
     let empty = "Nothing runs. Push the app, or ps:start it".to_owned();
-    let list =
-        List { columns: &["INSTANCE", "RELEASE", "STATE", "SINCE", "CRASHES", "COMMAND"], rows: cells, json, empty };
-    list.print(ask.what().format, io).await;
+    let format = ask.what().format;
+    json.extend(runs.iter().map(|run| super::run::json_of(run, at)));
+    if !cells.is_empty() || runs.is_empty() || format == Format::Json {
+        let list = List {
+            columns: &["INSTANCE", "RELEASE", "STATE", "SINCE", "CRASHES", "COMMAND"],
+            rows: cells,
+            json,
+            empty,
+        };
+        list.print(format, io).await;
+    }
+    if !runs.is_empty() && format == Format::Text {
+        let rows = runs.iter().map(|run| super::run::cells_of(run, at)).collect();
+        let columns = &["ONE-OFF", "RELEASE", "STATE", "SINCE", "BY", "COMMAND"];
+        List { columns, rows, json: Vec::new(), empty: String::new() }.print(format, io).await;
+    }
     Ok(0)
 }
 
@@ -72,7 +94,7 @@ fn next_start_millis(row: &InstanceRow, at: domain::Timestamp) -> Option<u64> {
     Some(domain::backoff::restart_delay_millis(row.crashes, 0).saturating_sub(at.millis_since(ended)))
 }
 
-fn quote_short(command: &str) -> String {
+pub fn quote_short(command: &str) -> String {
     let plain = domain::text::plain(command);
     if plain.chars().count() > 60 { plain.chars().take(59).chain(['…']).collect() } else { plain }
 }
@@ -116,7 +138,7 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     io.line(format!("Scaling {} to {}", app.name, list.join(" "))).await;
     c.p.wake.notify_one();
     let code = wait_up(c, &rows, io).await?;
-    c.p.routes.publish(ROUTE_MAX).await;
+    c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
     c.p.wake.notify_one();
     drop(turn);
     Ok(code)
@@ -180,7 +202,10 @@ async fn wait_up(c: &Commands, rows: &[InstanceRow], io: &Io) -> Result<u8> {
 pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let which = ask.what().args.many("TYPE").to_vec();
     if which.is_empty() {
-        return run_job(c, &ask, Kind::Restart, JobAsk::default(), io).await;
+        // Config vars that were only stored count from a new release on: this is the moment that they waited for.
+        let stale = !super::config::waiting(c, &ask.the_app()?.id).await?.is_empty();
+        let kind = if stale { Kind::Config } else { Kind::Restart };
+        return run_job(c, &ask, kind, JobAsk::by(ask.principal()), io).await;
     }
     let app = ask.the_app()?.id.clone();
     let turn = c.deploys.turn(&app).await?;
@@ -189,7 +214,7 @@ pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         io.line(format!("Restarting {}", row.label())).await;
         let id = row.id;
         c.p.store.write(move |tx| tx.set_ready(id, false)).await?;
-        c.p.routes.publish(ROUTE_MAX).await;
+        c.p.routes.publish_app(&app, ROUTE_MAX).await;
         c.p.routes.wait_idle(&[id.to_string()], crate::reconcile::DRAIN_MAX).await;
         let name = instance_name(&c.p.install, row.id);
         c.p.engine.stop(&name, crate::reconcile::STOP_GRACE).await?;
@@ -245,6 +270,10 @@ async fn chosen(c: &Commands, app: &AppId, which: &[String]) -> Result<Vec<Insta
 }
 
 pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let which = ask.what().args.many("TYPE").to_vec();
+    if let Some(runs) = super::run::named(c, &ask, &which).await? {
+        return super::run::stop(c, &ask, &runs, io).await;
+    }
     only_whole(&ask, "0")?;
     let app = ask.the_app()?.clone();
     let turn = c.deploys.turn(&app.id).await?;
@@ -256,7 +285,7 @@ pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 tx.retire_others(&id, None)
             })
             .await?;
-    c.p.routes.publish(ROUTE_MAX).await;
+    c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
     c.p.wake.notify_one();
     drop(turn);
     io.line(format!("Stopped {} ({stopping} instances); ps:start {} starts it again", app.name, app.name)).await;
@@ -272,19 +301,9 @@ pub async fn start(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         return Ok(0);
     }
     // Config vars set while it was stopped are not in its release: it starts as a new one that has them.
-    let (id, number) = (app.id.clone(), app.current_release);
-    let stale =
-        c.p.store
-            .read(move |tx| match number {
-                Some(number) => {
-                    let old = tx.the_release(&id, number)?.config_version;
-                    Ok(tx.config(&id, old)? != tx.config(&id, tx.the_app(&id)?.config_version)?)
-                }
-                None => Ok(false),
-            })
-            .await?;
+    let stale = !super::config::waiting(c, &app.id).await?.is_empty();
     let kind = if stale { Kind::Config } else { Kind::Restart };
-    run_job(c, &ask, kind, JobAsk::default(), io).await
+    run_job(c, &ask, kind, JobAsk::by(ask.principal()), io).await
 }
 
 fn only_whole(ask: &Ask, quantity: &str) -> Result<(), Refusal> {
@@ -307,7 +326,7 @@ pub async fn rebuild(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 Ok(tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.commit))
             })
             .await?;
-    run_job(c, &ask, Kind::Rebuild, JobAsk { commit, ..JobAsk::default() }, io).await
+    run_job(c, &ask, Kind::Rebuild, JobAsk { commit, ..JobAsk::by(ask.principal()) }, io).await
 }
 
 /// Queues a job for the asker and shows it to its end.

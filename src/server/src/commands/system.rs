@@ -4,9 +4,9 @@ use super::{Ask, Commands, show};
 use crate::deploy::spec::INSTALL_LABEL;
 use crate::fault::Result;
 use crate::io::Io;
-use domain::Refusal;
-use domain::access::{Principal, actor};
+use domain::access::{AppRef, Principal, actor, may_see};
 use domain::command::{self, Format, help_for, help_overview};
+use domain::{AppName, Refusal};
 use serde_json::json;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,14 +16,56 @@ const ROUTER_GRACE: Duration = Duration::from_secs(5);
 /// How long instances may take to end then.
 const APP_GRACE: Duration = Duration::from_secs(10);
 
-/// What `ssh hoist@host` without a command shows.
-pub async fn greet(_c: &Commands, who: &Principal, io: &Io) -> u8 {
-    io.line(format!("Hello {}. This is Hoist; there is no shell here, but commands:", actor(who))).await;
+/// The apps that somebody may see, in order of name.
+pub async fn apps_of(c: &Commands, who: &Principal) -> Result<Vec<AppRef>> {
+    let apps = c.p.store.read(|tx| tx.apps()?.iter().map(|app| tx.app_ref(app)).collect::<Result<Vec<_>>>()).await?;
+    Ok(apps.into_iter().filter(|app| may_see(who, app)).collect())
+}
+
+/// What `ssh hoist@host` without a command shows: who you are here, and what to type now.
+pub async fn greet(c: &Commands, who: &Principal, io: &Io) -> Result<()> {
+    io.line(format!(
+        "Hello {}. This is Hoist. There is no shell here; you push with git and type commands.",
+        actor(who)
+    ))
+    .await;
     io.line("").await;
-    for line in help_overview() {
+    let mut lines = Vec::new();
+    let apps = apps_of(c, who).await?;
+    let push =
+        |app: &AppName| [format!("  git remote add hoist {}", c.p.remote(app)), "  git push hoist main".to_owned()];
+    let ssh = c.p.ssh_command();
+    match (who, apps.first()) {
+        (Principal::DeployKey { app_name, .. }, _) => {
+            lines.push(format!("This is a deploy key of {app_name}. It may push to it, from a clone of its source:"));
+            lines.extend(push(app_name));
+            lines.push("and look at what became of that:".to_owned());
+            lines.push(format!("  {ssh} builds {app_name}"));
+            lines.push(format!("  {ssh} builds:output {app_name}"));
+        }
+        (Principal::Local | Principal::User { .. }, None) => {
+            lines.push("You have no app yet. In the git repository of your app, under any name for it:".to_owned());
+            lines.extend(push(&"my-app".parse()?));
+            lines.push("The push builds it, starts it and prints its URL. What there is besides:".to_owned());
+            lines.push(format!("  {ssh} help"));
+        }
+        (Principal::Local | Principal::User { .. }, Some(first)) => {
+            let shown: Vec<String> = apps.iter().take(8).map(|app| app.name.to_string()).collect();
+            let more = if apps.len() > shown.len() {
+                format!(" and {} more", apps.len() - shown.len())
+            } else {
+                String::new()
+            };
+            lines.push(format!("Your apps: {}{more}. For example:", shown.join(", ")));
+            for what in [format!("apps:info {}", first.name), format!("logs {} -t", first.name), "help".to_owned()] {
+                lines.push(format!("  {ssh} {what}"));
+            }
+        }
+    }
+    for line in lines {
         io.line(line).await;
     }
-    0
+    Ok(())
 }
 
 pub async fn help(ask: Ask, io: &Io) -> Result<u8> {

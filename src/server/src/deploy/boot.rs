@@ -3,7 +3,8 @@
 use super::job::Job;
 use super::spec::{self, HostSide, Launch};
 use crate::engine::{self, EngineError, Status};
-use crate::fault::{Error, Fault, Result};
+use crate::fault::{Act, Error, Fault, Result};
+use crate::inside;
 use crate::logs::SpoolMeta;
 use crate::net::Net;
 use crate::platform::Platform;
@@ -47,6 +48,7 @@ pub fn allocate_in(
     let build = tx.the_release(app, release)?.build;
     let table = tx.build(build)?.ok_or_else(|| Fault::plain("the build of a release is gone"))?.processes;
     let wanted = formation::wanted(&tx.formation(app)?, &table);
+    let with_domain = tx.domain_processes(app)?;
     let mut have = tx.instances(Some(app))?;
     have.retain(|i| i.set == set && i.desire != Desire::Retiring);
     for (process, quantity) in wanted {
@@ -57,7 +59,8 @@ pub fn allocate_in(
             let have_addresses = tx.addresses_of(app)?;
             let now = crate::clock::now();
             let address = net.choose_address(row.subnet, &have_addresses, now)?;
-            let new = NewInstance { release, process: process.clone(), ordinal, set, desire };
+            let served = formation::is_served(&process, &with_domain);
+            let new = NewInstance { release, process: process.clone(), ordinal, set, desire, served };
             have.push(tx.add_instance(app, &new, address, now)?);
         }
     }
@@ -93,12 +96,16 @@ pub async fn ensure_started(p: &Platform, row: &InstanceRow, source: Source) -> 
         release: row.release.0,
     };
     p.logs.follow(meta).await?;
+    inside::prepare(&p.layout, row.id).act(|| format!("cannot make the folder of the socket of {}", row.label()))?;
     let host = HostSide {
         settings: &p.settings,
         install: &p.install,
         init: &p.init,
         spool: p.logs.spool_dir(&key),
+        io: p.layout.io(row.id),
         network: &network.name,
+        domain: p.domain(&launch.app.name),
+        url: p.url(&launch.app.name),
     };
     let Some(spec) = spec::instance_spec(&launch, &host) else {
         return Err(Fault::plain(format!("{} has no process type {}", row.release, row.process)).into());
@@ -127,7 +134,7 @@ pub async fn wait_ready(p: &Platform, row: &InstanceRow, job: Option<&Job>) -> R
     let limit = Duration::from_secs(p.settings.boot_timeout);
     let port = spec::port(&launch_of(p, row).await?.build);
     let opened = async {
-        if spec::has_port(&row.process) {
+        if row.served {
             let hint = hint(p, row, (&name, port), job);
             tokio::select! {
                 opened = port_opens(SocketAddr::from((row.address, port)), limit) => opened,
@@ -203,7 +210,7 @@ async fn not_up(p: &Platform, row: &InstanceRow, code: i64, out_of_memory: bool)
             .next("use less memory at start, or raise app-memory in the server's configuration")
             .into();
     }
-    let when = if spec::has_port(&row.process) { "before its port opened" } else { "instead of staying up" };
+    let when = if row.served { "before its port opened" } else { "instead of staying up" };
     let mut no = Refusal::new("boot-crash", format!("{label} exited with status {code} {when}"));
     if code == 127 {
         no = no.why("status 127: the command was not found").next("check the command in the Procfile");

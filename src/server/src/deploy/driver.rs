@@ -1,15 +1,16 @@
 //! The loop: next step, intent, effect, outcome. Also the only place that decides what a cancel means.
 
 use super::effects::Effects;
+use super::hooks;
 use super::job::Job;
 use super::turns::{Place, Replaced, Turns};
 use crate::clock::now;
 use crate::fault::{Error, Fault, Result};
 use crate::platform::Platform;
 use crate::store::{Ask, DeployRow, NewDeploy};
-use domain::deploy::{Deploy, Effect, Kind, Outcome, apply, can_cancel, next};
+use domain::deploy::{Deploy, Effect, Kind, Outcome, apply, can_cancel, is_over, next, settle};
 use domain::{AppId, Refusal, backoff, text, time};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,7 +51,15 @@ impl Deploys {
         let commit = ask.commit.clone().filter(|_| kind == Kind::Push);
         let (actor, owner) = (actor.to_owned(), self.0.owner.clone());
         let new = NewDeploy { app: app.clone(), kind, ask, actor, owner };
-        let deploy = self.0.platform.store.write(move |tx| tx.add_deploy(&new, now())).await?;
+        let deploy = self.0.platform.store.write(move |tx| {
+            let deploy = tx.add_deploy(&new, now())?;
+            // It has a number to ask about from the moment it waits.
+            if let (Kind::Push | Kind::Rebuild, Some(commit)) = (new.kind, &new.ask.commit) {
+                tx.queue_build(&new.app, deploy, commit, &new.actor, now())?;
+            }
+            Ok(deploy)
+        });
+        let deploy = deploy.await?;
         if let Some(commit) = &commit {
             self.0.platform.repos.pin(app, deploy, commit).await?;
         }
@@ -129,7 +138,7 @@ impl Deploys {
             };
             this.live().remove(&deploy);
             let state = end.unwrap_or_else(|err| {
-                let why = refusal_of(&err);
+                let why = err.refusal();
                 out.warn(&why.what);
                 Deploy::Failed { release: None, why }
             });
@@ -153,11 +162,18 @@ impl Deploys {
         if early.is_none() && row.state == Deploy::Received {
             early = match effects.may_begin(&row).await {
                 Ok(early) => early,
-                Err(err) => Some(refusal_of(&err)),
+                Err(err) => Some(err.refusal()),
             };
         }
+        let hooks = hooks::present(p).await?;
         if let Some(why) = early.filter(|_| row.state == Deploy::Received) {
-            self.step(&mut row, Effect::Build, Outcome::Failed { why }).await?;
+            self.write_intent(&row, Effect::Build).await?;
+            self.step(&mut row, &hooks, Outcome::Failed { why }).await?;
+        }
+        // A state that is over counts once it is written: then the hook's step runs, and finds nothing to do.
+        let settled = settle(row.kind, row.state.clone(), |hook| hooks.contains(&hook));
+        if !is_over(&settled) {
+            row.state = settled;
         }
         let mut failures = 0;
         while let Some(effect) = next(row.kind, &row.state) {
@@ -166,7 +182,7 @@ impl Deploys {
             if let Outcome::Failed { why } = &outcome {
                 tracing::info!(deploy, ?effect, code = why.code, "step failed: {}", why.what);
             }
-            self.step(&mut row, effect, outcome).await?;
+            self.step(&mut row, &hooks, outcome).await?;
             // After the commit point (and while undoing) a failed step is tried again, ever more slowly.
             if row.state == before {
                 failures += 1;
@@ -182,19 +198,14 @@ impl Deploys {
     }
 
     /// Writes the step's outcome, and with it the new state.
-    async fn step(&self, row: &mut DeployRow, effect: Effect, outcome: Outcome) -> Result<()> {
+    async fn step(&self, row: &mut DeployRow, hooks: &BTreeSet<Effect>, outcome: Outcome) -> Result<()> {
         let state = apply(row.kind, row.state.clone(), outcome.clone())
             .map_err(|err| Fault::new(format!("deploy {} took a wrong step", row.id), err))?;
-        let begun_here = matches!(outcome, Outcome::Failed { .. }) && row.state == Deploy::Received;
+        let state = settle(row.kind, state, |hook| hooks.contains(&hook));
         let mut failures = 0;
         loop {
             let (old, new, outcome) = (row.clone(), state.clone(), outcome.clone());
-            let written = self.0.platform.store.write(move |tx| {
-                if begun_here {
-                    tx.begin_step(&old, effect, now())?;
-                }
-                tx.end_step(&old, &outcome, &new, now())
-            });
+            let written = self.0.platform.store.write(move |tx| tx.end_step(&old, &outcome, &new, now()));
             match written.await {
                 Ok(()) => break,
                 Err(err) => self.write_failed(row, &err, &mut failures).await?,
@@ -226,21 +237,25 @@ impl Deploys {
         Ok(())
     }
 
-    async fn run_effect(&self, effects: &mut Effects, row: &DeployRow, effect: Effect, job: &Job) -> Result<Outcome> {
+    async fn write_intent(&self, row: &DeployRow, effect: Effect) -> Result<()> {
         let mut failures = 0;
         loop {
             let intent = row.clone();
             match self.0.platform.store.write(move |tx| tx.begin_step(&intent, effect, now())).await {
-                Ok(()) => break,
+                Ok(()) => return Ok(()),
                 Err(err) => self.write_failed(row, &err, &mut failures).await?,
             }
         }
+    }
+
+    async fn run_effect(&self, effects: &mut Effects, row: &DeployRow, effect: Effect, job: &Job) -> Result<Outcome> {
+        self.write_intent(row, effect).await?;
         let cancellable = can_cancel(&row.state) && effect != Effect::Commit;
         let done = tokio::select! {
             done = effects.run(row, effect) => done,
             () = job.cancelled().cancelled(), if cancellable => Err(job.cancel_reason().into()),
         };
-        Ok(done.unwrap_or_else(|err| Outcome::Failed { why: refusal_of(&err) }))
+        Ok(done.unwrap_or_else(|err| Outcome::Failed { why: err.refusal() }))
     }
 }
 
@@ -254,19 +269,6 @@ async fn wait_turn(place: &mut Place, job: &Job) -> Option<Refusal> {
             Refusal::new("superseded", "a later push took this one's place in the queue").next("nothing to do if that was yours")
         }),
         () = job.cancelled().cancelled() => Some(job.cancel_reason()),
-    }
-}
-
-/// The refusal that a job ends with; a fault is logged with an id that is in it.
-fn refusal_of(err: &Error) -> Refusal {
-    match err {
-        Error::Refused(no) => no.clone(),
-        Error::Fault(_) => {
-            let lines = err.lines();
-            let mut no = Refusal::new("fault", lines.first().cloned().unwrap_or_default());
-            no.why = lines.get(1).cloned().unwrap_or_default();
-            no
-        }
     }
 }
 

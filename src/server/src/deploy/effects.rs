@@ -2,7 +2,7 @@
 
 use super::driver::{failure_lines, took};
 use super::job::Job;
-use super::{boot, oneoff};
+use super::{boot, hooks, oneoff};
 use crate::build::BuildAsk;
 use crate::clock::now;
 use crate::fault::{Fault, Result};
@@ -86,6 +86,10 @@ impl Effects {
 
     pub async fn run(&mut self, row: &DeployRow, effect: Effect) -> Result<Outcome> {
         match (effect, &row.state) {
+            (Effect::PreBuild | Effect::PreRelease, _) => {
+                hooks::run(&self.p, &self.job, row, effect, self.resumed).await.map(|()| Outcome::Done)
+            }
+            (Effect::PostDeploy | Effect::OnFailure, _) => Ok(self.tell(row, effect).await),
             (Effect::Build, _) => self.build(row).await,
             (Effect::Cut, state) => self.cut(row, state).await,
             (Effect::Prepare, Deploy::Cut { release }) => {
@@ -101,6 +105,14 @@ impl Effects {
                 Err(Fault::plain("a step without its release").into())
             }
         }
+    }
+
+    /// A hook that is only told: what it makes of that changes nothing any more.
+    async fn tell(&self, row: &DeployRow, effect: Effect) -> Outcome {
+        if let Err(err) = hooks::run(&self.p, &self.job, row, effect, self.resumed).await {
+            self.job.warn(format!("{}; nothing changes by that", err.lines().first().cloned().unwrap_or_default()));
+        }
+        Outcome::Done
     }
 
     async fn build(&mut self, row: &DeployRow) -> Result<Outcome> {
@@ -144,7 +156,7 @@ impl Effects {
         let (row, built) = (
             row.clone(),
             match state {
-                Deploy::Built { build } => Some(*build),
+                Deploy::Approved { build } => *build,
                 _ => None,
             },
         );
@@ -199,8 +211,8 @@ impl Effects {
         Ok(Outcome::Done)
     }
 
-    async fn route(&mut self, _row: &DeployRow) -> Result<Outcome> {
-        let acknowledged = self.p.routes.publish(ROUTE_MAX).await;
+    async fn route(&mut self, row: &DeployRow) -> Result<Outcome> {
+        let acknowledged = self.p.routes.publish_app(&row.app, ROUTE_MAX).await;
         Ok(Outcome::Routed { acknowledged })
     }
 
@@ -291,14 +303,18 @@ impl Effects {
                     .await;
             }
             Deploy::Received
+            | Deploy::Permitted
             | Deploy::Built { .. }
+            | Deploy::Approved { .. }
             | Deploy::Cut { .. }
             | Deploy::Prepared { .. }
             | Deploy::Booted { .. }
             | Deploy::Committed { .. }
             | Deploy::Routed { .. }
             | Deploy::Moved { .. }
-            | Deploy::Unwinding { .. } => {}
+            | Deploy::Retired { .. }
+            | Deploy::Unwinding { .. }
+            | Deploy::Undone { .. } => {}
         }
     }
 

@@ -2,9 +2,10 @@
 //!
 //! Invariant: nobody who listens can slow the job down; a late listener gets everything from the first line.
 
-use domain::Refusal;
+use crate::clock::now;
 use domain::deploy::Deploy;
 use domain::text;
+use domain::{Refusal, Timestamp};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
@@ -22,7 +23,9 @@ const TAIL_LINES: usize = 25;
 /// Bytes of each of these lines.
 const TAIL_LINE_MAX: usize = 1_000;
 /// Where a list entry lies on the heap, and its own size.
-const LINE_COST: usize = 40;
+const LINE_COST: usize = 48;
+/// Characters of the time before a line.
+const STAMP: usize = 24;
 
 /// A deploy in flight.
 #[derive(Debug, Clone)]
@@ -33,13 +36,13 @@ struct Shared {
     id: i64,
     cancel: CancellationToken,
     why: Mutex<Option<Refusal>>,
-    said: Mutex<Said>,
+    said: Mutex<Spoken>,
     news: Notify,
 }
 
 #[derive(Debug)]
-struct Said {
-    lines: Vec<String>,
+struct Spoken {
+    lines: Vec<Said>,
     screen: Measure,
     file: Option<File>,
     disk: Measure,
@@ -90,11 +93,38 @@ impl Measure {
     }
 }
 
+/// One line and when it was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// When.
+    pub at: Timestamp,
+    /// The line, without its newline.
+    pub text: String,
+}
+
+impl Said {
+    /// `2024-04-26T16:58:32.943Z the line`; how it lies in the job's file too.
+    pub fn stamped(&self) -> String {
+        let full = self.at.rfc3339();
+        format!("{}Z {}", full.get(..STAMP - 1).unwrap_or(&full), self.text)
+    }
+
+    /// A line of a job's file without its time. Those of older servers have none.
+    pub fn without_time(stored: &str) -> &str {
+        match stored.split_at_checked(STAMP) {
+            Some((stamp, rest)) if stamp.starts_with(|c: char| c.is_ascii_digit()) && stamp.ends_with('Z') => {
+                rest.strip_prefix(' ').unwrap_or(rest)
+            }
+            Some(_) | None => stored,
+        }
+    }
+}
+
 /// What a listener hears next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Heard {
-    /// A line, without its newline.
-    Line(String),
+    /// A line.
+    Line(Said),
     /// The job is over.
     End(Deploy),
 }
@@ -103,8 +133,13 @@ impl Job {
     /// A job that writes what it says to `file` too (appending: a resumed job goes on in its file).
     pub fn new(id: i64, file: &Path) -> Job {
         let file = File::options().create(true).append(true).open(file).ok();
-        let said =
-            Said { lines: Vec::new(), screen: Measure::new(SCREEN_MAX), file, disk: Measure::new(FILE_MAX), end: None };
+        let said = Spoken {
+            lines: Vec::new(),
+            screen: Measure::new(SCREEN_MAX),
+            file,
+            disk: Measure::new(FILE_MAX),
+            end: None,
+        };
         Job(Arc::new(Shared {
             id,
             cancel: CancellationToken::new(),
@@ -144,15 +179,16 @@ impl Job {
         {
             let mut guard = lock(&self.0.said);
             let said = &mut *guard;
+            let at = now();
             if let Some(file) = said.file.as_mut() {
                 let mut text = String::new();
                 for line in said.disk.take(line, matters) {
-                    text.push_str(&line);
+                    text.push_str(&Said { at, text: line }.stamped());
                     text.push('\n');
                 }
                 let _ = file.write_all(text.as_bytes());
             }
-            said.lines.extend(said.screen.take(line, matters));
+            said.lines.extend(said.screen.take(line, matters).into_iter().map(|text| Said { at, text }));
         }
         self.0.news.notify_waiters();
     }
@@ -247,9 +283,9 @@ mod tests {
             job.detail(format!("{n} {long}"));
         }
         job.warn("the reason");
-        assert!(lock(&job.0.said).lines.iter().map(String::len).sum::<usize>() < SCREEN_MAX + 100_000);
+        assert!(lock(&job.0.said).lines.iter().map(|l| l.text.len()).sum::<usize>() < SCREEN_MAX + 100_000);
         assert!(std::fs::metadata(&file).unwrap().len() < FILE_MAX as u64 + 100_000);
-        let said = lock(&job.0.said).lines.clone();
+        let said: Vec<String> = lock(&job.0.said).lines.iter().map(|l| l.text.clone()).collect();
         assert_eq!(said.last().unwrap(), " !     the reason");
         assert!(
             said.get(said.len() - 2).unwrap().contains(" 9999 ") || said.get(said.len() - 2).unwrap().contains("9999")
@@ -267,10 +303,19 @@ mod tests {
         let end = Deploy::Live { release: ReleaseNumber(1), acknowledged: true };
         job.finish(end.clone());
         let mut late = job.listen();
-        assert_eq!(late.hear().await, Heard::Line("-----> Building".into()));
-        assert_eq!(late.hear().await, Heard::Line("       step".into()));
+        let mut texts = Vec::new();
+        while texts.len() < 2
+            && let Heard::Line(line) = late.hear().await
+        {
+            texts.push(line.text);
+        }
+        assert_eq!(texts, ["-----> Building", "       step"]);
         assert_eq!(late.hear().await, Heard::End(end.clone()));
         assert_eq!(job.end().await, end);
-        assert_eq!(std::fs::read_to_string(file).unwrap(), "-----> Building\n       step\n");
+        let stored = std::fs::read_to_string(file).unwrap();
+        assert!(stored.lines().all(|l| l.starts_with("20") && l.get(23..25) == Some("Z ")), "{stored}");
+        let plain: Vec<&str> = stored.lines().map(Said::without_time).collect();
+        assert_eq!(plain, texts);
+        assert_eq!(Said::without_time("-----> of an older server, with a Z"), "-----> of an older server, with a Z");
     }
 }

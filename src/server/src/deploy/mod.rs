@@ -4,10 +4,13 @@
 pub mod boot;
 mod driver;
 mod effects;
+mod hooks;
 pub mod job;
+pub mod once;
 mod oneoff;
 pub mod spec;
 pub mod turns;
 
 pub use driver::Deploys;
-pub use job::{Heard, Job};
+pub use job::{Heard, Job, Said};
+pub use once::Held;

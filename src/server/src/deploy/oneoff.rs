@@ -57,7 +57,7 @@ async fn allocate(
             let subnet = tx.the_app(&app)?.subnet;
             let have_addresses = tx.addresses_of(&app)?;
             let address = net.choose_address(subnet, &have_addresses, now())?;
-            let new = NewInstance { release, process, ordinal: 1, set, desire: Desire::Booting };
+            let new = NewInstance { release, process, ordinal: 1, set, desire: Desire::Booting, served: false };
             tx.add_instance(&app, &new, address, now())
         })
         .await
@@ -115,6 +115,7 @@ async fn remove(p: &Platform, row: &InstanceRow) -> Result<()> {
         .await
         .map_err(|err| Fault::new("cannot remove a release command", err))?;
     p.logs.finish(&SpoolKey::instance(row.id)).await?;
+    crate::inside::forget(&p.layout, row.id);
     let row = row.clone();
     p.store.write(move |tx| tx.remove_instance(&row, now())).await
 }

@@ -3,13 +3,12 @@
 use crate::engine::{Attachment, InstanceSpec, Limits, Mount};
 use crate::settings::Settings;
 use crate::store::{App, Build, InstanceRow, Release};
-use domain::config::ConfigVars;
-use domain::formation::WEB;
+use domain::config::{ConfigVars, resolve};
 use domain::{InstallId, InstanceId};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The port that `web` gets in `PORT`.
+/// The port that an instance which is served gets in `PORT`.
 pub const PORT: u16 = 5000;
 /// The label that carries the installation's id.
 pub const INSTALL_LABEL: &str = "hoist.install";
@@ -19,6 +18,9 @@ pub const APP_USER: &str = "1000:1000";
 pub const INIT_AT: &str = "/.hoist/init";
 /// Where the spool lies inside.
 pub const SPOOL_AT: &str = "/.hoist/spool";
+
+/// Where the socket for sessions lies inside.
+pub const IO_AT: &str = "/.hoist/io";
 
 /// All rows that one instance is made from.
 #[derive(Debug, Clone)]
@@ -46,8 +48,14 @@ pub struct HostSide<'a> {
     pub init: &'a Path,
     /// The spool's folder on the host.
     pub spool: PathBuf,
+    /// The folder of the socket for sessions on the host.
+    pub io: PathBuf,
     /// The network's name.
     pub network: &'a str,
+    /// The app's host name.
+    pub domain: String,
+    /// Where the app answers.
+    pub url: String,
 }
 
 /// An instance's name in the engine.
@@ -55,21 +63,14 @@ pub fn instance_name(install: &InstallId, id: InstanceId) -> String {
     format!("hoist-{install}-{id}")
 }
 
-/// Whether the process type gets `PORT` and must open it.
-pub fn has_port(process: &domain::ProcessType) -> bool {
-    process.as_str() == WEB
-}
-
-/// The port that `web` of this build opens.
+/// The port that an instance of this build which is served opens.
 pub fn port(build: &Build) -> u16 {
     build.launch.as_ref().map_or(PORT, |launch| launch.port)
 }
 
-/// What a process is, before anything of ours: the program, its user, its folder, its rights.
+/// As whom, where and with which rights programs run in an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
-    /// Program and arguments.
-    pub argv: Vec<String>,
     /// `1000:1000`, or what the image says.
     pub user: String,
     /// The folder.
@@ -79,17 +80,13 @@ pub struct Start {
 }
 
 impl Start {
-    /// Of a process type with this command, in this build's image.
-    pub fn of(build: &Build, process: &domain::ProcessType, command: &str) -> Start {
+    /// In this build's image.
+    pub fn of(build: &Build) -> Start {
         match &build.launch {
-            Some(launch) => Start {
-                argv: launch.argv(process.as_str(), command),
-                user: launch.user.clone(),
-                cwd: launch.workdir.clone(),
-                capabilities: launch.capabilities(),
-            },
+            Some(launch) => {
+                Start { user: launch.user.clone(), cwd: launch.workdir.clone(), capabilities: launch.capabilities() }
+            }
             None => Start {
-                argv: ["/bin/bash", "-c", command].map(str::to_owned).to_vec(),
                 user: APP_USER.to_owned(),
                 cwd: "/app".to_owned(),
                 capabilities: ["SETUID", "SETGID"].map(str::to_owned).to_vec(),
@@ -98,24 +95,78 @@ impl Start {
     }
 }
 
+/// Program and arguments of a process type with this command.
+fn program(build: &Build, process: &domain::ProcessType, command: &str) -> Vec<String> {
+    match &build.launch {
+        Some(launch) => launch.argv(process.as_str(), command),
+        None => ["/bin/bash", "-c", command].map(str::to_owned).to_vec(),
+    }
+}
+
 /// The instance as the engine must run it; `None` if the release has no such process type.
 pub fn instance_spec(launch: &Launch, host: &HostSide<'_>) -> Option<InstanceSpec> {
     let command = launch.build.processes.get(&launch.row.process)?;
-    let start = Start::of(&launch.build, &launch.row.process, command);
-    let init = [INIT_AT, "--user", &start.user, "--spool", SPOOL_AT, "--cwd", &start.cwd, "--"];
-    let argv = init.iter().map(|word| (*word).to_owned()).chain(start.argv).collect();
+    let mut argv = init(&Start::of(&launch.build), &["--spool", SPOOL_AT, "--io", IO_AT]);
+    argv.extend(program(&launch.build, &launch.row.process, command));
+    let mounts = vec![spool_mount(host)];
+    Some(InstanceSpec { argv, env: environment(launch, host), ..base(launch, host, mounts)? })
+}
+
+/// What a one-off instance has that others do not.
+#[derive(Debug, Clone)]
+pub struct Once {
+    /// What it runs.
+    pub argv: Vec<String>,
+    /// Variables of its own.
+    pub env: ConfigVars,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Its output goes to the log; else to whoever is connected.
+    pub detached: bool,
+}
+
+/// A one-off instance as the engine must run it; `None` if the release has no image.
+pub fn once_spec(launch: &Launch, once: &Once, host: &HostSide<'_>) -> Option<InstanceSpec> {
+    let (options, mounts) = match once.detached {
+        true => (["--spool", SPOOL_AT, "--io", IO_AT].as_slice(), vec![spool_mount(host)]),
+        false => (["--attached", IO_AT].as_slice(), Vec::new()),
+    };
+    let mut argv = init(&Start::of(&launch.build), options);
+    argv.extend(once.argv.iter().cloned());
+    let mut env = environment(launch, host);
+    env.extend(once.env.iter().map(|(name, value)| (name.to_string(), value.reveal().clone())));
+    let base = base(launch, host, mounts)?;
+    let limits = Limits { memory: once.memory, ..base.limits };
+    Some(InstanceSpec { argv, env, limits, ..base })
+}
+
+fn init(start: &Start, options: &[&str]) -> Vec<String> {
+    let end = ["--cwd", &start.cwd, "--"];
+    let words = [INIT_AT, "--user", &start.user];
+    let words = words.iter().chain(options).chain(&end);
+    words.map(|word| (*word).to_owned()).collect()
+}
+
+fn spool_mount(host: &HostSide<'_>) -> Mount {
+    Mount::Bind { host: host.spool.clone(), at: SPOOL_AT.to_owned(), writable: true }
+}
+
+/// All that does not depend on what is run.
+fn base(launch: &Launch, host: &HostSide<'_>, more: Vec<Mount>) -> Option<InstanceSpec> {
+    let mut mounts = vec![
+        Mount::Bind { host: host.init.to_path_buf(), at: INIT_AT.to_owned(), writable: false },
+        Mount::Bind { host: host.io.clone(), at: IO_AT.to_owned(), writable: true },
+    ];
+    mounts.extend(more);
     Some(InstanceSpec {
         name: instance_name(host.install, launch.row.id),
         image: launch.build.image.clone()?,
-        argv,
-        env: environment(launch),
+        argv: Vec::new(),
+        env: BTreeMap::new(),
         cwd: None,
-        capabilities: start.capabilities,
+        capabilities: Start::of(&launch.build).capabilities,
         read_only: false,
-        mounts: vec![
-            Mount::Bind { host: host.init.to_path_buf(), at: INIT_AT.to_owned(), writable: false },
-            Mount::Bind { host: host.spool.clone(), at: SPOOL_AT.to_owned(), writable: true },
-        ],
+        mounts,
         limits: Limits {
             memory: host.settings.app_memory,
             cpu_millis: host.settings.app_cpu,
@@ -139,29 +190,36 @@ fn labels(launch: &Launch, install: &InstallId) -> BTreeMap<String, String> {
     ])
 }
 
-/// Config vars, then what the platform sets; the metadata has Heroku's names beside ours.
-fn environment(launch: &Launch) -> BTreeMap<String, String> {
-    let mut env: BTreeMap<String, String> =
-        launch.config.iter().map(|(name, value)| (name.to_string(), value.reveal().clone())).collect();
+/// Config vars with their references filled in, then what the platform sets; the metadata has Heroku's names beside ours.
+fn environment(launch: &Launch, host: &HostSide<'_>) -> BTreeMap<String, String> {
     let description = format!("Deploy {}", launch.build.commit.short());
-    let label = launch.row.label();
-    for (name, value) in [
-        ("APP_ID", launch.app.id.as_str()),
-        ("APP_NAME", launch.app.name.as_str()),
-        ("RELEASE_VERSION", &launch.release.number.to_string()),
-        ("RELEASE_CREATED_AT", &launch.release.created.rfc3339()),
-        ("BUILD_COMMIT", launch.build.commit.as_str()),
-        ("BUILD_DESCRIPTION", &description),
-        ("SLUG_COMMIT", launch.build.commit.as_str()),
-        ("SLUG_DESCRIPTION", &description),
-    ] {
-        env.entry(format!("HEROKU_{name}")).or_insert_with(|| value.to_owned());
-        env.insert(format!("HOIST_{name}"), value.to_owned());
+    let (label, number) = (launch.row.label(), launch.release.number.to_string());
+    let both = [
+        ("APP_ID", launch.app.id.to_string()),
+        ("APP_NAME", launch.app.name.to_string()),
+        ("APP_DEFAULT_DOMAIN_NAME", host.domain.clone()),
+        ("RELEASE_VERSION", number.clone()),
+        ("RELEASE_CREATED_AT", launch.release.created.rfc3339()),
+        ("BUILD_COMMIT", launch.build.commit.to_string()),
+        ("BUILD_DESCRIPTION", description.clone()),
+        ("SLUG_COMMIT", launch.build.commit.to_string()),
+        ("SLUG_DESCRIPTION", description),
+        ("DYNO_ID", launch.row.id.to_string()),
+    ];
+    let mut ours: BTreeMap<String, String> = both.iter().map(|(n, v)| (format!("HOIST_{n}"), v.clone())).collect();
+    for (name, value) in
+        [("RELEASE", number), ("INSTANCE", label.clone()), ("DOMAIN", host.domain.clone()), ("URL", host.url.clone())]
+    {
+        ours.insert(format!("HOIST_{name}"), value);
     }
-    env.insert("HOIST_RELEASE".to_owned(), launch.release.number.to_string());
-    env.insert("HOIST_INSTANCE".to_owned(), label.clone());
+    let mut env: BTreeMap<String, String> =
+        resolve(&launch.config, &ours).iter().map(|(name, value)| (name.to_string(), value.reveal().clone())).collect();
+    for (name, value) in both {
+        env.entry(format!("HEROKU_{name}")).or_insert(value);
+    }
+    env.extend(ours);
     env.entry("DYNO".to_owned()).or_insert(label);
-    if has_port(&launch.row.process) {
+    if launch.row.served {
         env.insert("PORT".to_owned(), port(&launch.build).to_string());
     }
     env

@@ -223,7 +223,7 @@ impl Engine for Fake {
                 api: word("0"),
                 live_restore: true,
                 store: word("memory"),
-                root: "/".into(),
+                root: word("/"),
             })
         })
     }

@@ -265,8 +265,8 @@ pub struct EngineVersion {
     pub live_restore: bool,
     /// The image store: `overlay2`, `containerd`.
     pub store: String,
-    /// Where its images and builds lie on the host.
-    pub root: PathBuf,
+    /// The folder that the engine fills.
+    pub root: String,
 }
 
 /// The user name that the loopback registry knows.

@@ -155,6 +155,22 @@ impl Repos {
         Ok(())
     }
 
+    /// Tidies the repository if more than `packs_max` packs lie in it (each push brings one) and no push is open; whether
+    /// it did.
+    pub async fn tidy_above(&self, app: &AppId, packs_max: usize) -> Result<bool> {
+        let packs = self.path(app).join("objects/pack");
+        let count = tasks::blocking("cannot count packs", move || {
+            let entries = fs::read_dir(&packs).act(|| format!("cannot list {}", packs.display()))?;
+            Ok(entries.flatten().filter(|e| e.path().extension().is_some_and(|x| x == "pack")).count())
+        })
+        .await?;
+        if count <= packs_max || self.open_pushes(app) > 0 {
+            return Ok(false);
+        }
+        self.tidy(app).await?;
+        Ok(true)
+    }
+
     /// Packs what many pushes left and drops objects that nothing has named for a day.
     pub async fn tidy(&self, app: &AppId) -> Result<()> {
         let program = self.git_in(app).args(["gc", "--quiet", "--prune=1.day.ago"]);

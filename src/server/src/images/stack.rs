@@ -12,15 +12,29 @@ use std::path::{Path, PathBuf};
 
 /// The label by which a stack's image is known, with the digest of its layer.
 const LABEL: &str = "hoist.stack";
+/// The stack that a name without a tag means.
+const DEFAULT: &str = "deb13";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A stack that the engine has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stack {
-    /// Its name in the engine: `hoist/stack-run:deb13`.
+    /// Its name in the engine, with its digest: `hoist/stack-run:deb13-1a2b3c4d5e6f`.
     pub image: String,
     /// Its layer, the lowest of every image that runs on it.
     pub layer: Layer,
+    /// Where its Debian packages came from, for builds that need more of them; none where that is not known.
+    pub mirror: Option<Mirror>,
+}
+
+/// Addresses of Debian's archives.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Mirror {
+    /// The main archive.
+    #[serde(rename = "mirror")]
+    pub main: String,
+    /// The security archive; may be empty.
+    pub security: String,
 }
 
 /// What lies beside the tar.
@@ -28,33 +42,44 @@ pub struct Stack {
 struct Sidecar {
     digest: String,
     size: u64,
+    #[serde(flatten)]
+    mirror: Option<Mirror>,
 }
 
 /// Makes sure that the engine has the image of the stack `deb13-run` (a tar of that name in `stacks`, with its `.json`).
 /// The tar is served from where it lies. Pulling takes seconds the first time, nothing after that.
 pub async fn ensure_stack(engine: &dyn Engine, registry: &Registry, stacks: &Path, name: &str) -> Result<Stack> {
-    let (tar, layer) = {
+    let (tar, layer, mirror) = {
         let (stacks, name) = (stacks.to_owned(), name.to_owned());
         blocking("read a stack", move || read(&stacks, &name)).await?
     };
     registry.blobs().alias(&layer.digest, tar);
     let (distribution, kind) = name.rsplit_once('-').unwrap_or((name, "run"));
     let repository = format!("hoist/stack-{kind}");
-    let image = format!("{repository}:{distribution}");
+    let plain = format!("{repository}:{distribution}");
+    // Another installation on this host may have another stack by the same plain name.
+    let short: String = layer.digest.as_str().trim_start_matches("sha256:").chars().take(12).collect();
+    let image = format!("{plain}-{short}");
     let cannot = |err: EngineError| Fault::new(format!("cannot make the image {image}"), err).transient();
     let there = engine.images(LABEL, layer.digest.as_str()).await.map_err(cannot)?;
-    // The second name is what a Dockerfile's `FROM hoist/stack-run` asks for.
-    for name in [image.clone(), format!("{repository}:latest")] {
-        if !there.contains(&name) {
-            let (config, blobs) = (config(&layer), registry.blobs().clone());
-            let manifest = blocking("describe a stack", move || Ok(config.assemble(&blobs)?)).await?;
-            engine.pull(&registry.reference(&repository, &manifest), &name).await.map_err(cannot)?;
+    // The others are for people, and for what they build on it: `FROM hoist/stack-run`.
+    let mut names = vec![image.clone(), plain];
+    if distribution == DEFAULT {
+        names.push(format!("{repository}:latest"));
+    }
+    names.retain(|name| !there.contains(name));
+    if !names.is_empty() {
+        let (config, blobs) = (config(&layer), registry.blobs().clone());
+        let manifest = blocking("describe a stack", move || Ok(config.assemble(&blobs)?)).await?;
+        let reference = registry.reference(&repository, &manifest);
+        for name in names {
+            engine.pull(&reference, &name).await.map_err(cannot)?;
         }
     }
-    Ok(Stack { image, layer })
+    Ok(Stack { image, layer, mirror })
 }
 
-fn read(stacks: &Path, name: &str) -> Result<(PathBuf, Layer)> {
+fn read(stacks: &Path, name: &str) -> Result<(PathBuf, Layer, Option<Mirror>)> {
     let (tar, json) = (stacks.join(format!("{name}.tar")), stacks.join(format!("{name}.json")));
     let act = || format!("cannot read the stack {}", json.display());
     let text = std::fs::read(&json).act(act)?;
@@ -69,7 +94,7 @@ fn read(stacks: &Path, name: &str) -> Result<(PathBuf, Layer)> {
         ))
         .into());
     }
-    Ok((tar, Layer { digest, size }))
+    Ok((tar, Layer { digest, size }, sidecar.mirror))
 }
 
 fn config(layer: &Layer) -> ImageConfig {

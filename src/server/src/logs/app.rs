@@ -1,39 +1,27 @@
-//! One app's log: its store, the spools that flow into it, and who is tailing it.
+//! One app's log: its store, the spools that flow into it, and who follows it.
 //!
-//! A turn reads a bounded piece of each spool that changed and commits lines and positions together. Everything here
-//! blocks and runs on the pool. Invariant: what a reader of the store or a tail sees has been committed, in that order.
+//! Everything here blocks and runs on the pool. Invariant: what a reader sees has been committed, in that order.
 
-use super::bucket::Bucket;
-use super::feed::{Feed, lines};
+use super::bucket::{Bucket, Floods};
+use super::ingest::{Follower, Inner};
 use super::ready::Next;
-use super::spool::{Chunk, Position, SpoolReader};
-use super::store::{Mark, Marks, SegmentRef, Sizes, Store};
-use super::{LogsConfig, SpoolMeta};
-use domain::log::spool::SpoolLine;
-use domain::log::{Filter, Record, Source, SpoolKey, Stream, View};
+use super::spool::{Position, SpoolReader};
+use super::store::{Marks, Sizes, Snapshot, Store};
+use super::{LogsConfig, SpoolMeta, seal};
+use domain::log::{Record, SpoolKey};
 use domain::{AppId, Refusal, Timestamp};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-/// Bytes read of one spool in one turn.
-const CHUNK: usize = 256 * 1024;
-/// Spools read in one turn.
-const SPOOLS_PER_TURN: usize = 4;
-/// What is left of a backlog when the rest of it is shed: the newest lines.
-const KEEP: u64 = 64 * 1024;
 /// Lines of Hoist's own that wait for space on the disk.
 const UNSAVED_MAX: usize = 1000;
-/// Tails of one app at a time.
-const TAILS_MAX: usize = 64;
-const SHED_EVERY: Duration = Duration::from_secs(1);
-const THROTTLED: Duration = Duration::from_millis(100);
-const RETRY: Duration = Duration::from_secs(1);
+/// Followers of one app at a time.
+const FOLLOWERS_MAX: usize = 64;
 /// For spools that cannot be watched.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -65,17 +53,6 @@ impl Handle {
     }
 }
 
-/// A spool that flows into the store.
-#[derive(Debug)]
-struct Follower {
-    meta: SpoolMeta,
-    life: i64,
-    reader: SpoolReader,
-    handle: Arc<Handle>,
-    last: Timestamp,
-    drained: Vec<oneshot::Sender<()>>,
-}
-
 /// One app's log.
 #[derive(Debug)]
 pub(super) struct AppLog {
@@ -83,35 +60,45 @@ pub(super) struct AppLog {
     inner: Mutex<Inner>,
     /// Lines that found no space, not yet told.
     lost: AtomicU64,
+    news: watch::Sender<News>,
+    followers: Arc<Semaphore>,
 }
 
-#[derive(Debug)]
-struct Inner {
-    store: Store,
-    followers: BTreeMap<SpoolKey, Follower>,
-    bucket: Bucket,
-    /// Since when the app has waited for its budget.
-    starved: Option<Instant>,
-    feeds: Vec<Arc<Feed>>,
-    unsaved: VecDeque<Record>,
-    gone: bool,
+/// What followers wait for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct News {
+    /// The number of the next line.
+    pub end: u64,
+    /// The app is destroyed.
+    pub gone: bool,
 }
 
 impl AppLog {
     /// Opens or creates the app's store; also returns the positions its spools had reached.
-    pub fn open(dir: &Path, config: &LogsConfig, now: Instant) -> io::Result<(AppLog, Marks)> {
-        let sizes = Sizes { segment: config.segment_bytes, budget: config.store_budget };
+    pub fn open(
+        app: &AppId,
+        dir: &Path,
+        config: &LogsConfig,
+        floods: &Arc<Floods>,
+        now: Instant,
+    ) -> io::Result<(AppLog, Marks)> {
+        let sizes = Sizes { segment: config.segment_bytes, budget: config.budget.app };
         let (store, marks) = Store::open(dir, sizes)?;
+        let news = watch::Sender::new(News { end: store.end(), gone: false });
         let inner = Inner {
             store,
             followers: BTreeMap::new(),
+            app: app.clone(),
+            rate: config.rate,
             bucket: Bucket::new(config.rate, config.burst, now),
+            floods: Arc::clone(floods),
             starved: None,
-            feeds: Vec::new(),
             unsaved: VecDeque::new(),
             gone: false,
         };
-        Ok((AppLog { dirty: Mutex::default(), inner: Mutex::new(inner), lost: AtomicU64::new(0) }, marks))
+        let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
+        let inner = Mutex::new(inner);
+        Ok((AppLog { dirty: Mutex::default(), inner, lost: AtomicU64::new(0), news, followers }, marks))
     }
 
     /// Adds a spool; one that is followed already stays as it is.
@@ -163,14 +150,14 @@ impl AppLog {
     pub fn turn(&self, now: Instant, clock: Timestamp) -> Next {
         let dirty: Vec<SpoolKey> = {
             let mut dirty = self.dirty.lock().unwrap_or_else(PoisonError::into_inner);
-            let n = dirty.len().min(SPOOLS_PER_TURN);
-            dirty.drain(..n).collect()
+            dirty.drain(..).collect()
         };
         let mut inner = self.lock();
         if inner.gone {
             return Next::Idle;
         }
         let (next, unread) = inner.turn(&dirty, now, clock, &self.lost);
+        self.tell(&inner);
         let polled: Vec<Arc<Handle>> =
             inner.followers.values().map(|f| &f.handle).filter(|h| h.polled()).cloned().collect();
         drop(inner);
@@ -202,33 +189,84 @@ impl AppLog {
                 self.lost.fetch_add(1, Ordering::Relaxed);
             }
         }
-        inner.turn(&[], Instant::now(), clock, &self.lost).0
+        // With all that was written before it, so that it stands after that.
+        let spools: Vec<SpoolKey> = inner.followers.keys().cloned().collect();
+        let (next, unread) = inner.turn(&spools, Instant::now(), clock, &self.lost);
+        self.tell(&inner);
+        drop(inner);
+        for key in &unread {
+            self.mark_dirty(key);
+        }
+        if unread.is_empty() || next != Next::Idle { next } else { Next::Again }
     }
 
-    /// Joins the stream: what is committed now, and a feed of all that comes after.
-    pub fn subscribe(&self, filter: Filter) -> Result<(Vec<SegmentRef>, Arc<Feed>), Refusal> {
-        let mut inner = self.lock();
-        inner.feeds.retain(|f| !f.is_closed());
-        if inner.feeds.len() >= TAILS_MAX {
-            return Err(Refusal::new("too-many-tails", format!("{TAILS_MAX} readers follow this log already"))
-                .next("end one of them, or use `logs` without -t"));
-        }
-        let feed = Arc::new(Feed::new(filter));
-        inner.feeds.push(Arc::clone(&feed));
-        Ok((inner.store.segments(), feed))
+    /// A place among those who follow, until it is dropped.
+    pub fn follower(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.followers).try_acquire_owned().map_err(|_| {
+            Refusal::new("too-many-tails", format!("{FOLLOWERS_MAX} readers follow this log already"))
+                .next("end one of them, or use `logs` without -t")
+        })
+    }
+
+    /// Changes with every commit.
+    pub fn news(&self) -> watch::Receiver<News> {
+        self.news.subscribe()
     }
 
     /// What is committed now.
-    pub fn segments(&self) -> Vec<SegmentRef> {
-        self.lock().store.segments()
+    pub fn snapshot(&self) -> Snapshot {
+        self.lock().store.snapshot()
+    }
+
+    /// Whether complete segments wait to be sealed.
+    pub fn wants_sealing(&self) -> bool {
+        let inner = self.lock();
+        !inner.gone && inner.store.has_unsealed()
+    }
+
+    /// Seals the oldest complete segment. The writer goes on meanwhile.
+    pub fn seal_one(&self) -> io::Result<()> {
+        let (segment, dir) = {
+            let inner = self.lock();
+            match inner.store.unsealed() {
+                Some(segment) if !inner.gone => (segment, inner.store.dir()),
+                Some(_) | None => return Ok(()),
+            }
+        };
+        let written = dir.join(format!("{:08}.sealing", segment.number));
+        let sealed = seal::write(&dir, &segment, &written);
+        let mut inner = self.lock();
+        match sealed {
+            Ok(bytes) if !inner.gone => inner.store.seal(&segment, &written, bytes),
+            Ok(_) => Ok(()),
+            Err(err) => {
+                let _ = std::fs::remove_file(&written);
+                Err(err)
+            }
+        }
+    }
+
+    /// Sizes of the segments by number.
+    pub fn sizes(&self) -> BTreeMap<u64, u64> {
+        self.lock().store.sizes()
+    }
+
+    /// Deletes a segment, but never the newest.
+    pub fn delete(&self, number: u64) {
+        self.lock().store.delete(number);
     }
 
     /// The app is destroyed: nothing is stored from here on. Returns its spools.
     pub fn close(&self) -> Vec<SpoolKey> {
         let mut inner = self.lock();
         inner.gone = true;
-        inner.feeds.iter().for_each(|f| f.close());
+        self.news.send_modify(|news| news.gone = true);
         std::mem::take(&mut inner.followers).into_keys().collect()
+    }
+
+    fn tell(&self, inner: &Inner) {
+        let end = inner.store.end();
+        self.news.send_if_modified(|news| std::mem::replace(&mut news.end, end) != end);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -239,158 +277,5 @@ impl AppLog {
 impl Handle {
     fn polled(&self) -> bool {
         !self.watched.load(Ordering::Relaxed)
-    }
-}
-
-impl Inner {
-    /// Returns what is wanted next, and which spools are not at their end.
-    fn turn(&mut self, dirty: &[SpoolKey], now: Instant, clock: Timestamp, lost: &AtomicU64) -> (Next, Vec<SpoolKey>) {
-        let mut shed = BTreeMap::new();
-        let before = self.marks();
-        if !dirty.is_empty() && self.bucket.is_empty(now) {
-            let since = *self.starved.get_or_insert(now);
-            let finishing = dirty.iter().filter_map(|k| self.followers.get(k)).any(Follower::finishing);
-            if now.saturating_duration_since(since) < SHED_EVERY && !finishing {
-                return (Next::After(THROTTLED), dirty.to_vec());
-            }
-            self.starved = Some(now);
-            for key in dirty {
-                if let Some(follower) = self.followers.get_mut(key) {
-                    shed.insert(key.clone(), follower.reader.skip(KEEP).unwrap_or(0));
-                }
-            }
-        }
-        let mut chunks: Vec<(&SpoolKey, Chunk)> = Vec::new();
-        for key in dirty {
-            let Some(follower) = self.followers.get_mut(key) else { continue };
-            match follower.reader.read(CHUNK, follower.finishing()) {
-                Ok(mut chunk) => {
-                    chunk.dropped = chunk.dropped.saturating_add(shed.get(key).copied().unwrap_or(0));
-                    chunks.push((key, chunk));
-                }
-                Err(err) => tracing::warn!(%err, spool = %key, "cannot read a log spool"),
-            }
-        }
-        if let Err(err) = self.store_batch(&chunks, &before, clock, lost) {
-            tracing::warn!(%err, "cannot store log lines; trying again");
-            for (key, follower) in &mut self.followers {
-                follower.reader.position = before.get(key).map(|m| m.position);
-            }
-            return (Next::After(RETRY), dirty.to_vec());
-        }
-        let mut unread = Vec::new();
-        for (key, chunk) in chunks {
-            match self.followers.get_mut(key) {
-                Some(follower) if chunk.at_end => {
-                    for tx in follower.drained.drain(..) {
-                        let _ = tx.send(());
-                    }
-                }
-                Some(_) | None => unread.push(key.clone()),
-            }
-        }
-        if !dirty.is_empty() && unread.is_empty() && !self.bucket.is_empty(now) {
-            self.starved = None;
-        }
-        (Next::Idle, unread)
-    }
-
-    /// Commits what was read, with the positions reached, and hands it to the tails.
-    fn store_batch(
-        &mut self,
-        chunks: &[(&SpoolKey, Chunk)],
-        before: &Marks,
-        clock: Timestamp,
-        lost: &AtomicU64,
-    ) -> io::Result<()> {
-        let lost_now = lost.load(Ordering::Relaxed);
-        let told = Record::platform(clock, format!("{lost_now} {} dropped: the disk was full", lines(lost_now)));
-        let mut views: Vec<(Timestamp, View<'_>)> = self.unsaved.iter().map(|r| (r.time, r.view())).collect();
-        if lost_now > 0 && !self.unsaved.is_empty() {
-            views.push((clock, told.view()));
-        }
-        let mut latest = Vec::new();
-        for (key, chunk) in chunks {
-            if let Some(follower) = self.followers.get(*key) {
-                latest.push((*key, follower.views(chunk, clock, &mut views)));
-            }
-        }
-        if chunks.len() > 1 {
-            views.sort_by_key(|(time, _)| *time);
-        }
-        let after = self.marks();
-        let moved: Marks = after.into_iter().filter(|(key, mark)| before.get(key) != Some(mark)).collect();
-        if views.is_empty() && moved.is_empty() {
-            return Ok(());
-        }
-        let mut text = String::new();
-        for (_, view) in &views {
-            view.encode(&mut text);
-            text.push('\n');
-        }
-        self.store.commit(&text, &moved, before)?;
-        self.feeds.retain(|f| !f.is_closed());
-        for feed in &self.feeds {
-            views.iter().for_each(|(_, view)| feed.push(view));
-        }
-        drop(views);
-        if !chunks.is_empty() {
-            self.bucket.take(text.len());
-        }
-        if !self.unsaved.is_empty() {
-            lost.fetch_sub(lost_now, Ordering::Relaxed);
-            self.unsaved.clear();
-        }
-        for (key, time) in latest {
-            if let Some(follower) = self.followers.get_mut(key) {
-                follower.last = time;
-            }
-        }
-        Ok(())
-    }
-
-    fn marks(&self) -> Marks {
-        let mark = |f: &Follower| f.reader.position.map(|position| Mark { life: f.life, position });
-        self.followers.iter().filter_map(|(key, f)| mark(f).map(|m| (key.clone(), m))).collect()
-    }
-}
-
-impl Follower {
-    fn finishing(&self) -> bool {
-        self.handle.signal.borrow().finishing
-    }
-
-    /// The records of a chunk, each with the time it sorts by: that never goes back within one spool.
-    fn views<'a>(&'a self, chunk: &'a Chunk, clock: Timestamp, out: &mut Vec<(Timestamp, View<'a>)>) -> Timestamp {
-        let mut last = self.last;
-        let mut damaged = 0;
-        let start = out.len();
-        let view = |time, source, stream, continued, text| View {
-            time,
-            source,
-            process: &self.meta.process,
-            instance: &self.meta.instance,
-            release: self.meta.release,
-            stream,
-            continued,
-            text,
-        };
-        for line in chunk.lines.split_inclusive(|b| *b == b'\n') {
-            let Some(line) = line.strip_suffix(b"\n").and_then(SpoolLine::parse) else {
-                damaged += 1;
-                continue;
-            };
-            let (source, stream) = line.stream.stored(self.meta.source);
-            last = last.max(line.time);
-            out.push((last, view(line.time, source, stream, line.continued, String::from_utf8_lossy(line.text))));
-        }
-        let dropped = chunk.dropped.saturating_add(damaged);
-        if dropped > 0 {
-            let time = out.get(start).map_or(clock, |(_, first)| first.time);
-            let text = format!("{dropped} {} dropped: the app logs faster than they can be stored", lines(dropped));
-            let sort = out.get(start).map_or(last, |(time, _)| *time);
-            out.insert(start, (sort, view(time, Source::Platform, Stream::System, false, Cow::Owned(text))));
-        }
-        last
     }
 }

@@ -4,7 +4,7 @@ use super::app::{AppLog, Handle};
 use super::ready::Next;
 use super::spool::{Position, SpoolReader};
 use super::store::Marks;
-use super::{CHANNEL_MAX, Logs, Shared, SpoolMeta, clock, feed, lock, write_whole};
+use super::{CHANNEL_MAX, Logs, Shared, SpoolMeta, clock, lines, lock, write_whole};
 use crate::fault::{Act, Fault, Result};
 use crate::tasks::blocking;
 use domain::log::spool::{SpoolLine, SpoolStream};
@@ -13,8 +13,8 @@ use domain::{AppId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ impl Logs {
                 return Ok(dir);
             }
             let saved = Saved { life: clock().0, finishing: false, meta };
-            std::fs::create_dir_all(&dir).act(|| format!("cannot create {}", dir.display()))?;
+            make_for_writer(&dir).act(|| format!("cannot create {}", dir.display()))?;
             shared.save(&saved)?;
             shared.begin(saved).act(|| format!("cannot follow {}", dir.display()))?;
             Ok(dir)
@@ -163,6 +163,7 @@ impl Logs {
                 }
             });
         }
+        self.start_sealing();
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn("logs-news", move |stop| async move {
             tokio::select! { () = shared.take_news() => {}, () = stop.cancelled() => {} }
@@ -179,6 +180,21 @@ impl Logs {
             }
         });
     }
+}
+
+/// Makes a spool's folder and gives it to whoever owns the folder around it: the router's user owns the router's.
+fn make_for_writer(dir: &Path) -> io::Result<()> {
+    let Some(around) = dir.parent() else { return Ok(()) };
+    if !around.exists() {
+        make_for_writer(around)?;
+    }
+    std::fs::create_dir_all(dir)?;
+    let (around, made) = (around.metadata()?, dir.symlink_metadata()?);
+    if around.uid() == made.uid() {
+        return Ok(());
+    }
+    // Not through a link: the owner of the folder around could have put one here.
+    std::os::unix::fs::lchown(dir, Some(around.uid()), Some(around.gid()))
 }
 
 impl Shared {
@@ -210,6 +226,7 @@ impl Shared {
                 self.join(&log, saved, &marks);
             }
         }
+        self.measure(&apps)?;
         Ok(finishing)
     }
 
@@ -259,7 +276,14 @@ impl Shared {
     async fn turn(self: &Arc<Shared>, app: &AppId) -> Next {
         let Some(log) = lock(&self.apps).get(app).cloned() else { return Next::Idle };
         self.turns.fetch_add(1, Ordering::Relaxed);
-        let turn = blocking("store log lines", move || Ok(log.turn(Instant::now(), clock())));
+        let (shared, id) = (Arc::clone(self), app.clone());
+        let turn = blocking("store log lines", move || {
+            let next = log.turn(Instant::now(), clock());
+            if log.wants_sealing() {
+                shared.waiting.push(&id);
+            }
+            Ok(next)
+        });
         turn.await.unwrap_or_else(|err| {
             tracing::error!(%err, %app, "storing log lines failed");
             Next::After(Duration::from_secs(1))
@@ -318,11 +342,11 @@ async fn read_directly(
         })
         .await?;
         reader = next;
-        let lines = chunk.lines.split_inclusive(|b| *b == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
-        let mut records: Vec<SpoolRecord> = lines.filter_map(SpoolLine::parse).map(|l| l.to_record()).collect();
+        let whole = chunk.lines.split_inclusive(|b| *b == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
+        let mut records: Vec<SpoolRecord> = whole.filter_map(SpoolLine::parse).map(|l| l.to_record()).collect();
         if chunk.dropped > 0 {
             let time = records.first().map_or(Timestamp::default(), |r| r.time);
-            let text = format!("{} {} dropped", chunk.dropped, feed::lines(chunk.dropped));
+            let text = format!("{} {} dropped", chunk.dropped, lines(chunk.dropped));
             records.insert(0, SpoolRecord { time, stream: SpoolStream::System, continued: false, text });
         }
         for record in records {

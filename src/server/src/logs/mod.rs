@@ -1,16 +1,22 @@
 //! Every app's log: lines flow from the spools that instances, builds and the router write into one store per app.
 //!
-//! `DATA/logs/spool/KEY/{0,1}` is written by others and only read here; `KEY.json` beside it says whose it is, so that a
-//! new control process goes on by itself; `DATA/logs/apps/APP/*.log` is the store. Invariants: each line is stored once,
+//! `DATA/logs/spool/KEY/{0,1}` (the router's: `ROUTER/spool/KEY`) is written by others and only read here; `KEY.json`
+//! beside it says whose it is, so that a new control process goes on by itself; `DATA/logs/apps/APP` is the store.
+//! Invariants: each line is stored once,
 //! also across a kill at any byte; a flood costs its own app lines, which are counted, and nobody else; at rest nothing runs.
 //! Absent: Docker, the database, who may read what.
 
 mod app;
 mod bucket;
-mod feed;
 mod follow;
+mod grep;
+mod ingest;
+mod marks;
+mod read;
 mod ready;
 mod scan;
+mod seal;
+mod sealed;
 mod spool;
 mod store;
 mod watcher;
@@ -21,8 +27,11 @@ mod tests;
 use crate::fault::{Act, Result};
 use crate::tasks::{Tasks, blocking};
 use app::AppLog;
-use domain::log::{Filter, Record, Source, SpoolKey, SpoolRecord, spool::SpoolLine};
+use bucket::Floods;
+use domain::log::budget::{Budget, Segments};
+use domain::log::{Record, Source, SpoolKey, SpoolRecord, spool::SpoolLine};
 use domain::{AppId, Timestamp};
+pub use read::Ask;
 use ready::Ready;
 use serde::{Deserialize, Serialize};
 use spool::SpoolReader;
@@ -31,9 +40,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
-use tokio::sync::mpsc;
+use tokio::sync::Semaphore;
 use watcher::Watcher;
 
+/// The priority of searching and sealing.
+const NICE: i32 = 10;
 /// Records on the way to one reader.
 const CHANNEL_MAX: usize = 256;
 /// Bytes of a spool that [`Logs::recent`] looks at.
@@ -44,21 +55,35 @@ const RECENT_MAX: u64 = 256 * 1024;
 pub struct LogsConfig {
     /// `DATA/logs`.
     pub dir: PathBuf,
-    /// Bytes stored per app, the oldest go first.
-    pub store_budget: u64,
+    /// Where the router's spools lie: a folder that its user owns.
+    pub router_spools: PathBuf,
+    /// Bytes on the disk, compressed for the most part; the oldest go first.
+    pub budget: Budget,
     /// Bytes of one segment of the store.
     pub segment_bytes: u64,
     /// Bytes per second that an app may go on storing.
     pub rate: u64,
     /// Bytes that an app may store at once before `rate` counts.
     pub burst: u64,
+    /// Bytes per second for all apps together that are over their burst.
+    pub floods: u64,
 }
 
 impl LogsConfig {
-    /// The usual sizes: 256 MiB an app in segments of 8 MiB, 4 MB/s after the first 64 MiB.
+    /// The usual sizes: 512 MB an app and 4 GB for all, in segments of 8 MiB; 4 MB/s an app after the first 64 MiB.
     pub fn at(dir: PathBuf) -> LogsConfig {
         const MIB: u64 = 1024 * 1024;
-        LogsConfig { dir, store_budget: 256 * MIB, segment_bytes: 8 * MIB, rate: 4_000_000, burst: 64 * MIB }
+        let budget = Budget { app: 512_000_000, total: 4_096_000_000 };
+        let router_spools = dir.join("spool");
+        LogsConfig {
+            dir,
+            router_spools,
+            budget,
+            segment_bytes: 8 * MIB,
+            rate: 4_000_000,
+            burst: 64 * MIB,
+            floods: 12_000_000,
+        }
     }
 }
 
@@ -93,6 +118,13 @@ struct Shared {
     watcher: Option<Watcher>,
     apps: Mutex<BTreeMap<AppId, Arc<AppLog>>>,
     spools: Mutex<BTreeMap<SpoolKey, Arc<app::Handle>>>,
+    /// What lies in the logs of apps that nothing was done with yet.
+    unopened: Mutex<BTreeMap<AppId, Segments>>,
+    waiting: seal::Waiting,
+    floods: Arc<Floods>,
+    /// Pieces of searches at work at a time, of all readers, and how many of them may be of one.
+    searches: Arc<Semaphore>,
+    search_width: usize,
     /// Held while a spool is begun.
     following: Mutex<()>,
     /// Turns taken so far: at rest it stands still.
@@ -106,7 +138,13 @@ impl Logs {
         if let Err(err) = &watcher {
             tracing::warn!(%err, "no inotify: log spools are looked at twice a second");
         }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Shared {
+            floods: Arc::new(Floods::new(config.floods)),
+            unopened: Mutex::default(),
+            waiting: seal::Waiting::default(),
+            searches: Arc::new(Semaphore::new(cores)),
+            search_width: cores.min(8),
             config,
             tasks: tasks.clone(),
             ready: Ready::default(),
@@ -145,51 +183,6 @@ impl Logs {
         }
     }
 
-    /// The last `last` records that match, by time.
-    pub async fn query(&self, app: &AppId, filter: Filter, last: usize) -> Result<Vec<Record>> {
-        let (shared, app) = (Arc::clone(&self.shared), app.clone());
-        blocking("read a log", move || {
-            let log = shared.app(&app).act(|| format!("cannot open the log of {app}"))?;
-            Ok(scan::last(&log.segments(), &filter, last).act(|| format!("cannot read the log of {app}"))?)
-        })
-        .await
-    }
-
-    /// The last `last` records that match, and then those that come, without gap or double. A reader slower than the log
-    /// gets a line that says how many it missed. Ends when the app is forgotten or the server stops.
-    pub async fn tail(&self, app: &AppId, filter: Filter, last: usize) -> Result<mpsc::Receiver<Record>> {
-        let (shared, id) = (Arc::clone(&self.shared), app.clone());
-        let (past, feed) = blocking("read a log", move || {
-            let log = shared.app(&id).act(|| format!("cannot open the log of {id}"))?;
-            let (segments, feed) = log.subscribe(filter.clone())?;
-            let past = scan::last(&segments, &filter, last).inspect_err(|_| feed.close());
-            Ok((past.act(|| format!("cannot read the log of {id}"))?, feed))
-        })
-        .await?;
-        let (tx, rx) = mpsc::channel(CHANNEL_MAX);
-        self.shared.tasks.spawn("logs-tail", move |stop| async move {
-            let mut records = past;
-            loop {
-                for record in records {
-                    let sent =
-                        tokio::select! { sent = tx.send(record) => sent.is_ok(), () = stop.cancelled() => false };
-                    if !sent {
-                        return feed.close();
-                    }
-                }
-                records = tokio::select! {
-                    next = feed.next() => match next {
-                        Some(next) => next,
-                        None => return,
-                    },
-                    () = tx.closed() => return feed.close(),
-                    () = stop.cancelled() => return feed.close(),
-                };
-            }
-        });
-        Ok(rx)
-    }
-
     /// The last `n` lines of one spool, straight from it.
     pub async fn recent(&self, key: &SpoolKey, n: usize) -> Result<Vec<SpoolRecord>> {
         let (dir, key) = (self.spool_dir(key), key.clone());
@@ -210,7 +203,8 @@ impl Shared {
     }
 
     fn spool_dir(&self, key: &SpoolKey) -> PathBuf {
-        self.spool_root().join(key.as_str())
+        let root = if key.is_routers() { self.config.router_spools.clone() } else { self.spool_root() };
+        root.join(key.as_str())
     }
 
     /// The note on whose spool it is, outside the folder that the app's container sees.
@@ -232,11 +226,34 @@ impl Shared {
         if let Some(log) = apps.get(app) {
             return Ok((Arc::clone(log), store::Marks::new()));
         }
-        let (log, marks) = AppLog::open(&self.app_dir(app), &self.config, Instant::now())?;
+        let (log, marks) = AppLog::open(app, &self.app_dir(app), &self.config, &self.floods, Instant::now())?;
         let log = Arc::new(log);
+        lock(&self.unopened).remove(app);
+        if log.wants_sealing() {
+            self.waiting.push(app);
+        }
         apps.insert(app.clone(), Arc::clone(&log));
         Ok((log, marks))
     }
+}
+
+/// Works at a priority below serving and storing, which take a processor first.
+fn nicely<T>(work: impl FnOnce() -> T) -> T {
+    use rustix::process::{getpriority_process, setpriority_process};
+    let this = rustix::thread::gettid();
+    let usual = getpriority_process(Some(this)).unwrap_or(0);
+    // Only root may raise it again, and the pool's thread has other work afterwards.
+    let lowered = rustix::process::geteuid().is_root() && setpriority_process(Some(this), usual.max(NICE)).is_ok();
+    let done = work();
+    if lowered {
+        let _ = setpriority_process(Some(this), usual);
+    }
+    done
+}
+
+/// "line" or "lines".
+fn lines(n: u64) -> &'static str {
+    if n == 1 { "line" } else { "lines" }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -30,6 +30,8 @@ pub(super) struct Chunk {
     pub dropped: u64,
     /// Nothing more can be read now.
     pub at_end: bool,
+    /// The last line stood there without its newline.
+    pub torn: bool,
 }
 
 /// A reader of the spool in one folder.
@@ -81,7 +83,7 @@ impl SpoolReader {
                     position.offset += bytes.len() as u64;
                     position.count = position.count.saturating_add(1);
                     bytes.push(b'\n');
-                    (chunk.lines, chunk.at_end) = (bytes, true);
+                    (chunk.lines, chunk.at_end, chunk.torn) = (bytes, true, true);
                     return Ok(chunk);
                 }
                 None => match newer {
@@ -104,6 +106,14 @@ impl SpoolReader {
             return Ok(chunk);
         }
         Ok(chunk)
+    }
+
+    /// Takes back the end of the last chunk: it will be read again.
+    pub fn unread(&mut self, bytes: usize, lines: usize) {
+        if let Some(position) = &mut self.position {
+            position.offset = position.offset.saturating_sub(bytes as u64);
+            position.count = position.count.saturating_sub(lines as u64);
+        }
     }
 
     /// Passes over lines until between `keep` and `keep` + 256 KiB are left; returns how many records that were.

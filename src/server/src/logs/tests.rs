@@ -2,4 +2,5 @@
 
 mod core;
 mod flow;
+mod segments;
 mod writer;

@@ -18,6 +18,7 @@ mod live;
 pub use default_bridge::{BridgeGuard, open_default_bridge};
 pub use firewall::{Ensured, Firewall};
 pub use net::Net;
+pub use nft::NFT;
 pub use rules::{Policy, render};
 pub use share::{Claim, Claimer, HOST_FOLDER, claim, release};
 

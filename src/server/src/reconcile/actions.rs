@@ -2,8 +2,8 @@
 
 use super::Reconciler;
 use crate::clock::now;
-use crate::deploy::boot;
 use crate::deploy::spec::instance_name;
+use crate::deploy::{boot, once};
 use crate::engine::{EngineError, Observed, Status};
 use crate::fault::Result;
 use crate::store::InstanceRow;
@@ -25,6 +25,10 @@ impl Reconciler {
             Action::Probe(id) => self.probe(*id).await,
             Action::Replace(id) => self.replace(*id).await,
             Action::Retire(id) => self.retire(*id).await,
+            Action::Collect(id, over) => match self.row(*id, Desire::Once).await? {
+                Some(row) => once::collect(&self.p, &row, *over).await,
+                None => Ok(()),
+            },
             Action::RemoveStray(name) => Ok(self.p.engine.remove(name).await?),
         }
     }
@@ -65,7 +69,7 @@ impl Reconciler {
         let steady = ended.millis_since(row.started) >= STEADY_MILLIS;
         let crashes = if steady { 1 } else { row.crashes + 1 };
         self.p.store.write(move |tx| tx.note_crash(id, crashes, ended)).await?;
-        self.p.routes.publish(ROUTE_MAX).await;
+        self.p.routes.publish_app(&row.app, ROUTE_MAX).await;
         let wait = domain::backoff::restart_delay_millis(crashes, 0);
         let when = if wait == 0 { "at once".to_owned() } else { format!("in {}", domain::time::human_millis(wait)) };
         self.p
@@ -126,7 +130,7 @@ impl Reconciler {
     async fn set_ready(&self, row: &InstanceRow, ready: bool) -> Result<()> {
         let id = row.id;
         self.p.store.write(move |tx| tx.set_ready(id, ready)).await?;
-        self.p.routes.publish(ROUTE_MAX).await;
+        self.p.routes.publish_app(&row.app, ROUTE_MAX).await;
         Ok(())
     }
 }

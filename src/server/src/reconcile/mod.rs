@@ -14,7 +14,7 @@ use crate::engine::Status;
 use crate::fault::Result;
 use crate::platform::Platform;
 use domain::InstanceId;
-use domain::reconcile::{Action, Desire, Row, Seen, plan};
+use domain::reconcile::{Action, Desire, Once, Row, Seen, plan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -130,7 +130,11 @@ impl Reconciler {
         }
         // Rows made after the list was taken would look absent, and instances of rows removed since look stray: rows are
         // read again, and only what both reads agree on is acted upon.
-        let later = self.p.store.read(|tx| tx.instances(None)).await?;
+        let (later, runs) = self.p.store.read(|tx| Ok((tx.instances(None)?, tx.runs_with_instances()?))).await?;
+        let once = |id| {
+            let run = runs.iter().find(|run| run.id == id)?;
+            Some(Once { held: self.p.held.holds(id), detached: run.detached, deadline: run.deadline })
+        };
         let known: BTreeSet<String> = rows.iter().chain(&later).map(|r| instance_name(&self.p.install, r.id)).collect();
         seen.retain(|name, _| {
             later.iter().any(|r| instance_name(&self.p.install, r.id) == *name) || !known.contains(name)
@@ -146,6 +150,7 @@ impl Reconciler {
                 ready: r.ready,
                 crashes: r.crashes,
                 ended: r.ended,
+                once: once(r.id),
             })
             .collect();
         let unseen: Vec<String> = later
@@ -176,7 +181,8 @@ impl Reconciler {
             | Action::StartAgain(id)
             | Action::Probe(id)
             | Action::Replace(id)
-            | Action::Retire(id) => Some(*id),
+            | Action::Retire(id)
+            | Action::Collect(id, _) => Some(*id),
             Action::RemoveStray(_) => None,
         };
         if let Some(id) = id

@@ -23,6 +23,8 @@ const KEPT_OF_HOST: usize = 5;
 const RECORDS: usize = 200;
 /// What was used this lately may be in a build's hands.
 const LATELY: Duration = Duration::from_secs(3_600);
+/// Packs of a repository, one for each push, that are put together into one when there are more.
+const PACKS: usize = 50;
 /// The scope of layers that all apps share.
 const HOST: &str = "host";
 /// A key and the hyphen before it, at the end of a kept layer's name.
@@ -42,6 +44,17 @@ impl Reconciler {
                 self.p.repos.remove(&id).await?;
             }
         }
+        for app in &apps {
+            // One repository a sweep: putting a large one together takes a processor for a while.
+            if !self.p.repos.path(app).exists() {
+                continue;
+            }
+            match self.p.repos.tidy_above(app, PACKS).await {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(err) => tracing::warn!(%app, "a repository stays untidy: {}", err.lines().join("; ")),
+            }
+        }
         for key in self.p.logs.keys("b") {
             let deploy = key.as_str().trim_start_matches('b').split('-').next().and_then(|id| id.parse::<i64>().ok());
             if deploy.is_some_and(|id| !at_work.contains(&id) && self.deploys.job(id).is_none()) {
@@ -58,6 +71,8 @@ impl Reconciler {
             Ok(())
         })
         .await?;
+        let (keep, now) = (self.p.settings.audit_keep, crate::clock::now());
+        while self.p.store.write(move |tx| tx.trim_audit(keep, now)).await? > 0 {}
         self.p.builder.prune(BLOBS).await
     }
 }

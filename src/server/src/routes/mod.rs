@@ -3,27 +3,32 @@
 //! Invariant: routes are always computed from the store, never remembered; a router that was away gets them whole.
 //! Absent: requests. The router serves without us.
 
+mod before;
 mod process;
+mod states;
+mod told;
 
+pub use before::move_from_before;
 pub use process::RouterLaunch;
 
-use crate::fault::Result;
+use self::told::{Told, difference, take_in};
+use crate::base::BaseDomain;
+use crate::fault::{Error, Result};
 use crate::logs::{Logs, SpoolMeta};
+use crate::settings::RouterMode;
 use crate::store::Store;
 use crate::tasks::Tasks;
-use domain::formation::{self, WEB};
 use domain::log::{Source, SpoolKey};
-use domain::reconcile::Desire;
-use domain::routing::{self, AppRoute, AppState, ReadyInstance, RouteAction};
-use domain::{AppId, backoff};
+use domain::routing::{self, AppRoute, Hosts, RouteAction, Scope};
+use domain::{AppId, Hostname, backoff};
 use router::RouterClient;
 use router::client::Events;
 use router::proto::{Change, Hello, Snapshot};
 use router::table::{Action, HostPattern, PathPrefix, Route, Target};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{sleep, timeout};
@@ -40,13 +45,19 @@ pub struct Routes(Arc<Shared>);
 struct Shared {
     store: Store,
     logs: Logs,
-    base_domain: String,
+    base: BaseDomain,
     launch: RouterLaunch,
     /// Raised by everybody who changed what routes are made from.
     wanted: watch::Sender<u64>,
+    /// Whose routes they changed; put there before `wanted` is raised.
+    changed: std::sync::Mutex<Scope>,
     /// The `wanted` that the router is known to serve.
     served: watch::Sender<u64>,
     client: Mutex<Option<Arc<RouterClient>>>,
+    /// What the router said of itself when we last connected.
+    hello: std::sync::Mutex<Option<Hello>>,
+    /// The generation that the router is known to serve.
+    generation: AtomicU64,
     /// Set while the installation is being shut down: a router that ends stays so.
     paused: AtomicBool,
 }
@@ -65,41 +76,93 @@ impl Connected {
     }
 }
 
+/// What is known of the router that runs.
+#[derive(Debug, Clone)]
+pub struct RouterState {
+    /// Its process.
+    pub pid: u32,
+    /// Where it listens.
+    pub listeners: Vec<SocketAddr>,
+    /// The number of the table that it serves.
+    pub generation: u64,
+    /// That table holds everything that was published.
+    pub current: bool,
+}
+
 impl Routes {
     /// Routes that will be told to the router of `launch`.
-    pub fn new(store: Store, logs: Logs, base_domain: String, launch: RouterLaunch) -> Routes {
+    pub fn new(store: Store, logs: Logs, base: BaseDomain, launch: RouterLaunch) -> Routes {
         Routes(Arc::new(Shared {
             store,
             logs,
-            base_domain,
+            base,
             launch,
             wanted: watch::Sender::new(1),
+            changed: std::sync::Mutex::new(Scope::none()),
             served: watch::Sender::new(0),
             client: Mutex::new(None),
+            hello: std::sync::Mutex::default(),
+            generation: AtomicU64::new(0),
             paused: AtomicBool::new(false),
         }))
     }
 
+    /// The router at the start of the server. One that others start may still be missing then.
+    pub async fn first(&self) -> Result<Option<Connected>> {
+        match (self.connect().await, self.0.launch.mode()) {
+            (Ok(found), _) => Ok(Some(found)),
+            (Err(err), RouterMode::Spawn) => Err(err),
+            (Err(err), RouterMode::External) => {
+                tracing::error!("{}", chain(&err));
+                tracing::error!("going on without a router: nothing is served over HTTP until it is there");
+                Ok(None)
+            }
+        }
+    }
+
     /// Finds the router, or starts one.
-    pub async fn connect(&self) -> Result<Connected> {
+    async fn connect(&self) -> Result<Connected> {
         let (client, hello, events) = self.0.launch.find_or_start(CONNECT_MAX).await?;
         Ok(Connected { client: Arc::new(client), hello, events })
     }
 
     /// Keeps the router told, and running, until the end of the server.
-    pub fn keep(&self, first: Connected, tasks: &Tasks) {
+    pub fn keep(&self, first: Option<Connected>, tasks: &Tasks) {
         let this = self.clone();
         tasks.spawn("routes", move |stop| async move { this.keep_told(first, stop).await });
     }
 
     /// Says that routes changed and waits until the router serves the change; false if it has not by `deadline`.
     pub async fn publish(&self, deadline: Duration) -> bool {
+        self.publish_scope(Scope::All, deadline).await
+    }
+
+    /// The same, where only routes of one app changed: costs what that app's routes cost, whoever else is there.
+    pub async fn publish_app(&self, app: &AppId, deadline: Duration) -> bool {
+        self.publish_scope(Scope::app(app.clone(), Hosts::All), deadline).await
+    }
+
+    /// The same, where only these names of an app came or went.
+    pub async fn publish_hosts(&self, app: &AppId, hosts: &[Hostname], deadline: Duration) -> bool {
+        self.publish_scope(Scope::app(app.clone(), Hosts::These(hosts.iter().cloned().collect())), deadline).await
+    }
+
+    async fn publish_scope(&self, scope: Scope, deadline: Duration) -> bool {
+        self.note_changed(scope);
         let mut mine = 0;
         self.0.wanted.send_modify(|n| {
             *n += 1;
             mine = *n;
         });
         self.wait_served(mine, deadline).await
+    }
+
+    fn note_changed(&self, scope: Scope) {
+        self.0.changed.lock().unwrap_or_else(PoisonError::into_inner).merge(scope);
+    }
+
+    fn take_changed(&self) -> Scope {
+        std::mem::replace(&mut *self.0.changed.lock().unwrap_or_else(PoisonError::into_inner), Scope::none())
     }
 
     /// Waits until everything said so far is served.
@@ -143,17 +206,21 @@ impl Routes {
         }
     }
 
-    /// Whether a router is connected.
-    pub async fn is_connected(&self) -> bool {
-        self.client().await.is_some()
+    /// The router that is connected, and whether it serves what was last published; `None` without one.
+    pub async fn state(&self) -> Option<RouterState> {
+        self.client().await?;
+        let hello = self.0.hello.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let generation = self.0.generation.load(Ordering::SeqCst);
+        let current = *self.0.served.borrow() >= *self.0.wanted.borrow();
+        Some(RouterState { pid: hello.pid, listeners: hello.listeners, generation, current })
     }
 
     async fn client(&self) -> Option<Arc<RouterClient>> {
         self.0.client.lock().await.clone()
     }
 
-    async fn keep_told(&self, first: Connected, stop: CancellationToken) {
-        let mut connected = Some(first);
+    async fn keep_told(&self, first: Option<Connected>, stop: CancellationToken) {
+        let mut connected = first;
         let mut failures = 0;
         while !stop.is_cancelled() {
             let Some(now) = connected.take() else {
@@ -165,18 +232,22 @@ impl Routes {
                 tokio::select! { () = sleep(Duration::from_millis(pause)) => {}, () = stop.cancelled() => return }
                 match self.connect().await {
                     Ok(found) => connected = Some(found),
-                    Err(err) => tracing::warn!("no router: {}", err.lines().join("; ")),
+                    Err(err) => tracing::warn!("no router: {}", chain(&err)),
                 }
                 continue;
             };
             failures = 0;
             *self.0.client.lock().await = Some(Arc::clone(&now.client));
+            *self.0.hello.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.hello.clone());
             let ended = tokio::select! { () = self.tell(now) => "the router is gone", () = stop.cancelled() => return };
             *self.0.client.lock().await = None;
             self.0.served.send_replace(0);
             // What was served before is served by the next router only once it has said so.
             self.0.wanted.send_modify(|n| *n += 1);
-            tracing::warn!("{ended}; starting it again");
+            match self.0.launch.mode() {
+                RouterMode::Spawn => tracing::warn!("{ended}; starting it again"),
+                RouterMode::External => tracing::warn!("{ended}; waiting for the next"),
+            }
         }
     }
 
@@ -184,23 +255,41 @@ impl Routes {
     async fn tell(&self, mut connected: Connected) {
         let mut wanted = self.0.wanted.subscribe();
         let mut generation = connected.hello.generation;
-        let mut told: Option<Vec<Route>> = None;
+        let mut told: Option<Told> = None;
         loop {
             let number = *wanted.borrow_and_update();
-            match self.routes().await {
-                Ok(routes) => {
+            let taken = self.take_changed();
+            let scope = if told.is_some() { taken.clone() } else { Scope::All };
+            match self.routes(&scope).await {
+                Ok(found) => {
                     generation += 1;
-                    if !send(&connected.client, generation, told.as_deref(), &routes).await {
+                    let changed = match &mut told {
+                        Some(told) => change(&connected.client, generation, told, &scope, &found).await,
+                        None => false,
+                    };
+                    let whole = match (changed, &told) {
+                        (true, _) => None,
+                        (false, None) => Some(found),
                         // Snapshots always fit; what was refused was a change against another base.
+                        (false, Some(_)) => match self.routes(&Scope::All).await {
+                            Ok(all) => Some(all),
+                            Err(_) => return,
+                        },
+                    };
+                    if let Some(all) = whole {
                         generation += 1;
-                        if !send(&connected.client, generation, None, &routes).await {
+                        if !install(&connected.client, generation, &all).await {
                             return;
                         }
+                        told = Some(all);
                     }
-                    told = Some(routes);
+                    self.0.generation.store(generation, Ordering::SeqCst);
                     self.0.served.send_replace(number);
                 }
-                Err(err) => tracing::error!("cannot compute routes: {}", err.lines().join("; ")),
+                Err(err) => {
+                    self.note_changed(taken);
+                    tracing::error!("cannot compute routes: {}", err.lines().join("; "));
+                }
             }
             loop {
                 tokio::select! {
@@ -211,8 +300,12 @@ impl Routes {
         }
     }
 
-    async fn routes(&self) -> Result<Vec<Route>> {
-        let states = self.0.store.read(app_states).await?;
+    /// The routes of these apps, as the store has them now; an app that is gone has none.
+    async fn routes(&self, scope: &Scope) -> Result<Told> {
+        let scope = scope.clone();
+        let states = self.0.store.read(move |tx| states::of(tx, &scope)).await?;
+        let base = self.0.base.get();
+        let mut all = Told::new();
         for app in &states {
             let meta = SpoolMeta {
                 key: SpoolKey::router(&app.id),
@@ -223,23 +316,36 @@ impl Routes {
                 release: 0,
             };
             self.0.logs.follow(meta).await?;
+            let routes = routing::app_routes(app, &base).into_iter().filter_map(route);
+            all.insert(app.id.clone(), routes.map(|r| (r.key(), r)).collect());
         }
-        Ok(routing::routes(&states, &self.0.base_domain).into_iter().filter_map(route).collect())
+        Ok(all)
     }
 }
 
-/// Gives the router the difference to what it was told, or everything; true once it serves it.
-async fn send(client: &RouterClient, generation: u64, told: Option<&[Route]>, routes: &[Route]) -> bool {
-    let done = match told {
-        None => client.install(Snapshot { generation, routes: routes.to_vec() }, ASK_MAX).await,
-        Some(told) => {
-            let keys: BTreeSet<_> = routes.iter().map(Route::key).collect();
-            let old: BTreeMap<_, &Route> = told.iter().map(|r| (r.key(), r)).collect();
-            let upsert = routes.iter().filter(|r| old.get(&r.key()) != Some(r)).cloned().collect();
-            let remove = old.into_keys().filter(|k| !keys.contains(k)).collect();
-            client.change(Change { generation, base: generation - 1, upsert, remove }, ASK_MAX).await
-        }
-    };
+/// The whole cause, on one line.
+fn chain(err: &Error) -> String {
+    match err {
+        Error::Fault(fault) => fault.chain(),
+        Error::Refused(_) => err.lines().join("; "),
+    }
+}
+
+/// Tells a router everything; true once it serves it.
+async fn install(client: &RouterClient, generation: u64, all: &Told) -> bool {
+    let routes = all.values().flat_map(BTreeMap::values).cloned().collect();
+    served(client.install(Snapshot { generation, routes }, ASK_MAX).await, generation)
+}
+
+/// Tells a router what differs from what it was told, within the scope; true once it serves it.
+async fn change(client: &RouterClient, generation: u64, told: &mut Told, scope: &Scope, found: &Told) -> bool {
+    let (upsert, remove) = difference(told, scope, found);
+    let done = client.change(Change { generation, base: generation - 1, upsert, remove }, ASK_MAX).await;
+    take_in(told, scope, found);
+    served(done, generation)
+}
+
+fn served<T>(done: std::result::Result<T, router::client::ClientError>, generation: u64) -> bool {
     match done {
         Ok(_) => true,
         Err(err) => {
@@ -247,64 +353,6 @@ async fn send(client: &RouterClient, generation: u64, told: Option<&[Route]>, ro
             false
         }
     }
-}
-
-/// Every app as routes need it, on one snapshot of the store.
-fn app_states(tx: &crate::store::Tx<'_>) -> Result<Vec<AppState>> {
-    let mut instances: BTreeMap<AppId, Vec<ReadyInstance>> = BTreeMap::new();
-    let apps = tx.apps()?;
-    let sets: BTreeMap<AppId, Option<i64>> = apps.iter().map(|a| (a.id.clone(), a.current_set)).collect();
-    let mut coming: BTreeSet<AppId> = BTreeSet::new();
-    let mut ports: BTreeMap<(AppId, domain::ReleaseNumber), u16> = BTreeMap::new();
-    for row in tx.instances(None)? {
-        let current = sets.get(&row.app).copied().flatten() == Some(row.set);
-        if !current || row.desire != Desire::Up || row.process.as_str() != WEB {
-            continue;
-        }
-        // After a first crash it is started again at once; after more it waits, and the page says so.
-        if !row.ready && row.crashes <= 1 {
-            coming.insert(row.app.clone());
-        }
-        if row.ready {
-            let release = (row.app.clone(), row.release);
-            let port = match ports.get(&release) {
-                Some(port) => *port,
-                None => {
-                    let build = tx.build(tx.the_release(&row.app, row.release)?.build)?;
-                    let port = build.as_ref().map_or(crate::deploy::spec::PORT, crate::deploy::spec::port);
-                    ports.insert(release, port);
-                    port
-                }
-            };
-            instances.entry(row.app.clone()).or_default().push(ReadyInstance {
-                id: row.id,
-                label: row.label(),
-                address: SocketAddrV4::new(row.address, port),
-            });
-        }
-    }
-    let web: domain::ProcessType = WEB.parse()?;
-    let mut states = Vec::new();
-    for app in apps {
-        let wants_web = match app.current_release {
-            Some(number) => {
-                let build = tx.build(tx.the_release(&app.id, number)?.build)?;
-                build.is_some_and(|b| b.processes.contains_key(&web))
-                    && formation::quantity(&tx.formation(&app.id)?, &web) > 0
-            }
-            None => false,
-        };
-        states.push(AppState {
-            ready: instances.remove(&app.id).unwrap_or_default(),
-            coming: coming.contains(&app.id),
-            id: app.id,
-            name: app.name,
-            released: app.current_release.is_some(),
-            stopped: app.stopped,
-            wants_web,
-        });
-    }
-    Ok(states)
 }
 
 fn route(route: AppRoute) -> Option<Route> {
@@ -316,9 +364,13 @@ fn route(route: AppRoute) -> Option<Route> {
                 .collect(),
         },
         RouteAction::Hold { max_wait } => Action::Hold { max_wait: Duration::from_millis(max_wait) },
-        RouteAction::Page { status, code, desc } => {
-            Action::Page { status, code: code.to_owned(), desc: desc.to_owned() }
-        }
+        RouteAction::Page { status, code, desc, retry_after, html } => Action::Page {
+            status,
+            code: code.to_owned(),
+            desc: desc.to_owned(),
+            retry_after,
+            html: html.as_deref().map(str::to_owned),
+        },
     };
     let host = HostPattern::try_from(route.host).ok()?;
     Some(Route { host, path: PathPrefix::root(), log: Some(SpoolKey::router(&route.app).as_str().to_owned()), action })

@@ -4,6 +4,7 @@
 //! waits for russh.
 
 use super::flow::{Charge, Flow};
+use crate::io::Size;
 use bytes::Bytes;
 use russh::keys::{Algorithm, PublicKey};
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
@@ -36,8 +37,10 @@ pub enum Event {
     Open(Channel<Msg>, oneshot::Sender<bool>),
     /// A variable for the environment.
     Env(ChannelId, String, String, oneshot::Sender<bool>),
-    /// Output goes to a terminal.
-    Pty(ChannelId, oneshot::Sender<bool>),
+    /// Output goes to a terminal of this kind and size.
+    Pty(ChannelId, String, Size, oneshot::Sender<bool>),
+    /// The terminal's size has changed.
+    Resize(ChannelId, Size),
     /// A command line; `None` is a login without a command.
     Run(ChannelId, Option<Vec<u8>>, oneshot::Sender<bool>),
     /// Standard input.
@@ -112,6 +115,12 @@ impl Adapter {
     }
 }
 
+/// A size as terminals have it; what is beyond is theirs to invent.
+fn size(columns: u32, rows: u32) -> Size {
+    let cut = |n: u32| u16::try_from(n).unwrap_or(u16::MAX);
+    Size { rows: cut(rows), columns: cut(columns) }
+}
+
 /// A refusal; `explain` adds the one method by which OpenSSH shows a text once all its keys were refused.
 fn refused(explain: bool) -> Auth {
     use russh::{MethodKind, MethodSet};
@@ -173,16 +182,29 @@ impl Handler for Adapter {
     async fn pty_request(
         &mut self,
         id: ChannelId,
-        _term: &str,
-        _columns: u32,
-        _rows: u32,
+        term: &str,
+        columns: u32,
+        rows: u32,
         _width: u32,
         _height: u32,
         _modes: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Stop> {
-        let yes = self.ask(|reply| Event::Pty(id, reply)).await?;
+        let (term, size) = (term.to_owned(), size(columns, rows));
+        let yes = self.ask(|reply| Event::Pty(id, term, size, reply)).await?;
         self.answer(id, session, yes).await
+    }
+
+    async fn window_change_request(
+        &mut self,
+        id: ChannelId,
+        columns: u32,
+        rows: u32,
+        _width: u32,
+        _height: u32,
+        _session: &mut Session,
+    ) -> Result<(), Stop> {
+        self.tell(Event::Resize(id, size(columns, rows))).await
     }
 
     async fn exec_request(&mut self, id: ChannelId, line: &[u8], session: &mut Session) -> Result<(), Stop> {

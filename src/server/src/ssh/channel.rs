@@ -3,7 +3,7 @@
 use super::flow::Charge;
 use super::terminal::{LineEnds, Typed, typed};
 use super::{SessionEnv, Shell};
-use crate::io::{CHUNKS_MAX, Chunk, Io};
+use crate::io::{CHUNKS_MAX, Chunk, Io, Terminal};
 use bytes::Bytes;
 use domain::access::Principal;
 use futures_util::FutureExt;
@@ -45,8 +45,8 @@ pub struct Command {
     pub line: Option<String>,
     /// The environment.
     pub env: SessionEnv,
-    /// Whether output goes to a terminal.
-    pub tty: bool,
+    /// The client's terminal, if output goes to one.
+    pub terminal: Option<Terminal>,
     /// Where output goes.
     pub writer: ChannelWriteHalf<Msg>,
     /// Standard input.
@@ -59,10 +59,11 @@ pub struct Command {
 
 /// Runs a command to its end and tells the client how it ended.
 pub async fn run(command: Command) {
-    let Command { shell, who, line, env, tty, writer, mut input, hangup, deaf } = command;
+    let Command { shell, who, line, env, terminal, writer, mut input, hangup, deaf } = command;
+    let tty = terminal.is_some();
     let (stdin_tx, stdin) = mpsc::channel(STDIN_MAX);
     let (out, out_rx) = mpsc::channel(CHUNKS_MAX);
-    let io = Io { stdin, out, hangup: hangup.clone(), tty };
+    let io = Io { stdin, out, hangup: hangup.clone(), tty, terminal: terminal.clone() };
     let interrupted = CancellationToken::new();
     let work = async {
         match line {
@@ -83,7 +84,7 @@ pub async fn run(command: Command) {
     let keyboard = Keyboard { interrupted: &interrupted, hangup: &hangup };
     let (ended, ()) = tokio::select! {
         done = async { tokio::join!(guarded, output) } => done,
-        () = feed(&mut input, stdin_tx, tty, &keyboard) => return,
+        () = feed(&mut input, stdin_tx, terminal.as_ref(), &keyboard) => return,
     };
     let code = match ended {
         Ok(_) if interrupted.is_cancelled() => INTERRUPTED,
@@ -112,6 +113,7 @@ async fn write_out(mut chunks: mpsc::Receiver<Chunk>, writer: &ChannelWriteHalf<
     let mut ends = LineEnds::default();
     while let Some(chunk) = chunks.recv().await {
         let sent = match (chunk, tty) {
+            (Chunk::Raw(bytes), _) => writer.data_bytes(bytes).await,
             (Chunk::Out(bytes) | Chunk::Err(bytes), true) => writer.data_bytes(ends.convert(&bytes)).await,
             (Chunk::Out(bytes), false) => writer.data_bytes(bytes).await,
             (Chunk::Err(bytes), false) => writer.extended_data_bytes(STDERR, bytes).await,
@@ -123,7 +125,12 @@ async fn write_out(mut chunks: mpsc::Receiver<Chunk>, writer: &ChannelWriteHalf<
 }
 
 /// Hands input to the command as it takes it; what it does not want is dropped, so that the session's loop never waits.
-async fn feed(input: &mut mpsc::Receiver<Input>, stdin: mpsc::Sender<Bytes>, tty: bool, keyboard: &Keyboard<'_>) {
+async fn feed(
+    input: &mut mpsc::Receiver<Input>,
+    stdin: mpsc::Sender<Bytes>,
+    terminal: Option<&Terminal>,
+    keyboard: &Keyboard<'_>,
+) {
     let mut queue: VecDeque<(Bytes, Charge)> = VecDeque::new();
     let mut stdin = Some(stdin);
     let (mut open, mut wanted) = (true, true);
@@ -145,7 +152,7 @@ async fn feed(input: &mut mpsc::Receiver<Input>, stdin: mpsc::Sender<Bytes>, tty
                 None => std::future::pending().await,
                 Some(Input::Eof) => open = false,
                 Some(Input::Data(_, _)) if !open || !wanted => {}
-                Some(Input::Data(bytes, charge)) if tty => match typed(&bytes) {
+                Some(Input::Data(bytes, charge)) if terminal.is_some_and(|it| !it.is_raw()) => match typed(&bytes) {
                     Typed::Interrupt => {
                         keyboard.interrupted.cancel();
                         keyboard.hangup.cancel();

@@ -1,5 +1,6 @@
 //! Public keys as text: what is accepted, and the fingerprint that is the identity.
 
+use crate::store::NewKey;
 use domain::Refusal;
 use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{Algorithm, HashAlg, PublicKey};
@@ -59,6 +60,29 @@ pub fn parse_public(text: &str) -> Result<KeyText, Refusal> {
     let (text, fingerprint) = identity(&key).ok_or_else(|| not_a_key("it cannot be written as text"))?;
     let (algorithm, base64) = text.split_once(' ').unwrap_or((&text, ""));
     Ok(KeyText { algorithm: algorithm.to_owned(), base64: base64.to_owned(), comment, fingerprint })
+}
+
+/// Reads keys, one a line, as `ssh-keygen` writes them; all are good or the first bad one is named. Empty: none.
+pub fn parse_keys(text: &str) -> Result<Vec<NewKey>, Refusal> {
+    if text.contains("PRIVATE KEY-----") {
+        return parse_public(text).map(|_| Vec::new());
+    }
+    let lines: Vec<(usize, &str)> =
+        (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).collect();
+    let mut keys: Vec<NewKey> = Vec::new();
+    for (number, line) in &lines {
+        let key = parse_public(line).map_err(|mut no| {
+            if lines.len() > 1 {
+                no.what = format!("line {number}: {}", no.what);
+            }
+            no
+        })?;
+        if !keys.iter().any(|k| k.fingerprint == key.fingerprint) {
+            let public = key.text();
+            keys.push(NewKey { fingerprint: key.fingerprint, name: key.comment, public });
+        }
+    }
+    Ok(keys)
 }
 
 /// Whether a key is of a kind and size that may log in; if not, why.
@@ -131,6 +155,16 @@ mod tests {
             assert_eq!(parse_public(text).unwrap_err().code, code, "{text:.40}");
         }
         assert!(parse_public(&options).unwrap_err().why.contains("options"));
+    }
+
+    #[test]
+    fn several_keys() {
+        let other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let keys = parse_keys(&format!("# two\n\n{ED25519} a\n{other} b\n{ED25519} again\n")).unwrap();
+        assert_eq!(keys.iter().map(|k| k.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(parse_keys("\n  \n# nothing\n"), Ok(vec![]));
+        assert!(parse_keys(&format!("{ED25519}\nhello\n")).unwrap_err().what.starts_with("line 2: "));
+        assert_eq!(parse_keys("-----BEGIN OPENSSH PRIVATE KEY-----\nx\n").unwrap_err().code, "private-key");
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub trait Shell: Send + Sync + 'static {
     async fn identify(&self, key: &PublicKeyText, fingerprint: &str) -> Option<Principal>;
     /// Runs a line as it was sent (empty: a login without a command) and returns the exit code.
     async fn run(&self, who: Principal, line: &str, env: SessionEnv, io: Io) -> u8;
+    /// Waits until the key of a principal is nobody's any more.
+    async fn revoked(&self, who: &Principal);
     /// What somebody with an unknown key is told.
     fn stranger(&self, fingerprint: &str) -> String;
 }
@@ -50,6 +52,27 @@ pub trait Shell: Send + Sync + 'static {
 pub struct SessionEnv {
     /// `version=2`: git's wish, checked.
     pub git_protocol: Option<String>,
+    /// The client's address; `None` on the host itself.
+    pub peer: Option<SocketAddr>,
+}
+
+impl SessionEnv {
+    /// Where the client is, for audit rows: its address, or `local`.
+    pub fn origin(&self) -> String {
+        self.peer.map_or_else(
+            || "local".to_owned(),
+            |peer| SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string(),
+        )
+    }
+
+    /// Takes git's wish from the environment; anything but a version it could mean is left out.
+    pub fn wish(&mut self, value: &str) -> bool {
+        let good = matches!(value, "version=0" | "version=1" | "version=2");
+        if good {
+            self.git_protocol = Some(value.to_owned());
+        }
+        good
+    }
 }
 
 /// How a client went away.

@@ -7,21 +7,29 @@ use super::guard::Pass;
 use super::keys;
 use super::wire::{Fate, Wire};
 use super::{Doorway, Gone, SessionEnv};
+use crate::io::{Size, Terminal};
 use domain::access::Principal;
 use russh::keys::{Algorithm, PublicKey};
 use russh::server::Msg;
 use russh::{Channel, ChannelId, ChannelWriteHalf};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long russh may take to end after its transport is cut.
 const CUT_MAX: Duration = Duration::from_secs(5);
+/// How long a client may take to go by itself when we end the connection.
+const FAREWELL_MAX: Duration = Duration::from_millis(250);
+/// Longest name of a terminal's kind.
+const TERM_MAX: usize = 64;
+/// How long commands may take to end whose key was removed.
+const REVOKED_MAX: Duration = Duration::from_millis(500);
 
 /// Carries one connection from accept to its end.
 pub(super) async fn serve(
@@ -55,17 +63,22 @@ pub(super) async fn serve(
         stranger: None,
         channels: HashMap::new(),
         finished,
+        revoked: Box::pin(std::future::pending()),
     };
-    let stopped = session.run(events, ended, grace, stop).await;
-    if stopped {
-        fate.leave();
-        let bye =
-            handle.disconnect(russh::Disconnect::ByApplication, "the server is stopping".to_owned(), String::new());
-        let _ = tokio::time::timeout(Duration::from_secs(1), bye).await;
-    }
+    let why = session.run(events, ended, grace, stop).await.why();
     let mut running = std::pin::pin!(running);
-    if stopped {
-        let _ = tokio::time::timeout(Duration::from_secs(1), &mut running).await;
+    if let Some(why) = why {
+        fate.leave();
+        // A client whose last command has just ended goes by itself once it has the exit code: a disconnect now would
+        // overtake that.
+        if tokio::time::timeout(FAREWELL_MAX, &mut running).await.is_ok() {
+            return;
+        }
+        let bye = handle.disconnect(russh::Disconnect::ByApplication, why.to_owned(), String::new());
+        let _ = tokio::time::timeout(Duration::from_secs(1), bye).await;
+        if tokio::time::timeout(Duration::from_secs(1), &mut running).await.is_ok() {
+            return;
+        }
     }
     fate.cut();
     if let Ok(Err(err)) = tokio::time::timeout(CUT_MAX, running).await {
@@ -85,12 +98,36 @@ struct Session {
     stranger: Option<String>,
     channels: HashMap<ChannelId, Open>,
     finished: mpsc::Sender<ChannelId>,
+    /// Ends when the key is nobody's any more.
+    revoked: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The client went away, or never logged in.
+    Client,
+    /// The server stops.
+    Stop,
+    /// The key was removed.
+    Revoked,
+}
+
+impl End {
+    /// What the client is told.
+    fn why(self) -> Option<&'static str> {
+        match self {
+            End::Client => None,
+            End::Stop => Some("the server is stopping"),
+            End::Revoked => Some("the key of this connection was removed"),
+        }
+    }
 }
 
 /// A channel that is open.
 struct Open {
     env: SessionEnv,
-    tty: bool,
+    terminal: Option<(Terminal, watch::Sender<Size>)>,
     stage: Stage,
 }
 
@@ -102,17 +139,17 @@ enum Stage {
 }
 
 impl Session {
-    /// Returns whether it ended because the server stops.
     async fn run(
         mut self,
         mut events: mpsc::Receiver<Event>,
         mut ended: mpsc::Receiver<ChannelId>,
         grace: Instant,
         stop: CancellationToken,
-    ) -> bool {
+    ) -> End {
         let mut deadline = grace;
-        let mut stopping = false;
-        while !(stopping && self.running() == 0) {
+        let mut end = End::Client;
+        while end == End::Client || self.running() > 0 {
+            let stopping = end != End::Client;
             tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => self.handle(event, stopping).await,
@@ -121,14 +158,20 @@ impl Session {
                 Some(id) = ended.recv() => drop(self.channels.remove(&id)),
                 () = self.fate.ended() => break,
                 () = stop.cancelled(), if !stopping => {
-                    stopping = true;
+                    end = End::Stop;
                     deadline = Instant::now() + self.door.limits.stop_grace;
+                }
+                () = &mut self.revoked, if !stopping => {
+                    // Whatever runs is asked to end; the command that removed the key may still say so.
+                    self.channels.values().for_each(Open::hang_up);
+                    end = End::Revoked;
+                    deadline = Instant::now() + REVOKED_MAX;
                 }
                 () = tokio::time::sleep_until(deadline), if stopping || self.who.is_none() => break,
             }
         }
         let gone = self.fate.gone();
-        if let (Some(who), false) = (&self.who, stopping) {
+        if let (Some(who), false) = (&self.who, end != End::Client) {
             tracing::debug!(peer = %self.peer, who = domain::access::actor(who), ?gone, "ssh session over");
         }
         if gone == Some(Gone::Closed) {
@@ -137,7 +180,7 @@ impl Session {
             }
         }
         self.deaf.cancel();
-        stopping
+        end
     }
 
     fn running(&self) -> usize {
@@ -158,11 +201,20 @@ impl Session {
                 let _ = reply.send(!stopping && self.open(channel));
             }
             Event::Env(id, name, value, reply) => {
-                let _ = reply.send(self.env(id, &name, value));
+                let _ = reply.send(self.env(id, &name, &value));
             }
-            Event::Pty(id, reply) => {
-                let known = self.channels.get_mut(&id).map(|open| open.tty = true).is_some();
-                let _ = reply.send(known);
+            Event::Pty(id, term, size, reply) => {
+                // A name of a terminal's kind, not a way to say something else in an environment.
+                let good =
+                    term.len() <= TERM_MAX && term.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+._".contains(&b));
+                let term = if good && !term.is_empty() { term } else { "dumb".to_owned() };
+                let known = self.channels.get_mut(&id).map(|open| open.terminal = Some(Terminal::new(term, size)));
+                let _ = reply.send(known.is_some());
+            }
+            Event::Resize(id, size) => {
+                if let Some((_, sizes)) = self.channels.get(&id).and_then(|open| open.terminal.as_ref()) {
+                    sizes.send_replace(size);
+                }
             }
             Event::Run(id, line, reply) => self.start(id, line, reply),
             Event::Data(id, bytes, charge) => self.input(id, Input::Data(bytes, charge)).await,
@@ -197,6 +249,10 @@ impl Session {
         }
         if proven {
             self.pass.authenticated();
+            if let Some(who) = who.clone() {
+                let shell = self.door.shell.clone();
+                self.revoked = Box::pin(async move { shell.revoked(&who).await });
+            }
             self.who = who;
         }
         true
@@ -209,18 +265,15 @@ impl Session {
         // Input comes as events; without its reading half russh keeps none of it back.
         let (_reading, writer) = channel.split();
         let id = writer.id();
-        self.channels.insert(id, Open { env: SessionEnv::default(), tty: false, stage: Stage::Waiting(writer) });
+        let env = SessionEnv { peer: Some(self.peer), ..SessionEnv::default() };
+        self.channels.insert(id, Open { env, terminal: None, stage: Stage::Waiting(writer) });
         true
     }
 
-    fn env(&mut self, id: ChannelId, name: &str, value: String) -> bool {
-        let allowed = name == "GIT_PROTOCOL" && matches!(value.as_str(), "version=0" | "version=1" | "version=2");
+    fn env(&mut self, id: ChannelId, name: &str, value: &str) -> bool {
         match self.channels.get_mut(&id) {
-            Some(open) if allowed => {
-                open.env.git_protocol = Some(value);
-                true
-            }
-            Some(_) | None => false,
+            Some(open) => name == "GIT_PROTOCOL" && open.env.wish(value),
+            None => false,
         }
     }
 
@@ -247,7 +300,7 @@ impl Session {
             who,
             line: String::from_utf8(line.unwrap_or_default()).ok(),
             env: open.env.clone(),
-            tty: open.tty,
+            terminal: open.terminal.as_ref().map(|(terminal, _)| terminal.clone()),
             writer,
             input: input_rx,
             hangup,

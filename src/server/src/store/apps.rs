@@ -25,8 +25,14 @@ pub struct App {
     pub deploy_branch: Option<String>,
     /// The buildpack set by hand.
     pub buildpack: Option<String>,
+    /// The stack set by hand.
+    pub stack: Option<String>,
+    /// The folder of the repository that is the app, where it is not the whole.
+    pub root: Option<String>,
     /// How its Dockerfile is built.
     pub build_settings: BuildSettings,
+    /// Part of its images' names, told to nobody: whoever could name one could build on it.
+    pub image_key: String,
     /// Which of the installation's subnets is its own.
     pub subnet: u32,
     /// `ps:stop`.
@@ -39,7 +45,7 @@ pub struct App {
     pub current_set: Option<i64>,
 }
 
-const COLUMNS: &str = "id, name, owner, created, deploy_branch, buildpack, subnet, stopped, config_version, current_release, current_set, build_settings";
+const COLUMNS: &str = "id, name, owner, created, deploy_branch, buildpack, subnet, stopped, config_version, current_release, current_set, stack, root, build_settings, image_key";
 
 type Raw = (App, String, String);
 
@@ -59,8 +65,11 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         config_version: row.get(8)?,
         current_release: row.get::<_, Option<u32>>(9)?.map(ReleaseNumber),
         current_set: row.get(10)?,
+        stack: row.get(11)?,
+        root: row.get(12)?,
         // Written by us alone; one of a newer Hoist may know more settings.
-        build_settings: serde_json::from_str(&row.get::<_, String>(11)?).unwrap_or_default(),
+        build_settings: serde_json::from_str(&row.get::<_, String>(13)?).unwrap_or_default(),
+        image_key: row.get(14)?,
     };
     Ok((app, id, name))
 }
@@ -72,10 +81,11 @@ impl Tx<'_> {
             let no = Refusal::new("name-taken", format!("the name {name} is taken")).next("choose another name");
             return Err(no.into());
         }
+        self.forget_old_name(name)?;
         // Number 0 is the build network's.
         let sql = "SELECT n FROM (SELECT 1 AS n UNION SELECT subnet + 1 FROM apps) WHERE n NOT IN (SELECT subnet FROM apps) ORDER BY n LIMIT 1";
         let subnet: u32 = self.0.query_row(sql, [], |row| row.get(0))?;
-        let sql = "INSERT INTO apps (id, name, owner, created, subnet) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let sql = "INSERT INTO apps (id, name, owner, created, subnet, image_key) VALUES (?1, ?2, ?3, ?4, ?5, lower(hex(randomblob(8))))";
         self.0.execute(sql, params![id.as_str(), name.as_str(), owner, now.0, subnet])?;
         self.app(id)?.ok_or_else(|| Fault::plain("an app just made is not there").into())
     }
@@ -107,10 +117,21 @@ impl Tx<'_> {
 
     /// An app as access looks at it.
     pub fn app_ref(&self, app: &App) -> Result<AppRef> {
+        let shared_with = self.shared_with(app.id.as_str())?;
+        Ok(AppRef { id: app.id.clone(), name: app.name.clone(), owner: app.owner, shared_with })
+    }
+
+    pub(in crate::store) fn shared_with(&self, app: &str) -> Result<Vec<i64>> {
         let mut statement = self.0.prepare_cached("SELECT user_id FROM shares WHERE app_id = ?1 ORDER BY user_id")?;
-        let shared =
-            statement.query_map([app.id.as_str()], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
-        Ok(AppRef { id: app.id.clone(), name: app.name.clone(), owner: app.owner, shared_with: shared })
+        Ok(statement.query_map([app], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?)
+    }
+
+    /// What access is to know of a name, by the same two queries whether an app has it or none.
+    pub fn app_ref_by_name(&self, name: &AppName) -> Result<Option<AppRef>> {
+        let app = self.app_by_name(name)?;
+        let id = app.as_ref().map_or("", |app| app.id.as_str());
+        let shared_with = self.shared_with(id)?;
+        Ok(app.map(|app| AppRef { id: app.id, name: app.name, owner: app.owner, shared_with }))
     }
 
     /// Shares an app with a user, or ends that; true if something changed.
@@ -124,7 +145,10 @@ impl Tx<'_> {
     }
 
     /// Removes an app and all rows that hang on it.
-    pub fn remove_app(&self, id: &AppId) -> Result<()> {
+    pub fn remove_app(&self, id: &AppId, now: Timestamp) -> Result<()> {
+        if let Some(app) = self.app(id)? {
+            self.free_domains(&app, now)?;
+        }
         // Releases refer to builds without a cascade of their own, so they go first.
         self.0.execute("DELETE FROM releases WHERE app_id = ?1", [id.as_str()])?;
         self.0.execute("DELETE FROM apps WHERE id = ?1", [id.as_str()])?;
@@ -140,6 +164,18 @@ impl Tx<'_> {
     /// Sets the buildpack.
     pub fn set_buildpack(&self, id: &AppId, buildpack: Option<&str>) -> Result<()> {
         self.0.execute("UPDATE apps SET buildpack = ?2 WHERE id = ?1", params![id.as_str(), buildpack])?;
+        Ok(())
+    }
+
+    /// Sets the stack, by its own name.
+    pub fn set_stack(&self, id: &AppId, stack: Option<&str>) -> Result<()> {
+        self.0.execute("UPDATE apps SET stack = ?2 WHERE id = ?1", params![id.as_str(), stack])?;
+        Ok(())
+    }
+
+    /// Sets the folder that is the app.
+    pub fn set_root(&self, id: &AppId, root: Option<&str>) -> Result<()> {
+        self.0.execute("UPDATE apps SET root = ?2 WHERE id = ?1", params![id.as_str(), root])?;
         Ok(())
     }
 

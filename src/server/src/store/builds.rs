@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BuildStatus {
+    /// Its job waits for its turn.
+    Waiting,
     /// At work, or its job will resume it.
     Running,
     /// The image is there.
@@ -66,6 +68,7 @@ fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
         app: text(1)?.parse().map_err(|err: domain::Refusal| bad(1, err.into()))?,
         commit: text(2)?.parse().map_err(|err: domain::Refusal| bad(2, err.into()))?,
         status: match text(3)?.as_str() {
+            "waiting" => BuildStatus::Waiting,
             "running" => BuildStatus::Running,
             "succeeded" => BuildStatus::Succeeded,
             "cancelled" => BuildStatus::Cancelled,
@@ -90,6 +93,7 @@ impl BuildStatus {
     /// The word in the table and on screens.
     pub fn word(self) -> &'static str {
         match self {
+            BuildStatus::Waiting => "waiting",
             BuildStatus::Running => "running",
             BuildStatus::Succeeded => "succeeded",
             BuildStatus::Failed => "failed",
@@ -99,11 +103,21 @@ impl BuildStatus {
 }
 
 impl Tx<'_> {
+    /// The row of a deploy that waits; its id.
+    pub fn queue_build(&self, app: &AppId, deploy: i64, commit: &Commit, actor: &str, now: Timestamp) -> Result<i64> {
+        let sql = "INSERT INTO builds (app_id, commit_id, status, actor, started, deploy_id) VALUES (?1, ?2, 'waiting', ?3, ?4, ?5)";
+        self.0.execute(sql, params![app.as_str(), commit.as_str(), actor, now.0, deploy])?;
+        Ok(self.0.last_insert_rowid())
+    }
+
     /// Begins the build of a deploy, or finds it begun; its id.
     pub fn begin_build(&self, app: &AppId, deploy: i64, commit: &Commit, actor: &str, now: Timestamp) -> Result<i64> {
-        let sql = "INSERT INTO builds (app_id, commit_id, status, actor, started, deploy_id) VALUES (?1, ?2, 'running', ?3, ?4, ?5)
-                   ON CONFLICT (deploy_id) DO NOTHING";
-        self.0.execute(sql, params![app.as_str(), commit.as_str(), actor, now.0, deploy])?;
+        // A job that an older server queued has no row yet.
+        if self.build_of(deploy)?.is_none() {
+            self.queue_build(app, deploy, commit, actor, now)?;
+        }
+        let sql = "UPDATE builds SET status = 'running', started = ?2 WHERE deploy_id = ?1 AND status = 'waiting'";
+        self.0.execute(sql, params![deploy, now.0])?;
         Ok(self.0.query_row("SELECT id FROM builds WHERE deploy_id = ?1", [deploy], |row| row.get(0))?)
     }
 
@@ -160,7 +174,8 @@ impl Tx<'_> {
 
     /// Notes why a build's deploy came to nothing. A build that succeeded stays so, with its image: what came after failed.
     pub fn fail_build(&self, id: i64, status: BuildStatus, why: &str, now: Timestamp) -> Result<()> {
-        let sql = "UPDATE builds SET why = ?3, status = CASE status WHEN 'running' THEN ?2 ELSE status END,
+        let sql =
+            "UPDATE builds SET why = ?3, status = CASE WHEN status IN ('waiting', 'running') THEN ?2 ELSE status END,
                    ended = coalesce(ended, ?4) WHERE id = ?1";
         self.0.execute(sql, params![id, status.word(), why, now.0])?;
         Ok(())

@@ -2,8 +2,9 @@
 
 use super::Tx;
 use crate::fault::{Fault, Result};
+use domain::access::Principal;
 use domain::config::ConfigChange;
-use domain::deploy::{Deploy, Effect, Kind, Outcome};
+use domain::deploy::{Deploy, Effect, Kind, Outcome, is_over};
 use domain::{AppId, Commit, Refusal, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,17 @@ pub struct Ask {
     /// git itself moves the branch when the hook answers (a shallow push to an empty repository).
     #[serde(default)]
     pub git_moves_branch: bool,
+    /// The fingerprint of the key of the one who asks; empty for root.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
+}
+
+impl Ask {
+    /// What somebody asks for, so far only who it is.
+    pub fn by(who: &Principal) -> Ask {
+        let key = who.key().map(|key| key.fingerprint.clone()).unwrap_or_default();
+        Ask { key, ..Ask::default() }
+    }
 }
 
 /// A job to queue.
@@ -167,18 +179,7 @@ impl Tx<'_> {
         let sql = "UPDATE deploy_steps SET ended = ?2, outcome = ?3 WHERE deploy_id = ?1
                    AND seq = (SELECT max(seq) FROM deploy_steps WHERE deploy_id = ?1)";
         self.0.execute(sql, params![row.id, now.0, serde_json::to_string(outcome)?])?;
-        let over = match state {
-            Deploy::Live { .. } | Deploy::Failed { .. } => true,
-            Deploy::Received
-            | Deploy::Built { .. }
-            | Deploy::Cut { .. }
-            | Deploy::Prepared { .. }
-            | Deploy::Booted { .. }
-            | Deploy::Committed { .. }
-            | Deploy::Routed { .. }
-            | Deploy::Moved { .. }
-            | Deploy::Unwinding { .. } => false,
-        };
+        let over = is_over(state);
         let sql = "UPDATE deploys SET state = ?2, over = ?3, ended = CASE WHEN ?3 THEN ?4 END WHERE id = ?1";
         self.0.execute(sql, params![row.id, serde_json::to_string(state)?, over, now.0])?;
         Ok(())

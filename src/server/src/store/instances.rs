@@ -35,6 +35,8 @@ pub struct InstanceRow {
     pub ended: Option<Timestamp>,
     /// When it was last started.
     pub started: Timestamp,
+    /// Whether it got `PORT`, must open it, and may take requests.
+    pub served: bool,
 }
 
 impl InstanceRow {
@@ -66,15 +68,19 @@ pub struct NewInstance {
     pub set: i64,
     /// What is wanted of it at first.
     pub desire: Desire,
+    /// Whether it gets `PORT`.
+    pub served: bool,
 }
 
-const COLUMNS: &str = "id, app_id, release, process, ordinal, set_id, address, desire, ready, crashes, ended, started";
+const COLUMNS: &str =
+    "id, app_id, release, process, ordinal, set_id, address, desire, ready, crashes, ended, started, served";
 
 fn desire_word(desire: Desire) -> &'static str {
     match desire {
         Desire::Booting => "booting",
         Desire::Up => "up",
         Desire::Retiring => "retiring",
+        Desire::Once => "once",
     }
 }
 
@@ -94,12 +100,14 @@ fn instance(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
         desire: match text(7)?.as_str() {
             "booting" => Desire::Booting,
             "retiring" => Desire::Retiring,
+            "once" => Desire::Once,
             _ => Desire::Up,
         },
         ready: row.get(8)?,
         crashes: row.get(9)?,
         ended: row.get::<_, Option<i64>>(10)?.map(Timestamp),
         started: Timestamp(row.get(11)?),
+        served: row.get(12)?,
     })
 }
 
@@ -113,8 +121,8 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<InstanceRow> {
         self.0.execute("DELETE FROM freed_addresses WHERE address = ?1", [address.to_string()])?;
-        let sql = "INSERT INTO instances (app_id, release, process, ordinal, set_id, address, desire, created, started)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)";
+        let sql = "INSERT INTO instances (app_id, release, process, ordinal, set_id, address, desire, created, started, served)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)";
         let desire = desire_word(new.desire);
         self.0.execute(
             sql,
@@ -126,7 +134,8 @@ impl Tx<'_> {
                 new.set,
                 address.to_string(),
                 desire,
-                now.0
+                now.0,
+                new.served
             ],
         )?;
         Ok(InstanceRow {
@@ -142,6 +151,7 @@ impl Tx<'_> {
             crashes: 0,
             ended: None,
             started: now,
+            served: new.served,
         })
     }
 
@@ -166,9 +176,9 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Everything of the app but the set `keep` is retired.
+    /// Everything of the app but the set `keep` and one-off instances is retired.
     pub fn retire_others(&self, app: &AppId, keep: Option<i64>) -> Result<usize> {
-        let sql = "UPDATE instances SET desire = 'retiring' WHERE app_id = ?1 AND (?2 IS NULL OR set_id <> ?2) AND desire <> 'retiring'";
+        let sql = "UPDATE instances SET desire = 'retiring' WHERE app_id = ?1 AND (?2 IS NULL OR set_id <> ?2) AND desire NOT IN ('retiring', 'once')";
         Ok(self.0.execute(sql, params![app.as_str(), keep])?)
     }
 
@@ -211,10 +221,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Addresses in use, and addresses freed with their times, of one app.
+    /// Addresses in use, and addresses freed with their times, of one app; freed ones of destroyed apps too, whose range
+    /// may be this app's now.
     pub fn addresses_of(&self, app: &AppId) -> Result<Addresses> {
         let used: BTreeSet<Ipv4Addr> = self.instances(Some(app))?.into_iter().map(|i| i.address).collect();
-        let mut statement = self.0.prepare_cached("SELECT address, freed FROM freed_addresses WHERE app_id = ?1")?;
+        let sql = "SELECT address, freed FROM freed_addresses WHERE app_id = ?1 OR app_id NOT IN (SELECT id FROM apps)";
+        let mut statement = self.0.prepare_cached(sql)?;
         let freed = statement
             .query_map([app.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<Vec<(String, i64)>>>()?;

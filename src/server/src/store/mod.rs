@@ -8,19 +8,25 @@ mod apps;
 mod audit;
 mod builds;
 mod deploys;
+mod domains;
 mod instances;
+mod keys;
 mod registries;
 mod releases;
+mod runs;
 mod schema;
 mod users;
 
 pub use apps::App;
-pub use audit::AuditRow;
+pub use audit::{AuditFilter, AuditRow};
 pub use builds::{Build, BuildStatus};
 pub use deploys::{Ask, DeployRow, NewDeploy, StepRow};
+pub use domains::Claimant;
 pub use instances::{Addresses, InstanceRow, NewInstance};
+pub use keys::{DeployKey, NewKey};
 pub use registries::RegistryLogin;
 pub use releases::{Release, ReleaseStatus};
+pub use runs::RunRow;
 pub use users::{Key, User};
 
 use crate::fault::{Error, Fault, Result};
@@ -76,6 +82,10 @@ impl std::fmt::Debug for Tx<'_> {
 
 impl From<rusqlite::Error> for Error {
     fn from(err: rusqlite::Error) -> Error {
+        if err.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
+            tracing::error!("cannot use the database: {err}");
+            return crate::fault::full_disk().into();
+        }
         Fault::new("cannot use the database", err).into()
     }
 }

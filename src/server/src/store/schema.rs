@@ -5,13 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// One step each; `user_version` counts those that ran.
-const MIGRATIONS: [&str; 2] = [FIRST, DOCKERFILES];
-
-const DOCKERFILES: &str = "
-ALTER TABLE apps ADD COLUMN build_settings TEXT NOT NULL DEFAULT '{}';
-ALTER TABLE builds ADD COLUMN launch TEXT;
-CREATE TABLE registries (host TEXT PRIMARY KEY, username TEXT NOT NULL, password TEXT NOT NULL, created INTEGER NOT NULL) STRICT;
-";
+const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS, DOMAINS, STACK_AND_ROOT, DOCKERFILES];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -48,6 +42,60 @@ CREATE TABLE freed_addresses (address TEXT PRIMARY KEY, app_id TEXT NOT NULL, fr
 CREATE TABLE audit (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, actor TEXT NOT NULL, key TEXT NOT NULL,
   app_id TEXT, app_name TEXT, verb TEXT NOT NULL, line TEXT NOT NULL, exit_code INTEGER) STRICT;
 CREATE INDEX audit_app ON audit (app_id, id);
+";
+
+/// Deploy keys; where audit rows came from, and that they are only added to. A row is completed once, and goes only below
+/// the floor that retention has set.
+const TEAM: &str = "
+CREATE TABLE deploy_keys (fingerprint TEXT PRIMARY KEY, app_id TEXT NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+  name TEXT NOT NULL, public TEXT NOT NULL, added_by TEXT NOT NULL, created INTEGER NOT NULL, UNIQUE (app_id, name)) STRICT;
+ALTER TABLE audit ADD COLUMN key_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE audit ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+WHEN NEW.id <> OLD.id OR NEW.at <> OLD.at OR NEW.actor <> OLD.actor OR NEW.key <> OLD.key OR NEW.key_name <> OLD.key_name
+  OR NEW.origin <> OLD.origin OR (OLD.app_id IS NOT NULL AND NEW.app_id IS NOT OLD.app_id) OR NEW.app_name IS NOT OLD.app_name OR NEW.verb <> OLD.verb
+  OR NEW.line <> OLD.line OR OLD.exit_code IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'audit rows are only added'); END;
+CREATE TRIGGER audit_is_not_removed BEFORE DELETE ON audit
+WHEN OLD.id >= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'audit-floor'), 0)
+BEGIN SELECT RAISE(ABORT, 'audit rows are only added'); END;
+";
+
+const RUNS: &str = "
+CREATE TABLE runs (id INTEGER PRIMARY KEY, app_id TEXT NOT NULL REFERENCES apps(id) ON DELETE CASCADE, number INTEGER NOT NULL,
+  release INTEGER NOT NULL, command TEXT NOT NULL, actor TEXT NOT NULL, detached INTEGER NOT NULL, memory INTEGER NOT NULL,
+  begun INTEGER NOT NULL, deadline INTEGER NOT NULL, ended INTEGER, code INTEGER, why TEXT NOT NULL DEFAULT '',
+  UNIQUE (app_id, number)) STRICT;
+ALTER TABLE apps ADD COLUMN enter INTEGER NOT NULL DEFAULT 1;
+";
+
+/// Names of apps' own, names they had, names let go of; maintenance; whether an instance got `PORT`.
+const DOMAINS: &str = "
+CREATE TABLE domains (host TEXT PRIMARY KEY, app_id TEXT NOT NULL REFERENCES apps(id) ON DELETE CASCADE,
+  process TEXT NOT NULL, reversed TEXT NOT NULL, created INTEGER NOT NULL) STRICT;
+CREATE INDEX domains_app ON domains (app_id, process);
+CREATE INDEX domains_reversed ON domains (reversed);
+CREATE TABLE freed_domains (host TEXT PRIMARY KEY, owner INTEGER, freed INTEGER NOT NULL) STRICT;
+CREATE TABLE old_names (name TEXT PRIMARY KEY, app_id TEXT NOT NULL REFERENCES apps(id) ON DELETE CASCADE, since INTEGER NOT NULL) STRICT;
+CREATE TABLE maintenance (app_id TEXT PRIMARY KEY REFERENCES apps(id) ON DELETE CASCADE, since INTEGER NOT NULL, page TEXT) STRICT;
+ALTER TABLE instances ADD COLUMN served INTEGER NOT NULL DEFAULT 0;
+UPDATE instances SET served = 1 WHERE process = 'web';
+";
+
+/// The stack that an app is built and run on, and the folder of its repository that is the app.
+const STACK_AND_ROOT: &str = "
+ALTER TABLE apps ADD COLUMN stack TEXT;
+ALTER TABLE apps ADD COLUMN root TEXT;
+";
+
+/// How an app's Dockerfile is built, how its image is started, what nobody can guess of its images' names; who the server is
+/// at registries.
+const DOCKERFILES: &str = "
+ALTER TABLE apps ADD COLUMN build_settings TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE apps ADD COLUMN image_key TEXT NOT NULL DEFAULT '';
+UPDATE apps SET image_key = lower(hex(randomblob(8)));
+ALTER TABLE builds ADD COLUMN launch TEXT;
+CREATE TABLE registries (host TEXT PRIMARY KEY, username TEXT NOT NULL, password TEXT NOT NULL, created INTEGER NOT NULL) STRICT;
 ";
 
 /// Brings the database to the newest version.

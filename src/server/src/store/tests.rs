@@ -61,7 +61,7 @@ async fn subnets_are_the_lowest_free_and_names_unique() {
         .write(|tx| {
             let a = tx.add_app(&app_id("aaaaaaaa"), &"a".parse()?, None, NOW)?;
             let b = tx.add_app(&app_id("bbbbbbbb"), &"b".parse()?, None, NOW)?;
-            tx.remove_app(&a.id)?;
+            tx.remove_app(&a.id, NOW)?;
             let c = tx.add_app(&app_id("cccccccc"), &"c".parse()?, None, NOW)?;
             assert_eq!((a.subnet, b.subnet, c.subnet), (1, 2, 1));
             assert!(tx.add_app(&app_id("dddddddd"), &"c".parse()?, None, NOW).is_err());
@@ -102,8 +102,14 @@ async fn the_commit_point_flips_everything_at_once_and_fences_hold() {
             };
             let number = tx.cut_release(&release)?;
             assert_eq!(tx.cut_release(&release)?, number);
-            let new =
-                NewInstance { release: number, process: "web".parse()?, ordinal: 1, set: id, desire: Desire::Booting };
+            let new = NewInstance {
+                release: number,
+                process: "web".parse()?,
+                ordinal: 1,
+                set: id,
+                desire: Desire::Booting,
+                served: true,
+            };
             tx.add_instance(&app.id, &new, "10.208.0.2".parse().unwrap(), NOW)?;
             tx.commit_release(&app.id, number, id)?;
             let now = tx.the_app(&app.id)?;
@@ -118,6 +124,35 @@ async fn the_commit_point_flips_everything_at_once_and_fences_hold() {
             tx.end_step(&row, &Outcome::Built { build }, &Deploy::Built { build }, NOW)?;
             assert_eq!(tx.open_deploys()?.len(), 1);
             assert_eq!(tx.steps(id)?.len(), 1);
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_address_rests_when_its_app_is_destroyed_and_another_takes_the_range() {
+    let (_dir, store) = open();
+    store
+        .write(|tx| {
+            let a = tx.add_app(&app_id("aaaaaaaa"), &"a".parse()?, None, NOW)?;
+            let b = tx.add_app(&app_id("bbbbbbbb"), &"b".parse()?, None, NOW)?;
+            let new = NewInstance {
+                release: ReleaseNumber(1),
+                process: "web".parse()?,
+                ordinal: 1,
+                set: 1,
+                desire: Desire::Booting,
+                served: true,
+            };
+            let address = "10.208.0.66".parse().unwrap();
+            let row = tx.add_instance(&a.id, &new, address, NOW)?;
+            tx.remove_instance(&row, NOW)?;
+            assert!(!tx.addresses_of(&b.id)?.freed.contains_key(&address), "of another app that is there");
+            tx.remove_app(&a.id, NOW)?;
+            let c = tx.add_app(&app_id("cccccccc"), &"c".parse()?, None, NOW)?;
+            assert_eq!(c.subnet, a.subnet);
+            assert_eq!(tx.addresses_of(&c.id)?.freed.get(&address), Some(&NOW));
             Ok(())
         })
         .await

@@ -1,8 +1,9 @@
 //! Users, their keys, and settings of the installation.
 
-use super::Tx;
+use super::{NewKey, Tx};
 use crate::fault::Result;
 use domain::access::Role;
+use domain::people::Standing;
 use domain::{Refusal, Timestamp, UserName};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
@@ -31,6 +32,10 @@ pub struct Key {
     pub created: Timestamp,
 }
 
+pub(super) fn role_of(word: &str) -> Role {
+    if word == "admin" { Role::Admin } else { Role::Developer }
+}
+
 fn role_word(role: Role) -> &'static str {
     match role {
         Role::Admin => "admin",
@@ -43,8 +48,7 @@ fn user_of(row: &Row<'_>) -> rusqlite::Result<(i64, String, String)> {
 }
 
 fn user((id, name, role): (i64, String, String)) -> Result<User> {
-    let role = if role == "admin" { Role::Admin } else { Role::Developer };
-    Ok(User { id, name: name.parse()?, role })
+    Ok(User { id, name: name.parse()?, role: role_of(&role) })
 }
 
 impl Tx<'_> {
@@ -90,12 +94,6 @@ impl Tx<'_> {
         self.0.query_row(sql, [id], user_of).optional()?.map(user).transpose()
     }
 
-    /// The user that a key belongs to.
-    pub fn user_by_key(&self, fingerprint: &str) -> Result<Option<User>> {
-        let sql = "SELECT u.id, u.name, u.role FROM users u JOIN keys k ON k.user_id = u.id WHERE k.fingerprint = ?1";
-        self.0.query_row(sql, [fingerprint], user_of).optional()?.map(user).transpose()
-    }
-
     /// All users in order of name.
     pub fn users(&self) -> Result<Vec<User>> {
         let mut statement = self.0.prepare_cached("SELECT id, name, role FROM users ORDER BY name")?;
@@ -109,17 +107,24 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Changes a user's role.
+    pub fn set_role(&self, user: &User, role: Role) -> Result<()> {
+        self.0.execute("UPDATE users SET role = ?2 WHERE id = ?1", params![user.id, role_word(role)])?;
+        Ok(())
+    }
+
+    /// Everybody, as the decisions about losing keys and roles look at them.
+    pub fn standings(&self) -> Result<Vec<Standing>> {
+        let keys = self.keys(None)?;
+        let count = |name: &UserName| keys.iter().filter(|k| k.user == *name).count();
+        Ok(self.users()?.into_iter().map(|u| Standing { keys: count(&u.name), name: u.name, role: u.role }).collect())
+    }
+
     /// Adds a key; one that is known already is refused, whoever has it.
-    pub fn add_key(&self, user: &User, fingerprint: &str, name: &str, public: &str, now: Timestamp) -> Result<()> {
-        if let Some(owner) = self.user_by_key(fingerprint)? {
-            let whose =
-                if owner.id == user.id { "yours already".to_owned() } else { "in use by another user".to_owned() };
-            return Err(Refusal::new("key-known", format!("the key {fingerprint} is {whose}"))
-                .next("keys:list")
-                .into());
-        }
+    pub fn add_key(&self, user: &User, key: &NewKey, now: Timestamp) -> Result<()> {
+        self.key_is_new(&key.fingerprint, Some(user))?;
         let sql = "INSERT INTO keys (fingerprint, user_id, name, public, created) VALUES (?1, ?2, ?3, ?4, ?5)";
-        self.0.execute(sql, params![fingerprint, user.id, name, public, now.0])?;
+        self.0.execute(sql, params![key.fingerprint, user.id, key.name, key.public, now.0])?;
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Rows about apps and their config vars.
+//! Rows about apps.
 
 use crate::access::Need;
 use crate::command::Verb;
@@ -53,10 +53,18 @@ pub(super) const SET: Spec = Spec {
     need: Need::Manage,
     summary: "Change settings of an app",
     help: "Settings: deploy-branch (the branch whose push deploys; by default the first of main and master that was \
-           pushed), buildpack (node, static or dockerfile instead of detection). Of a Dockerfile: dockerfile (its path), \
-           root (the sub-folder that is built), docker-target (the stage), build-args and build-secrets (names of config \
-           vars, with commas between: given to ARG, offered to RUN --mount=type=secret,id=NAME), port (of web).",
-    examples: &["apps:set blog deploy-branch=production", "apps:set blog buildpack=nodejs", "apps:set blog port=8080"],
+           pushed), buildpack (node, python, go, static, shell or dockerfile instead of detection), stack (trixie or bookworm: the Debian \
+           that the app is built and run on), root (the folder of the repository that is the app), enter (off: nobody may use enter and ps:exec; only \
+           an administrator puts it on again). Of a Dockerfile: dockerfile (its path), docker-target (the stage), build-args and \
+           build-secrets (names of config vars, with commas between: given to ARG, offered to \
+           RUN --mount=type=secret,id=NAME), port (the one that takes requests). An empty value puts the default back.",
+    examples: &[
+        "apps:set blog deploy-branch=production",
+        "apps:set blog buildpack=nodejs",
+        "apps:set blog root=packages/api",
+        "apps:set blog port=8080",
+        "apps:set blog build-secrets=NPM_TOKEN",
+    ],
     group: Group::Apps,
     ..BASE
 };
@@ -81,80 +89,12 @@ pub(super) const OPEN: Spec = Spec {
     aliases: &["apps:open", "url", "urls"],
     app: AppArg::Required,
     need: Need::Read,
+    deploy_key: true,
     audit: Audit::Verb,
     reads: true,
     summary: "Print an app's URL",
+    help: "An own domain of web that leads to this server if there is one, else the app's name below the base domain.",
     examples: &["open blog"],
-    group: Group::Apps,
-    ..BASE
-};
-
-pub(super) const CONFIG: Spec = Spec {
-    verb: Verb::Config,
-    name: "config",
-    aliases: &["config:show", "config:list", "config:export"],
-    app: AppArg::Required,
-    flags: &[switch("shell", Some('s'), "As NAME='value' lines that a shell reads")],
-    need: Need::Manage,
-    audit: Audit::Verb,
-    reads: true,
-    summary: "List an app's config vars with their values",
-    examples: &["config blog", "config blog --shell", "config blog --format json"],
-    group: Group::Config,
-    ..BASE
-};
-
-pub(super) const CONFIG_SET: Spec = Spec {
-    verb: Verb::ConfigSet,
-    name: "config:set",
-    aliases: &["config:add", "env:set"],
-    app: AppArg::Required,
-    args: &[Arg {
-        name: "NAME=VALUE",
-        required: false,
-        repeated: true,
-        shape: Shape::SecretPair,
-        help: "A config var and its value",
-    }],
-    flags: &[valued("stdin", None, "NAME", "Take this var's value from standard input, less one newline at its end")],
-    need: Need::Manage,
-    stdin: Stdin::WithFlag("stdin"),
-    summary: "Set config vars; makes a release and deploys it",
-    help: "All vars of one command make one release, which runs the image that is there. If it does not become ready, the \
-           old values come back and the command fails. The line is read by two shells, yours and the server's: quote values \
-           with spaces for both.",
-    examples: &[
-        "config:set blog LOG_LEVEL=debug",
-        "config:set blog \"GREETING='hello world'\" LIMIT=20",
-        "config:set blog --stdin TLS_KEY < key.pem",
-    ],
-    group: Group::Config,
-    ..BASE
-};
-
-pub(super) const CONFIG_GET: Spec = Spec {
-    verb: Verb::ConfigGet,
-    name: "config:get",
-    aliases: &["env:get"],
-    app: AppArg::Required,
-    args: &[required("NAME", "The config var")],
-    need: Need::Manage,
-    reads: true,
-    summary: "Print the value of one config var",
-    examples: &["config:get blog LOG_LEVEL"],
-    group: Group::Config,
-    ..BASE
-};
-
-pub(super) const CONFIG_UNSET: Spec = Spec {
-    verb: Verb::ConfigUnset,
-    name: "config:unset",
-    aliases: &["config:remove", "config:rm", "config:delete", "env:unset"],
-    app: AppArg::Required,
-    args: &[some("NAME", Shape::Word, "A config var")],
-    need: Need::Manage,
-    summary: "Remove config vars; makes a release and deploys it",
-    examples: &["config:unset blog LOG_LEVEL LIMIT"],
-    group: Group::Config,
+    group: Group::Web,
     ..BASE
 };

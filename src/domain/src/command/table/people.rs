@@ -11,7 +11,8 @@ pub(super) const KEYS_ADD: Spec = Spec {
     args: &[optional("USER", "The user the key is for; you by default, another one if you are an administrator")],
     need: Need::Anyone,
     stdin: Stdin::Always,
-    summary: "Add a public key, read from standard input",
+    summary: "Add public keys, read from standard input",
+    help: "One key a line, all of them or none: Ed25519, ECDSA, or RSA of 2048 bits and more.",
     examples: &["keys:add < ~/.ssh/id_ed25519.pub", "keys:add ada < ada.pub"],
     group: Group::People,
     ..BASE
@@ -36,12 +37,56 @@ pub(super) const KEYS_REMOVE: Spec = Spec {
     name: "keys:remove",
     aliases: &["keys:rm", "keys:delete", "ssh-keys:remove"],
     args: &[
-        required("FINGERPRINT", "The key, as keys:list shows it"),
+        required("FINGERPRINT", "The key, as keys:list shows it, or the beginning of it"),
         optional("USER", "The user whose key it is; you by default"),
     ],
     need: Need::Anyone,
-    summary: "Remove a key; sessions opened with it end",
+    summary: "Remove a key; connections opened with it end at once",
+    help: "Your last key stays, and so does the last key of the last administrator.",
     examples: &["keys:remove SHA256:uNiVztksCsDhcc0u9e8BrTXtmm5Lnk4vWXoLoAvFc7w"],
+    group: Group::People,
+    ..BASE
+};
+
+pub(super) const DEPLOY_KEYS_ADD: Spec = Spec {
+    verb: Verb::DeployKeysAdd,
+    name: "deploy-keys:add",
+    aliases: &["deploy-key:add"],
+    app: AppArg::Required,
+    args: &[optional("NAME", "What to call it; by default the comment in the key")],
+    need: Need::Manage,
+    stdin: Stdin::Always,
+    summary: "Let a key push to one app and do nothing else, for CI; read from standard input",
+    help: "The key may push to the app, follow its builds (builds, builds:output, builds:wait) and ask open, whoami, help and version. \
+           No other app exists for it, it makes none, and it belongs to no user.",
+    examples: &["deploy-keys:add blog ci < deploy_key.pub"],
+    group: Group::People,
+    ..BASE
+};
+
+pub(super) const DEPLOY_KEYS_LIST: Spec = Spec {
+    verb: Verb::DeployKeysList,
+    name: "deploy-keys:list",
+    aliases: &["deploy-keys", "deploy-key:list"],
+    app: AppArg::Required,
+    need: Need::Read,
+    audit: Audit::Verb,
+    reads: true,
+    summary: "List an app's deploy keys: fingerprint, name, who added it and when",
+    examples: &["deploy-keys:list blog"],
+    group: Group::People,
+    ..BASE
+};
+
+pub(super) const DEPLOY_KEYS_REMOVE: Spec = Spec {
+    verb: Verb::DeployKeysRemove,
+    name: "deploy-keys:remove",
+    aliases: &["deploy-keys:rm", "deploy-key:remove"],
+    app: AppArg::Required,
+    args: &[required("KEY", "The key's name or fingerprint, as deploy-keys:list shows it")],
+    need: Need::Manage,
+    summary: "Remove a deploy key; connections opened with it end at once",
+    examples: &["deploy-keys:remove blog ci"],
     group: Group::People,
     ..BASE
 };
@@ -54,7 +99,8 @@ pub(super) const USERS_ADD: Spec = Spec {
     flags: &[switch("admin", None, "Make the user an administrator")],
     need: Need::Admin,
     stdin: Stdin::Always,
-    summary: "Make a user with the public key read from standard input",
+    summary: "Make a user with the public keys read from standard input",
+    help: "One key a line; without any the user is there but cannot log in until keys:add.",
     examples: &["users:add ada < ada.pub", "users:add root2 --admin < key.pub"],
     group: Group::People,
     ..BASE
@@ -69,6 +115,23 @@ pub(super) const USERS_LIST: Spec = Spec {
     reads: true,
     summary: "List users, their roles and how many keys they have",
     examples: &["users:list"],
+    group: Group::People,
+    ..BASE
+};
+
+pub(super) const USERS_SET: Spec = Spec {
+    verb: Verb::UsersSet,
+    name: "users:set",
+    aliases: &["users:role", "users:update"],
+    args: &[required("NAME", "The user")],
+    flags: &[
+        switch("admin", None, "Make the user an administrator"),
+        switch("developer", None, "Make the user a developer"),
+    ],
+    need: Need::Admin,
+    summary: "Make a user an administrator or a developer",
+    help: "The last administrator with a key stays one.",
+    examples: &["users:set ada --admin", "users:set ada --developer"],
     group: Group::People,
     ..BASE
 };
@@ -130,9 +193,10 @@ pub(super) const WHOAMI: Spec = Spec {
     name: "whoami",
     aliases: &["auth:whoami"],
     need: Need::Anyone,
+    deploy_key: true,
     audit: Audit::None,
     reads: true,
-    summary: "Show who you are here: user, role, key",
+    summary: "Show who you are here: user, role, key, and what you may do",
     examples: &["whoami"],
     group: Group::People,
     ..BASE
@@ -143,12 +207,18 @@ pub(super) const EVENTS: Spec = Spec {
     name: "events",
     aliases: &["audit", "activity"],
     app: AppArg::Optional,
-    flags: &[valued("num", Some('n'), "N", "How many of the last events (50)")],
+    flags: &[
+        valued("num", Some('n'), "N", "How many of the last events (50)"),
+        valued("since", None, "TIME", "Only newer ones: 90s, 15m, 2h, 3d, or 2026-11-21 14:30 (UTC)"),
+        valued("user", Some('u'), "NAME", "Only what this user did; root for the server's own"),
+    ],
     need: Need::Anyone,
     audit: Audit::Verb,
     reads: true,
-    summary: "Show who did what on an app; on all, for administrators",
-    examples: &["events blog", "events -n 20"],
+    summary: "Show who did what on an app, from where and how it ended; on all, for administrators",
+    help: "A row is written before a change is made and completed when it has ended. Reading commands leave theirs \
+           shortly after they end. Values of config vars are never in it.",
+    examples: &["events blog", "events -n 20", "events blog --since 2h --user ada"],
     group: Group::Server,
     ..BASE
 };
@@ -172,6 +242,7 @@ pub(super) const HELP: Spec = Spec {
     aliases: &["--help", "-h"],
     args: &[optional("COMMAND", "The command to explain")],
     need: Need::Anyone,
+    deploy_key: true,
     audit: Audit::None,
     summary: "List the commands, or explain one",
     examples: &["help", "help config:set"],
@@ -184,6 +255,7 @@ pub(super) const VERSION: Spec = Spec {
     name: "version",
     aliases: &["--version"],
     need: Need::Anyone,
+    deploy_key: true,
     audit: Audit::None,
     reads: true,
     summary: "Show the versions of Hoist and its engine",

@@ -61,9 +61,10 @@ pub(super) const PS_STOP: Spec = Spec {
     app: AppArg::Required,
     args: &[WHICH],
     need: Need::Manage,
-    summary: "Stop an app until ps:start",
-    help: "An app is stopped as a whole. For one process type: ps:scale blog worker=0.",
-    examples: &["ps:stop blog"],
+    summary: "Stop an app until ps:start, or end one-off instances",
+    help: "An app is stopped as a whole; its one-off instances go on. For one process type: ps:scale blog worker=0. A one-off \
+           instance is ended by its name.",
+    examples: &["ps:stop blog", "ps:stop blog run.1"],
     group: Group::Processes,
     ..BASE
 };
@@ -100,17 +101,35 @@ pub(super) const LOGS: Spec = Spec {
     app: AppArg::Required,
     flags: &[
         switch("tail", Some('t'), "Stay and show new lines as they come"),
-        valued("num", Some('n'), "N", "How many of the last lines (100)"),
-        valued("ps", Some('p'), "TYPE", "Only a process type (web) or an instance (web.1)"),
-        valued("source", Some('s'), "SOURCE", "Only lines of app, router, build, release or hoist"),
+        valued("num", Some('n'), "N", "How many of the last lines (100; all with --since or --after)"),
+        valued("ps", Some('p'), "TYPE", "Only process types (web) or instances (web.1), with commas between"),
+        valued(
+            "source",
+            Some('s'),
+            "SOURCE",
+            "Only lines of app, router, build, release, run or hoist, with commas between",
+        ),
+        valued("since", None, "TIME", "Only lines from then on: 10m, 2h, 3d, 2026-11-21T14:00:00Z"),
+        valued("until", None, "TIME", "Only lines until then"),
+        valued("grep", Some('g'), "WORD", "Only lines that hold WORD, or match /EXPRESSION/"),
+        valued("after", None, "ID", "Only lines after the one with this id (--format json shows ids)"),
     ],
     need: Need::Read,
     audit: Audit::Verb,
     reads: true,
     summary: "Show an app's log",
-    help: "The log of an app is kept across deploys. Lines come from the app, from the router and from Hoist (deploys, exits); \
-           a build is shown by builds:output.",
-    examples: &["logs blog", "logs blog -t", "logs blog -n 500 -p web"],
+    help: "The log of an app is kept across deploys. Lines come from the app, from the router and from Hoist (deploys, exits), in the \
+           order in which they were written; a build is shown by builds:output, or by --source build. Options go together, also \
+           with -t (not --until). Times without a zone are UTC. To go on after a lost connection without gap or double: --after with the \
+           last id seen.",
+    examples: &[
+        "logs blog",
+        "logs blog -t",
+        "logs blog -n 500 -p web",
+        "logs blog --since 10m --grep timeout",
+        "logs blog -t --source router --grep '/status=5[0-9][0-9]/'",
+        "logs blog -t --format json --after 1200",
+    ],
     group: Group::Processes,
     ..BASE
 };
@@ -151,6 +170,7 @@ pub(super) const BUILDS: Spec = Spec {
     app: AppArg::Required,
     flags: &[valued("num", Some('n'), "N", "How many of the last builds (20)")],
     need: Need::Read,
+    deploy_key: true,
     audit: Audit::Verb,
     reads: true,
     summary: "List an app's builds and what became of them",
@@ -165,11 +185,34 @@ pub(super) const BUILDS_OUTPUT: Spec = Spec {
     aliases: &["builds:log", "builds:logs", "builds:info"],
     app: AppArg::Required,
     args: &[optional("ID", "The build; by default the last one")],
+    flags: &[
+        switch("tail", Some('t'), "Stay until a build that runs or waits is over"),
+        switch("timestamps", None, "With the time of each line"),
+    ],
+    need: Need::Read,
+    deploy_key: true,
+    audit: Audit::Verb,
+    reads: true,
+    summary: "Show the output of a build",
+    examples: &["builds:output blog", "builds:output blog 17 -t"],
+    group: Group::Releases,
+    ..BASE
+};
+
+pub(super) const BUILDS_WAIT: Spec = Spec {
+    verb: Verb::BuildsWait,
+    name: "builds:wait",
+    app: AppArg::Required,
+    args: &[optional("ID", "The build; by default the last one")],
+    flags: &[valued("timeout", None, "SECONDS", "How long to wait (3600)")],
+    deploy_key: true,
     need: Need::Read,
     audit: Audit::Verb,
     reads: true,
-    summary: "Show the output of a build; follows one that runs",
-    examples: &["builds:output blog", "builds:output blog 17"],
+    summary: "Wait for the end of a build and its deploy",
+    help: "The exit code says how it ended: 0 live, 1 failed or cancelled, 124 not over in time. The one line on standard \
+           output says the same for programs; what is waited for is on standard error.",
+    examples: &["builds:wait blog 17", "builds:wait blog --timeout 600 --format json"],
     group: Group::Releases,
     ..BASE
 };
@@ -186,11 +229,46 @@ pub(super) const BUILDS_CANCEL: Spec = Spec {
     ..BASE
 };
 
+const COMMIT: Arg = optional("COMMIT", "A commit that was pushed, 40 digits; by default the one that is live");
+
+pub(super) const BUILDS_PLAN: Spec = Spec {
+    verb: Verb::BuildsPlan,
+    name: "builds:plan",
+    aliases: &["plan"],
+    app: AppArg::Required,
+    args: &[COMMIT],
+    need: Need::Read,
+    audit: Audit::Verb,
+    reads: true,
+    summary: "Show how a commit is built: what was decided and why, and the steps",
+    help: "Nothing is built. With the app's settings and config vars of now; names of config vars, never values.",
+    examples: &["builds:plan blog", "builds:plan blog --format json"],
+    group: Group::Releases,
+    ..BASE
+};
+
+pub(super) const BUILDS_EJECT: Spec = Spec {
+    verb: Verb::BuildsEject,
+    name: "builds:eject",
+    aliases: &["eject"],
+    app: AppArg::Required,
+    args: &[COMMIT],
+    need: Need::Read,
+    audit: Audit::Verb,
+    summary: "Write a commit's plan as a Dockerfile that builds the same app without Hoist",
+    help: "It builds with BuildKit on a machine that has the two stack images (`docker save` on the server carries them): `ssh SERVER builds:eject blog > Dockerfile`. \
+           Config vars that the build reads are build arguments, without values.",
+    examples: &["builds:eject blog"],
+    group: Group::Releases,
+    ..BASE
+};
+
 pub(super) const RECEIVE_PACK: Spec = Spec {
     verb: Verb::GitReceivePack,
     name: "git-receive-pack",
     app: AppArg::GitPath,
     need: Need::ManageOrCreate,
+    deploy_key: true,
     git: true,
     stdin: Stdin::Always,
     summary: "git push",

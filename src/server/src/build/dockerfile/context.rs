@@ -6,7 +6,7 @@
 use crate::engine::{ContextEntry, ContextFiles, ContextKind};
 use crate::fault::Result;
 use crate::git::{Kind, Reader, Repos};
-use domain::dockerfile::{BuildSettings, DOCKERFILE, Declared, Ignore, builtin_syntax, declared};
+use domain::dockerfile::{BuildSettings, DOCKERFILE, Declared, Ignore, Syntax, declared, syntax};
 use domain::{AppId, Commit, Refusal, text};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -26,6 +26,9 @@ pub struct Context {
     entries: Vec<ContextEntry>,
     oids: Vec<Option<String>>,
     dockerfile: Vec<u8>,
+    plain: Vec<u8>,
+    /// The frontend that a line asks for; the engine's built-in one is used in its stead, unless [`Context::keep_syntax`].
+    pub syntax: Option<String>,
     /// What the Dockerfile declares.
     pub declared: Declared,
     /// Files that `.dockerignore` left out.
@@ -43,16 +46,16 @@ impl std::fmt::Debug for Context {
 }
 
 impl Context {
-    /// Reads a commit. Blocking. `has` tells which frontends the engine has anyway.
+    /// Reads a commit. Blocking.
     pub fn read(
         repos: &Repos,
         app: &AppId,
         commit: &Commit,
+        root: Option<&str>,
         settings: &BuildSettings,
-        has: &BTreeSet<String>,
     ) -> Result<Context> {
         let reader = repos.reader(app)?;
-        let prefix = settings.root.as_ref().map_or_else(String::new, |root| format!("{root}/"));
+        let prefix = root.map_or_else(String::new, |root| format!("{root}/"));
         let path = format!("{prefix}{}", settings.dockerfile.as_deref().unwrap_or(DOCKERFILE));
         let (own_ignore, ignore, procfile) =
             (format!("{path}.dockerignore"), format!("{prefix}.dockerignore"), format!("{prefix}Procfile"));
@@ -63,14 +66,18 @@ impl Context {
             entry.and_then(|entry| entry.content.clone())
         };
         let Some(dockerfile) = text(&path) else {
-            let elsewhere = tree.iter().map(|entry| entry.path.as_str());
+            let elsewhere = tree.iter().filter_map(|entry| entry.path.strip_prefix(&prefix));
             return Err(no_dockerfile(&path, elsewhere, settings).into());
         };
         let source = String::from_utf8_lossy(&dockerfile).into_owned();
         let declared = declared(&source);
-        let dockerfile = match builtin_syntax(&source) {
-            Some(plain) if !declared.syntax.as_ref().is_some_and(|image| has.contains(image)) => plain.into_bytes(),
-            Some(_) | None => dockerfile,
+        if let Some(image) = declared.of_an_app() {
+            return Err(not_its_own(image).into());
+        }
+        let (plain, syntax) = match syntax(&source) {
+            Syntax::Usual { image, plain } => (plain.into_bytes(), Some(image)),
+            Syntax::Absent => (dockerfile.clone(), None),
+            Syntax::Other(image) => return Err(other_syntax(&image).into()),
         };
         let patterns = text(&own_ignore).or_else(|| text(&ignore)).unwrap_or_default();
         let ignore = Ignore::parse(&String::from_utf8_lossy(&patterns));
@@ -90,7 +97,12 @@ impl Context {
         }
         let procfile = text(&procfile);
         let (entries, oids) = with_folders(files);
-        Ok(Context { reader: Mutex::new(reader), entries, oids, dockerfile, declared, left_out, path, procfile })
+        Ok(Context { reader: Mutex::new(reader), entries, oids, dockerfile, plain, syntax, declared, left_out, path, procfile })
+    }
+
+    /// Leaves the line about the frontend in the Dockerfile, where the engine has that image.
+    pub fn keep_syntax(&mut self) {
+        self.plain.clone_from(&self.dockerfile);
     }
 
     /// Bytes of all files.
@@ -110,7 +122,7 @@ impl Context {
 
 impl ContextFiles for Context {
     fn dockerfile(&self) -> (String, Vec<u8>) {
-        (DOCKERFILE.to_owned(), self.dockerfile.clone())
+        (DOCKERFILE.to_owned(), self.plain.clone())
     }
 
     fn entries(&self) -> Vec<ContextEntry> {
@@ -160,4 +172,16 @@ fn no_dockerfile<'a>(path: &str, all: impl Iterator<Item = &'a str>, settings: &
         no = no.next(format!("apps:set APP dockerfile={}", text::plain(path)));
     }
     no.next("git add the file and commit, or take the setting away: apps:set APP dockerfile=")
+}
+
+fn other_syntax(image: &str) -> Refusal {
+    Refusal::new("dockerfile-syntax", format!("# syntax={} is not built here", text::plain(image)))
+        .why("a frontend of somebody's own speaks to the builder past the walls between apps")
+        .next("take the line away, or write # syntax=docker/dockerfile:1, which the engine's built-in one serves")
+}
+
+fn not_its_own(image: &str) -> Refusal {
+    Refusal::new("not-your-image", format!("{} is not to be built on", text::plain(image)))
+        .why("images of apps are their own; here there are hoist/stack-run and hoist/stack-build")
+        .next("push what both need to a registry, or copy its files into this repository")
 }

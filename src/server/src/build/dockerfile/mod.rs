@@ -5,7 +5,7 @@ mod context;
 mod limits;
 mod watch;
 
-use super::{BUILD_STACK, BuildAsk, Builder, Made, RUN_STACK};
+use super::{BuildAsk, Builder, Made};
 use crate::clock::now;
 use crate::deploy::Job;
 use crate::engine::{BuildError, ImageBuild, Login};
@@ -15,9 +15,10 @@ use crate::store::{App, Build, BuildStatus};
 use crate::tasks::blocking;
 use context::Context;
 use domain::config::ConfigVars;
-use domain::dockerfile::{self, Failure, Line, Progress};
-use domain::{Refusal, Secret, procfile, text};
-use std::collections::{BTreeMap, BTreeSet};
+use buildpacks::{Base, Stack};
+use domain::dockerfile::{self, BuildSettings, Declared, Failure, Line, Progress};
+use domain::{Commit, Refusal, Secret, procfile, text};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -38,12 +39,34 @@ const RESERVED: &str = "BUILDKIT_";
 pub(super) fn wanted(app: &App, sources: &super::sources::Sources) -> bool {
     match app.buildpack.as_deref() {
         Some(name) => name == "dockerfile",
-        None => {
-            let root = app.build_settings.root.as_ref().map_or_else(String::new, |root| format!("{root}/"));
-            app.build_settings.dockerfile.is_some()
-                || sources.tree.has_file(&format!("{root}{}", dockerfile::DOCKERFILE))
-        }
+        None => app.build_settings.dockerfile.is_some() || sources.tree.has_file(dockerfile::DOCKERFILE),
     }
+}
+
+/// What an app's Dockerfile and its settings say, without building.
+#[derive(Debug)]
+pub struct Given {
+    /// The commit.
+    pub commit: Commit,
+    /// The Dockerfile's path in the repository.
+    pub path: String,
+    /// The folder that is the app, where it is not the whole repository.
+    pub root: Option<String>,
+    /// What it declares.
+    pub declared: Declared,
+    /// The app's settings.
+    pub settings: BuildSettings,
+}
+
+/// Reads them.
+pub(super) async fn given(p: &Parts, app: App, commit: &Commit) -> Result<Given> {
+    let (repos, commit) = (p.repos.clone(), commit.clone());
+    blocking("read the commit", move || {
+        let root = app.root.as_deref();
+        let read = Context::read(&repos, &app.id, &commit, root, &app.build_settings)?;
+        Ok(Given { commit, path: read.path, root: app.root, declared: read.declared, settings: app.build_settings })
+    })
+    .await
 }
 
 /// Takes away what a build of a server that was killed left behind, unless another server's build runs just now.
@@ -67,12 +90,10 @@ impl Builder {
     ) -> Result<Made> {
         let context = self.context(p, ask, job, &app).await?;
         // `FROM hoist/stack-run` must find them without any registry.
-        for (name, image) in [(RUN_STACK, "hoist/stack-run"), (BUILD_STACK, "hoist/stack-build")] {
-            if context.declared.bases.iter().any(|base| base.starts_with(image)) {
-                self.stack(p, name, job).await?;
-            }
+        for (stack, base) in stacks_of(&context.declared) {
+            self.stack_by_its_names(p, stack, base, job).await?;
         }
-        let tag = format!("hoist/{}-{}:b{}", p.install, ask.app, ask.build);
+        let tag = super::image_name(p, ask, &app);
         let build = self.image_build(p, ask, job, &app, &config, Arc::clone(&context), &tag).await?;
         let image = self.run_build(p, ask, job, &app, &context, build).await?;
         let facts = p.engine.image_facts(&tag).await?.unwrap_or_default();
@@ -101,18 +122,13 @@ impl Builder {
     }
 
     async fn context(&self, p: &Parts, ask: &BuildAsk, job: &Job, app: &App) -> Result<Arc<Context>> {
-        // A frontend that somebody fetched by hand is used as the file asks for it.
-        let mut has = BTreeSet::new();
-        for image in ["docker/dockerfile:1", "docker/dockerfile:latest"] {
-            if p.engine.has_image(image).await? {
-                has.insert(image.to_owned());
-            }
-        }
         let (repos, id, commit, settings) =
             (p.repos.clone(), app.id.clone(), ask.commit.clone(), app.build_settings.clone());
-        let known = has.clone();
-        let read = blocking("read the commit", move || Context::read(&repos, &id, &commit, &settings, &known));
-        let context = Arc::new(read.await?);
+        let root = app.root.clone();
+        let read = blocking("read the commit", move || {
+            Context::read(&repos, &id, &commit, root.as_deref(), &settings)
+        });
+        let mut context = read.await?;
         job.head(format!("Building {}", text::plain(&context.path)));
         let size = text::human_bytes(context.bytes());
         let out = match context.left_out {
@@ -120,13 +136,14 @@ impl Builder {
             n => format!("; .dockerignore leaves out {n}"),
         };
         job.detail(format!("{} files, {size}{out}", context.files()));
-        if let Some(syntax) = context.declared.syntax.as_ref().filter(|image| !has.contains(*image)) {
-            match dockerfile::builtin_syntax(&format!("# syntax={syntax}\n")) {
-                Some(_) => job.detail(format!("# syntax={}: the engine's built-in one is used", text::plain(syntax))),
-                None => job.detail(format!("# syntax={} is fetched from its registry", text::plain(syntax))),
+        if let Some(syntax) = context.syntax.clone() {
+            // One that somebody fetched by hand is used as the file asks for it.
+            match p.engine.has_image(&syntax).await? {
+                true => context.keep_syntax(),
+                false => job.detail(format!("# syntax={}: the engine's built-in one is used", text::plain(&syntax))),
             }
         }
-        Ok(context)
+        Ok(Arc::new(context))
     }
 
     #[allow(clippy::too_many_arguments, reason = "all that one build is made of")]
@@ -225,6 +242,24 @@ impl Builder {
             }
         }
     }
+}
+
+/// The stacks that a Dockerfile builds on: `hoist/stack-run`, `hoist/stack-build:deb12`.
+fn stacks_of(declared: &Declared) -> Vec<(Stack, Base)> {
+    let mut found = Vec::new();
+    for (prefix, base) in [("hoist/stack-run", Base::Run), ("hoist/stack-build", Base::Build)] {
+        for stack in [Stack::Deb13, Stack::Deb12] {
+            let named = format!("{prefix}:{}", stack.name());
+            let latest = format!("{prefix}:latest");
+            let means = |image: &String| {
+                *image == named || (stack == Stack::default() && (image == prefix || *image == latest))
+            };
+            if declared.images.iter().any(means) {
+                found.push((stack, base));
+            }
+        }
+    }
+    found
 }
 
 struct Screen<'a> {

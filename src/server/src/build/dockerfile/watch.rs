@@ -20,7 +20,7 @@ const FREE_MIN: u64 = 500_000_000;
 /// Ends when the build uses too much, with the reason.
 pub(super) async fn over(p: &Parts, held: &Held) -> Refusal {
     let root = match p.engine.version().await {
-        Ok(version) if !version.root.as_os_str().is_empty() => version.root,
+        Ok(version) if !version.root.is_empty() => PathBuf::from(version.root),
         Ok(_) | Err(_) => PathBuf::from("/"),
     };
     let begun = free(&root).await;

@@ -137,7 +137,7 @@ impl Engine for Docker {
             api: api.to_string(),
             live_restore: info.live_restore_enabled.unwrap_or(false),
             store: info.driver.unwrap_or_default(),
-            root: info.docker_root_dir.unwrap_or_default().into(),
+            root: info.docker_root_dir.unwrap_or_default(),
         })
     }
     async fn ensure_network(&self, spec: &NetworkSpec) -> Result<(), EngineError> {

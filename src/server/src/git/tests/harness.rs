@@ -352,7 +352,7 @@ async fn serve_one_client(desk: &Arc<Desk>, limits: &Limits, tasks: &Tasks, stre
     tasks.spawn("stdout", |_| async move {
         while let Some(chunk) = output.recv().await {
             let bytes = match chunk {
-                Chunk::Out(bytes) => bytes,
+                Chunk::Out(bytes) | Chunk::Raw(bytes) => bytes,
                 Chunk::Err(bytes) => {
                     said.stderr.lock().unwrap().extend(bytes);
                     continue;
@@ -363,7 +363,7 @@ async fn serve_one_client(desk: &Arc<Desk>, limits: &Limits, tasks: &Tasks, stre
             }
         }
     });
-    let mut io = Io { stdin, out, hangup, tty: false };
+    let mut io = Io { stdin, out, hangup, tty: false, terminal: None };
     let code = if receiving {
         let ticket = PushTicket::random();
         desk.repos.receive_within(&desk.app, &ticket, Some("version=1"), &mut io, limits).await

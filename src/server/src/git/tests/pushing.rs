@@ -24,7 +24,9 @@ async fn a_push_moves_the_branch_and_streams() {
     assert_eq!(world.leftovers(), Vec::<String>::new());
     world.repos.unpin(&world.app, 1).await.unwrap();
     world.repos.unpin(&world.app, 1).await.unwrap();
-    world.repos.tidy(&world.app).await.unwrap();
+    assert!(!world.repos.tidy_above(&world.app, 2).await.unwrap(), "two pushes, two packs");
+    assert!(world.repos.tidy_above(&world.app, 1).await.unwrap());
+    assert!(!world.repos.tidy_above(&world.app, 1).await.unwrap(), "one pack is left");
     assert_eq!(world.refs().await, ["refs/heads/main", "refs/hoist/push/2"]);
     world.fsck().await;
 }

@@ -2,12 +2,17 @@
 
 use super::writer::{Writer, app};
 use crate::logs::app::AppLog;
+use crate::logs::bucket::Floods;
+use crate::logs::grep::Wanted;
 use crate::logs::ready::Next;
+use crate::logs::scan::Cursor;
 use crate::logs::spool::SpoolReader;
 use crate::logs::{LogsConfig, SpoolMeta, scan};
-use domain::log::{Filter, Source, SpoolKey};
+use domain::log::budget::Budget;
+use domain::log::{Filter, Record, Source, SpoolKey};
 use domain::{InstanceId, Timestamp};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 fn texts(chunk: &[u8]) -> Vec<String> {
@@ -107,6 +112,30 @@ pub fn meta(n: u8, key: &str, instance: &str) -> SpoolMeta {
     }
 }
 
+pub fn open_log(root: &Path, config: &LogsConfig, now: Instant) -> (AppLog, crate::logs::store::Marks) {
+    let floods = Arc::new(Floods::new(config.floods));
+    AppLog::open(&app(1), &root.join("store"), config, &floods, now).unwrap()
+}
+
+/// What is stored: read backwards and forwards, which must be the same, with numbers that leave none out.
+pub fn stored(log: &AppLog) -> Vec<Record> {
+    let (snapshot, wanted) = (log.snapshot(), Wanted::new(Filter::default()).unwrap());
+    let found = scan::back(&snapshot.dir, &snapshot.segments, &wanted, usize::MAX, usize::MAX).unwrap();
+    let mut cursor = Cursor::at(snapshot.segments.first().map_or(0, |s| s.first));
+    let mut forwards = Vec::new();
+    while cursor.id < snapshot.end {
+        let step = scan::forward(&snapshot, &mut cursor, &wanted).unwrap();
+        assert_eq!(step.missed, 0);
+        forwards.extend(step.records);
+    }
+    let backwards: Vec<Record> = found.records.into_iter().rev().collect();
+    assert_eq!(backwards.len(), forwards.len());
+    assert!(backwards == forwards, "one way reads something else");
+    assert!(forwards.windows(2).all(|w| w[0].id + 1 == w[1].id), "numbers without a gap");
+    assert_eq!(forwards.last().map_or(snapshot.end, |r| r.id + 1), snapshot.end);
+    forwards
+}
+
 /// A log with two spools, opened as a new process would.
 struct Core {
     log: AppLog,
@@ -116,7 +145,7 @@ struct Core {
 impl Core {
     fn open(root: &Path) -> Core {
         let config = LogsConfig { segment_bytes: 6000, ..LogsConfig::at(root.to_owned()) };
-        let (log, marks) = AppLog::open(&root.join("store"), &config, Instant::now()).unwrap();
+        let (log, marks) = open_log(root, &config, Instant::now());
         let keys: Vec<SpoolKey> = ["i1", "i2"].map(|k| k.parse().unwrap()).into();
         for (key, instance) in keys.iter().zip(["web.1", "web.2"]) {
             let at = marks.get(key).map(|m| m.position);
@@ -132,13 +161,11 @@ impl Core {
     }
 
     fn stored(&self, instance: &str) -> Vec<String> {
-        let filter = Filter { process: Some(instance.to_owned()), ..Filter::default() };
-        let found = scan::last(&self.log.segments(), &filter, usize::MAX).unwrap();
-        found.into_iter().map(|r| r.text).collect()
+        stored(&self.log).into_iter().filter(|r| r.instance == instance).map(|r| r.text).collect()
     }
 }
 
-fn numbered(prefix: &str, n: u64) -> Vec<String> {
+pub fn numbered(prefix: &str, n: u64) -> Vec<String> {
     (0..n).map(|n| format!("{prefix}-{n}")).collect()
 }
 
@@ -168,15 +195,19 @@ fn a_kill_at_any_byte_leaves_no_gap_and_no_double() {
         // A new process each time: nothing but the disk carries over.
         let core = Core::open(root.path());
         core.turn();
-        let newest = core.log.segments().pop().unwrap();
-        let from = if newest.len > before { before } else { 0 };
-        before = newest.len;
+        let newest = core.log.snapshot().segments.pop().unwrap();
+        let from = if newest.bytes > before { before } else { 0 };
+        before = newest.bytes;
+        // Older segments are sealed at some of the steps, and some at a later one.
+        if step % 3 == 1 {
+            core.log.seal_one().unwrap();
+        }
         drop(core);
         // The last write cut off at every 23rd byte, and at both of its ends.
-        for cut in (from..=newest.len).step_by(23).chain([newest.len]) {
+        for cut in (from..=newest.bytes).step_by(23).chain([newest.bytes]) {
             let copied = tempfile::tempdir().unwrap();
             copy(root.path(), copied.path());
-            let name = newest.path.file_name().unwrap();
+            let name = newest.path(Path::new(""));
             let file = std::fs::OpenOptions::new().write(true).open(copied.path().join("store").join(name)).unwrap();
             file.set_len(cut).unwrap();
             let core = Core::open(copied.path());
@@ -187,14 +218,18 @@ fn a_kill_at_any_byte_leaves_no_gap_and_no_double() {
         }
     }
     assert!(states > 150, "{states}");
-    assert!(Core::open(root.path()).log.segments().len() > 2);
+    assert!(Core::open(root.path()).log.snapshot().segments.len() > 2);
 }
 
 #[test]
 fn the_budget_deletes_the_oldest_segment() {
     let root = tempfile::tempdir().unwrap();
-    let config = LogsConfig { segment_bytes: 20_000, store_budget: 100_000, ..LogsConfig::at(root.path().to_owned()) };
-    let (log, _) = AppLog::open(&root.path().join("store"), &config, Instant::now()).unwrap();
+    let config = LogsConfig {
+        segment_bytes: 20_000,
+        budget: Budget { app: 100_000, total: 1 << 30 },
+        ..LogsConfig::at(root.path().to_owned())
+    };
+    let (log, _) = open_log(root.path(), &config, Instant::now());
     let key = SpoolKey::instance(InstanceId(1));
     log.follow(meta(1, key.as_str(), "web.1"), 1, &root.path().join("i1"), None);
     let mut writer = Writer::new(&root.path().join("i1"), 1 << 24);
@@ -202,9 +237,9 @@ fn the_budget_deletes_the_oldest_segment() {
         writer.numbered("n", 100);
         log.mark_dirty(&key);
         log.turn(Instant::now(), Timestamp(5));
-        assert!(log.segments().iter().map(|s| s.len).sum::<u64>() <= 100_000);
+        assert!(log.snapshot().segments.iter().map(|s| s.bytes).sum::<u64>() <= 100_000);
     }
-    let found = scan::last(&log.segments(), &Filter::default(), usize::MAX).unwrap();
+    let found = stored(&log);
     assert_eq!(found.last().unwrap().text, "n-9999");
     assert!(found.len() > 1000 && found.windows(2).all(|w| w[0].time.0 + 1 == w[1].time.0));
 }
@@ -214,7 +249,7 @@ fn a_flood_is_shed_and_counted() {
     let root = tempfile::tempdir().unwrap();
     let config = LogsConfig { rate: 400_000, burst: 1_000_000, ..LogsConfig::at(root.path().to_owned()) };
     let start = Instant::now();
-    let (log, _) = AppLog::open(&root.path().join("store"), &config, start).unwrap();
+    let (log, _) = open_log(root.path(), &config, start);
     let key = SpoolKey::instance(InstanceId(1));
     log.follow(meta(1, key.as_str(), "web.1"), 1, &root.path().join("i1"), None);
     let mut writer = Writer::new(&root.path().join("i1"), 2 << 20);
@@ -233,7 +268,7 @@ fn a_flood_is_shed_and_counted() {
         now += Duration::from_millis(1);
     }
     drained.blocking_recv().unwrap();
-    let found = scan::last(&log.segments(), &Filter::default(), usize::MAX).unwrap();
+    let found = stored(&log);
     let counters: Vec<u64> = found
         .iter()
         .filter(|r| r.source == Source::Platform)
@@ -243,7 +278,7 @@ fn a_flood_is_shed_and_counted() {
     assert_eq!(kept as u64 + counters.iter().sum::<u64>(), writer.count);
     assert!((2..=15).contains(&counters.len()), "{counters:?}");
     assert_eq!(found.last().unwrap().text, format!("flood-{}", writer.count - 1));
-    let bytes: u64 = log.segments().iter().map(|s| s.len).sum();
+    let bytes: u64 = log.snapshot().segments.iter().map(|s| s.bytes).sum();
     assert!(bytes < 400_000 * 12 + 1_000_000 + 3_000_000, "{bytes}");
 }
 
@@ -258,7 +293,7 @@ fn a_full_disk_costs_no_line_that_the_spool_still_has() {
         return;
     }
     let config = LogsConfig::at(root.path().to_owned());
-    let (log, _) = AppLog::open(&small.join("store"), &config, Instant::now()).unwrap();
+    let (log, _) = open_log(&small, &config, Instant::now());
     let key = SpoolKey::instance(InstanceId(1));
     log.follow(meta(1, key.as_str(), "web.1"), 1, &root.path().join("i1"), None);
     let mut writer = Writer::new(&root.path().join("i1"), 1 << 20);
@@ -273,7 +308,7 @@ fn a_full_disk_costs_no_line_that_the_spool_still_has() {
     assert_ne!(log.append(vec![line], Timestamp(5)), Next::Idle);
     std::fs::remove_file(small.join("ballast")).unwrap();
     while log.turn(Instant::now(), Timestamp(5)) != Next::Idle {}
-    let found = scan::last(&log.segments(), &Filter::default(), usize::MAX).unwrap();
+    let found = stored(&log);
     rustix::mount::unmount(&small, rustix::mount::UnmountFlags::DETACH).unwrap();
     assert!(failed > 5, "{failed}");
     let mut want = numbered("n", writer.count);

@@ -2,10 +2,10 @@
 
 use super::core::meta;
 use super::writer::{Writer, app};
-use crate::logs::{Logs, LogsConfig};
+use crate::logs::{Ask, Logs, LogsConfig};
 use crate::tasks::Tasks;
 use domain::Timestamp;
-use domain::log::{Filter, Record, SpoolKey};
+use domain::log::{Filter, Grep, Record, SpoolKey};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Receiver;
@@ -17,14 +17,34 @@ async fn open(dir: &Path) -> (Logs, Tasks) {
     (Logs::open(LogsConfig::at(dir.to_owned()), &tasks).await.unwrap(), tasks)
 }
 
-async fn next<T>(from: &mut Receiver<T>) -> T {
-    tokio::time::timeout(DEADLINE, from.recv()).await.unwrap().unwrap()
+/// A follower, its batches taken apart.
+struct Tail {
+    batches: Receiver<Vec<Record>>,
+    waiting: std::collections::VecDeque<Record>,
 }
 
-async fn take(from: &mut Receiver<Record>, n: usize) -> Vec<String> {
+impl Tail {
+    async fn recv(&mut self) -> Option<Record> {
+        while self.waiting.is_empty() {
+            self.waiting.extend(self.batches.recv().await?);
+        }
+        self.waiting.pop_front()
+    }
+
+    async fn next(&mut self) -> Record {
+        tokio::time::timeout(DEADLINE, self.recv()).await.unwrap().unwrap()
+    }
+}
+
+async fn follow(logs: &Logs, app: &domain::AppId, last: usize) -> Tail {
+    let ask = Ask { filter: Filter::default(), last: Some(last), follow: true };
+    Tail { batches: logs.read(app, ask).await.unwrap(), waiting: Default::default() }
+}
+
+async fn take(from: &mut Tail, n: usize) -> Vec<String> {
     let mut texts = Vec::new();
     while texts.len() < n {
-        texts.push(next(from).await.text);
+        texts.push(from.next().await.text);
     }
     texts
 }
@@ -61,7 +81,7 @@ async fn a_hundred_thousand_lines_come_back_in_order() {
     logs.finish(&meta.key).await.unwrap();
     let started = Instant::now();
     assert_eq!(logs.query(&app(1), Filter::default(), 100).await.unwrap()[0].text, "n-99900");
-    let one = Filter { grep: Some("n-77".into()), ..Filter::default() };
+    let one = Filter { grep: Some(Grep::Text("n-77".into())), ..Filter::default() };
     assert_eq!(logs.query(&app(1), one, 3).await.unwrap()[2].text, "n-77999");
     assert!(started.elapsed() < Duration::from_secs(5));
 }
@@ -72,13 +92,13 @@ async fn a_tail_joins_without_gap_or_double() {
     let (logs, _tasks) = open(dir.path()).await;
     let meta = meta(1, "i1", "web.1");
     let mut writer = Writer::new(&logs.follow(meta).await.unwrap(), 1 << 20);
-    let mut first = logs.tail(&app(1), Filter::default(), 10).await.unwrap();
+    let mut first = follow(&logs, &app(1), 10).await;
     writer.numbered("n", 50);
     assert_eq!(take(&mut first, 50).await, numbered(50));
     let mut tails = Vec::new();
     for _ in 0..20 {
         writer.numbered("n", 25);
-        tails.push(logs.tail(&app(1), Filter::default(), usize::MAX).await.unwrap());
+        tails.push(follow(&logs, &app(1), usize::MAX).await);
         writer.numbered("n", 25);
     }
     for tail in &mut tails {
@@ -98,7 +118,7 @@ async fn a_new_process_goes_on_where_the_last_one_was_killed() {
         let (logs, tasks) = open(dir.path()).await;
         let spool = logs.follow(meta(1, "i1", "web.1")).await.unwrap();
         let writer = writer.get_or_insert_with(|| Writer::new(&spool, 1 << 20));
-        let mut tail = logs.tail(&app(1), Filter::default(), usize::MAX).await.unwrap();
+        let mut tail = follow(&logs, &app(1), usize::MAX).await;
         writer.numbered("n", 700);
         // Ended with some of it stored, at another place each time.
         let enough = usize::try_from(writer.count - round * 60).unwrap();
@@ -134,7 +154,7 @@ async fn platform_lines_recent_lines_and_a_reused_name() {
         );
         logs.finish(&meta.key).await.unwrap();
     }
-    let build = Filter { process: Some("build".into()), ..Filter::default() };
+    let build = Filter { processes: vec!["build".into()], ..Filter::default() };
     assert_eq!(logs.query(&app(1), build, 100).await.unwrap().len(), 10);
 }
 
@@ -144,13 +164,13 @@ async fn a_flood_does_not_hurt_the_neighbour() {
     let (logs, _tasks) = open(dir.path()).await;
     let mut flood = Writer::new(&logs.follow(meta(1, "i1", "web.1")).await.unwrap(), 64 << 20);
     let mut calm = Writer::new(&logs.follow(meta(2, "i2", "web.1")).await.unwrap(), 1 << 20);
-    let mut tail = logs.tail(&app(2), Filter::default(), 0).await.unwrap();
+    let mut tail = follow(&logs, &app(2), 0).await;
     let flooding = std::thread::spawn(move || (0..20).for_each(|_| flood.numbered("flood", 10_000)));
     let mut slowest = Duration::ZERO;
     for n in 0..20 {
         let started = Instant::now();
         calm.line(&format!("calm {n}"));
-        assert_eq!(next(&mut tail).await.text, format!("calm {n}"));
+        assert_eq!(tail.next().await.text, format!("calm {n}"));
         slowest = slowest.max(started.elapsed());
     }
     flooding.join().unwrap();
@@ -168,11 +188,11 @@ async fn many_spools_at_rest_cost_nothing_and_wake_at_once() {
         writer.line("start");
         writers.push(writer);
     }
-    let mut tail = logs.tail(&app(77), Filter::default(), 10).await.unwrap();
-    assert_eq!(next(&mut tail).await.text, "start");
+    let mut tail = follow(&logs, &app(77), 10).await;
+    assert_eq!(tail.next().await.text, "start");
     for n in 0..200_u8 {
-        let mut one = logs.tail(&app(n), Filter::default(), 10).await.unwrap();
-        assert_eq!(next(&mut one).await.text, "start", "{n}");
+        let mut one = follow(&logs, &app(n), 10).await;
+        assert_eq!(one.next().await.text, "start", "{n}");
     }
     // A turn of the store is the only thing that opens files; none may happen while nothing is written.
     let turns = || logs.shared.turns.load(std::sync::atomic::Ordering::Relaxed);
@@ -189,7 +209,7 @@ async fn many_spools_at_rest_cost_nothing_and_wake_at_once() {
     assert_eq!(turns(), at);
     let started = Instant::now();
     writers[77].line("awake");
-    assert_eq!(next(&mut tail).await.text, "awake");
+    assert_eq!(tail.next().await.text, "awake");
     let latency = started.elapsed();
     assert!(latency < Duration::from_millis(500), "{latency:?}");
     eprintln!("woke after {latency:?}");
@@ -209,4 +229,52 @@ async fn several_may_finish_one_spool() {
         assert!(!spool.exists());
         assert_eq!(logs.query(&app(1), Filter::default(), usize::MAX).await.unwrap().len(), 50 * (round + 1));
     }
+}
+
+#[tokio::test]
+async fn a_follower_that_is_too_slow_is_told_and_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, _tasks) = open(dir.path()).await;
+    let meta = meta(1, "i1", "web.1");
+    let mut writer = Writer::new(&logs.follow(meta.clone()).await.unwrap(), 64 << 20);
+    let mut slow = follow(&logs, &app(1), 0).await;
+    let mut quick = follow(&logs, &app(1), 0).await;
+    for _ in 0..20 {
+        writer.numbered("n", 10_000);
+        take(&mut quick, 10_000).await;
+    }
+    // It takes none until all are there: some are on their way to it, most are not.
+    let (mut got, mut told) = (0, 0);
+    while got + told < 200_000 {
+        let record = slow.next().await;
+        match record.text.strip_prefix("Error L11 (reader too slow): ") {
+            Some(text) => told += text.split(' ').next().unwrap().parse::<u64>().unwrap(),
+            None => {
+                assert_eq!(record.text, format!("n-{}", got + told));
+                got += 1;
+            }
+        }
+    }
+    assert!(told > 90_000 && got > 1_000, "{got} {told}");
+}
+
+#[tokio::test]
+async fn answers_larger_than_what_is_held_come_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, _tasks) = open(dir.path()).await;
+    let meta = meta(1, "i1", "web.1");
+    let mut writer = Writer::new(&logs.follow(meta.clone()).await.unwrap(), 64 << 20);
+    writer.numbered("n", 300_000);
+    logs.finish(&meta.key).await.unwrap();
+    let texts = |found: Vec<Record>| found.into_iter().map(|r| r.text).collect::<Vec<_>>();
+    let all = texts(logs.query(&app(1), Filter::default(), usize::MAX).await.unwrap());
+    assert!(all == numbered(300_000), "all of them");
+    let last = texts(logs.query(&app(1), Filter::default(), 123_456).await.unwrap());
+    assert!(last == numbered(300_000)[300_000 - 123_456..], "the last 123,456");
+    let nines = Filter { grep: Some(Grep::Regex("9$".into())), ..Filter::default() };
+    let found = texts(logs.query(&app(1), nines, 29_000).await.unwrap());
+    let want: Vec<String> = numbered(300_000).into_iter().filter(|t| t.ends_with('9')).skip(1_000).collect();
+    assert!(found == want, "the last 29,000 that end with 9");
+    let after = Filter { after: Some(299_989), ..Filter::default() };
+    assert_eq!(logs.query(&app(1), after, usize::MAX).await.unwrap().len(), 10);
 }

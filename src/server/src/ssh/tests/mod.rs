@@ -37,6 +37,8 @@ struct Toy {
     reports: std_mpsc::Sender<Report>,
     running: AtomicUsize,
     most: AtomicUsize,
+    /// Says that the key of a connection was removed.
+    removed: tokio::sync::Notify,
 }
 
 impl Toy {
@@ -62,7 +64,7 @@ impl Shell for Toy {
             id: 1,
             name: "ada".parse().unwrap(),
             role: Role::Developer,
-            key: fingerprint.to_owned(),
+            key: domain::access::KeyRef { fingerprint: fingerprint.to_owned(), name: String::new() },
         })
     }
 
@@ -107,6 +109,10 @@ impl Shell for Toy {
         0
     }
 
+    async fn revoked(&self, _who: &Principal) {
+        self.removed.notified().await;
+    }
+
     fn stranger(&self, fingerprint: &str) -> String {
         format!("this key is not known here: {fingerprint}")
     }
@@ -132,7 +138,13 @@ fn world(limits: Limits) -> World {
     keygen(&folder.path().join("other"), "ed25519", "256");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (report, reports) = std_mpsc::channel();
-    let toy = Arc::new(Toy { known, reports: report, running: AtomicUsize::new(0), most: AtomicUsize::new(0) });
+    let toy = Arc::new(Toy {
+        known,
+        reports: report,
+        running: AtomicUsize::new(0),
+        most: AtomicUsize::new(0),
+        removed: tokio::sync::Notify::new(),
+    });
     let tasks = Tasks::new();
     let config =
         SshConfig { addr: "127.0.0.1:0".parse().unwrap(), host_key_path: folder.path().join("host_key"), limits };

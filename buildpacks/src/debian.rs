@@ -1,0 +1,66 @@
+//! Debian's packages in a build: fetched by apt as a user without rights and unpacked into a folder, never installed.
+//! Invariant: apt checks every package against Debian's keys. Where the packages are is told by two variables of the
+//! sandbox, [`MIRROR`] and [`SECURITY`], which the shell sets: no plan names a host.
+//! Absent: maintainer scripts, which need root and a system that is theirs.
+
+use crate::plan::Stack;
+
+/// In the sandbox, where Debian's main archive is.
+pub const MIRROR: &str = "HOIST_DEBIAN_MIRROR";
+/// In the sandbox, where Debian's security archive is; may be empty.
+pub const SECURITY: &str = "HOIST_DEBIAN_SECURITY";
+
+/// `apt_for SUITE STATUS` makes apt work for one suite, with STATUS as the list of what is installed. The stack's own
+/// suite comes with its updates; of another, lists past their date are taken too (a suite in testing has no fresh ones).
+pub(crate) const APT: &str = r#"set -eu
+: "${HOIST_DEBIAN_MIRROR:?the server does not know where Debian packages are: run scripts/stacks again}"
+apt_for() {
+  apt=/tmp/apt-$1
+  mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$apt/debs"
+  key='[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
+  echo "deb $key $HOIST_DEBIAN_MIRROR $1 main" >"$apt/sources.list"
+  stale=true
+  if grep -q "^VERSION_CODENAME=$1\$" /etc/os-release; then
+    stale=false
+    echo "deb $key $HOIST_DEBIAN_MIRROR $1-updates main" >>"$apt/sources.list"
+    [ -z "${HOIST_DEBIAN_SECURITY:-}" ] || echo "deb $key $HOIST_DEBIAN_SECURITY $1-security main" >>"$apt/sources.list"
+  fi
+  cat >"$apt/apt.conf" <<CONF
+Dir::State "$apt"; Dir::State::lists "$apt/lists"; Dir::State::status "$2"; Dir::Cache "$apt"; Dir::Log "$apt";
+Dir::Etc::sourcelist "$apt/sources.list"; Dir::Etc::sourceparts "/dev/null"; Dir::Etc::parts "/dev/null";
+Dir::Etc::preferencesparts "/dev/null"; Dir::Etc::trustedparts "/dev/null"; APT::Sandbox::User "";
+Acquire::Languages "none"; Acquire::Retries "3"; Acquire::http::Timeout "20"; APT::Install-Recommends "false";
+Acquire::Check-Valid-Until "$([ $stale = true ] && echo false || echo true)"; Debug::NoLocking "true";
+Dpkg::Use-Pty "false"; APT::Get::Assume-Yes "true";
+CONF
+  export APT_CONFIG="$apt/apt.conf"
+  apt-get -qq update
+}
+"#;
+
+/// The Pythons of Debian that run on each stack: the stack, Python's line, the suite it comes from. A stack's own first.
+pub(crate) const PYTHONS: [(Stack, &str, &str); 4] = [
+    (Stack::Deb13, "3.13", "trixie"),
+    (Stack::Deb13, "3.14", "forky"),
+    (Stack::Deb13, "3.11", "bookworm"),
+    (Stack::Deb12, "3.11", "bookworm"),
+];
+
+/// The program that prints the Pythons of a stack, one a line: `3.13.5 trixie`. A suite that is gone is left out.
+pub fn pythons(stack: Stack) -> Vec<String> {
+    const ASK: &str = r#"for pair in "$@"; do
+  (
+    : >/tmp/status
+    apt_for "${pair%:*}" /tmp/status
+    version=$(apt-cache madison "python${pair#*:}-minimal" | head -n 1 | cut -d'|' -f2 | tr -d ' ')
+    version=${version#*:}
+    version=${version%%-*}
+    [ -z "$version" ] || echo "${version%%[!0-9.]*} ${pair%:*}"
+  ) || true
+done
+"#;
+    let mut argv: Vec<String> = ["sh", "-c", &format!("{APT}{ASK}"), "pythons"].map(str::to_owned).to_vec();
+    let here = PYTHONS.iter().filter(|(on, _, _)| *on == stack);
+    argv.extend(here.map(|(_, line, suite)| format!("{suite}:{line}")));
+    argv
+}

@@ -1,0 +1,222 @@
+//! Go modules: every command of the module, built as a static program.
+//! Invariant: the toolchain comes from Go's own proxy, checked by Go's checksum database; what an app compiled before is
+//! kept in its own cache, so that a changed line compiles what it changes.
+//! Absent: workspaces (go.work), GOPATH, toolchains before 1.21.
+
+mod modfile;
+#[cfg(test)]
+mod tests;
+mod version;
+
+pub(crate) use modfile::may_be_main;
+
+use crate::plan::{
+    APP, CACHE, ConfigVars, Env, EnvOp, Facts, Inputs, KeyPart, Layer, Mount, MountMode, Output, Pins, Plan, Question,
+    Scope, Settings, Stack, Step,
+};
+use crate::refusal::{Refusal, quote};
+use crate::tree::Tree;
+use modfile::{GoMod, commands, plain};
+use std::collections::BTreeMap;
+use version::{Go, Stop, choose};
+
+/// Where the toolchain lies for the steps of a build.
+const GO: &str = "/opt/go";
+/// Brings a toolchain by the stack's own Go, which checks it. `$1` is the version, `$2` the folder.
+const FETCH: &str = r#"set -eu
+export GOTOOLCHAIN="go$1" GOMODCACHE=/layers/toolchain/mod GOFLAGS=-modcacherw GOCACHE=/tmp/go
+root=$(cd /tmp && go env GOROOT)
+mkdir "$2/go"
+cp -al "$root/." "$2/go"
+# Go keeps what it downloads from being written to.
+chmod -R u+w "$2"
+rm -rf "$2/mod" "$2/go/test" "$2/go/doc" "$2/go/api"
+"$2/go/bin/go" version
+"#;
+/// Modules whose code is C: without cgo they compile and fail when they are used.
+const NEED_C: [&str; 2] = ["github.com/mattn/go-sqlite3", "github.com/confluentinc/confluent-kafka-go/v2"];
+/// Config vars that building sees, by the start of their name.
+const CONFIG: [&str; 3] = ["GO", "CGO_", "GIT_"];
+
+pub(crate) fn ask(tree: &Tree, pins: &Pins) -> Result<Vec<Question>, Refusal> {
+    match choose(&GoMod::read(tree)?, pins, &Facts::default()) {
+        Ok(_) => Ok(Vec::new()),
+        Err(Stop::Ask(question)) => Ok(vec![question]),
+        Err(Stop::Refuse(refusal)) => Err(refusal),
+    }
+}
+
+pub(crate) fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Result<Plan, Refusal> {
+    let gomod = GoMod::read(tree)?;
+    if settings.stack != Stack::default() {
+        let why = "the Go of Debian bookworm is too old to bring a newer one, and a static program runs on any stack";
+        let next = "apps:set APP stack=  (the default one)";
+        return Err(Refusal::new("go-stack", "Go apps are not built on this stack", why, next));
+    }
+    let go = match choose(&gomod, pins, facts) {
+        Ok(go) => go,
+        Err(Stop::Refuse(refusal)) => return Err(refusal),
+        Err(Stop::Ask(_)) => {
+            let why = "the list of published versions could not be brought";
+            return Err(Refusal::new(
+                "versions-unknown",
+                "the Go version cannot be chosen",
+                why,
+                "push again; the proxy may be back",
+            ));
+        }
+    };
+    let mut decided = vec![go.decided.clone()];
+    let mut warnings = go.warnings.clone();
+    let found = commands(tree, &gomod);
+    let packages = packages(&gomod, &found)?;
+    let from = if gomod.install.is_empty() {
+        "package main in the module's folder and in cmd/"
+    } else {
+        "// +heroku install in go.mod"
+    };
+    decided.push(format!("builds {} into bin/ ({from})", quote(&packages.join(" "))));
+    let processes = processes(tree, &gomod, &found, &mut decided)?;
+    let vendored = tree.0.contains_key("vendor/modules.txt");
+    if vendored {
+        decided.push("modules from vendor/, nothing is downloaded".into());
+    } else if !gomod.requires.is_empty() && !tree.0.contains_key("go.sum") {
+        let why = "go.mod requires modules, and no go.sum says what they are";
+        return Err(Refusal::new(
+            "go-sum-missing",
+            "modules cannot be checked",
+            why,
+            "go mod tidy && git add go.sum && git commit -m 'go mod tidy'",
+        ));
+    }
+    let cgo = NEED_C.iter().find(|module| gomod.requires(module));
+    match cgo {
+        Some(module) => decided.push(format!("cgo is on, as {module} is C")),
+        None => decided.push("cgo is off: the programs are static".into()),
+    }
+    if tree.0.contains_key("go.work") {
+        warnings.push("go.work is not used: what go.mod requires is taken from the proxy".into());
+    }
+    let set = |name: &str| settings.config.iter().any(|known| known == name);
+    let mut argv = vec!["go", "build", "-trimpath"];
+    if !set("GOFLAGS") {
+        argv.push("-ldflags=-s -w");
+    }
+    if vendored {
+        argv.push("-mod=vendor");
+    }
+    argv.extend(["-o", "/app/bin/"]);
+    argv.extend(packages.iter().map(String::as_str));
+    let layers = vec![toolchain(&go), app(&go, Step::new("Building", &argv), settings, cgo.is_some(), tree)];
+    let launch_env = vec![Env::path("PATH", &format!("{APP}/bin"))];
+    let pins = Pins::from([("go".to_owned(), go.version)]);
+    Ok(Plan { language: "Go".into(), decided, warnings, layers, processes, launch_env, pins })
+}
+
+/// What is built, as `go build` takes it.
+fn packages(gomod: &GoMod, found: &BTreeMap<String, String>) -> Result<Vec<String>, Refusal> {
+    let good = |text: &&String| text.starts_with("./") || *text == "." || plain(text.split('/').next().unwrap_or(""));
+    if let Some(bad) = gomod.install.iter().find(|text| !good(text)) {
+        let why = format!("go.mod has // +heroku install {}", quote(bad));
+        return Err(Refusal::new(
+            "go-install-unclear",
+            "this is no package",
+            why,
+            "write folders there, such as ./cmd/server",
+        ));
+    }
+    if !gomod.install.is_empty() {
+        return Ok(gomod.install.clone());
+    }
+    if found.is_empty() {
+        let why = "looked for: `package main` in the module's folder, in cmd/ and in its folders";
+        let refusal = Refusal::new(
+            "no-command",
+            "there is no program in this module",
+            why,
+            "add `func main` in a `package main`, commit and push",
+        );
+        return Err(refusal.or("it is elsewhere? Name it in go.mod: // +heroku install ./path/to/command"));
+    }
+    Ok(found.values().cloned().collect())
+}
+
+fn processes(
+    tree: &Tree,
+    gomod: &GoMod,
+    found: &BTreeMap<String, String>,
+    decided: &mut Vec<String>,
+) -> Result<BTreeMap<String, String>, Refusal> {
+    if tree.has_file("Procfile") {
+        decided.push("processes from Procfile".into());
+        return Ok(BTreeMap::new());
+    }
+    let names: Vec<String> = match gomod.install.is_empty() {
+        true => found.keys().cloned().collect(),
+        false => {
+            gomod.install.iter().filter_map(|p| p.rsplit('/').next()).filter(|n| plain(n)).map(str::to_owned).collect()
+        }
+    };
+    let own = found.iter().find(|(_, folder)| *folder == ".").map(|(name, _)| name.clone());
+    let usual = ["web", "server", "api"].into_iter().find(|usual| names.iter().any(|name| name == usual));
+    let web =
+        own.or_else(|| usual.map(str::to_owned)).or_else(|| (names.len() == 1).then(|| names.first().cloned())?);
+    let Some(web) = web else {
+        let why = format!("there are several: {}", quote(&names.join(", ")));
+        let example = names.first().map_or("server", String::as_str);
+        let next = format!("add a Procfile with a line such as `web: bin/{example}`");
+        return Err(Refusal::new("no-start-command", "nothing says which program gets the requests", why, &next));
+    };
+    decided.push(format!("web: bin/{web} (the module's {} program)", if names.len() == 1 { "only" } else { "main" }));
+    let mut processes = BTreeMap::from([("web".to_owned(), format!("bin/{web}"))]);
+    // A program called release would be run at every deploy, which nobody asked for.
+    let fits = |name: &&String| {
+        **name != web && !matches!(name.as_str(), "web" | "release") && name.len() <= 30 && !name.contains('.')
+    };
+    processes.extend(names.iter().filter(fits).map(|name| (name.clone(), format!("bin/{name}"))));
+    Ok(processes)
+}
+
+fn toolchain(go: &Go) -> Layer {
+    let folder = "/layers/toolchain";
+    let argv = ["sh", "-c", FETCH, "fetch-go", &go.version, folder];
+    Layer {
+        launch: false,
+        key: vec![KeyPart::text("go", &go.version), KeyPart::Stack],
+        steps: vec![Step::new(format!("Fetching Go {}", go.version), &argv).at("/tmp")],
+        outputs: vec![Output { from: folder.into(), to: GO.into(), exclude: Vec::new() }],
+        ..Layer::empty("toolchain", Scope::Host)
+    }
+}
+
+fn app(go: &Go, build: Step, settings: &Settings, cgo: bool, tree: &Tree) -> Layer {
+    let wanted = |name: &&String| CONFIG.iter().any(|start| name.starts_with(start));
+    let mut config: Vec<String> = settings.config.iter().filter(wanted).cloned().collect();
+    config.sort();
+    let mut key = vec![KeyPart::Whole, KeyPart::text("go", &go.version), KeyPart::Stack];
+    key.extend(config.iter().cloned().map(KeyPart::Config));
+    let exclude: &[&str] = if tree.has_folder("vendor") { &["vendor"] } else { &[] };
+    Layer {
+        key,
+        inputs: Inputs::Whole,
+        mounts: vec![Mount {
+            layer: "toolchain".into(),
+            from: "/layers/toolchain".into(),
+            at: GO.into(),
+            mode: MountMode::ReadOnly,
+        }],
+        config: if config.is_empty() { ConfigVars::None } else { ConfigVars::Named(config) },
+        env: vec![
+            Env::path("PATH", &format!("{GO}/go/bin")),
+            Env::set("GOTOOLCHAIN", "local"),
+            Env::set("GOCACHE", &format!("{CACHE}/go-build")),
+            Env::set("GOMODCACHE", &format!("{CACHE}/go-mod")),
+            Env::set("GOWORK", "off"),
+            Env::new("GOFLAGS", EnvOp::Append(" ".into()), "-buildvcs=false -modcacherw"),
+            Env::default("CGO_ENABLED", if cgo { "1" } else { "0" }),
+        ],
+        steps: vec![build],
+        outputs: vec![Output::of_app("", exclude)],
+        ..Layer::empty("app", Scope::App)
+    }
+}

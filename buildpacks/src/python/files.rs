@@ -1,0 +1,334 @@
+//! What the files of a Python app say: which version, which dependencies, where they are locked.
+//! Invariant: one file decides what is installed; of several, a lock comes before a list, and the others are named.
+//! Absent: resolving anything. Wrong types inside a valid file count as absent.
+
+use crate::json;
+use crate::refusal::{Refusal, quote};
+use crate::tree::{Found, Tree};
+use std::collections::{BTreeMap, BTreeSet};
+use toml::{Table, Value};
+
+/// A version as it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) text: String,
+    pub(crate) place: &'static str,
+}
+
+/// Who locked the dependencies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manager {
+    Uv,
+    Poetry,
+    Pipenv,
+    Pip,
+}
+
+impl Manager {
+    pub(crate) fn file(self) -> &'static str {
+        match self {
+            Manager::Uv => "uv.lock",
+            Manager::Poetry => "poetry.lock",
+            Manager::Pipenv => "Pipfile.lock",
+            Manager::Pip => "requirements.txt",
+        }
+    }
+
+    /// How a dependency is added.
+    pub(crate) fn add(self, name: &str) -> String {
+        match self {
+            Manager::Uv => format!("uv add {name}"),
+            Manager::Poetry => format!("poetry add {name}"),
+            Manager::Pipenv => format!("pipenv install {name}"),
+            Manager::Pip => format!("echo {name} >>requirements.txt"),
+        }
+    }
+}
+
+/// The dependencies of an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dependencies {
+    pub(crate) manager: Manager,
+    /// Every file that installing reads.
+    pub(crate) files: Vec<String>,
+    /// Why installing needs all sources, if it does.
+    pub(crate) local: Option<String>,
+    /// Whether the app itself is a package that is to be installed.
+    pub(crate) package: bool,
+    /// What is installed, as far as the files say, in normal spelling.
+    pub(crate) names: BTreeSet<String>,
+    pub(crate) warnings: Vec<String>,
+    /// `Pipfile.lock` as lines of requirements.
+    pub(crate) requirements: Option<String>,
+}
+
+impl Dependencies {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// The dependencies, or none if no file names any.
+    pub(crate) fn read(tree: &Tree) -> Result<Option<Dependencies>, Refusal> {
+        let all = [Manager::Uv, Manager::Poetry, Manager::Pipenv, Manager::Pip];
+        let there: Vec<Manager> = all.into_iter().filter(|manager| tree.0.contains_key(manager.file())).collect();
+        let Some(manager) = there.first().copied() else { return without_lock(tree) };
+        let mut found = match manager {
+            Manager::Uv => uv(tree)?,
+            Manager::Poetry => poetry(tree)?,
+            Manager::Pipenv => pipenv(tree)?,
+            Manager::Pip => super::requirements::read(tree)?,
+        };
+        for other in there.iter().skip(1) {
+            found.warnings.push(format!(
+                "{} is not used, as there is {}: remove one of them",
+                other.file(),
+                manager.file()
+            ));
+        }
+        Ok(Some(found))
+    }
+}
+
+fn without_lock(tree: &Tree) -> Result<Option<Dependencies>, Refusal> {
+    let (what, lock) = if tree.0.contains_key("Pipfile") {
+        ("Pipfile", "pipenv lock && git add Pipfile.lock && git commit -m Lock")
+    } else {
+        let Some(project) = table(tree, "pyproject.toml")? else { return Ok(None) };
+        let declares =
+            |path: &[&str]| get(&project, path).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+        let poetry = get(&project, &["tool", "poetry", "dependencies"]).is_some();
+        if !poetry && !declares(&["project", "dependencies"]) {
+            return Ok(None);
+        }
+        let tool = if poetry { "poetry lock && git add poetry.lock" } else { "uv lock && git add uv.lock" };
+        ("pyproject.toml", if poetry { "poetry lock && git add poetry.lock && git commit -m Lock" } else { tool })
+    };
+    let why = format!("{what} has dependencies, but no lock file says which versions");
+    let refusal = Refusal::new("lock-missing", "dependencies cannot be installed", why, lock);
+    Err(refusal.or("looked for: uv.lock, poetry.lock, Pipfile.lock, requirements.txt"))
+}
+
+/// What the app asks for, from the first place that says something.
+pub(crate) fn python_asked(tree: &Tree) -> Result<Option<Asked>, Refusal> {
+    if let Some(text) = tree.first_line(".python-version") {
+        return Ok(Some(Asked { text, place: ".python-version" }));
+    }
+    if let Some(text) = tree.first_line("runtime.txt") {
+        let text = text.strip_prefix("python-").map_or(text.clone(), str::to_owned);
+        return Ok(Some(Asked { text, place: "runtime.txt" }));
+    }
+    if let Some(text) = tool_version(tree) {
+        return Ok(Some(Asked { text, place: ".tool-versions" }));
+    }
+    if let Some(project) = table(tree, "pyproject.toml")? {
+        let text = |path: &[&str]| get(&project, path).and_then(Value::as_str).map(str::to_owned);
+        if let Some(text) = text(&["project", "requires-python"]) {
+            return Ok(Some(Asked { text, place: "requires-python in pyproject.toml" }));
+        }
+        if let Some(text) = text(&["tool", "poetry", "dependencies", "python"]) {
+            return Ok(Some(Asked { text, place: "tool.poetry.dependencies in pyproject.toml" }));
+        }
+    }
+    if let Some(pipfile) = table(tree, "Pipfile")? {
+        let text = |name: &str| get(&pipfile, &["requires", name]).and_then(Value::as_str).map(str::to_owned);
+        if let Some(text) = text("python_full_version").or_else(|| text("python_version")) {
+            return Ok(Some(Asked { text, place: "Pipfile" }));
+        }
+    }
+    Ok(None)
+}
+
+fn tool_version(tree: &Tree) -> Option<String> {
+    let Found::File(content) = tree.find(".tool-versions") else { return None };
+    let text = String::from_utf8_lossy(content).into_owned();
+    let version = |line: &str| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        (words.next()? == "python").then(|| words.next().map(str::to_owned))?
+    };
+    text.lines().find_map(version)
+}
+
+/// A TOML file; none if there is no such file.
+pub(crate) fn table(tree: &Tree, path: &str) -> Result<Option<Table>, Refusal> {
+    let content = match tree.find(path) {
+        Found::Nothing | Found::Unread => return Ok(None),
+        Found::NotAFile => {
+            let why = "a symbolic link or a submodule has this name, and links are not followed";
+            let next = format!("commit {path} as a plain file in the app's own folder");
+            return Err(Refusal::new("not-a-file", format!("{path} is not a file"), why, &next));
+        }
+        Found::File(content) => content,
+    };
+    let text = String::from_utf8_lossy(content);
+    match text.trim_start_matches('\u{feff}').parse::<Table>() {
+        Ok(table) => Ok(Some(table)),
+        Err(err) => {
+            let at = err.span().map_or(0, |span| text.get(..span.start).unwrap_or("").matches('\n').count());
+            let why = format!("line {}: {}", at.saturating_add(1), quote(err.message()));
+            let next = format!("correct {path}, commit and push");
+            Err(Refusal::new("bad-toml", format!("{path} is not valid TOML"), why, &next))
+        }
+    }
+}
+
+/// A value inside tables.
+pub(crate) fn get<'t>(table: &'t Table, path: &[&str]) -> Option<&'t Value> {
+    let (last, folders) = path.split_last()?;
+    folders.iter().try_fold(table, |table, name| table.get(*name)?.as_table())?.get(*last)
+}
+
+/// A name as the registry compares names: `Flask_Login` is `flask-login`.
+pub(crate) fn normal(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.trim().chars() {
+        let c = if matches!(c, '_' | '.') { '-' } else { c.to_ascii_lowercase() };
+        if !(c == '-' && out.ends_with('-')) {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn packages(lock: &Table) -> impl Iterator<Item = &Table> {
+    lock.get("package").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_table)
+}
+
+fn lock_and_project(manager: Manager, tree: &Tree) -> Result<(Table, Table, Vec<String>), Refusal> {
+    let lock = table(tree, manager.file())?.unwrap_or_default();
+    let Some(project) = table(tree, "pyproject.toml")? else {
+        let why = format!("there is {} and no pyproject.toml", manager.file());
+        return Err(Refusal::new(
+            "no-pyproject",
+            "dependencies cannot be installed",
+            why,
+            "git add pyproject.toml, commit and push",
+        ));
+    };
+    Ok((lock, project, vec!["pyproject.toml".to_owned(), manager.file().to_owned()]))
+}
+
+fn uv(tree: &Tree) -> Result<Dependencies, Refusal> {
+    let (lock, project, mut files) = lock_and_project(Manager::Uv, tree)?;
+    files.extend(["uv.toml"].into_iter().filter(|path| tree.has_file(path)).map(str::to_owned));
+    let own = get(&project, &["project", "name"]).and_then(Value::as_str).map(normal).unwrap_or_default();
+    let mut local =
+        matches!(tree.find("uv.lock"), Found::Unread).then(|| "uv.lock is too large to be looked into".to_owned());
+    let mut package = false;
+    let mut needs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for entry in packages(&lock) {
+        let name = entry.get("name").and_then(Value::as_str).map(normal).unwrap_or_default();
+        let source = entry.get("source").and_then(Value::as_table);
+        let from = |kind: &str| source.and_then(|source| source.get(kind)?.as_str());
+        let path = ["editable", "directory", "virtual", "path"].iter().find_map(|kind| Some((*kind, from(kind)?)));
+        match path {
+            Some((kind, ".")) if name == own => package = kind != "virtual",
+            Some(_) => local = local.or_else(|| Some(format!("{} comes from the app's own files", quote(&name)))),
+            None => {}
+        }
+        let listed = |value: Option<&Value>| {
+            let list = value.and_then(Value::as_array).into_iter().flatten();
+            list.filter_map(|need| need.get("name")?.as_str().map(normal)).collect::<Vec<_>>()
+        };
+        let mut all = listed(entry.get("dependencies"));
+        if name != own {
+            let optional = entry.get("optional-dependencies").and_then(Value::as_table).into_iter().flatten();
+            all.extend(optional.flat_map(|(_, list)| listed(Some(list))));
+        }
+        needs.insert(name, all);
+    }
+    let names = reached(&needs, &own);
+    Ok(Dependencies { manager: Manager::Uv, files, local, package, names, warnings: Vec::new(), requirements: None })
+}
+
+/// Everything that is needed, directly or not.
+fn reached(needs: &BTreeMap<String, Vec<String>>, from: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut open: Vec<&str> = needs.get(from).into_iter().flatten().map(String::as_str).collect();
+    while let Some(name) = open.pop() {
+        if names.insert(name.to_owned()) {
+            open.extend(needs.get(name).into_iter().flatten().map(String::as_str));
+        }
+    }
+    names
+}
+
+fn poetry(tree: &Tree) -> Result<Dependencies, Refusal> {
+    let (lock, project, files) = lock_and_project(Manager::Poetry, tree)?;
+    let mut local = matches!(tree.find("poetry.lock"), Found::Unread)
+        .then(|| "poetry.lock is too large to be looked into".to_owned());
+    let mut names = BTreeSet::new();
+    for entry in packages(&lock) {
+        let name = entry.get("name").and_then(Value::as_str).map(normal).unwrap_or_default();
+        let kind = get(entry, &["source", "type"]).and_then(Value::as_str);
+        if matches!(kind, Some("directory" | "file")) {
+            local = local.or_else(|| Some(format!("{} comes from the app's own files", quote(&name))));
+        }
+        let groups = entry.get("groups").and_then(Value::as_array);
+        if groups.is_none_or(|groups| groups.iter().any(|group| group.as_str() == Some("main"))) {
+            names.insert(name);
+        }
+    }
+    let off = get(&project, &["tool", "poetry", "package-mode"]).and_then(Value::as_bool) == Some(false);
+    let package = !off && project.contains_key("build-system") && super::has_package(tree, &project);
+    Ok(Dependencies {
+        manager: Manager::Poetry,
+        files,
+        local,
+        package,
+        names,
+        warnings: Vec::new(),
+        requirements: None,
+    })
+}
+
+fn pipenv(tree: &Tree) -> Result<Dependencies, Refusal> {
+    let lock = json::object(tree, "Pipfile.lock")?.unwrap_or_default();
+    let (mut names, mut lines, mut local) = (BTreeSet::new(), Vec::new(), None);
+    let sources = lock.get("_meta").and_then(|meta| meta.get("sources")?.as_array()).into_iter().flatten();
+    for (n, source) in sources.filter_map(|source| source.get("url")?.as_str()).enumerate() {
+        // The registry itself is what installing asks anyway; naming it would overrule a setting of the server's.
+        if n > 0 || source.contains('$') {
+            lines.push(format!("{} {source}", if n == 0 { "--index-url" } else { "--extra-index-url" }));
+        }
+    }
+    for (name, entry) in lock.get("default").and_then(|d| d.as_object()).into_iter().flatten() {
+        let text = |key: &str| entry.get(key).and_then(serde_json::Value::as_str);
+        let texts = |key: &str| {
+            entry
+                .get(key)
+                .and_then(serde_json::Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(serde_json::Value::as_str)
+        };
+        let extras: Vec<&str> = texts("extras").collect();
+        let extras = if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
+        let mut line = match (text("version"), text("git"), text("path").or(text("file"))) {
+            (Some(version), _, _) => format!("{name}{extras}{version}"),
+            (None, Some(git), _) => format!("{name}{extras} @ git+{git}@{}", text("ref").unwrap_or("HEAD")),
+            (None, None, Some(path)) => {
+                local = Some(format!("{} comes from the app's own files", quote(name)));
+                format!("{}{path}", if entry.get("editable").is_some() { "-e " } else { "" })
+            }
+            (None, None, None) => continue,
+        };
+        if let Some(markers) = text("markers") {
+            line.push_str(&format!(" ; {markers}"));
+        }
+        if text("version").is_some() {
+            line.extend(texts("hashes").map(|hash| format!(" --hash={hash}")));
+        }
+        lines.push(line.replace(char::is_control, " "));
+        names.insert(normal(name));
+    }
+    lines.push(String::new());
+    Ok(Dependencies {
+        manager: Manager::Pipenv,
+        files: vec!["Pipfile.lock".to_owned()],
+        local,
+        package: false,
+        names,
+        warnings: Vec::new(),
+        requirements: Some(lines.join("\n")),
+    })
+}

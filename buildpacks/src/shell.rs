@@ -1,0 +1,35 @@
+//! Apps of a Procfile and no language: scripts and programs that the commit brings along.
+//! Invariant: no container is started to build one.
+//! Absent: finding a command; without a Procfile there is nothing to run.
+
+use crate::plan::{Inputs, KeyPart, Layer, Output, Pins, Plan, Scope};
+use crate::refusal::Refusal;
+use crate::tree::Tree;
+use std::collections::BTreeMap;
+
+pub(crate) fn plan(tree: &Tree) -> Result<Plan, Refusal> {
+    if !tree.has_file("Procfile") {
+        let next = "add a Procfile with a line such as `web: ./serve.sh`, commit and push";
+        return Err(Refusal::new(
+            "no-procfile",
+            "nothing says what to run",
+            "the buildpack is shell, and there is no Procfile",
+            next,
+        ));
+    }
+    let app = Layer {
+        key: vec![KeyPart::Whole],
+        inputs: Inputs::Whole,
+        outputs: vec![Output::of_app("", &[])],
+        ..Layer::empty("app", Scope::App)
+    };
+    Ok(Plan {
+        language: "Procfile".into(),
+        decided: vec!["no language's files are there: the Procfile's commands run as they are, with bash".into()],
+        warnings: Vec::new(),
+        layers: vec![app],
+        processes: BTreeMap::new(),
+        launch_env: Vec::new(),
+        pins: Pins::new(),
+    })
+}

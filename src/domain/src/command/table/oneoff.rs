@@ -1,0 +1,87 @@
+//! Rows about one-off instances and what is run inside an instance.
+
+use crate::access::Need;
+use crate::command::Verb;
+use crate::command::spec::*;
+
+const COMMAND: Arg = Arg {
+    name: "CMD",
+    required: true,
+    repeated: true,
+    shape: Shape::Command,
+    help: "One word with blanks is a line for the image's shell, several are a program and its arguments; a process type of \
+           the Procfile runs its command",
+};
+
+const WHERE: Arg = optional("TYPE.N", "The instance; web.1 without it");
+
+pub(super) const RUN: Spec = Spec {
+    verb: Verb::Run,
+    name: "run",
+    aliases: &["run:detached"],
+    app: AppArg::Required,
+    args: &[COMMAND],
+    flags: &[
+        Flag {
+            long: "env",
+            short: Some('e'),
+            takes: Takes::SecretPairs,
+            help: "A variable for this run only; repeat it",
+        },
+        valued("memory", Some('s'), "MB", "Memory, where it is not that of an instance"),
+        valued(
+            "timeout",
+            None,
+            "SECONDS",
+            "Ends it after this time; at most, and by default, the server's run-timeout",
+        ),
+        switch("detach", Some('d'), "Do not wait: it goes on by itself, its output goes to the log"),
+        switch("no-tty", Some('T'), "No terminal inside, though ssh -t asked for one"),
+    ],
+    need: Need::Manage,
+    stdin: Stdin::Always,
+    summary: "Run a command in a one-off instance of the current release",
+    help: "It has the release's image, config vars, limits and network, takes no requests, and is ps's run.N. With ssh -t it has a \
+           terminal; without, its three streams are yours, so files can be piped in and out; the exit code is the \
+           command's. Closing the connection ends it (SIGHUP and SIGTERM, after 10 s SIGKILL). What it writes to you is \
+           stored nowhere; the command line is, in the app's log, ps and events: put no secrets on it, use --env. With \
+           --detach the output is in logs --source run.",
+    examples: &[
+        "run blog -- node --version",
+        "run blog 'echo $DATABASE_URL | wc -c'",
+        "run blog --env DEBUG=1 --detach -- node job.js",
+    ],
+    group: Group::Processes,
+    ..BASE
+};
+
+pub(super) const ENTER: Spec = Spec {
+    verb: Verb::Enter,
+    name: "enter",
+    app: AppArg::Required,
+    args: &[WHERE, Arg { required: false, help: "What to run; a shell without it", ..COMMAND }],
+    need: Need::Manage,
+    stdin: Stdin::Always,
+    summary: "Open a shell in a running instance, or run a command there",
+    help: "As the app's user, with its environment, and no more rights than the app. Use ssh -t for a terminal. Who, when, \
+           from where, the command line and its exit code are in events; what is typed is not. apps:set APP enter=off \
+           switches it off for an app, only an administrator switches it on again.",
+    examples: &["enter blog", "enter blog worker.1 -- ps aux"],
+    group: Group::Processes,
+    ..BASE
+};
+
+pub(super) const EXEC: Spec = Spec {
+    verb: Verb::PsExec,
+    name: "ps:exec",
+    aliases: &["exec"],
+    app: AppArg::Required,
+    args: &[WHERE, COMMAND],
+    need: Need::Manage,
+    stdin: Stdin::Always,
+    summary: "Run one command in a running instance, without a terminal",
+    help: "Its standard output, errors and input are apart, its exit code is yours; else as enter.",
+    examples: &["ps:exec blog -- cat /proc/1/status", "ps:exec blog web.1 -- 'ls | wc -l'"],
+    group: Group::Processes,
+    ..BASE
+};

@@ -1,0 +1,166 @@
+//! Config vars: the change that a command asks for, applied to the vars there are, with limits.
+//!
+//! Invariant: no refusal and no description holds a value. Absent: when a change counts, which the server decides.
+
+mod dotenv;
+mod file;
+mod references;
+mod shell;
+#[cfg(test)]
+mod tests;
+
+pub use file::{FILE_MAX, FileFormat, detect, parse, render};
+pub use references::{METADATA, resolve};
+
+use crate::names::VarName;
+use crate::refusal::Refusal;
+use crate::secret::Secret;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All config vars of an app, in order of name.
+pub type ConfigVars = BTreeMap<VarName, Secret<String>>;
+
+/// Bytes of one value. The kernel takes at most 128 KiB for one variable of a process's environment.
+pub const VALUE_MAX: usize = 64 * 1024;
+/// Bytes of all names and values together.
+pub const TOTAL_MAX: usize = 512 * 1024;
+/// Number of config vars.
+pub const VARS_MAX: usize = 1_000;
+/// Names that a description lists before it only counts.
+const NAMES_SHOWN: usize = 10;
+
+/// What `config:set`, `config:unset` and `config:import` ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct ConfigChange {
+    /// Set to these values.
+    pub set: BTreeMap<VarName, Secret<String>>,
+    /// Removed.
+    pub unset: BTreeSet<VarName>,
+    /// Whether all that is not set goes.
+    #[serde(default)]
+    pub replace: bool,
+}
+
+/// Reads one `NAME=VALUE` word.
+pub fn assignment(word: &str) -> Result<(VarName, Secret<String>), Refusal> {
+    let (name, value) = word.split_once('=').ok_or_else(|| {
+        let shown: String = word.chars().take(40).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        Refusal::new("bad-assignment", format!("\"{shown}\" is not NAME=VALUE"))
+            .why("a value with spaces needs quotes for both shells")
+            .next("ssh … config:set APP \"NAME='a value'\"")
+            .next("ssh … config:set APP --stdin NAME < FILE")
+    })?;
+    let name: VarName = name.parse()?;
+    Ok((name, Secret::new(value.to_owned())))
+}
+
+impl ConfigChange {
+    /// The vars after this change, or why it cannot be.
+    pub fn apply(&self, old: &ConfigVars) -> Result<ConfigVars, Refusal> {
+        let mut new = if self.replace { ConfigVars::new() } else { old.clone() };
+        for name in &self.unset {
+            new.remove(name);
+        }
+        for (name, value) in &self.set {
+            check_one(name, value.reveal())?;
+            new.insert(name.clone(), value.clone());
+        }
+        let total: usize = new.iter().map(|(n, v)| n.as_str().len() + v.reveal().len()).sum();
+        if total > TOTAL_MAX || new.len() > VARS_MAX {
+            return Err(Refusal::new(
+                "config-too-large",
+                format!("{} config vars with {total} bytes are too many", new.len()),
+            )
+            .why(format!("at most {VARS_MAX} vars and {TOTAL_MAX} bytes in all"))
+            .next("keep large data in a file of the app or a database"));
+        }
+        references::check(&new)?;
+        Ok(new)
+    }
+
+    /// `Set A, B config vars`, `Unset C config vars`; names only, for release descriptions.
+    pub fn describe(&self) -> String {
+        let (set, unset) = (listed(self.set.keys()), listed(self.unset.iter()));
+        match (self.replace, self.set.is_empty(), self.unset.is_empty()) {
+            (true, false, _) => format!("Replace all config vars by {set}"),
+            (true, true, _) => "Remove all config vars".to_owned(),
+            (false, false, true) => format!("Set {set} config vars"),
+            (false, true, false) => format!("Unset {unset} config vars"),
+            (false, false, false) => format!("Set {set}, unset {unset} config vars"),
+            (false, true, true) => "Start with the current config vars".to_owned(),
+        }
+    }
+
+    /// What is allowed and rarely meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let risky = |name: &&VarName| matches!(name.as_str(), "PATH" | "HOME" | "LD_PRELOAD" | "LD_LIBRARY_PATH");
+        let warn = |name: &VarName| format!("{name} replaces the image's own: the app may not find its programs");
+        self.set.keys().filter(risky).map(warn).collect()
+    }
+}
+
+/// What differs between two sets of vars: names only.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Diff {
+    /// Only in the new ones.
+    pub added: Vec<VarName>,
+    /// In both, with different values.
+    pub changed: Vec<VarName>,
+    /// Only in the old ones.
+    pub removed: Vec<VarName>,
+}
+
+impl Diff {
+    /// From the old to the new.
+    pub fn of(old: &ConfigVars, new: &ConfigVars) -> Diff {
+        let names = |of: &ConfigVars, keep: &dyn Fn(&VarName, &Secret<String>) -> bool| {
+            of.iter().filter(|(n, v)| keep(n, v)).map(|(n, _)| n.clone()).collect()
+        };
+        Diff {
+            added: names(new, &|n, _| !old.contains_key(n)),
+            changed: names(new, &|n, v| old.get(n).is_some_and(|o| o != v)),
+            removed: names(old, &|n, _| !new.contains_key(n)),
+        }
+    }
+
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
+    }
+
+    /// `added: A, B`, `changed: C`, `removed: D`; a line each, where there is something.
+    pub fn lines(&self) -> Vec<String> {
+        [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed)]
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty())
+            .map(|(word, names)| format!("{word}: {}", listed(names.iter())))
+            .collect()
+    }
+}
+
+/// `A, B, C and 12 more`.
+fn listed<'a>(names: impl ExactSizeIterator<Item = &'a VarName>) -> String {
+    let more = names.len().saturating_sub(NAMES_SHOWN);
+    let shown: Vec<&str> = names.take(NAMES_SHOWN).map(VarName::as_str).collect();
+    let shown = shown.join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+fn check_one(name: &VarName, value: &str) -> Result<(), Refusal> {
+    let ours = name.as_str() == "PORT" || name.as_str().starts_with("HOIST_");
+    if ours {
+        return Err(Refusal::new("reserved-var", format!("{name} is set by the platform")).next("choose another name"));
+    }
+    if value.len() > VALUE_MAX {
+        return Err(Refusal::new("value-too-long", format!("the value of {name} has {} bytes", value.len()))
+            .why(format!("a value has at most {VALUE_MAX} bytes"))
+            .next("put it into a file of the app or a database"));
+    }
+    if value.contains('\0') {
+        return Err(Refusal::new("value-has-nul", format!("the value of {name} has a NUL byte"))
+            .why("no process can have such a variable")
+            .next("encode it, with base64 for example"));
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! What `doctor` finds: facts about the machine in, findings with what to type out. Pure: the probes are the server's.
+//!
+//! Three states: `ok`; `warn`, what will hurt one day, or cannot be seen from here; `bad`, what hurts now. Every finding
+//! that is not ok names its fix.
+
+mod engine;
+mod machine;
+mod net;
+
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+use std::fmt;
+use std::net::IpAddr;
+
+pub use machine::{Clock, Disk, Folder, Waiting};
+pub use net::{Dns, Listener, Names, Router};
+
+/// How it stands with one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// It will hurt one day, or cannot be seen from here.
+    Warn,
+    /// It hurts now.
+    Bad,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            State::Ok => "ok",
+            State::Warn => "warn",
+            State::Bad => "bad",
+        })
+    }
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was looked at.
+    pub check: &'static str,
+    /// How it stands.
+    pub state: State,
+    /// What was seen.
+    pub seen: String,
+    /// What to type or do; empty where it is ok.
+    pub fix: String,
+}
+
+impl Finding {
+    fn ok(check: &'static str, seen: impl Into<String>) -> Finding {
+        Finding { check, state: State::Ok, seen: seen.into(), fix: String::new() }
+    }
+    fn warn(check: &'static str, seen: impl Into<String>, fix: impl Into<String>) -> Finding {
+        Finding { check, state: State::Warn, seen: seen.into(), fix: fix.into() }
+    }
+    fn bad(check: &'static str, seen: impl Into<String>, fix: impl Into<String>) -> Finding {
+        Finding { check, state: State::Bad, seen: seen.into(), fix: fix.into() }
+    }
+}
+
+/// Docker, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Docker {
+    /// `20.10.24+dfsg1`.
+    pub version: String,
+    /// The API version agreed on.
+    pub api: String,
+    /// Running instances survive its death.
+    pub live_restore: bool,
+    /// `overlay2`, `overlayfs`, `vfs`.
+    pub store: String,
+}
+
+/// The firewall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Firewall {
+    /// Our table is there with our rules.
+    pub holds: bool,
+    /// nftables is installed.
+    pub installed: bool,
+    /// Bridges call the firewall; `None`: this kernel does not say.
+    pub bridges_call: Option<bool>,
+}
+
+/// What was seen of the machine and the installation.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Docker, or why it cannot be asked.
+    pub docker: Result<Docker, String>,
+    /// git's version; `None`: not found.
+    pub git: Option<(u32, u32)>,
+    /// The firewall.
+    pub firewall: Firewall,
+    /// Where users arrive: SSH, HTTP.
+    pub listeners: Vec<Listener>,
+    /// The router; `None`: none answers.
+    pub router: Option<Router>,
+    /// The server starts the router by itself.
+    pub router_is_ours: bool,
+    /// The base domain in the name service; `None`: it needs none.
+    pub names: Option<Names>,
+    /// Each stack and whether it is there.
+    pub stacks: Vec<(String, bool)>,
+    /// File systems that we fill.
+    pub disks: Vec<Disk>,
+    /// Folders that only their owner may enter.
+    pub folders: Vec<Folder>,
+    /// The clock.
+    pub clock: Clock,
+    /// Deploys that are not over.
+    pub queue: Vec<Waiting>,
+    /// Seconds without a step after which a deploy is stuck.
+    pub step_max: u64,
+}
+
+/// Every finding, in a fixed order.
+pub fn findings(facts: &Facts) -> Vec<Finding> {
+    let mut found = engine::docker(&facts.docker);
+    found.push(engine::git(facts.git));
+    found.extend(net::firewall(facts.firewall));
+    found.extend(facts.listeners.iter().map(net::listener));
+    found.push(net::router(facts.router.as_ref(), facts.router_is_ours));
+    found.extend(facts.names.iter().flat_map(net::names));
+    found.extend(facts.stacks.iter().map(|(name, there)| engine::stack(name, *there)));
+    found.extend(facts.disks.iter().map(machine::disk));
+    found.extend(facts.folders.iter().map(machine::folder));
+    found.push(machine::clock(&facts.clock));
+    found.push(machine::queue(&facts.queue, facts.step_max));
+    found
+}
+
+/// Some addresses in words.
+fn listed(ips: &[IpAddr]) -> String {
+    ips.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,8 @@
+from bottle import Bottle
+
+app = Bottle()
+
+
+@app.route("/")
+def index():
+    return "Hello from Bottle\n"
