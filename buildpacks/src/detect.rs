@@ -42,12 +42,8 @@ const DECIDING: [&str; 16] = [
     "Aptfile",
 ];
 /// Signs of what is not built here yet.
-const LATER: [(&str, &str); 4] = [
-    ("Gemfile", "Ruby apps"),
-    ("composer.json", "PHP apps"),
-    ("Cargo.toml", "Rust apps"),
-    ("pom.xml", "Java apps"),
-];
+const LATER: [(&str, &str); 4] =
+    [("Gemfile", "Ruby apps"), ("composer.json", "PHP apps"), ("Cargo.toml", "Rust apps"), ("pom.xml", "Java apps")];
 
 /// The names that an app's buildpack setting may have.
 pub const BUILDPACKS: [&str; 6] = ["node", "python", "go", "static", "shell", "dockerfile"];
@@ -143,7 +139,8 @@ fn nothing(tree: &Tree) -> Refusal {
 /// An app that lies in a folder of the repository.
 fn in_folder(tree: &Tree) -> Option<String> {
     let plain = |folder: &str| folder.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
-    let deciding = ["Dockerfile", "package.json", "requirements.txt", "pyproject.toml", "go.mod", "index.html", "Procfile"];
+    let deciding =
+        ["Dockerfile", "package.json", "requirements.txt", "pyproject.toml", "go.mod", "index.html", "Procfile"];
     let holds = |path: &'_ String| {
         let (folder, name) = path.rsplit_once('/')?;
         (deciding.contains(&name) && plain(folder)).then(|| folder.to_owned())

@@ -275,10 +275,12 @@ impl Setting {
             "enter" => Ok(Setting::Enter(enter_setting(who, text)?)),
             other => match domain::dockerfile::Change::parse(other, value) {
                 Some(change) => change.map(Setting::Dockerfile),
-                None => Err(Refusal::new("no-such-setting", format!("there is no setting {}", domain::text::plain(other)))
-                    .why("settings: deploy-branch, buildpack, stack, root, enter")
-                    .why(format!("of a Dockerfile: {}", domain::dockerfile::SETTINGS.join(", ")))
-                    .next("help apps:set")),
+                None => {
+                    Err(Refusal::new("no-such-setting", format!("there is no setting {}", domain::text::plain(other)))
+                        .why("settings: deploy-branch, buildpack, stack, root, enter")
+                        .why(format!("of a Dockerfile: {}", domain::dockerfile::SETTINGS.join(", ")))
+                        .next("help apps:set"))
+                }
             },
         }
     }

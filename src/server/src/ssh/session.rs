@@ -65,13 +65,13 @@ pub(super) async fn serve(
         finished,
         revoked: Box::pin(std::future::pending()),
     };
-    let why = session.run(events, ended, grace, stop).await.why();
+    let (end, cut_short) = session.run(events, ended, grace, stop).await;
     let mut running = std::pin::pin!(running);
-    if let Some(why) = why {
+    if let Some(why) = end.why() {
         fate.leave();
         // A client whose last command has just ended goes by itself once it has the exit code: a disconnect now would
-        // overtake that.
-        if tokio::time::timeout(FAREWELL_MAX, &mut running).await.is_ok() {
+        // overtake that. One whose command still runs has no code to come, and wants to know why.
+        if !cut_short && tokio::time::timeout(FAREWELL_MAX, &mut running).await.is_ok() {
             return;
         }
         let bye = handle.disconnect(russh::Disconnect::ByApplication, why.to_owned(), String::new());
@@ -139,13 +139,14 @@ enum Stage {
 }
 
 impl Session {
+    /// Why it ended, and whether a command still ran.
     async fn run(
         mut self,
         mut events: mpsc::Receiver<Event>,
         mut ended: mpsc::Receiver<ChannelId>,
         grace: Instant,
         stop: CancellationToken,
-    ) -> End {
+    ) -> (End, bool) {
         let mut deadline = grace;
         let mut end = End::Client;
         while end == End::Client || self.running() > 0 {
@@ -180,7 +181,7 @@ impl Session {
             }
         }
         self.deaf.cancel();
-        end
+        (end, self.running() > 0)
     }
 
     fn running(&self) -> usize {

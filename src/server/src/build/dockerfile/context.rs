@@ -97,7 +97,18 @@ impl Context {
         }
         let procfile = text(&procfile);
         let (entries, oids) = with_folders(files);
-        Ok(Context { reader: Mutex::new(reader), entries, oids, dockerfile, plain, syntax, declared, left_out, path, procfile })
+        Ok(Context {
+            reader: Mutex::new(reader),
+            entries,
+            oids,
+            dockerfile,
+            plain,
+            syntax,
+            declared,
+            left_out,
+            path,
+            procfile,
+        })
     }
 
     /// Leaves the line about the frontend in the Dockerfile, where the engine has that image.

@@ -13,9 +13,9 @@ use crate::fault::Result;
 use crate::platform::Parts;
 use crate::store::{App, Build, BuildStatus};
 use crate::tasks::blocking;
+use buildpacks::{Base, Stack};
 use context::Context;
 use domain::config::ConfigVars;
-use buildpacks::{Base, Stack};
 use domain::dockerfile::{self, BuildSettings, Declared, Failure, Line, Progress};
 use domain::{Commit, Refusal, Secret, procfile, text};
 use std::collections::BTreeMap;
@@ -125,9 +125,7 @@ impl Builder {
         let (repos, id, commit, settings) =
             (p.repos.clone(), app.id.clone(), ask.commit.clone(), app.build_settings.clone());
         let root = app.root.clone();
-        let read = blocking("read the commit", move || {
-            Context::read(&repos, &id, &commit, root.as_deref(), &settings)
-        });
+        let read = blocking("read the commit", move || Context::read(&repos, &id, &commit, root.as_deref(), &settings));
         let mut context = read.await?;
         job.head(format!("Building {}", text::plain(&context.path)));
         let size = text::human_bytes(context.bytes());
