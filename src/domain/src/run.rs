@@ -12,6 +12,15 @@ const SHELL: [&str; 2] = ["/bin/bash", "-c"];
 /// The one that most other images have.
 const PLAIN_SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
+/// What helps where an image has none.
+pub const NO_SHELL: &str = "next: the image has no shell; name a program and its arguments: -- PROGRAM ARGUMENT";
+
+/// Whether it was a shell that could not be started, for want of it.
+pub fn no_shell(why: &str) -> bool {
+    let cannot = |shell: &str| why.starts_with(&format!("cannot start {shell}:"));
+    [SHELL, PLAIN_SHELL].iter().any(|[shell, _]| cannot(shell)) && why.contains("does not exist")
+}
+
 /// A command as it was meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meant {

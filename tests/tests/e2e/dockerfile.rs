@@ -5,19 +5,19 @@ use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const FIXTURE: &str = "tests/apps/dockerfile";
+pub const FIXTURE: &str = "tests/apps/dockerfile";
 /// The end of a Dockerfile that serves.
-const SERVE: &str = "\nFROM hoist/stack-build AS build\nCOPY server.c .\nRUN gcc -O1 -static -o /server server.c\n\
+pub const SERVE: &str = "\nFROM hoist/stack-build AS build\nCOPY server.c .\nRUN gcc -O1 -static -o /server server.c\n\
     FROM scratch\nCOPY --from=build /server /server\nENTRYPOINT [\"/server\"]\n";
 
 /// An app with this Dockerfile.
-fn app<'w>(world: &'w World, name: &str, dockerfile: &str) -> App<'w> {
+pub fn app<'w>(world: &'w World, name: &str, dockerfile: &str) -> App<'w> {
     let app = world.app(name, FIXTURE);
     app.commit_change("Dockerfile", dockerfile);
     app
 }
 
-fn docker(args: &[&str]) -> String {
+pub fn docker(args: &[&str]) -> String {
     let mut command = Command::new("docker");
     command.args(args);
     e2e::run(command, b"", Duration::from_secs(30)).ok().out
@@ -49,7 +49,7 @@ fn secrets_and_arguments_come_by_declaration_and_caches_are_the_apps_own() {
         RUN --mount=type=secret,id=TOKEN --mount=type=cache,target=/cache \\\n\
         echo colour=$COLOUR secret=$(wc -c < /run/secrets/TOKEN) cache=$(cat /cache/kept 2>/dev/null) end && echo mine > /cache/kept\n\
         RUN --mount=type=cache,target=/cache echo again=$(cat /cache/kept)";
-    let one = app(&world, "one", &format!("{look}{SERVE}COPY --from=look /etc/hostname /x\n"));
+    let one = app(&world, "one", &format!("{look}{SERVE}COPY --from=look /etc/passwd /x\n"));
     one.user.ssh(&["apps:create", "one"]).ok();
     one.run("config:set", &[&format!("TOKEN={canary}"), "COLOUR=blue", "OTHER=green"]).ok();
     one.push().fails().says("apps:set one build-secrets=TOKEN");
@@ -61,7 +61,7 @@ fn secrets_and_arguments_come_by_declaration_and_caches_are_the_apps_own() {
     assert!(!shown.contains(&canary), "{shown}");
     let logs = Command::new("grep").args(["-rl", &canary]).arg(world.data().join("logs")).output().unwrap();
     assert!(logs.stdout.is_empty(), "{}", String::from_utf8_lossy(&logs.stdout));
-    let two = app(&world, "two", &format!("{look}\nRUN echo two{SERVE}COPY --from=look /etc/hostname /x\n"));
+    let two = app(&world, "two", &format!("{look}\nRUN echo two{SERVE}COPY --from=look /etc/passwd /x\n"));
     two.user.ssh(&["apps:create", "two"]).ok();
     two.run("config:set", &["TOKEN=abc"]).ok();
     two.run("apps:set", &["build-secrets=TOKEN"]).ok();
@@ -101,19 +101,23 @@ fn what_dockerignore_names_stays_away_and_links_are_not_followed() {
 #[test]
 fn of_several_ports_the_push_asks_and_a_procfile_goes_after_the_entrypoint() {
     let world = World::new();
-    let app = app(
-        &world,
-        "ports",
-        &format!("{SERVE}EXPOSE 8080 9090/tcp 53/udp\nUSER 1234:77\nVOLUME /data\nHEALTHCHECK CMD true\n"),
+    let served = format!(
+        "{SERVE}EXPOSE 8080 9090/tcp 53/udp\nUSER 1234:77\nVOLUME /data\nHEALTHCHECK CMD true\nLABEL team=blue\n"
     );
+    let app = app(&world, "ports", &served);
     let asked = app.push().fails();
     asked.says("apps:set ports port=8080").says("apps:set ports port=9090").hides("port=53");
     app.run("apps:set", &["port=9090"]).ok();
-    app.commit_change("Procfile", "web: from 'a Procfile'\nrelease: /nowhere\n");
-    app.push().fails().says("release command");
+    app.commit_change("Dockerfile", "FROM hoist/stack-run\nENTRYPOINT [\"/bin/sh\", \"-c\", \"exec $0\"]\n");
+    app.commit_change("Procfile", "web: x\nrelease: /nowhere\n");
+    app.push().fails().says("the release command exited with status 127");
+    app.commit_change("Dockerfile", &served);
     app.commit_change("Procfile", "web: from 'a Procfile'\n");
     app.push().ok().says("Port 9090 (the app's setting)").says("HEALTHCHECK");
     assert!(app.get("/").ok().contains("port 9090 user 1234 words [from] [a Procfile]"));
+    let image = docker(&["images", "-q", "--filter", &format!("label=hoist.install={}", world.install())]);
+    let kept = docker(&["inspect", "-f", "{{.Config.Labels}} {{.Config.Healthcheck}}", image.lines().next().unwrap()]);
+    assert!(kept.contains("team:blue") && kept.contains("CMD true"), "{kept}");
 }
 
 #[test]
@@ -137,6 +141,7 @@ fn failures_say_the_step_the_cause_and_what_to_do() {
     app.commit_change("Dockerfile", "FROM hoist/stack-run\nRUNN x\n");
     app.push().fails().says("line 2").says("unknown instruction: RUNN");
     app.commit_change(".dockerignore", "nope\n");
+    app.commit_change("nope/x", "x");
     app.commit_change("Dockerfile", "FROM hoist/stack-run\nCOPY nope/x .\n");
     app.push().fails().says("nope/x is not among the files").says(".dockerignore");
     app.commit_change("Dockerfile", "FROM registry.invalid/x\n");
@@ -201,7 +206,7 @@ fn a_server_killed_in_mid_build_leaves_no_step_behind_and_resumes() {
     let dockerfile = std::fs::read_to_string(app.dir.join("Dockerfile")).unwrap();
     app.commit_change(
         "Dockerfile",
-        &dockerfile.replace("COPY --from=build", "COPY --from=0 /etc/hostname /x\nCOPY --from=build"),
+        &dockerfile.replace("COPY --from=build", "COPY --from=0 /etc/passwd /x\nCOPY --from=build"),
     );
     let push = world.kill9_serve_when(|said| said.contains("begun\n"), || app.spawn(&["push", "hoist", "main"]));
     wait_for("the end of the step", Duration::from_secs(5), || !sleeps(&seconds));
@@ -223,17 +228,54 @@ fn a_build_reaches_no_service_of_the_host() {
     });
     let addresses = Command::new("hostname").arg("-I").output().unwrap();
     let addresses = String::from_utf8_lossy(&addresses.stdout).into_owned();
+    let neighbour = world.app("neighbour", FIXTURE);
+    neighbour.push().ok();
+    let label = format!("label=hoist.install={}", world.install());
+    let instance = docker(&["ps", "-q", "--filter", &label, "--filter", "label=hoist.kind=instance"]);
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let instance = docker(&["inspect", "-f", format, instance.trim()]);
     let hosts: Vec<&str> = addresses.split_whitespace().filter(|a| a.contains('.')).take(6).collect();
     let tries = hosts
         .iter()
         .map(|host| format!("(timeout 2 bash -c 'cat </dev/tcp/{host}/{port}' || echo no {host});"))
         .collect::<String>();
+    let others = [format!("{}/8080", instance.trim()), "169.254.169.254/80".to_owned(), "10.255.255.1/80".to_owned()];
+    let more = |it: &String| format!("(timeout 2 bash -c 'echo x >/dev/tcp/{it}' && echo open {it}-);");
+    let tries = tries + &others.iter().map(more).collect::<String>();
     // Stages that nothing comes from are not built: the last one must come from it.
-    let serve = SERVE.replace("FROM scratch\n", "FROM scratch\nCOPY --from=0 /etc/hostname /x\n");
+    let serve = SERVE.replace("FROM scratch\n", "FROM scratch\nCOPY --from=0 /etc/passwd /x\n");
     let app = app(&world, "nosy", &format!("FROM hoist/stack-run\nRUN {tries} echo done 2>&1{serve}"));
     let pushed = app.push().ok();
     for host in hosts {
         assert!(pushed.all().contains(&format!("no {host}")), "{pushed}");
     }
-    pushed.hides("reached");
+    assert!(!pushed.all().contains(" reached"), "{pushed}");
+    for other in others {
+        assert!(!pushed.all().contains(&format!(" open {other}-\n")), "{pushed}");
+    }
+}
+
+#[test]
+fn one_off_programs_run_as_the_image_says() {
+    let world = World::new();
+    let bare = world.app("bare", FIXTURE);
+    bare.push().ok();
+    bare.run("run", &["echo $HOME | wc"]).exits(127).says("the image has no shell");
+    bare.run("enter", &[]).exits(127).says("the image has no shell");
+    bare.run("builds:plan", &[]).ok().says("Dockerfile, as the engine's BuildKit builds it").says("hoist/stack-build");
+    bare.run("builds:eject", &[]).exits(1).says("its own Dockerfile").says("docker build -f Dockerfile");
+    let full = app(
+        &world,
+        "full",
+        "FROM hoist/stack-build AS build\nCOPY server.c .\nRUN gcc -O1 -static -o /server server.c\n\
+         FROM hoist/stack-run\nCOPY --from=build /server /server\nRUN printf '#!/bin/sh\\nFROM=entry exec \"$@\"' >/e && \
+         chmod +x /e\nWORKDIR /srv\nUSER 4321\nENV COLOUR=blue\nENTRYPOINT [\"/e\"]\nCMD [\"/server\"]\n",
+    );
+    full.commit_change("Procfile", "web: /server\nask: sh -c 'echo from=$FROM'\n");
+    full.push().ok();
+    // A process type goes through the ENTRYPOINT, other words do not.
+    assert_eq!(full.run("run", &["ask"]).ok().out, "from=entry\n");
+    assert_eq!(full.run("run", &["echo from=$FROM $COLOUR; id -u; pwd"]).ok().out, "from= blue\n4321\n/srv\n");
+    assert_eq!(full.run("ps:exec", &["web.1", "--", "id", "-u"]).ok().out, "4321\n");
+    assert_eq!(full.run("enter", &["web.1", "--", "pwd"]).ok().out, "/srv\n");
 }

@@ -66,6 +66,12 @@ pub fn explain(failure: &Failure) -> Refusal {
     }
     if message.contains("failed to compute cache key") || message.contains("not found in build context") {
         let path = missing_path(&failure.message);
+        if let Some(from) = failure.step.split_whitespace().find_map(|word| word.strip_prefix("--from=")) {
+            let path = path.unwrap_or_else(|| "the path".to_owned());
+            return no("no-such-file")
+                .why(format!("{path} is not in {}", plain(from)))
+                .next(format!("correct the path, or look at what {} holds at its end, {again}", plain(from)));
+        }
         let mut no = no("no-such-file").why(match &path {
             Some(path) => format!("{path} is not among the files of the build"),
             None => words,

@@ -229,6 +229,8 @@ fn causes() {
     let no = code("[2/2] COPY nope.txt .", &[], "failed to compute cache key: \"/nope.txt\" not found: not found");
     assert_eq!(no.code, "no-such-file");
     assert!(no.why.starts_with("nope.txt") && no.next[0].contains(".dockerignore"), "{no}");
+    let from = code("[x 1/2] COPY --from=build /a /b", &[], "failed to compute cache key: \"/a\" not found: not found");
+    assert_eq!((from.code.as_ref(), from.why.as_str()), ("no-such-file", "a is not in build"));
     let parse = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: dockerfile parse error line 3: unknown instruction: RUNN";
     let no = code("", &[], parse);
     assert_eq!(

@@ -58,6 +58,9 @@ async fn session(c: &Commands, ask: &Ask, terminal: Option<Terminal>, io: &mut I
         Ending::Exited(code) => (code, format!("exit code {code}")),
         Ending::NotStarted(code, why) => {
             io.note(domain::text::warning(&domain::text::plain(&why))).await;
+            if run::no_shell(&why) {
+                io.note(run::NO_SHELL.to_owned()).await;
+            }
             (code, format!("exit code {code}"))
         }
         Ending::Cut => {

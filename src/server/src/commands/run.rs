@@ -107,6 +107,9 @@ async fn told(c: &Commands, row: &InstanceRow, run: &RunRow, ending: &Ending, me
         Ending::Exited(code) => *code,
         Ending::NotStarted(code, why) => {
             io.note(domain::text::warning(&domain::text::plain(why))).await;
+            if run::no_shell(why) {
+                io.note(run::NO_SHELL.to_owned()).await;
+            }
             *code
         }
         Ending::Cut => {
