@@ -17,6 +17,20 @@ pub fn app<'w>(world: &'w World, name: &str, dockerfile: &str) -> App<'w> {
     app
 }
 
+/// A line that no build before had: Docker keeps results of steps from one run of the tests to the next.
+fn salt() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("ENV SALT={}", now.as_nanos())
+}
+
+/// The newest image of an app with this name of a build: `b2`.
+pub fn image_of(world: &World, build: &str) -> String {
+    let label = format!("label=hoist.install={}", world.install());
+    let all = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", &label]);
+    let found = all.lines().find(|name| name.contains(&format!(":{build}-")));
+    found.unwrap_or_else(|| panic!("no image of {build} in {all}")).to_owned()
+}
+
 pub fn docker(args: &[&str]) -> String {
     let mut command = Command::new("docker");
     command.args(args);
@@ -45,19 +59,20 @@ fn a_dockerfile_is_built_served_rolled_back_and_rebuilt() {
 fn secrets_and_arguments_come_by_declaration_and_caches_are_the_apps_own() {
     let world = World::new();
     let canary = format!("canary{}", std::process::id());
-    let look = "FROM hoist/stack-run AS look\nARG COLOUR\n\
+    let salt = salt();
+    let look = "FROM hoist/stack-run AS look\nSALT\nARG COLOUR\n\
         RUN --mount=type=secret,id=TOKEN --mount=type=cache,target=/cache \\\n\
-        echo colour=$COLOUR secret=$(wc -c < /run/secrets/TOKEN) cache=$(cat /cache/kept 2>/dev/null) end && echo mine > /cache/kept\n\
+        test -s /run/secrets/TOKEN && echo colour=$COLOUR secret=$(wc -c < /run/secrets/TOKEN) cache=$(cat /cache/kept 2>/dev/null) end && echo mine > /cache/kept\n\
         RUN --mount=type=cache,target=/cache echo again=$(cat /cache/kept)";
+    let look = look.replace("SALT", &salt);
     let one = app(&world, "one", &format!("{look}{SERVE}COPY --from=look /etc/passwd /x\n"));
     one.user.ssh(&["apps:create", "one"]).ok();
     one.run("config:set", &[&format!("TOKEN={canary}"), "COLOUR=blue", "OTHER=green"]).ok();
     one.push().fails().says("apps:set one build-secrets=TOKEN");
     one.run("apps:set", &["build-args=COLOUR", "build-secrets=TOKEN"]).ok();
     let pushed = one.push().ok().says(&format!("colour=blue secret={} cache= end", canary.len())).says("again=mine");
-    let image = docker(&["images", "-q", "--filter", &format!("label=hoist.install={}", world.install())]);
-    let image = image.lines().next().unwrap();
-    let shown = docker(&["history", "--no-trunc", image]) + &docker(&["inspect", image]) + &pushed.to_string();
+    let image = image_of(&world, "b2");
+    let shown = docker(&["history", "--no-trunc", &image]) + &docker(&["inspect", &image]) + &pushed.to_string();
     assert!(!shown.contains(&canary), "{shown}");
     let logs = Command::new("grep").args(["-rl", &canary]).arg(world.data().join("logs")).output().unwrap();
     assert!(logs.stdout.is_empty(), "{}", String::from_utf8_lossy(&logs.stdout));
@@ -71,7 +86,8 @@ fn secrets_and_arguments_come_by_declaration_and_caches_are_the_apps_own() {
 #[test]
 fn what_dockerignore_names_stays_away_and_links_are_not_followed() {
     let world = World::new();
-    let list = "FROM hoist/stack-run AS list\nCOPY . /all\nRUN cd /all && find . | sort | tr '\\n' ' '";
+    let list =
+        format!("FROM hoist/stack-run AS list\n{}\nCOPY . /all\nRUN cd /all && find . | sort | tr '\\n' ' '", salt());
     let app = app(&world, "ignore", &format!("{list}{SERVE}COPY --from=list /all/keep.log /x\n"));
     std::os::unix::fs::symlink("/etc/passwd", app.dir.join("link")).unwrap();
     app.commit_change(".dockerignore", "**/*.log\n!keep.log\nDockerfile\nsecret\n");
@@ -115,8 +131,7 @@ fn of_several_ports_the_push_asks_and_a_procfile_goes_after_the_entrypoint() {
     app.commit_change("Procfile", "web: from 'a Procfile'\n");
     app.push().ok().says("Port 9090 (the app's setting)").says("HEALTHCHECK");
     assert!(app.get("/").ok().contains("port 9090 user 1234 words [from] [a Procfile]"));
-    let image = docker(&["images", "-q", "--filter", &format!("label=hoist.install={}", world.install())]);
-    let kept = docker(&["inspect", "-f", "{{.Config.Labels}} {{.Config.Healthcheck}}", image.lines().next().unwrap()]);
+    let kept = docker(&["inspect", "-f", "{{.Config.Labels}} {{.Config.Healthcheck}}", &image_of(&world, "b3")]);
     assert!(kept.contains("team:blue") && kept.contains("CMD true"), "{kept}");
 }
 
@@ -200,8 +215,11 @@ fn sleeps(seconds: &str) -> bool {
 fn a_server_killed_in_mid_build_leaves_no_step_behind_and_resumes() {
     let world = World::new();
     let seconds = format!("{}.5", 10 + std::process::id() % 10);
-    let app =
-        app(&world, "killed", &format!("FROM hoist/stack-run\nRUN echo begun; sleep {seconds}{SERVE}EXPOSE 5000\n"));
+    let app = app(
+        &world,
+        "killed",
+        &format!("FROM hoist/stack-run\n{}\nRUN echo begun; sleep {seconds}{SERVE}EXPOSE 5000\n", salt()),
+    );
     app.user.ssh(&["apps:create", "killed"]).ok();
     let dockerfile = std::fs::read_to_string(app.dir.join("Dockerfile")).unwrap();
     app.commit_change(
@@ -216,8 +234,17 @@ fn a_server_killed_in_mid_build_leaves_no_step_behind_and_resumes() {
     wait_for("the app", Duration::from_secs(30), || app.answers_with("v1"));
 }
 
+/// A container of nobody's; removed when dropped.
+struct Bystander(String);
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        let _ = Command::new("docker").args(["rm", "-f", &self.0]).output();
+    }
+}
+
 #[test]
-fn a_build_reaches_no_service_of_the_host() {
+fn a_build_reaches_neither_the_host_nor_apps_nor_private_addresses() {
     let world = World::new();
     let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -234,12 +261,24 @@ fn a_build_reaches_no_service_of_the_host() {
     let instance = docker(&["ps", "-q", "--filter", &label, "--filter", "label=hoist.kind=instance"]);
     let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
     let instance = docker(&["inspect", "-f", format, instance.trim()]);
+    // Somebody's own container on Docker's default bridge.
+    let bystander = docker(&["run", "-d", "--rm", "--init", "-e", "PORT=8080", &image_of(&world, "b1")]);
+    let bystander = Bystander(bystander.trim().to_owned());
+    let at = docker(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", &bystander.0]);
+    wait_for("the bystander", Duration::from_secs(10), || {
+        std::net::TcpStream::connect(format!("{}:8080", at.trim())).is_ok()
+    });
     let hosts: Vec<&str> = addresses.split_whitespace().filter(|a| a.contains('.')).take(6).collect();
     let tries = hosts
         .iter()
         .map(|host| format!("(timeout 2 bash -c 'cat </dev/tcp/{host}/{port}' || echo no {host});"))
         .collect::<String>();
-    let others = [format!("{}/8080", instance.trim()), "169.254.169.254/80".to_owned(), "10.255.255.1/80".to_owned()];
+    let others = [
+        format!("{}/8080", instance.trim()),
+        format!("{}/8080", at.trim()),
+        "169.254.169.254/80".to_owned(),
+        "10.255.255.1/80".to_owned(),
+    ];
     let more = |it: &String| format!("(timeout 2 bash -c 'echo x >/dev/tcp/{it}' && echo open {it}-);");
     let tries = tries + &others.iter().map(more).collect::<String>();
     // Stages that nothing comes from are not built: the last one must come from it.

@@ -1,6 +1,6 @@
 //! Dockerfiles of somebody who means harm: what they want from the host, from other apps, from whoever waits.
 
-use crate::dockerfile::{FIXTURE, SERVE, app, docker};
+use crate::dockerfile::{FIXTURE, SERVE, app, image_of};
 use e2e::World;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,9 +16,7 @@ fn images_and_caches_of_other_apps_are_out_of_reach() {
         ),
     );
     victim.push().ok();
-    let label = format!("label=hoist.install={}", world.install());
-    let image = docker(&["images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", &label]);
-    let image = image.lines().find(|name| name.contains(":b1")).unwrap();
+    let image = image_of(&world, "b1");
     // A word that nobody is told: 16 hex digits.
     let (_, key) = image.rsplit_once("b1-").unwrap();
     assert_eq!(key.len(), 16, "{image}");

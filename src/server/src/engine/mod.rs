@@ -22,7 +22,7 @@ pub use starts::Starts;
 use async_trait::async_trait;
 use domain::dockerfile::ImageFacts;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -251,7 +251,7 @@ pub struct Neighbours {
     /// Its interface; `None`: the engine was told to have none.
     pub bridge: Option<String>,
     /// The addresses of what runs there, ours or not.
-    pub addresses: BTreeSet<Ipv4Addr>,
+    pub addresses: BTreeSet<IpAddr>,
 }
 
 /// What answers on the engine's socket.

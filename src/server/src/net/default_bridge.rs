@@ -8,13 +8,13 @@
 
 use super::net::Net;
 use super::nft::nft;
-use super::rules::{CLOSED_TO_BUILDS, Policy, list, resolver_rules};
+use super::rules::{CLOSED_TO_ALL_V6, CLOSED_TO_BUILDS, Policy, list, resolver_rules};
 use crate::engine::{Engine, Neighbours};
 use crate::fault::{Error, Result};
 use crate::tasks::Tasks;
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -28,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub struct BridgeGuard {
     tasks: Tasks,
     bridge: Option<String>,
-    known: BTreeSet<Ipv4Addr>,
+    known: BTreeSet<IpAddr>,
     /// Let go of after the table is gone: the next build makes its own.
     lock: Arc<File>,
 }
@@ -87,49 +87,59 @@ pub async fn open_default_bridge() -> Result<()> {
     nft(&["-f", "-"], &format!("table inet {TABLE}\ndelete table inet {TABLE}\n")).await.map(drop)
 }
 
-fn elements(known: &BTreeSet<Ipv4Addr>) -> String {
-    known.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(", ")
+/// The sets of the others, by family, and their elements; none for an empty one.
+fn sets(known: &BTreeSet<IpAddr>) -> [(&'static str, &'static str, String); 2] {
+    let of = |v4: bool| {
+        let some = known.iter().filter(|address| address.is_ipv4() == v4);
+        some.map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+    };
+    [("others", "ipv4_addr", of(true)), ("others6", "ipv6_addr", of(false))]
 }
 
-fn change(known: &BTreeSet<Ipv4Addr>) -> String {
-    let add = match known.is_empty() {
-        true => String::new(),
-        false => format!("add element inet {TABLE} others {{ {} }}\n", elements(known)),
-    };
-    format!("flush set inet {TABLE} others\n{add}")
+fn change(known: &BTreeSet<IpAddr>) -> String {
+    let mut text = String::new();
+    for (name, _, elements) in sets(known) {
+        text += &format!("flush set inet {TABLE} {name}\n");
+        if !elements.is_empty() {
+            text += &format!("add element inet {TABLE} {name} {{ {elements} }}\n");
+        }
+    }
+    text
 }
 
 /// The table, replaced as a whole.
-fn rules(bridge: &str, policy: &Policy, known: &BTreeSet<Ipv4Addr>) -> String {
+fn rules(bridge: &str, policy: &Policy, known: &BTreeSet<IpAddr>) -> String {
     let resolver = resolver_rules(&policy.resolvers);
     let mirrors = list("ip daddr", policy.builds_may_reach.iter(), "accept");
     let (pool, bridge) = (policy.pool, bridge.replace(['"', '\\', '\n'], ""));
-    let elements = match known.is_empty() {
-        true => String::new(),
-        false => format!("\n    elements = {{ {} }}", elements(known)),
-    };
+    let mut others = String::new();
+    for (name, kind, elements) in sets(known) {
+        let elements = if elements.is_empty() { String::new() } else { format!("    elements = {{ {elements} }}\n") };
+        others += &format!("  set {name} {{\n    type {kind}\n{elements}  }}\n");
+    }
     format!(
         r#"table inet {TABLE}
 delete table inet {TABLE}
 table inet {TABLE} {{
-  set others {{
-    type ipv4_addr{elements}
-  }}
-  chain input {{
+{others}  chain input {{
     type filter hook input priority filter - 10; policy accept;
     iifname "{bridge}" meta nfproto ipv4 ip saddr != @others jump to_host
+    iifname "{bridge}" meta nfproto ipv6 ip6 saddr != @others6 jump to_host
   }}
   chain to_host {{
     ct state established,related accept
+    icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit }} accept
 {resolver}    drop
   }}
   chain forward {{
     type filter hook forward priority filter - 10; policy accept;
     iifname "{bridge}" meta nfproto ipv4 ip saddr != @others jump leaving
+    iifname "{bridge}" meta nfproto ipv6 ip6 saddr != @others6 jump leaving
   }}
   chain leaving {{
     ct state established,related accept
 {resolver}    ct status dnat drop
+    ip6 daddr {{ {CLOSED_TO_ALL_V6} }} drop
     ip daddr {pool} drop
 {mirrors}    ip daddr {{ {CLOSED_TO_BUILDS} }} drop
   }}
@@ -151,12 +161,16 @@ mod tests {
             resolvers: vec!["10.255.255.53".parse().unwrap()],
             builds_may_reach: Vec::new(),
         };
-        let known: BTreeSet<Ipv4Addr> = ["172.17.0.2".parse().unwrap(), "172.17.0.3".parse().unwrap()].into();
+        let known: BTreeSet<IpAddr> =
+            ["172.17.0.2".parse().unwrap(), "172.17.0.3".parse().unwrap(), "fd00::2".parse().unwrap()].into();
         let text = rules("docker0", &policy, &known);
         assert!(text.contains("elements = { 172.17.0.2, 172.17.0.3 }"), "{text}");
         assert!(text.contains("iifname \"docker0\" meta nfproto ipv4 ip saddr != @others jump to_host"), "{text}");
         assert!(!rules("docker0", &policy, &BTreeSet::new()).contains("elements"));
-        assert_eq!(change(&BTreeSet::new()), "flush set inet hoist_dockerfile others\n");
-        assert!(change(&known).ends_with("add element inet hoist_dockerfile others { 172.17.0.2, 172.17.0.3 }\n"));
+        assert!(text.contains("type ipv6_addr\n    elements = { fd00::2 }"), "{text}");
+        let nobody = "flush set inet hoist_dockerfile others\nflush set inet hoist_dockerfile others6\n";
+        assert_eq!(change(&BTreeSet::new()), nobody);
+        let some = "others { 172.17.0.2, 172.17.0.3 }\nflush set inet hoist_dockerfile others6\nadd element inet hoist_dockerfile others6 { fd00::2 }\n";
+        assert!(change(&known).ends_with(some));
     }
 }

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 pub(super) const CLOSED_TO_BUILDS: &str = "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, \
                                 192.168.0.0/16, 224.0.0.0/3";
 /// IPv6: loopback, unique local, link-local, multicast, and IPv4 in disguise.
-const CLOSED_TO_ALL_V6: &str = "::/96, ::ffff:0:0/96, 64:ff9b::/96, fc00::/7, fe80::/10, ff00::/8";
+pub(super) const CLOSED_TO_ALL_V6: &str = "::/96, ::ffff:0:0/96, 64:ff9b::/96, fc00::/7, fe80::/10, ff00::/8";
 /// Where clouds keep a machine's secrets, and what is no host's address.
 const CLOSED_TO_APPS: &str = "0.0.0.0/8, 100.100.100.200, 127.0.0.0/8, 169.254.0.0/16, 192.0.0.192, 224.0.0.0/3";
 

@@ -5,6 +5,7 @@ mod context;
 mod limits;
 mod watch;
 
+use super::sources::Sources;
 use super::{BuildAsk, Builder, Made};
 use crate::clock::now;
 use crate::deploy::Job;
@@ -32,11 +33,13 @@ const SILENCE: Duration = Duration::from_secs(15);
 const REPORTS_MAX: usize = 256;
 /// Bytes of earlier results that the engine keeps for later builds.
 const CACHE_KEPT: u64 = 10_000_000_000;
+/// Files by which an app could be built in another way.
+const OTHERS: [&str; 6] = ["package.json", "requirements.txt", "pyproject.toml", "Pipfile", "go.mod", "index.html"];
 /// Variables that would change the builder itself.
 const RESERVED: &str = "BUILDKIT_";
 
 /// Whether the app is built from a Dockerfile: its setting decides, then the file.
-pub(super) fn wanted(app: &App, sources: &super::sources::Sources) -> bool {
+pub(super) fn wanted(app: &App, sources: &Sources) -> bool {
     match app.buildpack.as_deref() {
         Some(name) => name == "dockerfile",
         None => app.build_settings.dockerfile.is_some() || sources.tree.has_file(dockerfile::DOCKERFILE),
@@ -87,8 +90,15 @@ impl Builder {
         job: &Job,
         app: App,
         config: ConfigVars,
+        sources: &Sources,
     ) -> Result<Made> {
         let context = self.context(p, ask, job, &app).await?;
+        if app.buildpack.is_none()
+            && let Some(other) = OTHERS.iter().find(|file| sources.tree.has_file(file))
+        {
+            let name = &app.name;
+            job.detail(format!("The Dockerfile goes before {other}; otherwise: apps:set {name} buildpack=NAME"));
+        }
         // `FROM hoist/stack-run` must find them without any registry.
         for (stack, base) in stacks_of(&context.declared) {
             self.stack_by_its_names(p, stack, base, job).await?;

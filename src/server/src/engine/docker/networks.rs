@@ -59,7 +59,8 @@ impl Docker {
             .call("list", "the default bridge", |docker| async move { docker.list_containers(Some(options)).await })
             .await?;
         let networks = there.into_iter().filter_map(|one| one.network_settings?.networks?.remove(DEFAULT));
-        Ok(Neighbours { bridge, addresses: networks.filter_map(|end| end.ip_address?.parse().ok()).collect() })
+        let ends = networks.flat_map(|end| [end.ip_address, end.global_ipv6_address]);
+        Ok(Neighbours { bridge, addresses: ends.flatten().filter_map(|address| address.parse().ok()).collect() })
     }
 
     async fn network_inspect(&self, name: &str) -> Result<Option<NetworkInspect>, EngineError> {
