@@ -1,6 +1,6 @@
 //! Which buildpack builds these files.
 //! Invariant: the app's setting wins; then what can be started as a server; then what can be served as a site.
-//! Absent: Dockerfiles and buildpacks by address, named in the refusal.
+//! Absent: Dockerfiles, which the engine builds, and buildpacks by address.
 
 use crate::node::{self, Package};
 use crate::plan::Settings;

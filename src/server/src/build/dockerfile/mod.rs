@@ -205,7 +205,10 @@ impl Builder {
         context: &Context,
         build: ImageBuild,
     ) -> Result<String> {
+        let began = Instant::now();
         let held = limits::Held::acquire(p, job).await?;
+        // Waiting for others is not its own time.
+        let deadline = ask.deadline + began.elapsed();
         let guard = p.net.guard_default_bridge(p.engine.as_ref(), &p.tasks, held.lock()).await?;
         let (reports, mut heard) = mpsc::channel(REPORTS_MAX);
         let work = p.engine.build_image(build, &reports);
@@ -218,7 +221,7 @@ impl Builder {
                 done = &mut work => break done,
                 no = &mut watch => return Err(no.into()),
                 no = &mut closed => return Err(no),
-                () = tokio::time::sleep_until(ask.deadline) => return Err(too_long(p)),
+                () = tokio::time::sleep_until(deadline) => return Err(too_long(p)),
                 () = tokio::time::sleep_until(screen.said + SILENCE) => screen.wait(),
             }
         };
