@@ -99,7 +99,8 @@ impl Builder {
     pub async fn build(&self, p: &Parts, ask: &BuildAsk, job: &Job) -> Result<Made> {
         let Asked { app, sources, settings, pins, config } = Asked::read(p, &ask.app, &ask.commit).await?;
         if dockerfile::wanted(&app, &sources) {
-            return self.from_dockerfile(p, ask, job, app, config, &sources).await;
+            let order = dockerfile::Order { p, ask, job, app: &app };
+            return self.build_dockerfile(order, &config, &sources).await;
         }
         let questions = buildpacks::ask(&sources.tree, &settings, &pins).map_err(refusal)?;
         let facts = self.facts(p, ask, job, settings.stack, &questions).await?;

@@ -11,11 +11,8 @@ use super::nft::nft;
 use super::rules::{CLOSED_TO_ALL_V6, CLOSED_TO_BUILDS, Policy, list, resolver_rules};
 use crate::engine::{Engine, Neighbours};
 use crate::fault::{Error, Result};
-use crate::tasks::Tasks;
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -23,29 +20,21 @@ use tokio::time::sleep;
 const TABLE: &str = "hoist_dockerfile";
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// The closed bridge; open again when dropped.
+/// The closed bridge. Whoever has it opens it again: [`open_default_bridge`].
 #[derive(Debug)]
 pub struct BridgeGuard {
-    tasks: Tasks,
     bridge: Option<String>,
     known: BTreeSet<IpAddr>,
-    /// Let go of after the table is gone: the next build makes its own.
-    lock: Arc<File>,
 }
 
 impl Net {
     /// Closes the default bridge to builds. Where the engine has none, builds have no network at all.
-    pub async fn guard_default_bridge(
-        &self,
-        engine: &dyn Engine,
-        tasks: &Tasks,
-        lock: Arc<File>,
-    ) -> Result<BridgeGuard> {
+    pub async fn guard_default_bridge(&self, engine: &dyn Engine) -> Result<BridgeGuard> {
         let Neighbours { bridge, addresses } = engine.neighbours().await?;
         if let Some(bridge) = &bridge {
             nft(&["-f", "-"], &rules(bridge, self.policy(), &addresses)).await?;
         }
-        Ok(BridgeGuard { tasks: tasks.clone(), bridge, known: addresses, lock })
+        Ok(BridgeGuard { bridge, known: addresses })
     }
 }
 
@@ -64,20 +53,6 @@ impl BridgeGuard {
                 return err;
             }
             known = addresses;
-        }
-    }
-}
-
-impl Drop for BridgeGuard {
-    fn drop(&mut self) {
-        if self.bridge.is_some() {
-            let lock = Arc::clone(&self.lock);
-            self.tasks.spawn("open the default bridge", |_| async move {
-                if let Err(err) = open_default_bridge().await {
-                    tracing::warn!("the table {TABLE} stays: {}", err.lines().join("; "));
-                }
-                drop(lock);
-            });
         }
     }
 }

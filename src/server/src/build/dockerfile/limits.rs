@@ -2,23 +2,27 @@
 //! obeys no limits given with a build, so the limits are written to that group, and one build runs at a time on the host.
 //!
 //! Invariant: with the lock goes the right to write; whoever lets go of it takes the limits away again, for other people's
-//! builds run in the same group. After a crash the next one who takes the lock writes them anew.
+//! builds run in the same group, and opens the network. But not before the last process of the build is gone: one that is
+//! ended for what it does would do it without limits. After a crash the next one who takes the lock writes them anew.
 
 use crate::deploy::Job;
-use crate::fault::{Act, Result};
-use crate::net::HOST_FOLDER;
+use crate::engine::Engine;
+use crate::fault::{Act, Error, Result};
+use crate::net::{BridgeGuard, HOST_FOLDER};
 use crate::platform::Parts;
 use crate::settings::Settings;
+use crate::tasks::Tasks;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Processes and threads of a build.
 pub const PROCESSES: u64 = 1_024;
 const LOCK: &str = "dockerfile.lock";
 const RETRY: Duration = Duration::from_millis(100);
+/// How long the last processes of a build that was ended may take.
+const END_MAX: Duration = Duration::from_secs(8);
 const GROUPS: &str = "/sys/fs/cgroup";
 /// Of the builder's group, below each hierarchy or in the only one.
 const GROUP: &str = "docker/buildkit";
@@ -27,8 +31,10 @@ const PERIOD: u64 = 100_000;
 /// The lock, and the limits in force while it is held.
 #[derive(Debug)]
 pub struct Held {
-    lock: Arc<File>,
+    tasks: Tasks,
+    lock: Option<File>,
     group: Option<Group>,
+    bridge: Option<BridgeGuard>,
     killed_before: u64,
     refused_before: u64,
 }
@@ -79,12 +85,20 @@ impl Held {
         }
         let count = |what: fn(&Group) -> u64| group.as_ref().map_or(0, what);
         let (killed_before, refused_before) = (count(Group::killed), count(Group::refused));
-        Ok(Held { lock: Arc::new(lock), group, killed_before, refused_before })
+        Ok(Held { tasks: p.tasks.clone(), lock: Some(lock), group, bridge: None, killed_before, refused_before })
     }
 
-    /// The lock, for what must be undone before the next build begins.
-    pub fn lock(&self) -> Arc<File> {
-        Arc::clone(&self.lock)
+    /// Takes over the closed network.
+    pub fn close(&mut self, bridge: BridgeGuard) {
+        self.bridge = Some(bridge);
+    }
+
+    /// Keeps it closed; ends only when it cannot be kept.
+    pub async fn keep_closed(&self, engine: &dyn Engine) -> Error {
+        match &self.bridge {
+            Some(bridge) => bridge.keep(engine).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Whether the kernel ended something of this build for its memory.
@@ -100,9 +114,21 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(group) = &self.group {
-            group.free();
-        }
+        let (lock, group) = (self.lock.take(), self.group.take());
+        self.tasks.spawn("lift a build's limits", |_| async move {
+            let end = tokio::time::Instant::now() + END_MAX;
+            while group.as_ref().is_some_and(Group::busy) && tokio::time::Instant::now() < end {
+                tokio::time::sleep(RETRY).await;
+            }
+            // Also where it was being closed when the build ended.
+            if let Err(err) = crate::net::open_default_bridge().await {
+                tracing::warn!("the default bridge stays closed to the unknown: {}", err.lines().join("; "));
+            }
+            if let Some(group) = group {
+                group.free();
+            }
+            drop(lock);
+        });
     }
 }
 
@@ -191,6 +217,13 @@ impl Group {
             Group::First(_) => self.count("memory", "memory.oom_control", "oom_kill "),
             Group::Second(_) => self.count("", "memory.events", "oom_kill "),
         }
+    }
+
+    /// Whether a process is in it, ours or of a build that somebody else began.
+    fn busy(&self) -> bool {
+        let kind = if matches!(self, Group::First(_)) { "pids" } else { "" };
+        let count = fs::read_to_string(self.path(kind, "pids.current")).unwrap_or_default();
+        count.trim().parse::<u64>().is_ok_and(|count| count > 0)
     }
 
     fn refused(&self) -> u64 {

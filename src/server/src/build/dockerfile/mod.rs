@@ -81,18 +81,25 @@ pub async fn clear_dockerfile() {
     }
 }
 
+/// One build's circumstances.
+#[derive(Clone, Copy)]
+pub(super) struct Order<'a> {
+    pub p: &'a Parts,
+    pub ask: &'a BuildAsk,
+    pub job: &'a Job,
+    pub app: &'a App,
+}
+
 impl Builder {
-    /// Builds a commit from its Dockerfile.
-    pub(super) async fn from_dockerfile(
+    /// Builds a commit by its Dockerfile.
+    pub(super) async fn build_dockerfile(
         &self,
-        p: &Parts,
-        ask: &BuildAsk,
-        job: &Job,
-        app: App,
-        config: ConfigVars,
+        order: Order<'_>,
+        config: &ConfigVars,
         sources: &Sources,
     ) -> Result<Made> {
-        let context = self.context(p, ask, job, &app).await?;
+        let Order { p, ask, job, app } = order;
+        let context = context_of(order).await?;
         if app.buildpack.is_none()
             && let Some(other) = OTHERS.iter().find(|file| sources.tree.has_file(file))
         {
@@ -103,9 +110,9 @@ impl Builder {
         for (stack, base) in stacks_of(&context.declared) {
             self.stack_by_its_names(p, stack, base, job).await?;
         }
-        let tag = super::image_name(p, ask, &app);
-        let build = self.image_build(p, ask, job, &app, &config, Arc::clone(&context), &tag).await?;
-        let image = self.run_build(p, ask, job, &app, &context, build).await?;
+        let tag = super::image_name(p, ask, app);
+        let build = image_build(order, config, Arc::clone(&context), &tag).await?;
+        let image = run_build(order, &context, build).await?;
         let facts = p.engine.image_facts(&tag).await?.unwrap_or_default();
         let table = context.procfile.as_deref().map(procfile::parse).transpose()?;
         let (processes, launch, said) = dockerfile::launch(&facts, table, app.build_settings.port, app.name.as_str())?;
@@ -130,127 +137,114 @@ impl Builder {
         let (id, pins) = (ask.app.clone(), p.store.clone());
         Ok(Made { build, pins: pins.read(move |tx| tx.pins(&id)).await? })
     }
+}
 
-    async fn context(&self, p: &Parts, ask: &BuildAsk, job: &Job, app: &App) -> Result<Arc<Context>> {
-        let (repos, id, commit, settings) =
-            (p.repos.clone(), app.id.clone(), ask.commit.clone(), app.build_settings.clone());
-        let root = app.root.clone();
-        let read = blocking("read the commit", move || Context::read(&repos, &id, &commit, root.as_deref(), &settings));
-        let mut context = read.await?;
-        job.head(format!("Building {}", text::plain(&context.path)));
-        let size = text::human_bytes(context.bytes());
-        let out = match context.left_out {
-            0 => String::new(),
-            n => format!("; .dockerignore leaves out {n}"),
-        };
-        job.detail(format!("{} files, {size}{out}", context.files()));
-        if let Some(syntax) = context.syntax.clone() {
-            // One that somebody fetched by hand is used as the file asks for it.
-            match p.engine.has_image(&syntax).await? {
-                true => context.keep_syntax(),
-                false => job.detail(format!("# syntax={}: the engine's built-in one is used", text::plain(&syntax))),
-            }
+async fn context_of(Order { p, ask, job, app }: Order<'_>) -> Result<Arc<Context>> {
+    let (repos, id, commit, settings) =
+        (p.repos.clone(), app.id.clone(), ask.commit.clone(), app.build_settings.clone());
+    let root = app.root.clone();
+    let read = blocking("read the commit", move || Context::read(&repos, &id, &commit, root.as_deref(), &settings));
+    let mut context = read.await?;
+    job.head(format!("Building {}", text::plain(&context.path)));
+    let size = text::human_bytes(context.bytes());
+    let out = match context.left_out {
+        0 => String::new(),
+        n => format!("; .dockerignore leaves out {n}"),
+    };
+    job.detail(format!("{} files, {size}{out}", context.files()));
+    if let Some(syntax) = context.syntax.clone() {
+        // One that somebody fetched by hand is used as the file asks for it.
+        match p.engine.has_image(&syntax).await? {
+            true => context.keep_syntax(),
+            false => job.detail(format!("# syntax={}: the engine's built-in one is used", text::plain(&syntax))),
         }
-        Ok(Arc::new(context))
     }
+    Ok(Arc::new(context))
+}
 
-    #[allow(clippy::too_many_arguments, reason = "all that one build is made of")]
-    async fn image_build(
-        &self,
-        p: &Parts,
-        ask: &BuildAsk,
-        job: &Job,
-        app: &App,
-        config: &ConfigVars,
-        context: Arc<Context>,
-        tag: &str,
-    ) -> Result<ImageBuild> {
-        let settings = &app.build_settings;
-        let mut args = declared_vars(&settings.build_args, config, &app.name, "build-args", job);
-        args.retain(|name, _| !name.starts_with(RESERVED));
-        args.insert(CACHE_NAMESPACE.to_owned(), Secret::new(format!("{}-{}", p.install, app.id)));
-        let secrets = declared_vars(&settings.build_secrets, config, &app.name, "build-secrets", job);
-        for name in context.declared.secrets.iter().filter(|name| !secrets.contains_key(*name)) {
-            let name = text::plain(name);
-            job.warn(format!("the secret {name} is not offered: apps:set {} build-secrets={name}", app.name));
-        }
-        let registries = p.store.read(|tx| tx.registries()).await?;
-        let registries =
-            registries.into_iter().map(|one| (one.host, Login { user: one.user, password: one.password })).collect();
-        Ok(ImageBuild {
-            id: format!("hoist-{}-{}-{:08x}", p.install, ask.deploy, rand::random::<u32>()),
-            tag: tag.to_owned(),
-            shared_key: format!("{}-{}", p.install, app.id),
-            dockerfile: dockerfile::DOCKERFILE.to_owned(),
-            target: settings.target.clone(),
-            args,
-            labels: BTreeMap::from([
-                (crate::deploy::spec::INSTALL_LABEL.to_owned(), p.install.to_string()),
-                ("hoist.app".to_owned(), app.id.to_string()),
-            ]),
-            secrets,
-            registries,
-            no_cache: ask.clear_cache,
-            files: context,
-        })
+async fn image_build(
+    Order { p, ask, job, app }: Order<'_>,
+    config: &ConfigVars,
+    context: Arc<Context>,
+    tag: &str,
+) -> Result<ImageBuild> {
+    let settings = &app.build_settings;
+    let mut args = declared_vars(&settings.build_args, config, &app.name, "build-args", job);
+    args.retain(|name, _| !name.starts_with(RESERVED));
+    args.insert(CACHE_NAMESPACE.to_owned(), Secret::new(format!("{}-{}", p.install, app.id)));
+    let secrets = declared_vars(&settings.build_secrets, config, &app.name, "build-secrets", job);
+    for name in context.declared.secrets.iter().filter(|name| !secrets.contains_key(*name)) {
+        let name = text::plain(name);
+        job.warn(format!("the secret {name} is not offered: apps:set {} build-secrets={name}", app.name));
     }
+    let registries = p.store.read(|tx| tx.registries()).await?;
+    let registries =
+        registries.into_iter().map(|one| (one.host, Login { user: one.user, password: one.password })).collect();
+    Ok(ImageBuild {
+        id: format!("hoist-{}-{}-{:08x}", p.install, ask.deploy, rand::random::<u32>()),
+        tag: tag.to_owned(),
+        shared_key: format!("{}-{}", p.install, app.id),
+        dockerfile: dockerfile::DOCKERFILE.to_owned(),
+        target: settings.target.clone(),
+        args,
+        labels: BTreeMap::from([
+            (crate::deploy::spec::INSTALL_LABEL.to_owned(), p.install.to_string()),
+            ("hoist.app".to_owned(), app.id.to_string()),
+        ]),
+        secrets,
+        registries,
+        no_cache: ask.clear_cache,
+        files: context,
+    })
+}
 
-    /// Runs the build under its limits to its end; the image's id.
-    async fn run_build(
-        &self,
-        p: &Parts,
-        ask: &BuildAsk,
-        job: &Job,
-        app: &App,
-        context: &Context,
-        build: ImageBuild,
-    ) -> Result<String> {
-        let began = Instant::now();
-        let held = limits::Held::acquire(p, job).await?;
-        // Waiting for others is not its own time.
-        let deadline = ask.deadline + began.elapsed();
-        let guard = p.net.guard_default_bridge(p.engine.as_ref(), &p.tasks, held.lock()).await?;
-        let (reports, mut heard) = mpsc::channel(REPORTS_MAX);
-        let work = p.engine.build_image(build, &reports);
-        let (watch, closed) = (watch::over(p, &held), guard.keep(p.engine.as_ref()));
-        tokio::pin!(work, watch, closed);
-        let mut screen = Screen { job, progress: Progress::default(), said: Instant::now() };
-        let done = loop {
-            tokio::select! {
-                Some(report) = heard.recv() => screen.show(&report),
-                done = &mut work => break done,
-                no = &mut watch => return Err(no.into()),
-                no = &mut closed => return Err(no),
-                () = tokio::time::sleep_until(deadline) => return Err(too_long(p)),
-                () = tokio::time::sleep_until(screen.said + SILENCE) => screen.wait(),
-            }
-        };
-        while let Ok(report) = heard.try_recv() {
-            screen.show(&report);
+/// Runs the build under its limits to its end; the image's id.
+async fn run_build(Order { p, ask, job, app }: Order<'_>, context: &Context, build: ImageBuild) -> Result<String> {
+    let began = Instant::now();
+    let mut held = limits::Held::acquire(p, job).await?;
+    // Waiting for others is not its own time.
+    let deadline = ask.deadline + began.elapsed();
+    held.close(p.net.guard_default_bridge(p.engine.as_ref()).await?);
+    let (reports, mut heard) = mpsc::channel(REPORTS_MAX);
+    let work = p.engine.build_image(build, &reports);
+    let (watch, closed) = (watch::over(p, &held), held.keep_closed(p.engine.as_ref()));
+    tokio::pin!(work, watch, closed);
+    let mut screen = Screen { job, progress: Progress::default(), said: Instant::now() };
+    let done = loop {
+        tokio::select! {
+            Some(report) = heard.recv() => screen.show(&report),
+            done = &mut work => break done,
+            no = &mut watch => return Err(no.into()),
+            no = &mut closed => return Err(no),
+            () = tokio::time::sleep_until(deadline) => return Err(too_long(p)),
+            () = tokio::time::sleep_until(screen.said + SILENCE) => screen.wait(),
         }
-        let out_of_memory = held.out_of_memory();
-        // What later builds can use is kept within a budget; a full disk is worse than a slow build.
-        if let Err(err) = p.engine.prune_build_cache(CACHE_KEPT).await {
-            tracing::info!("the build cache is not pruned: {err}");
-        }
-        match done {
-            Ok(image) => Ok(image),
-            Err(BuildError::Engine(err)) => Err(err.into()),
-            Err(BuildError::Failed(message)) => {
-                let (step, tail) = screen.progress.failure().unwrap_or_default();
-                say_again(job, &step, &tail);
-                let failure = Failure {
-                    step,
-                    tail,
-                    message,
-                    app: app.name.to_string(),
-                    out_of_memory,
-                    memory: text::human_bytes(p.settings.build_memory),
-                    dockerfile: context.path.clone(),
-                    left_out: context.left_out,
-                };
-                Err(dockerfile::explain(&failure).into())
-            }
+    };
+    while let Ok(report) = heard.try_recv() {
+        screen.show(&report);
+    }
+    let out_of_memory = held.out_of_memory();
+    // What later builds can use is kept within a budget; a full disk is worse than a slow build.
+    if let Err(err) = p.engine.prune_build_cache(CACHE_KEPT).await {
+        tracing::info!("the build cache is not pruned: {err}");
+    }
+    match done {
+        Ok(image) => Ok(image),
+        Err(BuildError::Engine(err)) => Err(err.into()),
+        Err(BuildError::Failed(message)) => {
+            let (step, tail) = screen.progress.failure().unwrap_or_default();
+            say_again(job, &step, &tail);
+            let failure = Failure {
+                step,
+                tail,
+                message,
+                app: app.name.to_string(),
+                out_of_memory,
+                memory: text::human_bytes(p.settings.build_memory),
+                dockerfile: context.path.clone(),
+                left_out: context.left_out,
+            };
+            Err(dockerfile::explain(&failure).into())
         }
     }
 }
