@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+/// What a name without a registry means.
+const HUB: &str = concat!("dock", "er.io/");
 /// Longest Dockerfile that is read.
 const BYTES_MAX: usize = 1 << 20;
 
@@ -65,7 +67,7 @@ impl Declared {
     /// An image of an app, by anybody's name for it; nobody builds on those.
     pub fn of_an_app(&self) -> Option<&str> {
         let ours = |name: &&String| {
-            let name = name.strip_prefix("docker.io/").unwrap_or(name);
+            let name = name.strip_prefix(HUB).unwrap_or(name);
             name.strip_prefix("hoist/").is_some_and(|rest| !rest.starts_with("stack-"))
         };
         self.images.iter().find(ours).map(String::as_str)
@@ -126,14 +128,15 @@ pub fn syntax(text: &str) -> Syntax {
     found.map_or(Syntax::Absent, |image| Syntax::Usual { image, plain })
 }
 
-/// `docker/dockerfile` of `docker.io/docker/dockerfile:1@sha256:…`; a registry's own stays what it is.
+/// `docker/dockerfile` of `docker/dockerfile:1@sha256:…`, with the usual registry's host or without; one of another
+/// registry stays what it is.
 fn repository(image: &str) -> &str {
     let name = image.split_once('@').map_or(image, |(name, _)| name);
     let name = match name.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => name,
         Some(_) | None => name,
     };
-    name.strip_prefix("docker.io/").unwrap_or(name)
+    name.strip_prefix(HUB).unwrap_or(name)
 }
 
 fn syntax_value(line: &str) -> Option<String> {
