@@ -79,7 +79,10 @@ pub fn eject(plan: &Plan, about: &Ejected) -> String {
         stage(&mut text, plan, layer);
     }
     text.push_str("\nFROM ${STACK_RUN}\nENV HOME=/app LANG=C.UTF-8\n");
-    for layer in plan.layers.iter().filter(|layer| layer.launch) {
+    // What comes from the commit goes first: taking away what is not of it must not take away what was built.
+    let (copied, built): (Vec<&Layer>, Vec<&Layer>) =
+        plan.layers.iter().filter(|layer| layer.launch).partition(|layer| layer.steps.is_empty());
+    for layer in copied.into_iter().chain(built) {
         for output in &layer.outputs {
             match layer.steps.is_empty() {
                 true => {

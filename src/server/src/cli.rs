@@ -34,6 +34,7 @@ pub enum Job {
 pub fn read(words: &[String], variable: impl Fn(&str) -> Option<String>, cores: u64) -> Result<Job, Mistakes> {
     match words.first().map(String::as_str) {
         Some("hook") => Ok(Job::Hook(words.get(1).cloned().unwrap_or_default())),
+        Some("serve" | "router") if words.iter().any(|word| word == "--help" || word == "-h") => Ok(Job::Print(help())),
         Some("serve") => {
             settings(words.get(1..).unwrap_or_default(), &variable, cores).map(|s| Job::Serve(Box::new(s)))
         }
@@ -163,13 +164,10 @@ mod tests {
 
     #[test]
     fn pages_name_every_setting() {
-        let (readme, operations) = (include_str!("../../../README.md"), include_str!("../../../docs/operations.md"));
-        let help = help();
-        for line in help.lines().filter(|line| line.starts_with("  --")) {
-            assert!(readme.contains(line), "README.md lacks this line of the help:\n{line}");
-        }
+        let operations = include_str!("../../../docs/operations.md");
         for key in KEYS {
             assert!(operations.contains(&format!("| `{}` | ", key.name)), "docs/operations.md lacks {}", key.name);
+            assert!(help().contains(&format!("  --{} ", key.name)), "the help lacks {}", key.name);
         }
     }
 
@@ -177,6 +175,7 @@ mod tests {
     fn jobs() {
         let none = |_: &str| None;
         let job = |line: &str| read(&words(line), none, 2);
+        assert!(matches!(job("serve --help"), Ok(Job::Print(text)) if text.contains("--data DIR")));
         assert!(matches!(job("hook pre-receive"), Ok(Job::Hook(name)) if name == "pre-receive"));
         assert!(matches!(job("--data /d apps:list --format json"), Ok(Job::Command(_, w)) if w.len() == 3));
         assert!(matches!(job("serve --data=/d --ssh 127.0.0.1:0"), Ok(Job::Serve(s)) if s.ssh.port() == 0));

@@ -88,16 +88,19 @@ fn a_removed_key_or_user_ends_what_it_opened_within_a_second() {
 #[test]
 fn who_loses_an_app_from_sight_stops_following_it() {
     let world = World::new();
-    let (ana, bob) = (world.user("ana"), world.user("bob"));
-    ana.ssh(&["apps:create", "blog"]).ok();
+    let app = world.app("blog", "tests/apps/static");
+    let (ana, bob) = (&app.user, world.user("bob"));
+    app.push().ok();
     ana.ssh(&["access:add", "blog", "bob"]).ok();
-    let mut logs = Running::start(bob.ssh_command(&["logs", "blog", "-t"]));
-    let mut mine = Running::start(ana.ssh_command(&["logs", "blog", "-t"]));
-    bob.ssh(&["ps", "blog"]).ok();
+    let [mut his, mut mine] = [&bob, ana].map(|user| user.terminal(&["logs", "blog", "-t"]));
+    // Both follow, now that they show something.
+    his.shows("web.1");
+    mine.shows("web.1");
     ana.ssh(&["access:remove", "blog", "bob"]).ok();
-    wait_for("the end of it", SOON, || logs.is_over());
-    logs.end().says("you may not see this app any more");
-    assert!(!mine.is_over());
+    his.shows("you may not see this app any more");
+    assert_eq!(his.end(), 1);
+    app.get("/").ok();
+    mine.shows("path=\"/\"");
     bob.ssh(&["whoami"]).ok();
 }
 

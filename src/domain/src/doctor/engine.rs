@@ -22,7 +22,11 @@ pub(super) fn docker(docker: &Result<Docker, String>) -> Vec<Finding> {
     let seen = format!("{} (API {})", docker.version, docker.api);
     let old = below(&docker.version, DOCKER_MIN) || below(&docker.api, API_MIN);
     let version = match old {
-        true => Finding::bad("docker", seen, "upgrade it to 20.10 or later: apt-get install docker.io"),
+        true => Finding::bad(
+            "docker",
+            seen,
+            "upgrade Docker Engine to 20.10 or later; on Debian, scripts/docker-up installs it",
+        ),
         false => Finding::ok("docker", seen),
     };
     let restore = match docker.live_restore {

@@ -259,7 +259,8 @@ impl Commands {
         let _ = out.try_send(crate::io::Chunk::Err(note.into()));
         drop(out);
         hangup.cancel();
-        work.await
+        // Not what it was asked for, whatever the handler takes a hangup for.
+        Ok(work.await?.max(1))
     }
 
     async fn dispatch(&self, ask: Ask, env: SessionEnv, io: &mut Io) -> Result<u8> {

@@ -288,7 +288,8 @@ pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
     c.p.wake.notify_one();
     drop(turn);
-    io.line(format!("Stopped {} ({stopping} instances); ps:start {} starts it again", app.name, app.name)).await;
+    let instances = if stopping == 1 { "instance" } else { "instances" };
+    io.line(format!("Stopped {} ({stopping} {instances}); ps:start {} starts it again", app.name, app.name)).await;
     Ok(0)
 }
 

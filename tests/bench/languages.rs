@@ -1,0 +1,180 @@
+//! Times each language: the first build on a fresh server against its own tool in a plain container of the same stack, and a
+//! push of one changed line against the floor of the Docker API plus what the language must compile.
+//!
+//! The plain container has the tool and the runtime before its clock starts; the first build of a server has neither and
+//! fetches them. Run it by `tests/bench/languages`. Needs `npm` to write a lock file.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "what fails in a measurement ends it"
+)]
+
+mod floor;
+
+use e2e::{App, World};
+use floor::{Floor, less_boot, median, seconds, shown};
+use std::path::Path;
+use std::process::Command;
+
+const ROUNDS: usize = 7;
+
+/// A language and its app: files over those of a fixture.
+struct Case {
+    name: &'static str,
+    fixture: &'static str,
+    files: &'static [(&'static str, &'static str)],
+    /// Written before the first push, from the files.
+    lock: fn(&Path),
+    /// In the plain container, before the clock starts.
+    prepare: &'static str,
+    /// What is timed there.
+    tool: &'static str,
+    /// What is timed there after a change of one line: what the language must compile.
+    again: &'static str,
+    /// The file that gets the changed line, and how a comment begins in it.
+    change: (&'static str, &'static str),
+}
+
+const CASES: [Case; 3] = [
+    Case {
+        name: "Node.js (npm ci)",
+        fixture: "tests/apps/hello",
+        files: &[
+            (
+                "package.json",
+                r#"{"name":"bench","version":"1.0.0","private":true,"scripts":{"start":"node server.js"},
+                "dependencies":{"express":"^4","jest":"^29"}}"#,
+            ),
+            (
+                "server.js",
+                "require('http').createServer((q, s) => s.end('ok')).listen(process.env.PORT, () => \
+                 console.log('listening after ' + process.uptime()));\nprocess.on('SIGTERM', () => process.exit(0));\n",
+            ),
+        ],
+        lock: npm_lock,
+        prepare: "npm --version",
+        tool: "npm ci --no-audit --no-fund --silent",
+        again: "true",
+        change: ("server.js", "//"),
+    },
+    Case {
+        name: "Python (uv pip install)",
+        fixture: "tests/apps/flask",
+        files: &[
+            ("requirements.txt", "django==5.2.*\nflask==3.1.*\ngunicorn==23.*\nrequests==2.*\nsqlalchemy==2.*\n"),
+            ("Procfile", "web: python -S server.py\n"),
+            (
+                "server.py",
+                "import os, signal, socket, time\nsignal.signal(15, lambda *_: os._exit(0))\n\
+                 s = socket.create_server(('0.0.0.0', int(os.environ['PORT'])))\n\
+                 ticks = int(open('/proc/self/stat').read().rsplit(')', 1)[1].split()[19])\n\
+                 print('listening after', time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / 100, flush=True)\n\
+                 while True:\n    c, _ = s.accept(); c.recv(9999); c.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\nok'); c.close()\n",
+            ),
+        ],
+        lock: |_| {},
+        prepare: "python3 -m pip install -q --break-system-packages --root-user-action ignore uv && python3 -m venv .venv",
+        tool: "uv pip install -q --python .venv/bin/python --compile-bytecode --no-cache -r requirements.txt",
+        again: "true",
+        change: ("server.py", "#"),
+    },
+    Case {
+        name: "Go (go build)",
+        fixture: "tests/apps/go",
+        files: &[],
+        lock: |_| {},
+        prepare: "export GOFLAGS=-buildvcs=false GOTOOLCHAIN=auto; go version",
+        tool: "CGO_ENABLED=0 go build -o bin/ ./...",
+        again: "echo '// changed' >>cmd/server/main.go; CGO_ENABLED=0 go build -o bin/ ./...",
+        change: ("cmd/server/main.go", "//"),
+    },
+];
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stacks = std::env::var("HOIST_STACKS").unwrap_or_else(|_| "/var/lib/hoist/stacks".to_owned());
+    let floor = runtime.block_on(Floor::open(Path::new(&stacks)));
+    let mut round = 0;
+    let mut once = || {
+        round += 1;
+        runtime.block_on(floor.once(round))
+    };
+    for case in &CASES {
+        let world = World::new();
+        // The server brings its stack to the engine at the first build, which is no part of any.
+        world.app("warm", "tests/apps/shell").push().ok();
+        let app = world.app("bench", case.fixture);
+        for (path, text) in case.files {
+            app.commit_change(path, text);
+        }
+        (case.lock)(&app.dir);
+        app.git(&["add", "-A"]).ok();
+        app.git(&["commit", "-q", "--allow-empty", "-m", "lock"]).ok();
+        let (plain, compile) = plain(case, &app.dir, &stacks);
+        let first = seconds(|| drop(app.push().ok()));
+        let other = second_app(&world, case, &app);
+        let limit = |factor: f64, more: f64| plain * factor + more;
+        println!("{}: the plain tool {plain:.1} s", case.name);
+        println!(
+            "  first build of the server {first:.1} s, of another app {other:.1} s (must {:.1}, reach {:.1})",
+            limit(1.2, 4.0),
+            limit(1.1, 2.0)
+        );
+        let (mut floors, mut pushes) = (vec![], vec![]);
+        for n in 0..ROUNDS {
+            floors.push(once());
+            let (path, comment) = case.change;
+            let text = std::fs::read_to_string(app.dir.join(path)).unwrap();
+            app.commit_change(path, &format!("{text}{comment} {n}\n"));
+            pushes.push(less_boot(&app, seconds(|| drop(app.push().ok()))));
+        }
+        let base = median(&mut floors);
+        let over = (median(&mut pushes) - compile) / base;
+        println!("  one changed line, less boot {}; compiling {compile:.2} s", shown(&mut pushes));
+        println!("  = {over:.2} x floor of {} (must 2.5, reach 1.5)", shown(&mut floors));
+    }
+    runtime.block_on(floor.close());
+}
+
+/// Pushes the same files as an app of another name, whose dependencies nobody has built; the runtime is there.
+fn second_app(world: &World, case: &Case, like: &App<'_>) -> f64 {
+    let app = world.app("bench2", case.fixture);
+    for entry in like.git(&["ls-files"]).ok().out.lines() {
+        app.commit_change(entry, &std::fs::read_to_string(like.dir.join(entry)).unwrap());
+    }
+    seconds(|| drop(app.push().ok()))
+}
+
+/// The tool in a plain container: how long the first time, and after a change.
+fn plain(case: &Case, dir: &Path, stacks: &str) -> (f64, f64) {
+    let sidecar: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(Path::new(stacks).join("deb13-build.json")).unwrap()).unwrap();
+    let digest = sidecar["digest"].as_str().unwrap().trim_start_matches("sha256:");
+    let bundle = std::env::var("HOIST_CA_BUNDLE").unwrap_or_else(|_| "/etc/ssl/certs/ca-certificates.crt".to_owned());
+    let script = format!(
+        "set -e; cp -r /src /tmp/app; cd /tmp/app; {} >/dev/null; a=$(date +%s%N); {}; b=$(date +%s%N); {}; \
+         c=$(date +%s%N); echo \"took $((b - a)) $((c - b))\"",
+        case.prepare, case.tool, case.again
+    );
+    let done = Command::new("docker")
+        .args(["run", "--rm", "--network", "host", "-v", &format!("{}:/src:ro", dir.display())])
+        .args(["-v", &format!("{bundle}:/etc/ssl/certs/ca-certificates.crt:ro")])
+        .args([&format!("hoist/stack-build:deb13-{}", &digest[..12]), "bash", "-c", &script])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let line = said.lines().find_map(|l| l.strip_prefix("took "));
+    let line = line.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&done.stderr)));
+    let nanos: Vec<f64> = line.split(' ').map(|n| n.parse::<f64>().unwrap() / 1e9).collect();
+    (nanos[0], nanos[1])
+}
+
+fn npm_lock(dir: &Path) {
+    let _ = std::fs::remove_file(dir.join("package-lock.json"));
+    let done =
+        Command::new("npm").args(["install", "--package-lock-only", "--silent"]).current_dir(dir).status().unwrap();
+    assert!(done.success(), "npm cannot write the lock file");
+}
