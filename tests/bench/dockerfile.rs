@@ -10,6 +10,7 @@
 
 use e2e::{App, World};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 

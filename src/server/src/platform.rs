@@ -61,6 +61,8 @@ pub struct Parts {
     pub init: PathBuf,
     /// Set while the installation is being shut down: the reconciler rests.
     pub paused: AtomicBool,
+    /// Held while the reconciler makes something: what a shutdown removes must not come back.
+    pub turn: tokio::sync::Mutex<()>,
     /// The port that HTTP is really served on.
     pub http_port: u16,
     /// The port that SSH is really served on.

@@ -79,6 +79,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         wake: Arc::new(Notify::new()),
         tasks: tasks.clone(),
         paused: AtomicBool::new(false),
+        turn: tokio::sync::Mutex::default(),
         http_port: http.port(),
         ssh_port: ssh_addr.port(),
         base,

@@ -186,8 +186,7 @@ fn choose_port(exposed: &[String], setting: Option<u16>, app: &str) -> Result<(u
             let mut no = Refusal::new("which-port", "the image exposes several ports")
                 .why(format!("EXPOSE names {}; the router needs one", named.join(", ")));
             for port in &named {
-                no =
-                    no.next(format!("apps:set {app} port={port}  (then push again: git commit --allow-empty -m port)"));
+                no = no.next(format!("apps:set {app} port={port}  (then push again)"));
             }
             Err(no)
         }

@@ -105,6 +105,8 @@ pub async fn shutdown(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     c.p.routes.shutdown_router(ROUTER_GRACE).await;
     if apps {
         io.line("Stopping all apps; they come back when the server starts").await;
+        // One that hangs with Docker is not waited for.
+        let _turn = tokio::time::timeout(APP_GRACE, c.p.turn.lock()).await;
         if let Err(err) = stop_instances(c).await {
             io.note(domain::text::warning(&err.lines().join("; "))).await;
         }

@@ -72,6 +72,7 @@ impl Reconciler {
         let (mut network_at, mut images_at) = (Instant::now(), Instant::now() + IMAGES_FIRST);
         let mut quiet = false;
         while !stop.is_cancelled() {
+            let turn = self.p.turn.lock().await;
             if self.p.paused.load(std::sync::atomic::Ordering::SeqCst) {
                 return;
             }
@@ -103,6 +104,7 @@ impl Reconciler {
                     tracing::warn!("cannot sweep: {}", err.lines().join("; "));
                 }
             }
+            drop(turn);
             tokio::select! {
                 () = sleep(pause) => {}
                 () = self.p.wake.notified() => {}
