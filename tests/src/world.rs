@@ -322,7 +322,7 @@ impl World {
             self.restart_serve();
         }
         let install = self.install();
-        self.hoist(&["shutdown", "--apps"]).ok();
+        let said = self.hoist(&["shutdown", "--apps"]).ok();
         self.serve.borrow_mut().wait_end();
         let left = engine::leftovers(install);
         engine::remove_images(install);
@@ -330,7 +330,7 @@ impl World {
         if left.is_empty() && alive == 0 {
             return Ok(());
         }
-        Err(format!("left after the shutdown: {alive} processes, {left:?}"))
+        Err(format!("left after the shutdown: {alive} processes, {left:?}\n{said}"))
     }
 
     /// Where the end could not be orderly (a data folder spoiled on purpose), by force.

@@ -15,6 +15,8 @@ use std::time::Duration;
 const ROUTER_GRACE: Duration = Duration::from_secs(5);
 /// How long instances may take to end then.
 const APP_GRACE: Duration = Duration::from_secs(10);
+/// How often what is left is looked for.
+const STOP_ROUNDS: usize = 5;
 
 /// The apps that somebody may see, in order of name.
 pub async fn apps_of(c: &Commands, who: &Principal) -> Result<Vec<AppRef>> {
@@ -103,28 +105,41 @@ pub async fn shutdown(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     io.line("Ending the router").await;
     c.p.routes.pause();
     c.p.routes.shutdown_router(ROUTER_GRACE).await;
+    let mut code = 0;
     if apps {
         io.line("Stopping all apps; they come back when the server starts").await;
-        // One that hangs with Docker is not waited for.
-        let _turn = tokio::time::timeout(APP_GRACE, c.p.turn.lock()).await;
-        if let Err(err) = stop_instances(c).await {
+        if let Err(err) = stop_apps(c).await {
             io.note(domain::text::warning(&err.lines().join("; "))).await;
+            code = 1;
         }
     }
     io.line("Ending the server").await;
     c.end.notify_one();
-    Ok(0)
+    Ok(code)
 }
 
-async fn stop_instances(c: &Commands) -> Result<()> {
-    let all = c.p.engine.list(INSTALL_LABEL, c.p.install.as_str()).await?;
-    let stops = all.iter().map(|one| async {
-        c.p.engine.stop(&one.name, APP_GRACE).await?;
-        c.p.engine.remove(&one.name).await
-    });
-    futures_util::future::try_join_all(stops).await?;
-    for network in c.p.engine.networks(INSTALL_LABEL, c.p.install.as_str()).await? {
-        c.p.engine.remove_network(&network).await?;
+/// Removes instances, networks and the firewall. What was being started when the reconciler was told to rest may come after
+/// the first look, so it looks until there is nothing left.
+async fn stop_apps(c: &Commands) -> Result<()> {
+    let _turn = tokio::time::timeout(APP_GRACE, c.p.turn.lock()).await;
+    let mut done = Ok(());
+    for _ in 0..STOP_ROUNDS {
+        let all = c.p.engine.list(INSTALL_LABEL, c.p.install.as_str()).await?;
+        let networks = c.p.engine.networks(INSTALL_LABEL, c.p.install.as_str()).await?;
+        if all.is_empty() && networks.is_empty() {
+            done = Ok(());
+            break;
+        }
+        let stops = all.iter().map(|one| async {
+            c.p.engine.stop(&one.name, APP_GRACE).await?;
+            c.p.engine.remove(&one.name).await
+        });
+        // One that cannot be stopped is no reason to leave the others.
+        done = futures_util::future::join_all(stops).await.into_iter().collect::<Result<Vec<()>, _>>().map(drop);
+        for network in &networks {
+            done = done.and(c.p.engine.remove_network(network).await);
+        }
     }
-    c.p.net.remove_firewall().await
+    c.p.net.remove_firewall().await?;
+    Ok(done?)
 }
