@@ -1,6 +1,6 @@
 //! Which buildpack builds these files.
 //! Invariant: the app's setting wins; then what can be started as a server; then what can be served as a site.
-//! Absent: Dockerfiles and buildpacks by address, named in the refusal.
+//! Absent: Dockerfiles, which the engine builds, and buildpacks by address.
 
 use crate::node::{self, Package};
 use crate::plan::Settings;
@@ -42,16 +42,11 @@ const DECIDING: [&str; 16] = [
     "Aptfile",
 ];
 /// Signs of what is not built here yet.
-const LATER: [(&str, &str); 5] = [
-    ("Dockerfile", "Dockerfiles"),
-    ("Gemfile", "Ruby apps"),
-    ("composer.json", "PHP apps"),
-    ("Cargo.toml", "Rust apps"),
-    ("pom.xml", "Java apps"),
-];
+const LATER: [(&str, &str); 4] =
+    [("Gemfile", "Ruby apps"), ("composer.json", "PHP apps"), ("Cargo.toml", "Rust apps"), ("pom.xml", "Java apps")];
 
 /// The names that an app's buildpack setting may have.
-pub const BUILDPACKS: [&str; 5] = ["node", "python", "go", "static", "shell"];
+pub const BUILDPACKS: [&str; 6] = ["node", "python", "go", "static", "shell", "dockerfile"];
 
 /// A buildpack's own name for what may be typed for it.
 pub fn buildpack_name(text: &str) -> Option<&'static str> {
@@ -61,6 +56,7 @@ pub fn buildpack_name(text: &str) -> Option<&'static str> {
         "go" | "golang" | "heroku/go" => "go",
         "static" | "static-site" | "heroku/static" | "staticfile" => "static",
         "shell" | "procfile" | "null" => "shell",
+        "dockerfile" | "docker" => "dockerfile",
         _ => return None,
     })
 }
@@ -120,7 +116,7 @@ fn built_site(tree: &Tree) -> Result<Option<Buildpack>, Refusal> {
 }
 
 fn nothing(tree: &Tree) -> Refusal {
-    const LOOKED: &str = "looked for: package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile";
+    const LOOKED: &str = "looked for: Dockerfile, package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile";
     const WHAT: &str = "nothing here can be built";
     if tree.0.is_empty() {
         let next = "commit the app's files (`git add .`, `git commit`) and push";
@@ -132,7 +128,7 @@ fn nothing(tree: &Tree) -> Refusal {
     let mut next: Vec<String> =
         misspelt(tree).into_iter().map(|(is, should)| format!("git mv {is} {should}")).collect();
     next.extend(in_folder(tree));
-    next.push("add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site) or a Procfile (anything that runs as it is), commit and push".to_owned());
+    next.push("add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site), a Procfile (anything that runs as it is) or a Dockerfile, commit and push".to_owned());
     let why = match later.is_empty() {
         true => LOOKED.to_owned(),
         false => format!("building {} comes next and is not there yet. {LOOKED}", later.join(" and ")),
@@ -143,7 +139,8 @@ fn nothing(tree: &Tree) -> Refusal {
 /// An app that lies in a folder of the repository.
 fn in_folder(tree: &Tree) -> Option<String> {
     let plain = |folder: &str| folder.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
-    let deciding = ["package.json", "requirements.txt", "pyproject.toml", "go.mod", "index.html", "Procfile"];
+    let deciding =
+        ["Dockerfile", "package.json", "requirements.txt", "pyproject.toml", "go.mod", "index.html", "Procfile"];
     let holds = |path: &'_ String| {
         let (folder, name) = path.rsplit_once('/')?;
         (deciding.contains(&name) && plain(folder)).then(|| folder.to_owned())

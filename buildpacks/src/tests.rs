@@ -14,7 +14,7 @@ fn nothing_to_build() {
         "",
         expect![[r#"
             refused nothing-to-build: nothing here can be built
-            the commit has no files. looked for: package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
+            the commit has no files. looked for: Dockerfile, package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
             -> commit the app's files (`git add .`, `git commit`) and push
         "#]],
     );
@@ -22,8 +22,8 @@ fn nothing_to_build() {
         "-- README.md",
         expect![[r#"
             refused nothing-to-build: nothing here can be built
-            looked for: package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
-            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site) or a Procfile (anything that runs as it is), commit and push
+            looked for: Dockerfile, package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
+            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site), a Procfile (anything that runs as it is) or a Dockerfile, commit and push
         "#]],
     );
     check(
@@ -38,35 +38,35 @@ fn nothing_to_build() {
         "-- package.JSON\n-- Index.html",
         expect![[r#"
             refused nothing-to-build: nothing here can be built
-            looked for: package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
+            looked for: Dockerfile, package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
             -> git mv Index.html index.html
             -> git mv package.JSON package.json
-            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site) or a Procfile (anything that runs as it is), commit and push
+            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site), a Procfile (anything that runs as it is) or a Dockerfile, commit and push
         "#]],
     );
     check(
         "-- web/package.json\n{}",
         expect![[r#"
             refused nothing-to-build: nothing here can be built
-            looked for: package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
+            looked for: Dockerfile, package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
             -> the app is in web/? apps:set APP root=web
-            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site) or a Procfile (anything that runs as it is), commit and push
+            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site), a Procfile (anything that runs as it is) or a Dockerfile, commit and push
         "#]],
     );
     check(
         "-- we b;/package.json\n{}",
         expect![[r#"
             refused nothing-to-build: nothing here can be built
-            looked for: package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
-            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site) or a Procfile (anything that runs as it is), commit and push
+            looked for: Dockerfile, package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
+            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site), a Procfile (anything that runs as it is) or a Dockerfile, commit and push
         "#]],
     );
     check(
         "-> link index.html",
         expect![[r#"
             refused nothing-to-build: nothing here can be built
-            looked for: package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
-            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site) or a Procfile (anything that runs as it is), commit and push
+            looked for: Dockerfile, package.json, requirements.txt, pyproject.toml, go.mod, static.json, Staticfile, index.html, public/index.html, Procfile
+            -> add a package.json (Node.js), requirements.txt (Python), go.mod (Go), index.html (static site), a Procfile (anything that runs as it is) or a Dockerfile, commit and push
         "#]],
     );
 }
@@ -191,7 +191,7 @@ fn buildpack_setting() {
     .assert_eq(&with("static", "-- server.js"));
     expect![[r#"
         refused unknown-buildpack: this buildpack is not here
-        the app's buildpack setting is https://example.org/x  [2J; there are: node, python, go, static, shell
+        the app's buildpack setting is https://example.org/x  [2J; there are: node, python, go, static, shell, dockerfile
         -> set the buildpack to one of them, or remove the setting to let the files decide
     "#]]
     .assert_eq(&with("https://example.org/x\n\u{1b}[2J", BOTH));

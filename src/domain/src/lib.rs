@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod command;
 pub mod config;
 pub mod deploy;
+pub mod dockerfile;
 pub mod doctor;
 pub mod domains;
 pub mod formation;

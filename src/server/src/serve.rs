@@ -101,6 +101,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
             err.lines().join("; ")
         );
     }
+    crate::build::clear_dockerfile().await;
     routes.keep(router, &tasks);
     let owner = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
     let deploys = Deploys::new(platform.clone(), owner);

@@ -1,8 +1,10 @@
 //! What a plan is made from: a commit's files, the app's settings, pins and config, as they are now.
 
+use super::dockerfile::{self, Given};
 use super::sources::Sources;
 use crate::fault::{Fault, Result};
 use crate::platform::Parts;
+use crate::store::App;
 use crate::tasks::blocking;
 use buildpacks::{Pins, Plan, Settings, Stack};
 use domain::config::{ConfigVars, resolve};
@@ -22,19 +24,32 @@ pub struct Planned {
     pub command: Option<String>,
 }
 
+/// How a commit is built.
+#[derive(Debug)]
+pub enum How {
+    /// By a plan of ours.
+    Plan(Box<Planned>),
+    /// By its own Dockerfile.
+    Dockerfile(Box<Given>),
+}
+
 /// How a commit would be built now.
-pub async fn planned(p: &Parts, app: &AppId, commit: &Commit) -> Result<Planned> {
-    let Asked { sources, settings, pins, .. } = Asked::read(p, app, commit).await?;
+pub async fn planned(p: &Parts, app: &AppId, commit: &Commit) -> Result<How> {
+    let Asked { sources, settings, pins, app: row, .. } = Asked::read(p, app, commit).await?;
+    if dockerfile::wanted(&row, &sources) {
+        return Ok(How::Dockerfile(Box::new(dockerfile::given(p, row, commit).await?)));
+    }
     let questions = buildpacks::ask(&sources.tree, &settings, &pins).map_err(super::refusal)?;
     let facts = super::facts::known(p, &questions).await?;
     let plan = buildpacks::plan(&sources.tree, &settings, &pins, &facts).map_err(super::refusal)?;
     let processes = super::processes(&sources, &plan)?;
     let command = processes.iter().find(|(name, _)| name.as_str() == "web").map(|(_, command)| command.clone());
-    Ok(Planned { commit: commit.clone(), stack: settings.stack, plan, command })
+    Ok(How::Plan(Box::new(Planned { commit: commit.clone(), stack: settings.stack, plan, command })))
 }
 
 /// All that the plan of a commit depends on, but for facts.
 pub(super) struct Asked {
+    pub app: App,
     pub sources: Arc<Sources>,
     pub settings: Settings,
     pub pins: Pins,
@@ -69,7 +84,8 @@ impl Asked {
         ];
         let config = resolve(&config, &known.map(|(name, value)| (name.to_owned(), value)).into());
         let config_names = config.keys().map(ToString::to_string).collect();
-        let settings = Settings { buildpack: row.buildpack, stack, config: config_names, ..Settings::default() };
-        Ok(Asked { sources: Arc::new(sources), settings, pins, config })
+        let buildpack = row.buildpack.clone();
+        let settings = Settings { buildpack, stack, config: config_names, ..Settings::default() };
+        Ok(Asked { app: row, sources: Arc::new(sources), settings, pins, config })
     }
 }

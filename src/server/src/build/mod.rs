@@ -5,11 +5,14 @@
 
 mod asked;
 mod assemble;
+mod dockerfile;
 mod facts;
 mod keys;
 mod sandbox;
 mod sources;
 mod work;
+
+pub use dockerfile::{Given, clear_dockerfile};
 
 use crate::clock::now;
 use crate::deploy::Job;
@@ -17,10 +20,10 @@ use crate::engine::EngineError;
 use crate::fault::{Act, Error, Fault, Result};
 use crate::images::{Budget, Layer, Registry, Stack, ensure_stack};
 use crate::platform::Parts;
-use crate::store::{Build, BuildStatus};
+use crate::store::{App, Build, BuildStatus};
 use crate::tasks::blocking;
 use asked::Asked;
-pub use asked::{Planned, planned};
+pub use asked::{How, planned};
 use buildpacks::{Base, Pins, Plan};
 use domain::config::ConfigVars;
 use domain::procfile::{self, ProcessTable};
@@ -79,6 +82,7 @@ struct Work<'a> {
     ask: &'a BuildAsk,
     plan: Plan,
     sources: Arc<Sources>,
+    app: App,
     config: ConfigVars,
     /// The stack by name, and the identity of its images.
     stack: buildpacks::Stack,
@@ -93,7 +97,11 @@ impl Builder {
 
     /// Builds a commit. Says what it does to `job`.
     pub async fn build(&self, p: &Parts, ask: &BuildAsk, job: &Job) -> Result<Made> {
-        let Asked { sources, settings, pins, config } = Asked::read(p, &ask.app, &ask.commit).await?;
+        let Asked { app, sources, settings, pins, config } = Asked::read(p, &ask.app, &ask.commit).await?;
+        if dockerfile::wanted(&app, &sources) {
+            let order = dockerfile::Order { p, ask, job, app: &app };
+            return self.build_dockerfile(order, &config, &sources).await;
+        }
         let questions = buildpacks::ask(&sources.tree, &settings, &pins).map_err(refusal)?;
         let facts = self.facts(p, ask, job, settings.stack, &questions).await?;
         let plan = buildpacks::plan(&sources.tree, &settings, &pins, &facts).map_err(refusal)?;
@@ -105,7 +113,7 @@ impl Builder {
         let stacks = format!("{} {}", run.layer.digest, stack_digest(p, &stack_name(stack, Base::Build)).await?);
         let pins = plan.pins.clone();
         let language = plan.language.clone();
-        let work = Work { p, job, ask, plan, sources, config, stack, stacks };
+        let work = Work { p, job, ask, plan, sources, app, config, stack, stacks };
         let (image, digest) = self.make_image(&work, &run).await?;
         let build = Build {
             id: ask.build,
@@ -115,6 +123,7 @@ impl Builder {
             language,
             image: Some(image),
             digest: Some(digest),
+            launch: None,
             processes,
             why: None,
             actor: String::new(),
@@ -203,6 +212,12 @@ impl Builder {
         Ok(made)
     }
 
+    /// The same, with the names that people know it by, which somebody may have taken away.
+    async fn stack_by_its_names(&self, p: &Parts, stack: buildpacks::Stack, base: Base, job: &Job) -> Result<Stack> {
+        self.stacks.lock().await.remove(&stack_name(stack, base));
+        self.stack(p, stack, base, job).await
+    }
+
     /// Layers, image, pull. If the engine misses a layer whose bytes are gone, everything is packed again, once.
     async fn make_image(&self, work: &Work<'_>, run: &Stack) -> Result<(String, String)> {
         let mut use_known = !work.ask.clear_cache;
@@ -222,7 +237,7 @@ impl Builder {
 
     async fn image(&self, work: &Work<'_>, run: &Stack, layers: Vec<Layer>) -> Result<(String, String), EngineErrorOr> {
         let p = work.p;
-        let tag = format!("hoist/{}-{}:b{}", p.install, work.ask.app, work.ask.build);
+        let tag = image_name(p, work.ask, &work.app);
         let config = assemble::image_config(work, run, &layers);
         let blobs = Arc::clone(self.registry.blobs());
         let manifest = blocking("describe the image", move || Ok(config.assemble(&blobs)?)).await?;
@@ -271,6 +286,12 @@ impl From<Error> for EngineErrorOr {
     fn from(err: Error) -> EngineErrorOr {
         EngineErrorOr::Other(err)
     }
+}
+
+/// The name of a build's image in the engine. Whoever can name an image of another app in a Dockerfile reads it, so that
+/// there is a word in it that nobody is told.
+fn image_name(p: &Parts, ask: &BuildAsk, app: &App) -> String {
+    format!("hoist/{}-{}:b{}-{}", p.install, ask.app, ask.build, app.image_key)
 }
 
 /// `deb13-run`: the name of a stack's tar.

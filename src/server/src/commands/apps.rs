@@ -173,9 +173,9 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let domains: Vec<String> = domains.iter().map(|d| d.host.to_string()).collect();
     let stack = app.stack.clone().unwrap_or_else(|| buildpacks::Stack::default().name().to_owned());
     let object = json!({"name": app.name, "id": app.id, "url": c.p.url(&app.name), "remote": c.p.remote(&app.name), "release": app.current_release.map(|r| r.to_string()),
-        "commit": commit, "formation": wanted, "deploy_branch": app.deploy_branch, "buildpack": app.buildpack, "stack": stack, "root": app.root, "owner": owner, "shared_with": shared, "stopped": app.stopped,
+        "commit": commit, "formation": wanted, "deploy_branch": app.deploy_branch, "buildpack": app.buildpack, "stack": stack, "root": app.root, "dockerfile": app.build_settings, "owner": owner, "shared_with": shared, "stopped": app.stopped,
         "domains": domains, "maintenance": maintenance});
-    let rows = vec![
+    let mut rows = vec![
         ("name", app.name.to_string()),
         ("id", app.id.to_string()),
         ("url", c.p.url(&app.name)),
@@ -192,6 +192,7 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         ("shared with", shared.join(", ")),
         ("state", state.to_owned()),
     ];
+    rows.extend(app.build_settings.shown());
     pairs(ask.what().format, io, rows, object).await;
     Ok(0)
 }
@@ -211,6 +212,11 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                     Setting::Stack(stack) => tx.set_stack(&id, stack.map(buildpacks::Stack::name))?,
                     Setting::Root(folder) => tx.set_root(&id, folder.as_deref())?,
                     Setting::Enter(on) => tx.set_enter(&id, *on)?,
+                    Setting::Dockerfile(change) => {
+                        let mut settings = tx.the_app(&id)?.build_settings;
+                        settings.apply(change);
+                        tx.set_build_settings(&id, &settings)?;
+                    }
                 }
             }
             Ok(())
@@ -240,6 +246,7 @@ enum Setting {
     Stack(Option<buildpacks::Stack>),
     Root(Option<String>),
     Enter(bool),
+    Dockerfile(domain::dockerfile::Change),
 }
 
 impl Setting {
@@ -266,11 +273,15 @@ impl Setting {
             },
             "root" | "build-dir" => Ok(Setting::Root(text.map(root).transpose()?.filter(|folder| !folder.is_empty()))),
             "enter" => Ok(Setting::Enter(enter_setting(who, text)?)),
-            other => {
-                Err(Refusal::new("no-such-setting", format!("there is no setting {}", domain::text::plain(other)))
-                    .why("settings: deploy-branch, buildpack, stack, root, enter")
-                    .next("help apps:set"))
-            }
+            other => match domain::dockerfile::Change::parse(other, value) {
+                Some(change) => change.map(Setting::Dockerfile),
+                None => {
+                    Err(Refusal::new("no-such-setting", format!("there is no setting {}", domain::text::plain(other)))
+                        .why("settings: deploy-branch, buildpack, stack, root, enter")
+                        .why(format!("of a Dockerfile: {}", domain::dockerfile::SETTINGS.join(", ")))
+                        .next("help apps:set"))
+                }
+            },
         }
     }
 }

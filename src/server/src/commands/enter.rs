@@ -35,7 +35,11 @@ async fn session(c: &Commands, ask: &Ask, terminal: Option<Terminal>, io: &mut I
     let argv = match args.many("CMD") {
         // A shell of the instance's own choice.
         [] => Vec::new(),
-        words => run::meant(words, &Default::default()).argv,
+        words => {
+            let (id, release) = (app.id.clone(), row.release);
+            let build = c.p.store.read(move |tx| tx.build(tx.the_release(&id, release)?.build)).await?;
+            run::meant(words, &Default::default(), build.and_then(|b| b.launch).as_ref()).argv
+        }
     };
     let stream = inside::connect(&c.p.layout.io(row.id), INIT_MAX).await.map_err(|err| match err.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
@@ -54,6 +58,9 @@ async fn session(c: &Commands, ask: &Ask, terminal: Option<Terminal>, io: &mut I
         Ending::Exited(code) => (code, format!("exit code {code}")),
         Ending::NotStarted(code, why) => {
             io.note(domain::text::warning(&domain::text::plain(&why))).await;
+            if run::no_shell(&why) {
+                io.note(run::NO_SHELL.to_owned()).await;
+            }
             (code, format!("exit code {code}"))
         }
         Ending::Cut => {

@@ -20,6 +20,7 @@ mod maintenance;
 mod people;
 mod plans;
 mod processes;
+mod registry;
 mod releases;
 mod run;
 mod show;
@@ -318,6 +319,9 @@ impl Commands {
             Verb::AccessRemove => people::access_change(self, ask, io, false).await,
             Verb::AccessList => people::access_list(self, ask, io).await,
             Verb::Whoami => people::whoami(self, ask, env, io).await,
+            Verb::RegistryLogin => registry::login(self, ask, io).await,
+            Verb::RegistryLogout => registry::logout(self, ask, io).await,
+            Verb::RegistryList => registry::list(self, ask, io).await,
             Verb::Events => events::events(self, ask, io).await,
             Verb::Doctor => doctor::doctor(self, ask, io).await,
             Verb::Help => system::help(ask, io).await,

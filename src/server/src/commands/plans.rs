@@ -1,14 +1,14 @@
 //! `builds:plan` and `builds:eject`: how a commit is built, for reading and for building it without Hoist.
 
 use super::{Ask, Commands};
-use crate::build::{Planned, planned};
+use crate::build::{Given, How, planned};
 use crate::fault::Result;
 use crate::io::Io;
-use domain::command::Format;
+use domain::command::{Format, quote};
 use domain::{Commit, Refusal};
 
 /// The plan of the commit that was asked for, else of the one that is live.
-async fn asked(c: &Commands, ask: &Ask) -> Result<Planned> {
+async fn asked(c: &Commands, ask: &Ask) -> Result<How> {
     let app = ask.the_app()?.clone();
     let id = app.id.clone();
     let commit = match ask.what().args.maybe("COMMIT") {
@@ -34,23 +34,59 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<Planned> {
 }
 
 pub async fn plan(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let found = asked(c, &ask).await?;
-    if ask.what().format == Format::Json {
-        super::show::json(io, &serde_json::json!({"commit": found.commit, "stack": found.stack, "plan": found.plan}))
-            .await;
-        return Ok(0);
-    }
-    for line in buildpacks::describe(&found.plan).lines() {
-        io.line(domain::text::plain(line)).await;
+    let json = ask.what().format == Format::Json;
+    match asked(c, &ask).await? {
+        How::Plan(found) if json => {
+            let object = serde_json::json!({"commit": found.commit, "stack": found.stack, "plan": found.plan});
+            super::show::json(io, &object).await;
+        }
+        How::Plan(found) => {
+            for line in buildpacks::describe(&found.plan).lines() {
+                io.line(domain::text::plain(line)).await;
+            }
+        }
+        How::Dockerfile(given) if json => super::show::json(io, &object(&given)).await,
+        How::Dockerfile(given) => {
+            io.line(format!("{}, as the engine's BuildKit builds it", domain::text::plain(&given.path))).await;
+            let list = |names: &[String]| domain::text::plain(&names.join(", "));
+            let mut rows = vec![("files", given.root.clone().unwrap_or_else(|| "the whole repository".to_owned()))];
+            rows.push(("images", list(&given.declared.images)));
+            rows.push(("stages", list(&given.declared.stages)));
+            rows.extend(given.settings.shown());
+            for (key, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+                io.line(format!("  {key:<14} {}", domain::text::plain(value))).await;
+            }
+        }
     }
     Ok(0)
 }
 
 pub async fn eject(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let found = asked(c, &ask).await?;
+    let found = match asked(c, &ask).await? {
+        How::Plan(found) => found,
+        How::Dockerfile(given) => return Err(has_one(ask.the_app()?.name.as_str(), &given).into()),
+    };
     let about = buildpacks::Ejected { stack: found.stack, command: found.command, commit: found.commit.to_string() };
     for line in buildpacks::eject(&found.plan, &about).lines() {
         io.line(line.to_owned()).await;
     }
     Ok(0)
+}
+
+fn object(given: &Given) -> serde_json::Value {
+    serde_json::json!({"commit": given.commit, "dockerfile": given.path, "root": given.root,
+        "images": given.declared.images, "stages": given.declared.stages, "settings": given.settings})
+}
+
+/// There is nothing to write: the Dockerfile is there, and how it is built by hand can be said.
+fn has_one(app: &str, given: &Given) -> Refusal {
+    let settings = &given.settings;
+    let mut command = vec!["docker build".to_owned(), format!("-f {}", quote(&given.path))];
+    command.extend(settings.target.iter().map(|stage| format!("--target {stage}")));
+    command.extend(settings.build_args.iter().map(|name| format!("--build-arg {name}")));
+    command.extend(settings.build_secrets.iter().map(|name| format!("--secret id={name},env={name}")));
+    command.push(quote(given.root.as_deref().unwrap_or(".")));
+    Refusal::new("has-a-dockerfile", format!("{app} is built from its own {}", domain::text::plain(&given.path)))
+        .why("there is nothing to write: docker builds the same from it")
+        .next(command.join(" "))
 }

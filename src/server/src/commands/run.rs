@@ -107,6 +107,9 @@ async fn told(c: &Commands, row: &InstanceRow, run: &RunRow, ending: &Ending, me
         Ending::Exited(code) => *code,
         Ending::NotStarted(code, why) => {
             io.note(domain::text::warning(&domain::text::plain(why))).await;
+            if run::no_shell(why) {
+                io.note(run::NO_SHELL.to_owned()).await;
+            }
             *code
         }
         Ending::Cut => {
@@ -128,11 +131,11 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<NewRun> {
         c.p.store
             .read(move |tx| {
                 let Some(number) = tx.the_app(&id)?.current_release else { return Ok(None) };
-                let table = tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.processes).unwrap_or_default();
-                Ok(Some((number, table)))
+                let build = tx.build(tx.the_release(&id, number)?.build)?;
+                Ok(Some((number, build.map(|b| (b.processes, b.launch)).unwrap_or_default())))
             })
             .await?;
-    let Some((release, table)) = found else {
+    let Some((release, (table, image))) = found else {
         return Err(Refusal::new("not-deployed", format!("{} has no release yet: nothing to run in", app.name))
             .next("git push hoist main")
             .into());
@@ -146,7 +149,7 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<NewRun> {
     }
     let most = u32::try_from(settings.run_timeout).unwrap_or(u32::MAX);
     let timeout = args.number("timeout", most, most)?;
-    let meant = run::meant(args.many("CMD"), &table);
+    let meant = run::meant(args.many("CMD"), &table, image.as_ref());
     if meant.argv.iter().all(|word| word.is_empty()) {
         return Err(Refusal::new("usage", "the command is empty").next(format!("run {} bash", app.name)).into());
     }

@@ -1,7 +1,7 @@
 //! Starts instances and waits until they are ready; says what was seen where one is not.
 
 use super::job::Job;
-use super::spec::{self, HostSide, Launch, PORT};
+use super::spec::{self, HostSide, Launch};
 use crate::engine::{self, EngineError, Status};
 use crate::fault::{Act, Error, Fault, Result};
 use crate::inside;
@@ -12,7 +12,7 @@ use crate::store::{InstanceRow, NewInstance, Tx};
 use domain::log::{Source, SpoolKey};
 use domain::reconcile::Desire;
 use domain::{AppId, Refusal, ReleaseNumber, formation, listeners};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -132,11 +132,12 @@ enum Waited {
 pub async fn wait_ready(p: &Platform, row: &InstanceRow, job: Option<&Job>) -> Result<()> {
     let name = spec::instance_name(&p.install, row.id);
     let limit = Duration::from_secs(p.settings.boot_timeout);
+    let port = spec::port(&launch_of(p, row).await?.build);
     let opened = async {
         if row.served {
-            let hint = hint(p, row, &name, job);
+            let hint = hint(p, row, (&name, port), job);
             tokio::select! {
-                opened = port_opens(row.address, limit) => opened,
+                opened = port_opens(SocketAddr::from((row.address, port)), limit) => opened,
                 never = hint => never,
             }
         } else {
@@ -157,13 +158,12 @@ pub async fn wait_ready(p: &Platform, row: &InstanceRow, job: Option<&Job>) -> R
     match waited {
         Waited::Ready => Ok(()),
         Waited::Ended { code, out_of_memory } => Err(not_up(p, row, code, out_of_memory).await),
-        Waited::TimedOut => Err(not_listening(p, row, &name, limit).await),
+        Waited::TimedOut => Err(not_listening(p, row, (&name, port), limit).await),
     }
 }
 
-async fn port_opens(address: Ipv4Addr, limit: Duration) -> Waited {
+async fn port_opens(target: SocketAddr, limit: Duration) -> Waited {
     let begun = Instant::now();
-    let target = SocketAddr::from((address, PORT));
     while begun.elapsed() < limit {
         let try_for = limit.saturating_sub(begun.elapsed()).min(Duration::from_secs(1));
         if let Ok(Ok(_)) = tokio::time::timeout(try_for, tokio::net::TcpStream::connect(target)).await {
@@ -176,27 +176,27 @@ async fn port_opens(address: Ipv4Addr, limit: Duration) -> Waited {
 }
 
 /// Tells the one who waits what is seen, once; never returns.
-async fn hint(p: &Platform, row: &InstanceRow, name: &str, job: Option<&Job>) -> Waited {
+async fn hint(p: &Platform, row: &InstanceRow, at: (&str, u16), job: Option<&Job>) -> Waited {
     sleep(HINT_AFTER).await;
     if let Some(job) = job {
-        job.detail(format!("{} is still starting: {}", row.label(), seen(p, name).await));
+        job.detail(format!("{} is still starting: {}", row.label(), seen(p, at).await));
     }
     std::future::pending().await
 }
 
-async fn seen(p: &Platform, name: &str) -> String {
+async fn seen(p: &Platform, (name, port): (&str, u16)) -> String {
     match p.engine.inspect(name).await {
         Ok(Some(engine::Observed { status: Status::Running { pid }, .. })) => {
-            listeners::diagnose(&engine::listeners(pid).unwrap_or_default(), PORT)
+            listeners::diagnose(&engine::listeners(pid).unwrap_or_default(), port)
         }
         Ok(_) | Err(_) => "it could not be looked at".to_owned(),
     }
 }
 
-async fn not_listening(p: &Platform, row: &InstanceRow, name: &str, limit: Duration) -> Error {
+async fn not_listening(p: &Platform, row: &InstanceRow, at: (&str, u16), limit: Duration) -> Error {
     let label = row.label();
-    let no = Refusal::new("boot-timeout", format!("{label} did not open port {PORT} within {} s", limit.as_secs()))
-        .why(format!("{label} {}", seen(p, name).await))
+    let no = Refusal::new("boot-timeout", format!("{label} did not open port {} within {} s", at.1, limit.as_secs()))
+        .why(format!("{label} {}", seen(p, at).await))
         .next("make the app listen on 0.0.0.0 and the port in the variable PORT, commit, push again");
     no.into()
 }

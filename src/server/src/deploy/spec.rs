@@ -63,11 +63,51 @@ pub fn instance_name(install: &InstallId, id: InstanceId) -> String {
     format!("hoist-{install}-{id}")
 }
 
+/// The port that an instance of this build which is served opens.
+pub fn port(build: &Build) -> u16 {
+    build.launch.as_ref().map_or(PORT, |launch| launch.port)
+}
+
+/// As whom, where and with which rights programs run in an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// `1000:1000`, or what the image says.
+    pub user: String,
+    /// The folder.
+    pub cwd: String,
+    /// Capabilities that the engine must leave; the init needs two of them.
+    pub capabilities: Vec<String>,
+}
+
+impl Start {
+    /// In this build's image.
+    pub fn of(build: &Build) -> Start {
+        match &build.launch {
+            Some(launch) => {
+                Start { user: launch.user.clone(), cwd: launch.workdir.clone(), capabilities: launch.capabilities() }
+            }
+            None => Start {
+                user: APP_USER.to_owned(),
+                cwd: "/app".to_owned(),
+                capabilities: ["SETUID", "SETGID"].map(str::to_owned).to_vec(),
+            },
+        }
+    }
+}
+
+/// Program and arguments of a process type with this command.
+fn program(build: &Build, process: &domain::ProcessType, command: &str) -> Vec<String> {
+    match &build.launch {
+        Some(launch) => launch.argv(process.as_str(), command),
+        None => ["/bin/bash", "-c", command].map(str::to_owned).to_vec(),
+    }
+}
+
 /// The instance as the engine must run it; `None` if the release has no such process type.
 pub fn instance_spec(launch: &Launch, host: &HostSide<'_>) -> Option<InstanceSpec> {
     let command = launch.build.processes.get(&launch.row.process)?;
-    let mut argv = init(&["--spool", SPOOL_AT, "--io", IO_AT]);
-    argv.extend(["/bin/bash", "-c", command].map(str::to_owned));
+    let mut argv = init(&Start::of(&launch.build), &["--spool", SPOOL_AT, "--io", IO_AT]);
+    argv.extend(program(&launch.build, &launch.row.process, command));
     let mounts = vec![spool_mount(host)];
     Some(InstanceSpec { argv, env: environment(launch, host), ..base(launch, host, mounts)? })
 }
@@ -91,7 +131,7 @@ pub fn once_spec(launch: &Launch, once: &Once, host: &HostSide<'_>) -> Option<In
         true => (["--spool", SPOOL_AT, "--io", IO_AT].as_slice(), vec![spool_mount(host)]),
         false => (["--attached", IO_AT].as_slice(), Vec::new()),
     };
-    let mut argv = init(options);
+    let mut argv = init(&Start::of(&launch.build), options);
     argv.extend(once.argv.iter().cloned());
     let mut env = environment(launch, host);
     env.extend(once.env.iter().map(|(name, value)| (name.to_string(), value.reveal().clone())));
@@ -100,8 +140,10 @@ pub fn once_spec(launch: &Launch, once: &Once, host: &HostSide<'_>) -> Option<In
     Some(InstanceSpec { argv, env, limits, ..base })
 }
 
-fn init(options: &[&str]) -> Vec<String> {
-    let words = [INIT_AT, "--user", APP_USER].iter().chain(options).chain(&["--cwd", "/app", "--"]);
+fn init(start: &Start, options: &[&str]) -> Vec<String> {
+    let end = ["--cwd", &start.cwd, "--"];
+    let words = [INIT_AT, "--user", &start.user];
+    let words = words.iter().chain(options).chain(&end);
     words.map(|word| (*word).to_owned()).collect()
 }
 
@@ -122,7 +164,7 @@ fn base(launch: &Launch, host: &HostSide<'_>, more: Vec<Mount>) -> Option<Instan
         argv: Vec::new(),
         env: BTreeMap::new(),
         cwd: None,
-        capabilities: vec!["SETUID".to_owned(), "SETGID".to_owned()],
+        capabilities: Start::of(&launch.build).capabilities,
         read_only: false,
         mounts,
         limits: Limits {
@@ -178,7 +220,7 @@ fn environment(launch: &Launch, host: &HostSide<'_>) -> BTreeMap<String, String>
     env.extend(ours);
     env.entry("DYNO".to_owned()).or_insert(label);
     if launch.row.served {
-        env.insert("PORT".to_owned(), PORT.to_string());
+        env.insert("PORT".to_owned(), port(&launch.build).to_string());
     }
     env
 }

@@ -21,6 +21,8 @@ const READ_MAX: Duration = Duration::from_secs(10);
 const TREE_MAX: Duration = Duration::from_secs(600);
 /// Larger files are streamed by git instead of read whole.
 const WHOLE_MAX: u64 = 8 << 20;
+/// Of a streamed file.
+const PIECE: usize = 256 * 1024;
 /// The specification of LFS allows no longer pointers.
 const POINTER_MAX: u64 = 1024;
 /// Paths kept of each kind for a message.
@@ -171,6 +173,33 @@ impl Reader {
             let content = proc::reader(&git.args(["cat-file", "blob", &oid.to_string()]))?;
             file(&entry, &mut content.take(size))
         })
+    }
+
+    /// Gives a file's content to `take`, in pieces, until it says no. A large one is streamed.
+    pub fn content(&self, oid: &str, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
+        let id = Oid::from_str(oid).act(|| format!("cannot read the id {oid}"))?;
+        let size = self.size(Kind::File { exec: false }, id)?;
+        if size <= WHOLE_MAX {
+            take(&self.blob(id)?);
+            return Ok(());
+        }
+        let git = git_program(&self.path).env("GIT_DIR", &self.path);
+        let mut content = proc::reader(&git.args(["cat-file", "blob", oid]))?.take(size);
+        let mut piece = vec![0; PIECE];
+        loop {
+            let got = content.read(&mut piece).act(|| format!("cannot read the file {oid}"))?;
+            match piece.get(..got) {
+                Some([]) | None => return Ok(()),
+                Some(bytes) if take(bytes) => {}
+                Some(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Where a link points.
+    pub fn link(&self, oid: &str) -> Result<String> {
+        let id = Oid::from_str(oid).act(|| format!("cannot read the id {oid}"))?;
+        Ok(String::from_utf8_lossy(&self.blob(id)?).into_owned())
     }
 
     /// Whether `commit` is `ancestor` or has it in its history. Where history is cut (shallow) the answer is no.

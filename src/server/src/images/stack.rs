@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 /// The label by which a stack's image is known, with the digest of its layer.
 const LABEL: &str = "hoist.stack";
+/// The stack that a name without a tag means.
+const DEFAULT: &str = "deb13";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A stack that the engine has.
@@ -60,14 +62,19 @@ pub async fn ensure_stack(engine: &dyn Engine, registry: &Registry, stacks: &Pat
     let image = format!("{plain}-{short}");
     let cannot = |err: EngineError| Fault::new(format!("cannot make the image {image}"), err).transient();
     let there = engine.images(LABEL, layer.digest.as_str()).await.map_err(cannot)?;
-    if !there.contains(&image) {
-        let config = config(&layer);
-        let blobs = registry.blobs().clone();
+    // The others are for people, and for what they build on it: `FROM hoist/stack-run`.
+    let mut names = vec![image.clone(), plain];
+    if distribution == DEFAULT {
+        names.push(format!("{repository}:latest"));
+    }
+    names.retain(|name| !there.contains(name));
+    if !names.is_empty() {
+        let (config, blobs) = (config(&layer), registry.blobs().clone());
         let manifest = blocking("describe a stack", move || Ok(config.assemble(&blobs)?)).await?;
         let reference = registry.reference(&repository, &manifest);
-        engine.pull(&reference, &image).await.map_err(cannot)?;
-        // For people, and for what they build on it.
-        engine.pull(&reference, &plain).await.map_err(cannot)?;
+        for name in names {
+            engine.pull(&reference, &name).await.map_err(cannot)?;
+        }
     }
     Ok(Stack { image, layer, mirror })
 }

@@ -23,6 +23,7 @@ struct Inner {
     install: InstallId,
     shares: Vec<Subnet>,
     firewall: Firewall,
+    policy: Policy,
 }
 
 impl Net {
@@ -42,7 +43,12 @@ impl Net {
             resolvers,
             builds_may_reach: Vec::new(),
         };
-        Ok(Net(Arc::new(Inner { install: install.clone(), shares: claimed.shares, firewall: Firewall::new(&policy) })))
+        Ok(Net(Arc::new(Inner {
+            install: install.clone(),
+            shares: claimed.shares,
+            firewall: Firewall::new(&policy),
+            policy,
+        })))
     }
 
     /// The network of an app.
@@ -79,6 +85,10 @@ impl Net {
     /// Removes the firewall, when nothing of ours runs any more.
     pub async fn remove_firewall(&self) -> Result<()> {
         self.0.firewall.remove().await
+    }
+
+    pub(super) fn policy(&self) -> &Policy {
+        &self.0.policy
     }
 
     fn subnet(&self, number: u32) -> Option<Subnet> {

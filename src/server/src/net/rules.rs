@@ -10,10 +10,10 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 /// Ranges that builds do not reach: listed, for documentation ranges are somebody's registry.
-const CLOSED_TO_BUILDS: &str = "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, \
+pub(super) const CLOSED_TO_BUILDS: &str = "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, \
                                 192.168.0.0/16, 224.0.0.0/3";
 /// IPv6: loopback, unique local, link-local, multicast, and IPv4 in disguise.
-const CLOSED_TO_ALL_V6: &str = "::/96, ::ffff:0:0/96, 64:ff9b::/96, fc00::/7, fe80::/10, ff00::/8";
+pub(super) const CLOSED_TO_ALL_V6: &str = "::/96, ::ffff:0:0/96, 64:ff9b::/96, fc00::/7, fe80::/10, ff00::/8";
 /// Where clouds keep a machine's secrets, and what is no host's address.
 const CLOSED_TO_APPS: &str = "0.0.0.0/8, 100.100.100.200, 127.0.0.0/8, 169.254.0.0/16, 192.0.0.192, 224.0.0.0/3";
 
@@ -108,7 +108,7 @@ fn same_bridge(policy: &Policy) -> String {
     pairs
 }
 
-fn resolver_rules(resolvers: &[IpAddr]) -> String {
+pub(super) fn resolver_rules(resolvers: &[IpAddr]) -> String {
     let mut rules = String::new();
     for transport in ["udp", "tcp"] {
         let v4 = resolvers.iter().filter(|address| address.is_ipv4());
@@ -120,7 +120,7 @@ fn resolver_rules(resolvers: &[IpAddr]) -> String {
 }
 
 /// A rule for a list of addresses; none for an empty list.
-fn list(key: &str, addresses: impl Iterator<Item = impl ToString>, verdict: &str) -> String {
+pub(super) fn list(key: &str, addresses: impl Iterator<Item = impl ToString>, verdict: &str) -> String {
     let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
     match addresses.is_empty() {
         true => String::new(),

@@ -1,6 +1,6 @@
 //! Apps as routes need them, on one snapshot of the store.
 
-use crate::deploy::spec::PORT;
+use crate::deploy::spec;
 use crate::fault::Result;
 use crate::store::{App, InstanceRow, Tx};
 use domain::domains::AppDomain;
@@ -56,8 +56,11 @@ fn state(
     let mut served: BTreeSet<ProcessType> = domains.iter().map(|d| d.process.clone()).collect();
     served.insert(WEB.parse()?);
     let mut processes = BTreeMap::new();
+    let mut port = spec::PORT;
     if let Some(number) = app.current_release {
-        let table = tx.build(tx.the_release(&app.id, number)?.build)?.map(|b| b.processes).unwrap_or_default();
+        let build = tx.build(tx.the_release(&app.id, number)?.build)?;
+        port = build.as_ref().map_or(spec::PORT, spec::port);
+        let table = build.map(|b| b.processes).unwrap_or_default();
         let formation = tx.formation(&app.id)?;
         for process in served.into_iter().filter(|p| table.contains_key(p)) {
             let wanted = formation::quantity(&formation, &process) > 0;
@@ -72,7 +75,7 @@ fn state(
         if !row.served {
             process.portless = true;
         } else if row.ready {
-            let address = SocketAddrV4::new(row.address, PORT);
+            let address = SocketAddrV4::new(row.address, port);
             process.ready.push(ReadyInstance { id: row.id, label: row.label(), address });
         } else if row.crashes <= 1 {
             // After a first crash it is started again at once; after more it waits, and the page says so.

@@ -4,6 +4,7 @@ use super::Tx;
 use crate::fault::{Fault, Result};
 use domain::access::AppRef;
 use domain::config::ConfigVars;
+use domain::dockerfile::BuildSettings;
 use domain::formation::Formation;
 use domain::{AppId, AppName, Refusal, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -28,6 +29,10 @@ pub struct App {
     pub stack: Option<String>,
     /// The folder of the repository that is the app, where it is not the whole.
     pub root: Option<String>,
+    /// How its Dockerfile is built.
+    pub build_settings: BuildSettings,
+    /// Part of its images' names, told to nobody: whoever could name one could build on it.
+    pub image_key: String,
     /// Which of the installation's subnets is its own.
     pub subnet: u32,
     /// `ps:stop`.
@@ -40,7 +45,7 @@ pub struct App {
     pub current_set: Option<i64>,
 }
 
-const COLUMNS: &str = "id, name, owner, created, deploy_branch, buildpack, subnet, stopped, config_version, current_release, current_set, stack, root";
+const COLUMNS: &str = "id, name, owner, created, deploy_branch, buildpack, subnet, stopped, config_version, current_release, current_set, stack, root, build_settings, image_key";
 
 type Raw = (App, String, String);
 
@@ -62,6 +67,9 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         current_set: row.get(10)?,
         stack: row.get(11)?,
         root: row.get(12)?,
+        // Written by us alone; one of a newer Hoist may know more settings.
+        build_settings: serde_json::from_str(&row.get::<_, String>(13)?).unwrap_or_default(),
+        image_key: row.get(14)?,
     };
     Ok((app, id, name))
 }
@@ -77,7 +85,7 @@ impl Tx<'_> {
         // Number 0 is the build network's.
         let sql = "SELECT n FROM (SELECT 1 AS n UNION SELECT subnet + 1 FROM apps) WHERE n NOT IN (SELECT subnet FROM apps) ORDER BY n LIMIT 1";
         let subnet: u32 = self.0.query_row(sql, [], |row| row.get(0))?;
-        let sql = "INSERT INTO apps (id, name, owner, created, subnet) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let sql = "INSERT INTO apps (id, name, owner, created, subnet, image_key) VALUES (?1, ?2, ?3, ?4, ?5, lower(hex(randomblob(8))))";
         self.0.execute(sql, params![id.as_str(), name.as_str(), owner, now.0, subnet])?;
         self.app(id)?.ok_or_else(|| Fault::plain("an app just made is not there").into())
     }
@@ -168,6 +176,13 @@ impl Tx<'_> {
     /// Sets the folder that is the app.
     pub fn set_root(&self, id: &AppId, root: Option<&str>) -> Result<()> {
         self.0.execute("UPDATE apps SET root = ?2 WHERE id = ?1", params![id.as_str(), root])?;
+        Ok(())
+    }
+
+    /// Sets how its Dockerfile is built.
+    pub fn set_build_settings(&self, id: &AppId, settings: &BuildSettings) -> Result<()> {
+        let text = serde_json::to_string(settings)?;
+        self.0.execute("UPDATE apps SET build_settings = ?2 WHERE id = ?1", params![id.as_str(), text])?;
         Ok(())
     }
 

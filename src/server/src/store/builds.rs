@@ -2,6 +2,7 @@
 
 use super::Tx;
 use crate::fault::Result;
+use domain::dockerfile::Launch;
 use domain::procfile::ProcessTable;
 use domain::{AppId, Commit, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -40,6 +41,8 @@ pub struct Build {
     pub image: Option<String>,
     /// The manifest's digest.
     pub digest: Option<String>,
+    /// How its processes start, where they do not run on our stack.
+    pub launch: Option<Launch>,
     /// Process types and commands.
     pub processes: ProcessTable,
     /// Why it failed.
@@ -52,7 +55,8 @@ pub struct Build {
     pub ended: Option<Timestamp>,
 }
 
-const COLUMNS: &str = "id, app_id, commit_id, status, language, image, digest, processes, why, actor, started, ended";
+const COLUMNS: &str =
+    "id, app_id, commit_id, status, language, image, digest, processes, why, actor, started, ended, launch";
 
 fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
     let bad = |col, err: Box<dyn std::error::Error + Send + Sync>| {
@@ -78,6 +82,10 @@ fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
         actor: text(9)?,
         started: Timestamp(row.get(10)?),
         ended: row.get::<_, Option<i64>>(11)?.map(Timestamp),
+        launch: row
+            .get::<_, Option<String>>(12)?
+            .map(|text| serde_json::from_str(&text).map_err(|err| bad(12, err.into())))
+            .transpose()?,
     })
 }
 
@@ -143,12 +151,23 @@ impl Tx<'_> {
 
     /// Marks a build as succeeded with its image.
     pub fn finish_build(&self, done: &Build) -> Result<()> {
-        let sql = "UPDATE builds SET status = ?2, language = ?3, image = ?4, digest = ?5, processes = ?6, why = ?7, ended = ?8 WHERE id = ?1";
+        let sql = "UPDATE builds SET status = ?2, language = ?3, image = ?4, digest = ?5, processes = ?6, why = ?7, ended = ?8, launch = ?9 WHERE id = ?1";
+        let launch = done.launch.as_ref().map(serde_json::to_string).transpose()?;
         let processes = serde_json::to_string(&done.processes)?;
         let ended = done.ended.map(|t| t.0);
         self.0.execute(
             sql,
-            params![done.id, done.status.word(), done.language, done.image, done.digest, processes, done.why, ended],
+            params![
+                done.id,
+                done.status.word(),
+                done.language,
+                done.image,
+                done.digest,
+                processes,
+                done.why,
+                ended,
+                launch
+            ],
         )?;
         Ok(())
     }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// One step each; `user_version` counts those that ran.
-const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS, DOMAINS, STACK_AND_ROOT];
+const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS, DOMAINS, STACK_AND_ROOT, DOCKERFILES];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -86,6 +86,16 @@ UPDATE instances SET served = 1 WHERE process = 'web';
 const STACK_AND_ROOT: &str = "
 ALTER TABLE apps ADD COLUMN stack TEXT;
 ALTER TABLE apps ADD COLUMN root TEXT;
+";
+
+/// How an app's Dockerfile is built, how its image is started, what nobody can guess of its images' names; who the server is
+/// at registries.
+const DOCKERFILES: &str = "
+ALTER TABLE apps ADD COLUMN build_settings TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE apps ADD COLUMN image_key TEXT NOT NULL DEFAULT '';
+UPDATE apps SET image_key = lower(hex(randomblob(8)));
+ALTER TABLE builds ADD COLUMN launch TEXT;
+CREATE TABLE registries (host TEXT PRIMARY KEY, username TEXT NOT NULL, password TEXT NOT NULL, created INTEGER NOT NULL) STRICT;
 ";
 
 /// Brings the database to the newest version.

@@ -53,13 +53,17 @@ pub(super) const SET: Spec = Spec {
     need: Need::Manage,
     summary: "Change settings of an app",
     help: "Settings: deploy-branch (the branch whose push deploys; by default the first of main and master that was \
-           pushed), buildpack (node, python, go, static or shell instead of detection), stack (trixie or bookworm: the Debian \
+           pushed), buildpack (node, python, go, static, shell or dockerfile instead of detection), stack (trixie or bookworm: the Debian \
            that the app is built and run on), root (the folder of the repository that is the app), enter (off: nobody may use enter and ps:exec; only \
-           an administrator puts it on again).",
+           an administrator puts it on again). Of a Dockerfile: dockerfile (its path), docker-target (the stage), build-args and \
+           build-secrets (names of config vars, with commas between: given to ARG, offered to \
+           RUN --mount=type=secret,id=NAME), port (the one that takes requests). An empty value puts the default back.",
     examples: &[
         "apps:set blog deploy-branch=production",
         "apps:set blog buildpack=nodejs",
         "apps:set blog root=packages/api",
+        "apps:set blog port=8080",
+        "apps:set blog build-secrets=NPM_TOKEN",
     ],
     group: Group::Apps,
     ..BASE

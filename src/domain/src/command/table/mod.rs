@@ -5,6 +5,7 @@ mod config;
 mod domains;
 mod oneoff;
 mod people;
+mod registry;
 mod run;
 
 use super::Verb;
@@ -67,6 +68,9 @@ pub static TABLE: &[&Spec] = &[
     &people::ACCESS_REMOVE,
     &people::WHOAMI,
     &people::EVENTS,
+    &registry::LOGIN,
+    &registry::LOGOUT,
+    &registry::LIST,
     &people::DOCTOR,
     &people::HELP,
     &people::VERSION,
@@ -133,6 +137,9 @@ pub(super) fn spec(verb: Verb) -> &'static Spec {
         Verb::AccessRemove => &people::ACCESS_REMOVE,
         Verb::Whoami => &people::WHOAMI,
         Verb::Events => &people::EVENTS,
+        Verb::RegistryLogin => &registry::LOGIN,
+        Verb::RegistryLogout => &registry::LOGOUT,
+        Verb::RegistryList => &registry::LIST,
         Verb::Doctor => &people::DOCTOR,
         Verb::Help => &people::HELP,
         Verb::Version => &people::VERSION,

@@ -3,6 +3,7 @@
 //! Invariant: every call has a deadline, the connection is made when it is needed, so a Docker that is dead or hung costs
 //! an error and nothing else. Absent: retries (callers decide), shell, and any use of Docker's log drivers.
 
+mod buildkit;
 mod failures;
 mod hints;
 mod images;
@@ -15,11 +16,13 @@ mod spec;
 mod live;
 
 use super::{
-    CALL_MAX, Engine, EngineError, EngineVersion, Hint, ImageReference, InstanceSpec, NetworkSpec, Observed, Status,
+    BuildError, CALL_MAX, Engine, EngineError, EngineVersion, Hint, ImageBuild, ImageReference, InstanceSpec,
+    Neighbours, NetworkSpec, Observed, Reports, Status,
 };
 use crate::tasks::Tasks;
 use async_trait::async_trait;
 use bollard::{API_DEFAULT_VERSION, errors::Error as BollardError};
+use domain::dockerfile::ImageFacts;
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::PathBuf;
@@ -181,6 +184,18 @@ impl Engine for Docker {
     }
     async fn images(&self, key: &str, value: &str) -> Result<Vec<String>, EngineError> {
         self.image_names(key, value).await
+    }
+    async fn build_image(&self, ask: ImageBuild, reports: &Reports) -> Result<String, BuildError> {
+        self.image_build(ask, reports).await
+    }
+    async fn image_facts(&self, tag: &str) -> Result<Option<ImageFacts>, EngineError> {
+        self.image_facts(tag).await
+    }
+    async fn prune_build_cache(&self, keep: u64) -> Result<(), EngineError> {
+        self.build_cache_prune(keep).await
+    }
+    async fn neighbours(&self) -> Result<Neighbours, EngineError> {
+        self.default_bridge().await
     }
     async fn hints(&self, key: &str, value: &str) -> Result<mpsc::Receiver<Hint>, EngineError> {
         self.hint_stream(key, value).await

@@ -1,0 +1,48 @@
+//! Rows about image registries.
+
+use crate::access::Need;
+use crate::command::Verb;
+use crate::command::spec::*;
+
+pub(super) const LOGIN: Spec = Spec {
+    verb: Verb::RegistryLogin,
+    name: "registry:login",
+    aliases: &["registry:set"],
+    args: &[
+        required("HOST", "The registry's host, with its port if it has one"),
+        required("USER", "The user name there"),
+    ],
+    need: Need::Admin,
+    stdin: Stdin::Always,
+    summary: "Let Dockerfile builds pull from a private registry; the password is read from standard input",
+    help: "Holds for every app of this server: an image that was pulled once can be used by all of them anyway. The \
+           password is given to that host alone, when a Dockerfile names an image there.",
+    examples: &["registry:login registry.example.com ci < password.txt"],
+    group: Group::Server,
+    ..BASE
+};
+
+pub(super) const LOGOUT: Spec = Spec {
+    verb: Verb::RegistryLogout,
+    name: "registry:logout",
+    aliases: &["registry:remove"],
+    args: &[required("HOST", "The registry's host, as registry:list shows it")],
+    need: Need::Admin,
+    summary: "Forget the login to a registry",
+    examples: &["registry:logout registry.example.com"],
+    group: Group::Server,
+    ..BASE
+};
+
+pub(super) const LIST: Spec = Spec {
+    verb: Verb::RegistryList,
+    name: "registry:list",
+    aliases: &["registry", "registries"],
+    need: Need::Admin,
+    audit: Audit::Verb,
+    reads: true,
+    summary: "List the registries that this server is logged in to",
+    examples: &["registry:list"],
+    group: Group::Server,
+    ..BASE
+};

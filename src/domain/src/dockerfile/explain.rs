@@ -1,0 +1,218 @@
+//! What a failed Dockerfile build means, and what to do: from the failed step, its last lines and the engine's words.
+
+use crate::refusal::Refusal;
+use crate::text::plain;
+
+/// What is known of a failure.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// The step that failed; empty: none was begun.
+    pub step: String,
+    /// Its last lines.
+    pub tail: Vec<String>,
+    /// The engine's own words.
+    pub message: String,
+    /// The app's name, for commands.
+    pub app: String,
+    /// Whether the kernel ended something of the build for its memory.
+    pub out_of_memory: bool,
+    /// The memory that the build may use, for people.
+    pub memory: String,
+    /// The Dockerfile's path.
+    pub dockerfile: String,
+    /// Files that `.dockerignore` left out.
+    pub left_out: usize,
+}
+
+/// The cause, as likely as it can be known.
+pub fn explain(failure: &Failure) -> Refusal {
+    let output = failure.tail.join("\n").to_ascii_lowercase();
+    let message = failure.message.to_ascii_lowercase();
+    let both = format!("{output}\n{message}");
+    let any = |words: &[&str]| words.iter().any(|word| both.contains(word));
+    let what = match failure.step.is_empty() {
+        true => format!("the build of {} failed", failure.dockerfile),
+        false => format!("failed at {}", failure.step),
+    };
+    let words = engine_words(&failure.message);
+    let no = |code: &str| Refusal::new(code, what.clone());
+    let again = "commit, push again";
+
+    if failure.out_of_memory || any(&["exit code: 137", "exit status 137", "signal: killed", "out of memory"]) {
+        return no("build-memory")
+            .why(format!("a process was ended because the build used more than {} of memory", failure.memory))
+            .next("build with fewer jobs at a time (make -j1, NODE_OPTIONS=--max-old-space-size=1024)")
+            .next("raise build-memory in the server's configuration");
+    }
+    if any(&["resource temporarily unavailable", "cannot fork", "can't fork", "fork: retry"]) {
+        return no("build-processes")
+            .why("the build has as many processes as it may have")
+            .next("start fewer at a time, then push again");
+    }
+    if any(&["no space left on device", "disk quota exceeded"]) {
+        return no("build-disk")
+            .why("the server's disk is full")
+            .next("as the administrator: look at `df`, remove what is not needed, then push again");
+    }
+    if message.contains("dockerfile parse error") || message.contains("unknown instruction") {
+        let mut no = Refusal::new("bad-dockerfile", format!("{} has a mistake", failure.dockerfile)).why(words);
+        if message.contains("<<") || message.contains("eof") {
+            no = no.next("text after << needs a newer Docker on the server: use RUN with && and \\ instead");
+        }
+        return no.next(format!("correct that line, {again}"));
+    }
+    if let Some(no) = base_image(&no, &message, &words, failure) {
+        return no;
+    }
+    if message.contains("failed to compute cache key") || message.contains("not found in build context") {
+        let path = missing_path(&failure.message);
+        if let Some(from) = failure.step.split_whitespace().find_map(|word| word.strip_prefix("--from=")) {
+            let path = path.unwrap_or_else(|| "the path".to_owned());
+            return no("no-such-file")
+                .why(format!("{path} is not in {}", plain(from)))
+                .next(format!("correct the path, or look at what {} holds at its end, {again}", plain(from)));
+        }
+        let mut no = no("no-such-file").why(match &path {
+            Some(path) => format!("{path} is not among the files of the build"),
+            None => words,
+        });
+        if failure.left_out > 0 {
+            no = no.next(format!(
+                "is it in .dockerignore? {} files are left out by it; add a line !PATH to take one back",
+                failure.left_out
+            ));
+        }
+        return no
+            .next("git add it and commit: only committed files are built (git ls-files shows them)")
+            .next(format!("if the app lies in a sub-folder: apps:set {} root=FOLDER", failure.app));
+    }
+    if message.contains("secret") && (message.contains("not found") || message.contains("no such")) {
+        let name = after(&failure.message, "secret ").unwrap_or("NAME").trim_end_matches(':').to_owned();
+        return no("no-such-secret")
+            .why("the Dockerfile asks for a secret that the app does not offer to its builds")
+            .next(format!("config:set {} {name}=VALUE && apps:set {} build-secrets={name}", failure.app, failure.app));
+    }
+    if message.contains("target stage") {
+        return no("no-such-stage").why(words).next(format!(
+            "apps:set {} docker-target=NAME  (from a line FROM image AS NAME; an empty value builds the last)",
+            failure.app
+        ));
+    }
+    if any(&[
+        "could not resolve",
+        "temporary failure in name resolution",
+        "eai_again",
+        "name or service not known",
+        "bad address",
+    ]) {
+        return no("build-network")
+            .why("a name could not be resolved from inside the build")
+            .next("is the name right? Names of private networks and of other apps do not resolve in builds")
+            .next("push again, if the network was away for a moment");
+    }
+    if any(&[
+        "connection timed out",
+        "connection refused",
+        "network is unreachable",
+        "etimedout",
+        "econnrefused",
+        "no route to host",
+    ]) {
+        return no("build-network")
+            .why("something could not be reached: builds reach the internet, but not this server, apps or private addresses")
+            .next("do what needs the app's database in the release command (Procfile: release: …), not in the build");
+    }
+    if any(&["certificate verify failed", "self-signed certificate", "unable to get local issuer", "x509: certificate"])
+    {
+        return no("build-tls").why("a certificate is not known inside the build").next(
+            "build on hoist/stack-build, which has the server's bundle, or install ca-certificates in the Dockerfile",
+        );
+    }
+    if let Some(line) = failure.tail.iter().find(|line| {
+        let line = line.to_ascii_lowercase();
+        line.contains("unable to locate package") || line.contains("has no installation candidate")
+    }) {
+        return no("no-such-package")
+            .why(plain(line.trim()))
+            .next("is the name right? A list of packages must be fetched in the same RUN: apt-get update && apt-get install -y NAME");
+    }
+    if any(&["exit code: 127", "command not found", ": not found"]) {
+        return no("no-such-program")
+            .why("a program is not in the image at this step (status 127)")
+            .next("install it in an earlier RUN, or start FROM an image that has it, such as hoist/stack-build")
+            .next(format!("correct the command, {again}"));
+    }
+    if any(&["permission denied", "exit code: 126"]) {
+        return no("build-permission")
+            .why("something may not be run or written by the user of this step")
+            .next("git update-index --chmod=+x FILE for a script, or COPY --chown=USER")
+            .next(format!("or do it before the USER line, {again}"));
+    }
+    no("build-failed").why(words).next(format!("fix the cause shown above, {again}"))
+}
+
+fn base_image(no: &dyn Fn(&str) -> Refusal, message: &str, words: &str, failure: &Failure) -> Option<Refusal> {
+    let pulling = message.contains("failed to solve with frontend")
+        || failure.step.contains("FROM")
+        || message.contains("pull access denied");
+    if message.contains("pull access denied")
+        || message.contains("authorization failed")
+        || message.contains("401 unauthorized")
+        || message.contains("insufficient_scope")
+    {
+        return Some(
+            no("base-image-denied")
+                .why(format!("the registry does not give the image away: {words}"))
+                .next("is the name right?")
+                .next("an administrator logs the server in: registry:login HOST USER  (password on standard input)"),
+        );
+    }
+    let unreachable =
+        ["dial tcp", "no such host", "i/o timeout", "server misbehaving", "tls handshake", "failed to do request"];
+    if unreachable.iter().any(|word| message.contains(word)) {
+        return Some(
+            no("base-image-unreachable")
+                .why(format!("the image is not on this server, and its registry does not answer: {words}"))
+                .next("FROM hoist/stack-run (to run) or FROM hoist/stack-build (with compilers): both are always here")
+                .next("or from a private registry: registry:login HOST USER"),
+        );
+    }
+    if pulling
+        && (message.contains("not found") || message.contains("manifest unknown"))
+        && !message.contains("cache key")
+    {
+        return Some(
+            no("no-such-image")
+                .why(words.to_owned())
+                .next("is the name and the tag in FROM right? hoist/stack-run and hoist/stack-build are always here"),
+        );
+    }
+    None
+}
+
+/// The engine's message without what it says to itself.
+fn engine_words(message: &str) -> String {
+    let mut text = message.trim();
+    for noise in [
+        "failed to solve with frontend dockerfile.v0: ",
+        "failed to create LLB definition: ",
+        "failed to solve: ",
+        "rpc error: code = Unknown desc = ",
+    ] {
+        text = text.strip_prefix(noise).unwrap_or(text);
+    }
+    let hub = concat!("dock", "er.io/");
+    plain(&text.replace(&format!("{hub}library/"), "").replace(hub, "")).chars().take(500).collect()
+}
+
+fn missing_path(message: &str) -> Option<String> {
+    let quoted = message.split('"').find(|part| part.starts_with('/') && !part.contains(' '));
+    let named = message.rsplit_once(": not found").and_then(|(before, _)| before.rsplit([' ', ':']).next());
+    let path = quoted.or(named.filter(|path| path.starts_with('/')))?;
+    let path = path.trim_matches('"');
+    Some(plain(path.trim_start_matches('/')))
+}
+
+fn after<'a>(text: &'a str, before: &str) -> Option<&'a str> {
+    text.split_once(before).and_then(|(_, rest)| rest.split_whitespace().next())
+}

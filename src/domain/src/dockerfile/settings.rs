@@ -1,0 +1,134 @@
+//! The app's settings for a Dockerfile build: parsed at `apps:set`, stored as they are.
+
+use crate::refusal::Refusal;
+use crate::text::plain;
+use serde::{Deserialize, Serialize};
+
+/// The file that is built unless a setting names another.
+pub const DOCKERFILE: &str = "Dockerfile";
+/// The names of the settings.
+pub const SETTINGS: [&str; 5] = ["dockerfile", "docker-target", "build-args", "build-secrets", "port"];
+const NAMES_MAX: usize = 50;
+
+/// The settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BuildSettings {
+    /// The Dockerfile's path, in the folder that is the app.
+    pub dockerfile: Option<String>,
+    /// The stage that is built.
+    pub target: Option<String>,
+    /// Config vars that are given as build arguments.
+    pub build_args: Vec<String>,
+    /// Config vars that are offered to `RUN --mount=type=secret,id=NAME`.
+    pub build_secrets: Vec<String>,
+    /// The port of what requests go to.
+    pub port: Option<u16>,
+}
+
+/// One setting and its new value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// `dockerfile`.
+    Dockerfile(Option<String>),
+    /// `docker-target`.
+    Target(Option<String>),
+    /// `build-args`.
+    Args(Vec<String>),
+    /// `build-secrets`.
+    Secrets(Vec<String>),
+    /// `port`.
+    Port(Option<u16>),
+}
+
+impl Change {
+    /// Reads one; an empty value is the default. `None`: it is none of these.
+    pub fn parse(key: &str, value: &str) -> Option<Result<Change, Refusal>> {
+        let given = (!value.is_empty()).then_some(value);
+        Some(match key {
+            "dockerfile" => path(given).map(Change::Dockerfile),
+            "docker-target" => target(given).map(Change::Target),
+            "build-args" => names(value).map(Change::Args),
+            "build-secrets" => names(value).map(Change::Secrets),
+            "port" => port(given).map(Change::Port),
+            _ => return None,
+        })
+    }
+}
+
+impl BuildSettings {
+    /// Takes one change.
+    pub fn apply(&mut self, change: &Change) {
+        match change.clone() {
+            Change::Dockerfile(path) => self.dockerfile = path,
+            Change::Target(stage) => self.target = stage,
+            Change::Args(names) => self.build_args = names,
+            Change::Secrets(names) => self.build_secrets = names,
+            Change::Port(port) => self.port = port,
+        }
+    }
+
+    /// What is set, as `apps:info` shows it.
+    pub fn shown(&self) -> Vec<(&'static str, String)> {
+        let port = self.port.map(|port| port.to_string());
+        let list = |names: &[String]| (!names.is_empty()).then(|| names.join(","));
+        let all = [
+            ("dockerfile", self.dockerfile.clone()),
+            ("docker-target", self.target.clone()),
+            ("build-args", list(&self.build_args)),
+            ("build-secrets", list(&self.build_secrets)),
+            ("port", port),
+        ];
+        all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+}
+
+fn path(value: Option<&str>) -> Result<Option<String>, Refusal> {
+    let Some(value) = value else { return Ok(None) };
+    let value = value.strip_prefix("./").unwrap_or(value).trim_end_matches('/');
+    let fine = !value.is_empty()
+        && value.len() <= 500
+        && !value.chars().any(char::is_control)
+        && value.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    match fine {
+        true => Ok(Some(value.to_owned())),
+        false => Err(Refusal::new("bad-path", format!("{} is not a path in the repository", plain(value)))
+            .why("it must be relative, without `..`")
+            .next("apps:set APP dockerfile=path/in/the/repository")),
+    }
+}
+
+fn target(value: Option<&str>) -> Result<Option<String>, Refusal> {
+    let fine = |text: &str| {
+        text.len() <= 100 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    };
+    match value {
+        Some(text) if !fine(text) => Err(Refusal::new("bad-target", "this is not the name of a stage")
+            .next("apps:set APP docker-target=NAME  (from a line FROM image AS NAME)")),
+        value => Ok(value.map(str::to_owned)),
+    }
+}
+
+fn names(value: &str) -> Result<Vec<String>, Refusal> {
+    let mut names: Vec<String> =
+        value.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    names.sort();
+    names.dedup();
+    if names.len() > NAMES_MAX {
+        return Err(Refusal::new("too-many-names", format!("more than {NAMES_MAX} names")).next("name fewer"));
+    }
+    for name in &names {
+        name.parse::<crate::VarName>()?;
+    }
+    Ok(names)
+}
+
+fn port(value: Option<&str>) -> Result<Option<u16>, Refusal> {
+    let Some(value) = value else { return Ok(None) };
+    match value.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(Some(port)),
+        Ok(_) | Err(_) => Err(Refusal::new("bad-port", format!("{} is not a port", plain(value)))
+            .why("a port is a number from 1 to 65535")
+            .next("apps:set APP port=8080")),
+    }
+}

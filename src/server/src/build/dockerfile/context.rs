@@ -1,0 +1,198 @@
+//! The files of a Dockerfile's build: straight from git, never laid out on the host, less what `.dockerignore` names.
+//!
+//! Invariant: links are handed on as links. A file's time is made from its content, so the engine asks for exactly those
+//! files that changed.
+
+use crate::engine::{ContextEntry, ContextFiles, ContextKind};
+use crate::fault::Result;
+use crate::git::{Kind, Reader, Repos};
+use domain::dockerfile::{BuildSettings, DOCKERFILE, Declared, Ignore, Syntax, declared, syntax};
+use domain::{AppId, Commit, Refusal, text};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+/// Larger ones are no Dockerfiles and no lists of patterns.
+const TEXT_MAX: u64 = 1 << 20;
+/// 2001-09-09, the second of all times; what follows comes from the content.
+const TIME_BASE: i64 = 1_000_000_000;
+/// Files of these names that lie elsewhere, named in a refusal.
+const ELSEWHERE_MAX: usize = 3;
+
+/// The files, and what the Dockerfile declares.
+pub struct Context {
+    reader: Mutex<Reader>,
+    entries: Vec<ContextEntry>,
+    oids: Vec<Option<String>>,
+    dockerfile: Vec<u8>,
+    plain: Vec<u8>,
+    /// The frontend that a line asks for; the engine's built-in one is used in its stead, unless [`Context::keep_syntax`].
+    pub syntax: Option<String>,
+    /// What the Dockerfile declares.
+    pub declared: Declared,
+    /// Files that `.dockerignore` left out.
+    pub left_out: usize,
+    /// The Dockerfile's path in the repository.
+    pub path: String,
+    /// The Procfile, if there is one.
+    pub procfile: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Context({} entries)", self.entries.len())
+    }
+}
+
+impl Context {
+    /// Reads a commit. Blocking.
+    pub fn read(
+        repos: &Repos,
+        app: &AppId,
+        commit: &Commit,
+        root: Option<&str>,
+        settings: &BuildSettings,
+    ) -> Result<Context> {
+        let reader = repos.reader(app)?;
+        let prefix = root.map_or_else(String::new, |root| format!("{root}/"));
+        let path = format!("{prefix}{}", settings.dockerfile.as_deref().unwrap_or(DOCKERFILE));
+        let (own_ignore, ignore, procfile) =
+            (format!("{path}.dockerignore"), format!("{prefix}.dockerignore"), format!("{prefix}Procfile"));
+        let wanted = [&path, &own_ignore, &ignore, &procfile];
+        let tree = reader.tree(commit, |name, size| size <= TEXT_MAX && (wanted.contains(&&name.to_owned())))?;
+        let text = |name: &str| {
+            let entry = tree.iter().find(|entry| entry.path == name && matches!(entry.kind, Kind::File { .. }));
+            entry.and_then(|entry| entry.content.clone())
+        };
+        let Some(dockerfile) = text(&path) else {
+            let elsewhere = tree.iter().filter_map(|entry| entry.path.strip_prefix(&prefix));
+            return Err(no_dockerfile(&path, elsewhere, settings).into());
+        };
+        let source = String::from_utf8_lossy(&dockerfile).into_owned();
+        let declared = declared(&source);
+        if let Some(image) = declared.of_an_app() {
+            return Err(not_its_own(image).into());
+        }
+        let (plain, syntax) = match syntax(&source) {
+            Syntax::Usual { image, plain } => (plain.into_bytes(), Some(image)),
+            Syntax::Absent => (dockerfile.clone(), None),
+            Syntax::Other(image) => return Err(other_syntax(&image).into()),
+        };
+        let patterns = text(&own_ignore).or_else(|| text(&ignore)).unwrap_or_default();
+        let ignore = Ignore::parse(&String::from_utf8_lossy(&patterns));
+        let (mut files, mut left_out) = (Vec::new(), 0);
+        for entry in &tree {
+            let Some(inside) = entry.path.strip_prefix(&prefix) else { continue };
+            if ignore.leaves_out(inside) {
+                left_out += 1;
+                continue;
+            }
+            let kind = match entry.kind {
+                Kind::File { exec } => ContextKind::File { exec, size: entry.size },
+                Kind::Symlink => ContextKind::Symlink(reader.link(&entry.oid)?),
+                Kind::Submodule => continue,
+            };
+            files.push((ContextEntry { path: inside.to_owned(), kind, time: time(&entry.oid) }, entry.oid.clone()));
+        }
+        let procfile = text(&procfile);
+        let (entries, oids) = with_folders(files);
+        Ok(Context {
+            reader: Mutex::new(reader),
+            entries,
+            oids,
+            dockerfile,
+            plain,
+            syntax,
+            declared,
+            left_out,
+            path,
+            procfile,
+        })
+    }
+
+    /// Leaves the line about the frontend in the Dockerfile, where the engine has that image.
+    pub fn keep_syntax(&mut self) {
+        self.plain.clone_from(&self.dockerfile);
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        let size = |entry: &ContextEntry| match entry.kind {
+            ContextKind::File { size, .. } => size,
+            ContextKind::Folder | ContextKind::Symlink(_) => 0,
+        };
+        self.entries.iter().map(size).sum()
+    }
+
+    /// How many files and links there are.
+    pub fn files(&self) -> usize {
+        self.oids.iter().flatten().count()
+    }
+}
+
+impl ContextFiles for Context {
+    fn dockerfile(&self) -> (String, Vec<u8>) {
+        (DOCKERFILE.to_owned(), self.plain.clone())
+    }
+
+    fn entries(&self) -> Vec<ContextEntry> {
+        self.entries.clone()
+    }
+
+    fn read(&self, n: usize, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+        let oid = self.oids.get(n).and_then(Option::as_ref).ok_or_else(|| io::Error::other("no such file"))?;
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        reader.content(oid, take).map_err(|err| io::Error::other(err.to_string()))
+    }
+}
+
+/// Folders before what is in them; names of one folder in order, a folder's content where its name stands.
+fn with_folders(mut files: Vec<(ContextEntry, String)>) -> (Vec<ContextEntry>, Vec<Option<String>>) {
+    files.sort_by(|(a, _), (b, _)| a.path.split('/').cmp(b.path.split('/')));
+    let (mut entries, mut oids, mut made) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for (entry, oid) in files {
+        for (at, _) in entry.path.match_indices('/') {
+            let folder = entry.path.get(..at).unwrap_or_default();
+            if made.insert(folder.to_owned()) {
+                let time = TIME_BASE * 1_000_000_000;
+                entries.push(ContextEntry { path: folder.to_owned(), kind: ContextKind::Folder, time });
+                oids.push(None);
+            }
+        }
+        entries.push(entry);
+        oids.push(Some(oid));
+    }
+    (entries, oids)
+}
+
+/// Another content, another time: the engine compares nothing else but the size.
+fn time(oid: &str) -> i64 {
+    let hash = Sha256::digest(oid.as_bytes());
+    let number = hash.iter().take(6).fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
+    TIME_BASE * 1_000_000_000 + number
+}
+
+fn no_dockerfile<'a>(path: &str, all: impl Iterator<Item = &'a str>, settings: &BuildSettings) -> Refusal {
+    let mut no = Refusal::new("no-dockerfile", format!("there is no file {path} in the commit"));
+    if let Some(set) = &settings.dockerfile {
+        no = no.why(format!("the app's setting dockerfile is {}", text::plain(set)));
+    }
+    let like = |path: &&str| path.rsplit('/').next().is_some_and(|name| name.starts_with(DOCKERFILE));
+    for path in all.filter(like).take(ELSEWHERE_MAX) {
+        no = no.next(format!("apps:set APP dockerfile={}", text::plain(path)));
+    }
+    no.next("git add the file and commit, or take the setting away: apps:set APP dockerfile=")
+}
+
+fn other_syntax(image: &str) -> Refusal {
+    Refusal::new("dockerfile-syntax", format!("# syntax={} is not built here", text::plain(image)))
+        .why("a frontend of somebody's own speaks to the builder past the walls between apps")
+        .next("take the line away, or write # syntax=docker/dockerfile:1, which the engine's built-in one serves")
+}
+
+fn not_its_own(image: &str) -> Refusal {
+    Refusal::new("not-your-image", format!("{} is not to be built on", text::plain(image)))
+        .why("images of apps are their own; here there are hoist/stack-run and hoist/stack-build")
+        .next("push what both need to a registry, or copy its files into this repository")
+}

@@ -1,0 +1,77 @@
+//! `registry:*`: who this server is at image registries.
+
+use super::show::List;
+use super::{Ask, Commands};
+use crate::clock::now;
+use crate::fault::Result;
+use crate::io::Io;
+use crate::store::RegistryLogin;
+use domain::{Refusal, Secret, text};
+use serde_json::json;
+
+/// A token may be long; a file is no password.
+const PASSWORD_MAX: usize = 16 * 1024;
+const NAME_MAX: usize = 255;
+
+pub async fn login(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+    let host = host(ask.what().args.maybe("HOST").unwrap_or_default())?;
+    let user = ask.what().args.maybe("USER").unwrap_or_default().to_owned();
+    if user.is_empty() || user.len() > NAME_MAX || user.chars().any(char::is_control) {
+        return Err(Refusal::new("bad-user", "this is no user name").next("registry:login HOST USER").into());
+    }
+    let bytes = io.read_all(PASSWORD_MAX).await?;
+    let password = String::from_utf8_lossy(&bytes);
+    let password = password.strip_suffix('\n').unwrap_or(&password);
+    let password = Secret::new(password.strip_suffix('\r').unwrap_or(password).to_owned());
+    if password.reveal().is_empty() {
+        let no = Refusal::new("password-missing", "no password came on standard input");
+        return Err(no.next(format!("registry:login {host} {} < FILE", text::plain(&user))).into());
+    }
+    let shown = host.clone();
+    let login = RegistryLogin { host, user, password, created: now() };
+    c.p.store.write(move |tx| tx.set_registry(&login)).await?;
+    io.line(format!("Builds log in to {shown} from now on. Whether it takes the password shows at the next pull"))
+        .await;
+    Ok(0)
+}
+
+pub async fn logout(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let host = host(ask.what().args.maybe("HOST").unwrap_or_default())?;
+    let gone = host.clone();
+    if !c.p.store.write(move |tx| tx.remove_registry(&gone)).await? {
+        let no = Refusal::new("no-such-login", format!("there is no login to {host}"));
+        return Err(no.next("registry:list").into());
+    }
+    io.line(format!("Forgot the login to {host}. Images that were pulled stay")).await;
+    Ok(0)
+}
+
+pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let all = c.p.store.read(|tx| tx.registries()).await?;
+    let list = List {
+        columns: &["HOST", "USER", "SINCE"],
+        rows: all.iter().map(|one| vec![one.host.clone(), text::plain(&one.user), one.created.short()]).collect(),
+        json: all
+            .iter()
+            .map(|one| json!({"host": one.host, "user": one.user, "since": one.created.rfc3339()}))
+            .collect(),
+        empty: "No logins. registry:login HOST USER".into(),
+    };
+    list.print(ask.what().format, io).await;
+    Ok(0)
+}
+
+/// A host as an image's name begins with it: no scheme, no path.
+fn host(word: &str) -> Result<String> {
+    let word = word.strip_prefix("https://").unwrap_or(word).trim_end_matches('/').to_ascii_lowercase();
+    let fine = !word.is_empty()
+        && word.len() <= NAME_MAX
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']'));
+    match fine {
+        true => Ok(word),
+        false => Err(Refusal::new("bad-host", format!("{} is not a registry's host", text::plain(&word)))
+            .why("it is what an image's name begins with, without https:// and without a path")
+            .next("registry:login registry.example.com USER")
+            .into()),
+    }
+}

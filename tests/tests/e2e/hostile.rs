@@ -1,0 +1,117 @@
+//! Dockerfiles of somebody who means harm: what they want from the host, from other apps, from whoever waits.
+
+use crate::dockerfile::{FIXTURE, SERVE, app, image_of};
+use e2e::World;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+#[test]
+fn images_and_caches_of_other_apps_are_out_of_reach() {
+    let world = World::new();
+    let victim = app(
+        &world,
+        "victim",
+        &format!(
+            "FROM hoist/stack-run AS look\nRUN --mount=type=cache,id=kept,target=/c echo private >/c/file{SERVE}COPY --from=look /etc/passwd /x\n"
+        ),
+    );
+    victim.push().ok();
+    let image = image_of(&world, "b1");
+    // A word that nobody is told: 16 hex digits.
+    let (_, key) = image.rsplit_once("b1-").unwrap();
+    assert_eq!(key.len(), 16, "{image}");
+    assert!(!victim.run("apps:info", &["--format", "json"]).ok().all().contains(key));
+    let namespace = image.strip_prefix("hoist/").unwrap().split(':').next().unwrap();
+    // By its name, refused before anything is built; that of one that is not there is refused alike.
+    let thief = app(&world, "thief", &format!("FROM {image}\nRUN cat /x\n"));
+    for dockerfile in [
+        format!("FROM {image}\nRUN cat /x\n"),
+        format!("ARG R=hoist\nFROM ${{R}}/{namespace}:b1\n"),
+        format!("FROM hoist/stack-run\nCOPY --from={image} /x /x\n"),
+        format!("FROM hoist/stack-run\nRUN --mount=type=bind,from={image},target=/v cat /v/x\n"),
+    ] {
+        thief.commit_change("Dockerfile", &dockerfile);
+        thief.push().fails().says("is not to be built on").hides("RUN");
+    }
+    // Past the reading of the file, there is the name to guess.
+    thief.commit_change("Dockerfile", &format!("ARG R=hoi\nFROM ${{R}}s${{R:+t}}/{namespace}:b1\nRUN cat /x\n"));
+    thief.push().fails().says("Push rejected");
+    // Nor is a cache found by another's namespace, however it is asked for.
+    let look = format!(
+        "FROM hoist/stack-run AS look\nARG BUILDKIT_CACHE_MOUNT_NS={namespace}\nARG AT=1\n\
+         RUN --mount=type=cache,id=kept,target=/a --mount=type=cache,id=../{namespace}/kept,target=/b \
+         --mount=type=cache,id={namespace}/kept,target=/c echo found=$(cat /a/file /b/file /c/file 2>/dev/null) end{SERVE}COPY --from=look /etc/passwd /x\n"
+    );
+    thief.commit_change("Dockerfile", &look);
+    thief.run("config:set", &[&format!("BUILDKIT_CACHE_MOUNT_NS={namespace}")]).ok();
+    thief.run("apps:set", &["build-args=BUILDKIT_CACHE_MOUNT_NS"]).ok();
+    thief.push().ok().says("found= end");
+}
+
+#[test]
+fn the_hosts_files_devices_and_rights_stay_out_of_reach() {
+    let world = World::new();
+    let mark = world.folder("host").join("mark");
+    std::fs::write(&mark, "host").unwrap();
+    let mark = mark.to_str().unwrap();
+    let probe = format!(
+        "FROM hoist/stack-run AS look\nCOPY . /all\n\
+         RUN --mount=type=bind,source=/,target=/ctx,rw echo changed > {mark} 2>/dev/null; ls /ctx/etc 2>/dev/null; \
+         cat /all/link 2>/dev/null | head -1 | cut -d: -f1 | sed 's/^/link=/'; \
+         mount -t tmpfs none /mnt 2>/dev/null && echo mounted; \
+         echo 1 > /proc/sys/vm/drop_caches 2>/dev/null && echo tuned; \
+         mknod /disk b 254 0 2>/dev/null && head -c 1 /disk 2>/dev/null | wc -c | sed 's/^/disk=/'; \
+         ls /var/run/docker.sock /run/docker.sock /run/buildkit 2>/dev/null; \
+         unshare -r true 2>/dev/null && echo unshared; grep CapEff /proc/self/status; echo end\n{}COPY --from=look /etc/passwd /x\n",
+        SERVE
+    );
+    let app = app(&world, "probe", &probe);
+    std::os::unix::fs::symlink("/etc/shadow", app.dir.join("link")).unwrap();
+    app.commit_change("more", "x");
+    let pushed = app.push().ok().says("disk=0").says("       end");
+    let lines: Vec<&str> = pushed.err.lines().map(|line| line.trim_start_matches("remote:").trim()).collect();
+    for bad in ["mounted", "tuned", "unshared", "link=root"] {
+        assert!(!lines.contains(&bad), "{bad}: {pushed}");
+    }
+    assert!(!pushed.all().contains("/run/docker.sock\n"), "{pushed}");
+    assert_eq!(std::fs::read_to_string(mark).unwrap(), "host");
+    for (line, what) in [("RUN --network=host true", "network"), ("RUN --security=insecure true", "security")] {
+        app.commit_change("Dockerfile", &format!("FROM hoist/stack-run\n{line}\n"));
+        app.push().fails().says(what);
+    }
+    app.commit_change("Dockerfile", "FROM hoist/stack-run\nCOPY ../../../etc/shadow /x\n");
+    app.push().fails().says("not among the files");
+    app.run("apps:set", &["root=../.."]).fails();
+    app.run("apps:set", &["dockerfile=/etc/passwd"]).fails();
+}
+
+#[test]
+fn a_frontend_of_somebodys_own_is_refused_unfetched() {
+    let world = World::new();
+    let app = app(&world, "front", "FROM x\n");
+    for head in ["# syntax=evil.invalid/frontend:1", "# x=y\n#SYNTAX = evil.invalid/docker/dockerfile"] {
+        app.commit_change("Dockerfile", &format!("{head}\nFROM hoist/stack-run\n"));
+        let begun = Instant::now();
+        app.push().fails().says("evil.invalid").says("# syntax=docker/dockerfile:1");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+    // The usual one is built in, and not fetched either.
+    app.commit_change("Dockerfile", &format!("# syntax=docker/dockerfile:1.99{SERVE}"));
+    app.push().ok().says("the engine's built-in one is used");
+}
+
+#[test]
+fn a_flood_of_output_ends_and_is_clipped() {
+    let world = World::new();
+    let other = world.app("other", FIXTURE);
+    other.push().ok();
+    let flood = "FROM hoist/stack-run\nRUN yes hoist-flood | head -c 300000000; head -c 3000000 /dev/zero | tr '\\0' x; exit 9\n";
+    let (pushed, report) = world.load("other.localhost", 20, || app(&world, "flood", flood).push().fails());
+    report.none_lost();
+    assert!(pushed.err.len() < 20_000_000, "{} bytes", pushed.err.len());
+    let end = pushed.err.rsplit("Failed: ").next().unwrap();
+    assert!(end.lines().count() < 40, "{end}");
+    let stored = Command::new("du").args(["-sm", world.data().join("logs").to_str().unwrap()]).output().unwrap();
+    let megabytes: u64 = String::from_utf8_lossy(&stored.stdout).split_whitespace().next().unwrap().parse().unwrap();
+    assert!(megabytes < 64, "{megabytes} MB of logs");
+}
