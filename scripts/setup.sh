@@ -315,7 +315,7 @@ tell() {
   fi
   cat <<TELL
 
-Push an app (Node.js with its package-lock.json, or a static site): in its folder, with its files committed,
+Push an app (Node.js, Python, Go, a static site, or a Dockerfile): in its folder, with its files committed,
   git remote add hoist $remote
   git push hoist HEAD:main
 It then answers at http://my-app.$base$http/ (choose another name than my-app: small letters, digits, -).

@@ -220,7 +220,7 @@ tell() {
 
 Hoist runs. It took $((SECONDS / 60)) min $((SECONDS % 60)) s.
 
-Push an app of yours (Node.js with its package-lock.json, or a static site): in its folder, with its files committed,
+Push an app of yours (Node.js, Python, Go, a static site, or a Dockerfile): in its folder, with its files committed,
   git remote add hoist ssh://hoist-try/my-app
   git config core.sshCommand "ssh -F '$SSH_CONFIG'"
   git push hoist HEAD:main
