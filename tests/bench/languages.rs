@@ -20,6 +20,8 @@ use std::path::Path;
 use std::process::Command;
 
 const ROUNDS: usize = 7;
+/// Where programs look for certificates of authorities.
+const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// A language and its app: files over those of a fixture.
 struct Case {
@@ -76,7 +78,7 @@ const CASES: [Case; 3] = [
             ),
         ],
         lock: |_| {},
-        prepare: "python3 -m pip install -q --break-system-packages --root-user-action ignore uv && python3 -m venv .venv",
+        prepare: "python3 -m pip install -q --break-system-packages --root-user-action ignore uv && uv venv -q .venv",
         tool: "uv pip install -q --python .venv/bin/python --compile-bytecode --no-cache -r requirements.txt",
         again: "true",
         change: ("server.py", "#"),
@@ -153,7 +155,7 @@ fn plain(case: &Case, dir: &Path, stacks: &str) -> (f64, f64) {
     let sidecar: serde_json::Value =
         serde_json::from_slice(&std::fs::read(Path::new(stacks).join("deb13-build.json")).unwrap()).unwrap();
     let digest = sidecar["digest"].as_str().unwrap().trim_start_matches("sha256:");
-    let bundle = std::env::var("HOIST_CA_BUNDLE").unwrap_or_else(|_| "/etc/ssl/certs/ca-certificates.crt".to_owned());
+    let bundle = std::env::var("HOIST_CA_BUNDLE").unwrap_or_else(|_| BUNDLE.to_owned());
     let script = format!(
         "set -e; cp -r /src /tmp/app; cd /tmp/app; {} >/dev/null; a=$(date +%s%N); {}; b=$(date +%s%N); {}; \
          c=$(date +%s%N); echo \"took $((b - a)) $((c - b))\"",
@@ -161,7 +163,8 @@ fn plain(case: &Case, dir: &Path, stacks: &str) -> (f64, f64) {
     );
     let done = Command::new("docker")
         .args(["run", "--rm", "--network", "host", "-v", &format!("{}:/src:ro", dir.display())])
-        .args(["-v", &format!("{bundle}:/etc/ssl/certs/ca-certificates.crt:ro")])
+        .args(["-v", &format!("{bundle}:{BUNDLE}:ro")])
+        .args(["-e", &format!("SSL_CERT_FILE={BUNDLE}"), "-e", &format!("PIP_CERT={BUNDLE}")])
         .args([&format!("hoist/stack-build:deb13-{}", &digest[..12]), "bash", "-c", &script])
         .output()
         .unwrap();
