@@ -49,12 +49,16 @@ impl Builder {
     pub(super) async fn layers(&self, work: &Work<'_>, use_known: bool) -> Result<Vec<Layer>> {
         let items = items(work);
         let needed = needed(&items, use_known);
+        let mut made = self.make_together(work, &items, &needed).await?;
         let mut launch = Vec::new();
         for (item, needed) in items.iter().zip(&needed) {
             let known = if item.layer.launch && use_known { read_record(&item.record) } else { None };
             let layer = match known {
                 Some(layer) if !needed => Some(layer),
-                Some(_) | None if *needed => self.make(work, &items, item).await?,
+                Some(_) | None if *needed => match made.remove(&item.layer.name) {
+                    Some(layer) => layer,
+                    None => self.make(work, &items, item).await?,
+                },
                 known => known,
             };
             if item.layer.launch {
@@ -62,6 +66,28 @@ impl Builder {
             }
         }
         Ok(launch)
+    }
+
+    /// What is fetched for any app and needs no other layer (a runtime, an installer) is made at the same time, in one
+    /// place: it mostly waits for the network.
+    async fn make_together(
+        &self,
+        work: &Work<'_>,
+        items: &[Item<'_>],
+        needed: &[bool],
+    ) -> Result<BTreeMap<String, Option<Layer>>> {
+        let alone = |item: &&Item<'_>| {
+            item.layer.scope == Scope::Host && item.layer.mounts.is_empty() && !item.layer.steps.is_empty()
+        };
+        let fetched: Vec<&Item<'_>> =
+            items.iter().zip(needed).filter(|(_, needed)| **needed).map(|(item, _)| item).filter(alone).collect();
+        if fetched.len() < 2 {
+            return Ok(BTreeMap::new());
+        }
+        let _slot = self.slot(work.job).await?;
+        let layers = fetched.iter().map(|item| self.make_here(work, items, item));
+        let layers = futures_util::future::try_join_all(layers).await?;
+        Ok(fetched.iter().map(|item| item.layer.name.clone()).zip(layers).collect())
     }
 
     async fn make(&self, work: &Work<'_>, items: &[Item<'_>], item: &Item<'_>) -> Result<Option<Layer>> {
@@ -74,6 +100,12 @@ impl Builder {
             return Ok(Some(packed));
         }
         let _slot = self.slot(work.job).await?;
+        self.make_here(work, items, item).await
+    }
+
+    /// The same in a place that is taken.
+    async fn make_here(&self, work: &Work<'_>, items: &[Item<'_>], item: &Item<'_>) -> Result<Option<Layer>> {
+        let (layer, blobs) = (item.layer.clone(), Arc::clone(self.registry.blobs()));
         let stack = self.stack(work.p, work.stack, layer.base, work.job).await?;
         let folders = prepare(work, &layer, &stack).await?;
         let sandbox = self.sandbox(work, items, item, &folders, &stack)?;

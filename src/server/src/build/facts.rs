@@ -3,6 +3,7 @@
 use super::{BuildAsk, Builder, sandbox};
 use crate::deploy::Job;
 use crate::fault::{Error, Result};
+use crate::images;
 use crate::platform::Parts;
 use crate::tasks::blocking;
 use buildpacks::{Base, Facts, Question, Stack};
@@ -23,61 +24,64 @@ impl Builder {
         questions: &[Question],
     ) -> Result<Facts> {
         let mut facts = Facts::default();
+        let mut missing = Vec::new();
         for question in questions {
             let lookup = Lookup::of(question);
-            let answer = self.look_up(p, ask, job, stack, &lookup).await?;
+            match kept(&lookup.path(p), Some(FRESH)).await? {
+                Some(answer) => keep_in(&mut facts, question, answer),
+                None => missing.push((question, lookup)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(facts);
+        }
+        for (_, lookup) in &missing {
+            job.detail(format!("Looking up the versions of {}", lookup.name));
+        }
+        // All at once in one place: they mostly wait for the network.
+        let _slot = self.slot(job).await?;
+        let stack = self.stack(p, stack, Base::Build, job).await?;
+        let answers = missing.iter().map(|(_, lookup)| look_up(p, ask, job, &stack, lookup));
+        let answers = futures_util::future::try_join_all(answers).await?;
+        for ((question, _), answer) in missing.iter().zip(answers) {
             keep_in(&mut facts, question, answer);
         }
         Ok(facts)
     }
+}
 
-    async fn look_up(
-        &self,
-        p: &Parts,
-        ask: &BuildAsk,
-        job: &Job,
-        stack: Stack,
-        lookup: &Lookup,
-    ) -> Result<Vec<String>> {
-        let path = p.layout.facts().join(format!("{}.json", lookup.file));
-        if let Some(answer) = kept(&path, Some(FRESH)).await? {
-            return Ok(answer);
+async fn look_up(p: &Parts, ask: &BuildAsk, job: &Job, stack: &images::Stack, lookup: &Lookup) -> Result<Vec<String>> {
+    let path = lookup.path(p);
+    let part = format!("fact-{}", short(&lookup.file));
+    let answer = match sandbox::ask(p, ask, stack, &part, lookup.argv.clone()).await {
+        Ok(text) => (lookup.read)(&text).filter(|list| !list.is_empty()).ok_or_else(|| {
+            Refusal::new("lookup-unclear", format!("the answer about {} is not a list", lookup.name)).into()
+        }),
+        Err(err) => Err(err),
+    };
+    let err = match answer {
+        Ok(list) => {
+            keep(&path, &list).await?;
+            return Ok(list);
         }
-        job.detail(format!("Looking up the versions of {}", lookup.name));
-        let _slot = self.slot(job).await?;
-        let stack = self.stack(p, stack, Base::Build, job).await?;
-        let part = format!("fact-{}", short(&lookup.file));
-        let answer = match sandbox::ask(p, ask, &stack, &part, lookup.argv.clone()).await {
-            Ok(text) => (lookup.read)(&text).filter(|list| !list.is_empty()).ok_or_else(|| {
-                Refusal::new("lookup-unclear", format!("the answer about {} is not a list", lookup.name)).into()
-            }),
-            Err(err) => Err(err),
-        };
-        let err = match answer {
-            Ok(list) => {
-                keep(&path, &list).await?;
-                return Ok(list);
-            }
-            Err(err) => err,
-        };
-        match kept(&path, None).await? {
-            Some(list) => {
-                job.warn(format!(
-                    "The package registry does not answer; using the versions of {} known before",
-                    lookup.name
-                ));
-                Ok(list)
-            }
-            None => {
-                let (why, next) = match err {
-                    Error::Refused(no) if !no.why.is_empty() => (no.why, no.next),
-                    err => (err.lines().join("\n"), Vec::new()),
-                };
-                let no =
-                    Refusal::new("registry-unreachable", format!("cannot look up the versions of {}", lookup.name));
-                let no = next.into_iter().fold(no.why(why), Refusal::next);
-                Err(no.next(format!("check the server's way to {}, then push again", lookup.registry)).into())
-            }
+        Err(err) => err,
+    };
+    match kept(&path, None).await? {
+        Some(list) => {
+            job.warn(format!(
+                "The package registry does not answer; using the versions of {} known before",
+                lookup.name
+            ));
+            Ok(list)
+        }
+        None => {
+            let (why, next) = match err {
+                Error::Refused(no) if !no.why.is_empty() => (no.why, no.next),
+                err => (err.lines().join("\n"), Vec::new()),
+            };
+            let no = Refusal::new("registry-unreachable", format!("cannot look up the versions of {}", lookup.name));
+            let no = next.into_iter().fold(no.why(why), Refusal::next);
+            Err(no.next(format!("check the server's way to {}, then push again", lookup.registry)).into())
         }
     }
 }
@@ -86,8 +90,7 @@ impl Builder {
 pub(super) async fn known(p: &Parts, questions: &[Question]) -> Result<Facts> {
     let mut facts = Facts::default();
     for question in questions {
-        let path = p.layout.facts().join(format!("{}.json", Lookup::of(question).file));
-        if let Some(answer) = kept(&path, None).await? {
+        if let Some(answer) = kept(&Lookup::of(question).path(p), None).await? {
             keep_in(&mut facts, question, answer);
         }
     }
@@ -113,6 +116,11 @@ struct Lookup {
 }
 
 impl Lookup {
+    /// Where its answer is kept.
+    fn path(&self, p: &Parts) -> PathBuf {
+        p.layout.facts().join(format!("{}.json", self.file))
+    }
+
     fn of(question: &Question) -> Lookup {
         let words = |argv: &[&str]| argv.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
         match question {

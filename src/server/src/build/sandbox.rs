@@ -36,6 +36,8 @@ const CA_VARIABLES: [&str; 7] = [
 ];
 /// How often the disk is measured.
 const DISK_EVERY: Duration = Duration::from_secs(2);
+/// The longest silence before the last lines of a step that has ended.
+const REST_MAX: Duration = Duration::from_secs(10);
 /// Lines that are repeated of what a registry's client said.
 const SAID_MAX: usize = 3;
 /// Lines of a step's output that are looked through when it fails.
@@ -124,13 +126,21 @@ pub async fn run(p: &Parts, ask: &BuildAsk, job: &Job, sandbox: &Sandbox) -> Res
             }
         }
     };
-    if ended.is_ok() {
-        while let Ok(Some(line)) = tokio::time::timeout(Duration::from_millis(100), lines.recv()).await {
-            screen.show(&line);
-        }
-    }
-    p.engine.remove(&name).await?;
-    if let Err(err) = p.logs.finish(&key).await {
+    let finished = if ended.is_ok() {
+        // Nothing writes any more: finishing the spool ends its lines.
+        let rest = async {
+            while let Ok(Some(line)) = tokio::time::timeout(REST_MAX, lines.recv()).await {
+                screen.show(&line);
+            }
+        };
+        let (removed, finished, ()) = tokio::join!(p.engine.remove(&name), p.logs.finish(&key), rest);
+        removed?;
+        finished
+    } else {
+        p.engine.remove(&name).await?;
+        p.logs.finish(&key).await
+    };
+    if let Err(err) = finished {
         // A flood takes longer to store than a build should wait; the sweep finishes it.
         tracing::info!(%key, "a build's spool is not stored yet: {}", err.lines().join("; "));
     }
@@ -187,8 +197,14 @@ pub async fn ask(p: &Parts, ask: &BuildAsk, stack: &Stack, part: &str, argv: Vec
     start(p, ask, &name, &key, &sandbox).await?;
     let ended = tokio::time::timeout(ASK_MAX, watch_end(p, &name)).await;
     let lines = p.logs.recent(&key, 20_000).await?;
-    p.engine.remove(&name).await?;
-    p.logs.finish(&key).await?;
+    if matches!(ended, Ok(Ok(_))) {
+        let (removed, finished) = tokio::join!(p.engine.remove(&name), p.logs.finish(&key));
+        removed?;
+        finished?;
+    } else {
+        p.engine.remove(&name).await?;
+        p.logs.finish(&key).await?;
+    }
     let remove = folder.clone();
     blocking("remove a build's folder", move || {
         let _ = std::fs::remove_dir_all(&remove);
