@@ -56,6 +56,18 @@ fn a_dockerfile_is_built_served_rolled_back_and_rebuilt() {
 }
 
 #[test]
+fn what_a_step_fetches_is_trusted_as_the_server_says() {
+    let world = World::new();
+    let text = format!(
+        "FROM hoist/stack-build AS build\n{}\nRUN npm view ms version >/ms\nCOPY server.c .\nRUN gcc -O1 -static -o \
+         /server server.c\nFROM scratch\nCOPY --from=build /ms /ms\nCOPY --from=build /server /server\nENTRYPOINT \
+         [\"/server\"]\n",
+        salt()
+    );
+    app(&world, "trust", &text).push().ok();
+}
+
+#[test]
 fn secrets_and_arguments_come_by_declaration_and_caches_are_the_apps_own() {
     let world = World::new();
     let canary = format!("canary{}", std::process::id());

@@ -125,7 +125,7 @@ pub fn explain(failure: &Failure) -> Refusal {
     if any(&["certificate verify failed", "self-signed certificate", "unable to get local issuer", "x509: certificate"])
     {
         return no("build-tls").why("a certificate is not known inside the build").next(
-            "build on hoist/stack-build, which has the server's bundle, or install ca-certificates in the Dockerfile",
+            "build on hoist/stack-build, which trusts what the server's ca-bundle names, or install ca-certificates in the Dockerfile",
         );
     }
     if let Some(line) = failure.tail.iter().find(|line| {

@@ -18,7 +18,7 @@ use crate::clock::now;
 use crate::deploy::Job;
 use crate::engine::EngineError;
 use crate::fault::{Act, Error, Fault, Result};
-use crate::images::{Budget, Layer, Registry, Stack, ensure_stack};
+use crate::images::{Budget, Layer, Registry, Stack, ensure_stack, trust};
 use crate::platform::Parts;
 use crate::store::{App, Build, BuildStatus};
 use crate::tasks::blocking;
@@ -214,8 +214,13 @@ impl Builder {
 
     /// The same, with the names that people know it by, which somebody may have taken away.
     async fn stack_by_its_names(&self, p: &Parts, stack: buildpacks::Stack, base: Base, job: &Job) -> Result<Stack> {
-        self.stacks.lock().await.remove(&stack_name(stack, base));
-        self.stack(p, stack, base, job).await
+        let name = stack_name(stack, base);
+        self.stacks.lock().await.remove(&name);
+        let made = self.stack(p, stack, base, job).await?;
+        if let Some(bundle) = &p.settings.ca_bundle {
+            trust(p.engine.as_ref(), &self.registry, &name, &made, bundle).await?;
+        }
+        Ok(made)
     }
 
     /// Layers, image, pull. If the engine misses a layer whose bytes are gone, everything is packed again, once.

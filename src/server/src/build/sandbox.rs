@@ -9,7 +9,7 @@ use crate::deploy::Job;
 use crate::deploy::spec::{INIT_AT, INSTALL_LABEL, SPOOL_AT};
 use crate::engine::{Attachment, InstanceSpec, Limits, Mount, Status};
 use crate::fault::{Fault, Result};
-use crate::images::Stack;
+use crate::images::{BUNDLE, CA_VARIABLES, Stack};
 use crate::logs::SpoolMeta;
 use crate::platform::Parts;
 use crate::tasks::blocking;
@@ -23,17 +23,6 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::sleep;
 
 const STEPS_AT: &str = "/.hoist/steps.json";
-const CA_AT: &str = "/etc/ssl/certs/ca-certificates.crt";
-/// Variables by which the usual clients find a CA bundle.
-const CA_VARIABLES: [&str; 7] = [
-    "SSL_CERT_FILE",
-    "NODE_EXTRA_CA_CERTS",
-    "PIP_CERT",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "GIT_SSL_CAINFO",
-    "CARGO_HTTP_CAINFO",
-];
 /// How often the disk is measured.
 const DISK_EVERY: Duration = Duration::from_secs(2);
 /// The longest silence before the last lines of a step that has ended.
@@ -84,7 +73,7 @@ pub fn base_env(p: &Parts, ask: &BuildAsk, stack: &Stack) -> BTreeMap<String, St
         env.insert(buildpacks::SECURITY.to_owned(), mirror.security.clone());
     }
     if p.settings.ca_bundle.is_some() {
-        env.extend(CA_VARIABLES.map(|name| (name.to_owned(), CA_AT.to_owned())));
+        env.extend(CA_VARIABLES.map(|name| (name.to_owned(), BUNDLE.to_owned())));
     }
     env
 }
@@ -253,7 +242,7 @@ async fn start(p: &Parts, ask: &BuildAsk, name: &str, key: &SpoolKey, sandbox: &
         bind(sandbox.steps.clone(), STEPS_AT, false),
     ];
     if let Some(bundle) = &p.settings.ca_bundle {
-        mounts.push(bind(bundle.clone(), CA_AT, false));
+        mounts.push(bind(bundle.clone(), BUNDLE, false));
     }
     mounts.extend(sandbox.mounts.iter().cloned());
     let user = format!("{APP_UID}:{APP_UID}");

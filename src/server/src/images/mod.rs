@@ -20,4 +20,4 @@ pub use folder::FolderSource;
 pub use layer::{Entry, LayerOptions, LayerWriter, Node};
 pub use oci::{EPOCH, ImageConfig, architecture};
 pub use registry::{Registry, Served};
-pub use stack::{Stack, ensure_stack};
+pub use stack::{BUNDLE, CA_VARIABLES, Stack, ensure_stack, trust};

@@ -1,6 +1,7 @@
 //! Stacks: the root file systems that apps run in and are built in, as images of one layer each.
 
 use super::digest::{Digest, Layer};
+use super::layer::{Entry, LayerOptions, LayerWriter, Node};
 use super::oci::{EPOCH, ImageConfig, architecture};
 use super::registry::Registry;
 use crate::engine::{Engine, EngineError};
@@ -12,6 +13,21 @@ use std::path::{Path, PathBuf};
 
 /// The label by which a stack's image is known, with the digest of its layer.
 const LABEL: &str = "hoist.stack";
+/// The label of one with certificate authorities on top: the digests of both layers.
+const TRUSTS: &str = "hoist.stack.trusts";
+/// Where Debian's programs look for certificate authorities.
+pub const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+const BUNDLE_MAX: u64 = 64 << 20;
+/// Variables by which the usual clients find a CA bundle.
+pub const CA_VARIABLES: [&str; 7] = [
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "CARGO_HTTP_CAINFO",
+];
 /// The stack that a name without a tag means.
 const DEFAULT: &str = "deb13";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -77,6 +93,45 @@ pub async fn ensure_stack(engine: &dyn Engine, registry: &Registry, stacks: &Pat
         }
     }
     Ok(Stack { image, layer, mirror })
+}
+
+/// Gives the names that people know the stack by an image with this bundle of certificate authorities on top: what a
+/// Dockerfile fetches comes from the same registries as what our own builds fetch.
+pub async fn trust(engine: &dyn Engine, registry: &Registry, name: &str, stack: &Stack, bundle: &Path) -> Result<()> {
+    let (distribution, kind) = name.rsplit_once('-').unwrap_or((name, "run"));
+    let repository = format!("hoist/stack-{kind}");
+    let mut names = vec![format!("{repository}:{distribution}")];
+    if distribution == DEFAULT {
+        names.push(format!("{repository}:latest"));
+    }
+    let (path, blobs) = (bundle.to_owned(), registry.blobs().clone());
+    let pack = move || {
+        let text = std::fs::read(&path).act(|| format!("cannot read the CA bundle {}", path.display()))?;
+        let options = LayerOptions { uid: 0, gid: 0, home: "root".to_owned(), bytes_max: BUNDLE_MAX };
+        let mut layer = LayerWriter::new(&blobs, options)?;
+        let entry = Entry { path: BUNDLE.trim_start_matches('/').into(), node: Node::bytes(false, text) };
+        layer.add_entries([Ok(entry)])?;
+        layer.finish()
+    };
+    let layer = blocking("pack a CA bundle", pack).await?;
+    let both = format!("{} {}", stack.layer.digest, layer.digest);
+    let cannot = |err: EngineError| Fault::new(format!("cannot name the image {repository}"), err).transient();
+    let there = engine.images(TRUSTS, &both).await.map_err(cannot)?;
+    names.retain(|name| !there.contains(name));
+    if names.is_empty() {
+        return Ok(());
+    }
+    let mut config = config(&stack.layer);
+    config.layers.push(layer);
+    config.labels.insert(TRUSTS.to_owned(), both);
+    config.env.extend(CA_VARIABLES.map(|variable| (variable.to_owned(), BUNDLE.to_owned())));
+    let blobs = registry.blobs().clone();
+    let manifest = blocking("describe a stack", move || Ok(config.assemble(&blobs)?)).await?;
+    let reference = registry.reference(&repository, &manifest);
+    for name in names {
+        engine.pull(&reference, &name).await.map_err(cannot)?;
+    }
+    Ok(())
 }
 
 fn read(stacks: &Path, name: &str) -> Result<(PathBuf, Layer, Option<Mirror>)> {
