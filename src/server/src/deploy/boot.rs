@@ -2,7 +2,7 @@
 
 use super::job::Job;
 use super::spec::{self, HostSide, Launch};
-use crate::engine::{self, EngineError, Status};
+use crate::engine::{self, EngineError, InstanceSpec, Status};
 use crate::fault::{Act, Error, Fault, Result};
 use crate::inside;
 use crate::logs::SpoolMeta;
@@ -84,18 +84,35 @@ pub async fn launch_of(p: &Platform, row: &InstanceRow) -> Result<Launch> {
 /// Makes sure an instance's network is there and that it was started, its output followed.
 pub async fn ensure_started(p: &Platform, row: &InstanceRow, source: Source) -> Result<()> {
     let launch = launch_of(p, row).await?;
+    start_as(p, &launch, Some(source), |host| {
+        spec::instance_spec(&launch, host)
+            .ok_or_else(|| Fault::plain(format!("{} has no process type {}", row.release, row.process)))
+    })
+    .await
+}
+
+/// Starts an instance as `spec` says. Its output is followed if it has a source.
+pub(super) async fn start_as(
+    p: &Platform,
+    launch: &Launch,
+    source: Option<Source>,
+    spec: impl FnOnce(&HostSide<'_>) -> Result<InstanceSpec, Fault>,
+) -> Result<()> {
+    let row = &launch.row;
     let network = p.net.app_network(&launch.app);
     p.engine.ensure_network(&network).await?;
     let key = SpoolKey::instance(row.id);
-    let meta = SpoolMeta {
-        key: key.clone(),
-        app: row.app.clone(),
-        source,
-        process: row.process.to_string(),
-        instance: row.label(),
-        release: row.release.0,
-    };
-    p.logs.follow(meta).await?;
+    if let Some(source) = source {
+        let meta = SpoolMeta {
+            key: key.clone(),
+            app: row.app.clone(),
+            source,
+            process: row.process.to_string(),
+            instance: row.label(),
+            release: row.release.0,
+        };
+        p.logs.follow(meta).await?;
+    }
     inside::prepare(&p.layout, row.id).act(|| format!("cannot make the folder of the socket of {}", row.label()))?;
     let host = HostSide {
         settings: &p.settings,
@@ -107,10 +124,7 @@ pub async fn ensure_started(p: &Platform, row: &InstanceRow, source: Source) -> 
         domain: p.domain(&launch.app.name),
         url: p.url(&launch.app.name),
     };
-    let Some(spec) = spec::instance_spec(&launch, &host) else {
-        return Err(Fault::plain(format!("{} has no process type {}", row.release, row.process)).into());
-    };
-    match p.starts.ensure(&p.engine, &p.tasks, spec).await {
+    match p.starts.ensure(&p.engine, &p.tasks, spec(&host)?).await {
         Err(EngineError::NotFound(what)) => {
             Err(Refusal::new("image-gone", format!("the image of {} is gone ({what})", row.release))
                 .next(format!("ps:rebuild {}", launch.app.name))

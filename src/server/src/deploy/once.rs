@@ -5,12 +5,11 @@
 //! Absent: the streams (`inside/`).
 
 use super::boot;
-use super::spec::{self, HostSide, Once};
+use super::spec::{self, Once};
 use crate::clock::now;
-use crate::engine::{EngineError, Status};
-use crate::fault::{Act, Fault, Result};
+use crate::engine::Status;
+use crate::fault::{Fault, Result};
 use crate::inside;
-use crate::logs::SpoolMeta;
 use crate::platform::Platform;
 use crate::store::{InstanceRow, NewInstance, RunRow};
 use domain::log::{Source, SpoolKey};
@@ -120,41 +119,11 @@ pub async fn allocate(p: &Platform, app: &AppId, new: &NewRun) -> Result<(Instan
 /// Starts one that was allocated.
 pub async fn start(p: &Platform, row: &InstanceRow, once: &Once) -> Result<()> {
     let launch = boot::launch_of(p, row).await?;
-    let network = p.net.app_network(&launch.app);
-    p.engine.ensure_network(&network).await?;
-    let key = SpoolKey::instance(row.id);
-    if once.detached {
-        let meta = SpoolMeta {
-            key: key.clone(),
-            app: row.app.clone(),
-            source: Source::Run,
-            process: row.process.to_string(),
-            instance: row.label(),
-            release: row.release.0,
-        };
-        p.logs.follow(meta).await?;
-    }
-    inside::prepare(&p.layout, row.id).act(|| format!("cannot make the folder of the socket of {}", row.label()))?;
-    let host = HostSide {
-        settings: &p.settings,
-        install: &p.install,
-        init: &p.init,
-        spool: p.logs.spool_dir(&key),
-        io: p.layout.io(row.id),
-        network: &network.name,
-        domain: p.domain(&launch.app.name),
-        url: p.url(&launch.app.name),
-    };
-    let spec =
-        spec::once_spec(&launch, once, &host).ok_or_else(|| Fault::plain(format!("{} has no image", row.release)))?;
-    match p.starts.ensure(&p.engine, &p.tasks, spec).await {
-        Err(EngineError::NotFound(what)) => {
-            Err(Refusal::new("image-gone", format!("the image of {} is gone ({what})", row.release))
-                .next(format!("ps:rebuild {}", launch.app.name))
-                .into())
-        }
-        other => Ok(other?),
-    }
+    let source = if once.detached { Some(Source::Run) } else { None };
+    boot::start_as(p, &launch, source, |host| {
+        spec::once_spec(&launch, once, host).ok_or_else(|| Fault::plain(format!("{} has no image", row.release)))
+    })
+    .await
 }
 
 /// Notes how one ended, in its row and in the app's log; the first who says so is believed.
