@@ -18,7 +18,7 @@ pub fn app<'w>(world: &'w World, name: &str, dockerfile: &str) -> App<'w> {
 }
 
 /// A line that no build before had: Docker keeps results of steps from one run of the tests to the next.
-fn salt() -> String {
+pub fn salt() -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     format!("ENV SALT={}", now.as_nanos())
 }

@@ -86,6 +86,41 @@ fn the_hosts_files_devices_and_rights_stay_out_of_reach() {
 }
 
 #[test]
+fn what_the_builder_itself_would_fetch_or_look_up_on_the_host_is_refused() {
+    let world = World::new();
+    let app = app(&world, "reach", "FROM x\n");
+    for (line, what) in [
+        ("ADD http://127.0.0.1:9/x /x", "ADD fetches addresses from the host"),
+        ("ARG A=http\nADD ${A}://127.0.0.1:9/x /x", "ADD fetches addresses from the host"),
+        ("RUN true \\\u{a0}\nADD http://127.0.0.1:9/x /x", "ADD fetches addresses from the host"),
+        ("RUN --mount=type=cache,\"source=dir\",target=/c true", "without source="),
+    ] {
+        app.commit_change("Dockerfile", &format!("FROM hoist/stack-run\n{line}\n"));
+        app.push().fails().says(what).hides("Building Dockerfile\nremote: -----> [");
+    }
+}
+
+/// The builder knows the result of a step by the step's text, which others can write as well.
+#[test]
+fn what_a_step_made_of_a_secret_is_nobody_elses() {
+    let world = World::new();
+    let steps = format!(
+        "FROM hoist/stack-run AS made\n{}\nRUN --mount=type=secret,id=TOKEN echo \"made of $(cat /run/secrets/TOKEN)\" >/made; true\n",
+        crate::dockerfile::salt()
+    );
+    let end = format!("RUN cat /made\n{SERVE}COPY --from=made /made /made\n");
+    let owner = app(&world, "owner", &format!("{steps}{end}"));
+    owner.user.ssh(&["apps:create", "owner"]).ok();
+    owner.run("config:set", &["TOKEN=word-of-the-owner"]).ok();
+    owner.run("apps:set", &["build-secrets=TOKEN"]).ok();
+    owner.push().ok().says("made of word-of-the-owner");
+    let thief = app(&world, "thief", &format!("{steps}{end}"));
+    thief.push().ok().says("made of").hides("word-of-the-owner");
+    // The owner's own next build still has it.
+    owner.run("ps:rebuild", &[]).ok().says("cached");
+}
+
+#[test]
 fn a_frontend_of_somebodys_own_is_refused_unfetched() {
     let world = World::new();
     let app = app(&world, "front", "FROM x\n");

@@ -136,8 +136,12 @@ fn a_router_started_by_a_socket_serves_while_the_server_comes_and_goes() {
     let router = Activated::start();
     // The tool starts it at the first connection, which it then answers: no route knows this name.
     wait_for("the tool's socket", WITHIN, || router.get("nobody.example") == Some(404));
-    let said = router.said();
-    assert!(said.contains("READY=1") && said.contains(&format!("MAINPID={}", router.child.id())), "{said}");
+    // It answers before its word to systemd has arrived.
+    let (word, mut said) = (format!("MAINPID={}", router.child.id()), String::new());
+    wait_for("READY=1 and its process id", WITHIN, || {
+        said.push_str(&router.said());
+        said.contains("READY=1") && said.contains(&word)
+    });
     has_no_rights(router.child.id());
 
     let dir = router.dir.path().join("router");

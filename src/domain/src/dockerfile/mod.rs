@@ -11,6 +11,7 @@ mod progress;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod walls;
 
 pub use declared::{Declared, Syntax, declared, syntax};
 pub use explain::{Failure, explain};
@@ -18,3 +19,4 @@ pub use ignore::Ignore;
 pub use launch::{DEFAULT_PORT, ImageFacts, Launch, ROOT_CAPABILITIES, launch};
 pub use progress::{Line, Log, Progress, Report, Status, Step};
 pub use settings::{BuildSettings, Change, DOCKERFILE, SETTINGS};
+pub use walls::{kept_apart, reaches_out};

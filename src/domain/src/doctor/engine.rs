@@ -45,7 +45,27 @@ pub(super) fn docker(docker: &Result<Docker, String>) -> Vec<Finding> {
         ),
         false => Finding::ok("store", docker.store.clone()),
     };
-    vec![version, restore, store]
+    // Of one that is too old anyway there is nothing more to say.
+    let builder = if old { None } else { Some(builder(&docker.version)) };
+    [version].into_iter().chain(builder).chain([restore, store]).collect()
+}
+
+/// BuildKit before 0.12.5 deletes empty files of the host for a hostile build (CVE-2024-23652); Docker 25.0.2 and 24.0.9 have
+/// it mended.
+fn builder(version: &str) -> Finding {
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
+    let mut next = || numbers.next().unwrap_or_default();
+    let numbers = (next(), next(), next());
+    match numbers >= (25, 0, 2) || ((24, 0, 9)..(25, 0, 0)).contains(&numbers) {
+        true => Finding::ok("builder", format!("BuildKit of Docker {version}")),
+        false => Finding::warn(
+            "builder",
+            format!(
+                "BuildKit of Docker {version}: a hostile Dockerfile can delete empty files of this host (CVE-2024-23652)"
+            ),
+            "give keys only to people whom you trust with that, or upgrade Docker Engine to 24.0.9, 25.0.2 or later",
+        ),
+    }
 }
 
 pub(super) fn git(version: Option<(u32, u32)>) -> Finding {

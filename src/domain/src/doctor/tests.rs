@@ -13,7 +13,7 @@ fn sound() -> Facts {
     };
     Facts {
         docker: Ok(Docker {
-            version: "20.10.24+dfsg1".to_owned(),
+            version: "26.1.5+dfsg1".to_owned(),
             api: "1.41".to_owned(),
             live_restore: true,
             store: "overlay2".to_owned(),
@@ -73,7 +73,7 @@ fn a_sound_machine_is_ok_and_every_line_says_what_was_seen() {
     let found = findings(&sound());
     assert!(found.iter().all(|f| f.state == State::Ok && f.fix.is_empty() && !f.seen.is_empty()), "{found:#?}");
     let checks: Vec<&str> = found.iter().map(|f| f.check).collect();
-    let all = "docker live-restore store git firewall bridges ssh http router domain wildcard stack disk disk folder \
+    let all = "docker builder live-restore store git firewall bridges ssh http router domain wildcard stack disk disk folder \
                clock queue";
     assert_eq!(checks.join(" "), all);
 }
@@ -83,6 +83,8 @@ fn faults_of_what_builds_and_runs() {
     use State::{Bad, Warn};
     check(|f| f.docker = Err("Docker is not answering".to_owned()), "docker", Bad, "systemctl restart docker");
     check(|f| docker(f).version = "19.03.15".to_owned(), "docker", Bad, "20.10");
+    check(|f| docker(f).version = "20.10.24+dfsg1".to_owned(), "builder", Warn, "24.0.9");
+    check(|f| docker(f).version = "25.0.1".to_owned(), "builder", Warn, "25.0.2");
     check(|f| docker(f).api = "1.40".to_owned(), "docker", Bad, "20.10");
     check(|f| docker(f).live_restore = false, "live-restore", Bad, "daemon.json");
     check(|f| docker(f).store = "vfs".to_owned(), "store", Warn, "overlay2");

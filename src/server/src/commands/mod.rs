@@ -122,16 +122,21 @@ impl Commands {
     /// Waits until `who` may not see the app any more; not for the app's end, which its commands notice themselves.
     async fn sight_lost(&self, who: &Principal, app: &AppId) {
         let mut changes = self.rights.subscribe();
-        while changes.changed().await.is_ok() {
+        // Looked at before the first change as well: one may have come since the command was authorized.
+        loop {
             let id = app.clone();
             let app = self.p.store.read(move |tx| tx.app(&id)?.map(|app| tx.app_ref(&app)).transpose()).await;
-            let Ok(Some(app)) = app else { continue };
-            let now = match who.key() {
-                None => Some(who.clone()),
-                Some(key) => self.holder(&key.fingerprint).await,
-            };
-            if now.is_none_or(|who| !may_see(&who, &app)) {
-                return;
+            if let Ok(Some(app)) = app {
+                let now = match who.key() {
+                    None => Some(who.clone()),
+                    Some(key) => self.holder(&key.fingerprint).await,
+                };
+                if now.is_none_or(|who| !may_see(&who, &app)) {
+                    return;
+                }
+            }
+            if changes.changed().await.is_err() {
+                break;
             }
         }
         std::future::pending().await

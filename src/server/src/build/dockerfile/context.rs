@@ -6,7 +6,9 @@
 use crate::engine::{ContextEntry, ContextFiles, ContextKind};
 use crate::fault::Result;
 use crate::git::{Kind, Reader, Repos};
-use domain::dockerfile::{BuildSettings, DOCKERFILE, Declared, Ignore, Syntax, declared, syntax};
+use domain::dockerfile::{
+    BuildSettings, DOCKERFILE, Declared, Ignore, Syntax, declared, kept_apart, reaches_out, syntax,
+};
 use domain::{AppId, Commit, Refusal, text};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -74,6 +76,9 @@ impl Context {
         if let Some(image) = declared.of_an_app() {
             return Err(not_its_own(image).into());
         }
+        if let Some(no) = reaches_out(&source) {
+            return Err(no.into());
+        }
         let (plain, syntax) = match syntax(&source) {
             Syntax::Usual { image, plain } => (plain.into_bytes(), Some(image)),
             Syntax::Absent => (dockerfile.clone(), None),
@@ -114,6 +119,11 @@ impl Context {
     /// Leaves the line about the frontend in the Dockerfile, where the engine has that image.
     pub fn keep_syntax(&mut self) {
         self.plain.clone_from(&self.dockerfile);
+    }
+
+    /// Keeps results of steps from every build that is not told this word.
+    pub fn keep_apart(&mut self, own: &str) {
+        self.plain = kept_apart(&String::from_utf8_lossy(&self.plain), own).into_bytes();
     }
 
     /// Bytes of all files.

@@ -19,6 +19,7 @@ use context::Context;
 use domain::config::ConfigVars;
 use domain::dockerfile::{self, BuildSettings, Declared, Failure, Line, Progress};
 use domain::{Commit, Refusal, Secret, procfile, text};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,6 +159,11 @@ async fn context_of(Order { p, ask, job, app }: Order<'_>) -> Result<Arc<Context
             true => context.keep_syntax(),
             false => job.detail(format!("# syntax={}: the engine's built-in one is used", text::plain(&syntax))),
         }
+    }
+    if !app.build_settings.build_secrets.is_empty() {
+        // What a step made of a secret is known to the builder by the step's text alone, which others can write too.
+        let own = Sha256::digest(format!("steps of {}", app.image_key));
+        context.keep_apart(&own.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>());
     }
     Ok(Arc::new(context))
 }

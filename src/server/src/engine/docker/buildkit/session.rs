@@ -119,7 +119,9 @@ fn included(headers: &HeaderMap) -> Vec<String> {
 /// Nothing for a host that nobody has logged in to: it is asked without a name then.
 fn credentials(ask: &ImageBuild, host: &str) -> CredentialsResponse {
     let hub = concat!("dock", "er.io");
-    let host = if host.ends_with(hub) { hub } else { host };
+    // Its own host name and those below it; not another's that ends alike.
+    let is_hub = host.strip_suffix(hub).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    let host = if is_hub { hub } else { host };
     ask.registries.get(host).map_or_else(CredentialsResponse::default, |login| CredentialsResponse {
         username: login.user.clone(),
         secret: login.password.reveal().clone(),
