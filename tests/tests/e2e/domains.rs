@@ -124,6 +124,21 @@ fn a_wildcard_answers_one_label_and_yields_to_exact_names() {
 }
 
 #[test]
+fn a_name_that_was_let_go_of_is_kept_with_those_near_it() {
+    let world = World::new();
+    let (ana, eve) = (world.user("ana"), world.user("eve"));
+    ana.ssh(&["apps:create", "shop"]).ok();
+    eve.ssh(&["apps:create", "evil"]).ok();
+    ana.ssh(&["domains:add", "shop", "held.shop.example"]).ok();
+    ana.ssh(&["domains:remove", "shop", "held.shop.example"]).ok();
+    for host in ["held.shop.example", "x.held.shop.example", "shop.example"] {
+        eve.ssh(&["domains:add", "evil", host]).exits(1);
+    }
+    eve.ssh(&["domains:add", "evil", "otherheld.shop.example"]).ok();
+    ana.ssh(&["domains:add", "shop", "held.shop.example"]).ok();
+}
+
+#[test]
 fn another_process_type_is_served_once_a_name_leads_to_it() {
     let world = World::new();
     let app = world.app("two", "tests/apps/echo");

@@ -78,11 +78,15 @@ impl Tx<'_> {
         for id in ids {
             related.extend(self.related(&id.parse()?, &by.who)?);
         }
-        let sql = "SELECT owner, freed FROM freed_domains WHERE host = ?1";
-        let freed: Option<(Option<i64>, i64)> =
-            self.0.prepare_cached(sql)?.query_row([host.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        // Names above and below one that was let go of are as near to it as to one that is held.
+        let mut freed = self.0.prepare_cached(
+            "SELECT owner, freed FROM freed_domains WHERE host = ?1 OR substr(?1, -length(host) - 1) = '.' || host
+             OR substr(host, -length(?1) - 1) = '.' || ?1",
+        )?;
+        let rows = freed.query_map([host.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let freed = rows.collect::<rusqlite::Result<Vec<(Option<i64>, i64)>>>()?;
         let own = |owner: Option<i64>| matches!(&by.who, Principal::User { id, .. } if owner == Some(*id));
-        let held = freed.is_some_and(|(owner, at)| domains::is_held(Timestamp(at), by.now) && !own(owner));
+        let held = freed.iter().any(|(owner, at)| domains::is_held(Timestamp(*at), by.now) && !own(*owner));
         Ok(Known { holder, related, held, count: self.domain_count(&app.id)? })
     }
 
