@@ -70,7 +70,7 @@ pub struct Made {
 #[derive(Debug)]
 pub struct Builder {
     registry: Registry,
-    /// Sandboxes at work at one time, on the whole host.
+    /// Places for sandboxes at work, on the whole host. What only fetches (look-ups, a runtime and its installer) shares one.
     slots: Arc<Semaphore>,
     stacks: Mutex<BTreeMap<String, Stack>>,
 }
