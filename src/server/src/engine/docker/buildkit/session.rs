@@ -118,14 +118,20 @@ fn included(headers: &HeaderMap) -> Vec<String> {
 
 /// Nothing for a host that nobody has logged in to: it is asked without a name then.
 fn credentials(ask: &ImageBuild, host: &str) -> CredentialsResponse {
-    let hub = concat!("dock", "er.io");
-    // Its own host name and those below it; not another's that ends alike.
-    let is_hub = host.strip_suffix(hub).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    let host = if is_hub { hub } else { host };
+    let host = login_host(host);
     ask.registries.get(host).map_or_else(CredentialsResponse::default, |login| CredentialsResponse {
         username: login.user.clone(),
         secret: login.password.reveal().clone(),
     })
+}
+
+/// The name that a login is kept by. The usual registry has hosts below its own; one that only ends alike is another's.
+fn login_host(host: &str) -> &str {
+    let hub = concat!("dock", "er.io");
+    match host.strip_suffix(hub) {
+        Some(rest) if rest.is_empty() || rest.ends_with('.') => hub,
+        Some(_) | None => host,
+    }
 }
 
 async fn question<M: Message + Default>(body: Incoming) -> Option<M> {
@@ -196,4 +202,20 @@ fn trailers(code: u16, words: &str) -> Frame<Bytes> {
         all.insert("grpc-message", words);
     }
     Frame::trailers(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::login_host;
+
+    #[test]
+    fn a_login_is_for_its_own_host() {
+        let hub = concat!("dock", "er.io");
+        for (host, wanted) in [(hub.to_owned(), hub.to_owned()), (format!("registry-1.{hub}"), hub.to_owned())] {
+            assert_eq!(login_host(&host), wanted);
+        }
+        for other in [format!("evil{hub}"), format!("{hub}.example"), "127.0.0.1:5000".to_owned()] {
+            assert_eq!(login_host(&other), other);
+        }
+    }
 }
