@@ -22,6 +22,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod usual;
 
 pub use debian::{MIRROR, SECURITY, pythons};
 pub use detect::{BUILDPACKS, buildpack_name};
@@ -30,6 +31,7 @@ pub use explain::{Cause, explain};
 pub use plan::*;
 pub use refusal::Refusal;
 pub use tree::{Entry, FILE_MAX, Kind, LOCK_MAX, Tree, reads};
+pub use usual::{FETCHING, usual};
 
 use detect::Buildpack;
 

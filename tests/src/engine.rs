@@ -91,6 +91,16 @@ pub fn images(install: &str) -> Vec<String> {
     images.lines().filter(|i| !i.contains("<none>")).map(str::to_owned).collect()
 }
 
+/// Starts a container of an image, as somebody who looks into it would; its id.
+pub fn run_by_hand(image: &str, command: &[&str]) -> String {
+    docker(&[["run", "-d", image].as_slice(), command].concat()).trim().to_owned()
+}
+
+/// Whether a container runs.
+pub fn runs(container: &str) -> bool {
+    !docker(&["ps", "-q", "--no-trunc", "--filter", &format!("id={container}")]).trim().is_empty()
+}
+
 /// Removes the installation's images.
 pub fn remove_images(install: &str) {
     let images = images(install);

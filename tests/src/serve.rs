@@ -34,6 +34,8 @@ impl Serve {
         if std::env::var_os("HOIST_CA_BUNDLE").is_none() && bundle.exists() {
             command.env("HOIST_CA_BUNDLE", bundle);
         }
+        // A test that wants it says so: the registries are not asked by every server of every test.
+        command.env("HOIST_FETCH_AHEAD", "none");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file.try_clone().unwrap());
         let mut child = command.spawn().unwrap_or_else(|err| panic!("cannot start {}: {err}", binary.display()));
         let words = words_of(child.stdout.take().unwrap(), file);

@@ -3,7 +3,8 @@
 use crate::base::BaseDomain;
 use crate::build::Builder;
 use crate::deploy::Held;
-use crate::engine::{Engine, EngineError, Starts};
+use crate::deploy::spec::{INSTALL_LABEL, KIND_LABEL};
+use crate::engine::{Engine, EngineError, Observed, Starts};
 use crate::fault::{Error, Fault};
 use crate::git::Repos;
 use crate::layout::Layout;
@@ -119,6 +120,13 @@ impl Parts {
             (None, 22) => format!("ssh hoist@{host}"),
             (None, port) => format!("ssh -p {port} hoist@{host}"),
         }
+    }
+
+    /// Every container that this installation made. One that somebody made by hand of an app's image is theirs.
+    pub async fn containers(&self) -> Result<Vec<Observed>, EngineError> {
+        let mut all = self.engine.list(INSTALL_LABEL, self.install.as_str()).await?;
+        all.retain(|one| one.labels.contains_key(KIND_LABEL));
+        Ok(all)
     }
 
     /// Writes a line of ours into an app's log.

@@ -111,7 +111,8 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     if resumed > 0 {
         tracing::info!("{resumed} deploys resumed");
     }
-    Reconciler::new(platform.clone(), deploys).start();
+    Reconciler::new(platform.clone(), deploys.clone()).start();
+    crate::build::fetch_ahead(&platform, &deploys);
     ssh_server.serve(Arc::new(commands.clone()), &tasks);
     if let Some(user) = &platform.settings.ssh_share {
         match admin::ShareServer::bind(&platform.settings.ssh_share_socket, user) {

@@ -73,6 +73,12 @@ pub const KEYS: &[Key] = &[
     Key { name: "build-disk", value: "MB", help: "disk that one build may fill", default: "8192" },
     Key { name: "build-timeout", value: "SECONDS", help: "how long a build may take", default: "900" },
     Key {
+        name: "fetch-ahead",
+        value: "LANGUAGES|none",
+        help: "runtimes that are fetched while nothing is deployed, before an app asks",
+        default: "node python go",
+    },
+    Key {
         name: "boot-timeout",
         value: "SECONDS",
         help: "how long an instance may take until its port accepts",
@@ -147,6 +153,8 @@ pub struct Settings {
     pub build_disk: u64,
     /// Seconds a build may take.
     pub build_timeout: u64,
+    /// The buildpacks whose runtimes are fetched before an app asks.
+    pub fetch_ahead: Vec<&'static str>,
     /// Seconds until an instance's port must accept.
     pub boot_timeout: u64,
     /// Seconds a one-off instance may run.
@@ -273,6 +281,7 @@ impl Settings {
         let build_cpu = raw.parsed("build-cpu", &mut bad, |v| number(v, 10, 1 << 20));
         let build_disk = raw.parsed("build-disk", &mut bad, |v| number(v, 64, 1 << 22));
         let build_timeout = raw.parsed("build-timeout", &mut bad, |v| number(v, 5, 86_400));
+        let fetch_ahead = raw.parsed("fetch-ahead", &mut bad, languages);
         let boot_timeout = raw.parsed("boot-timeout", &mut bad, |v| number(v, 1, 3_600));
         let run_timeout = raw.parsed("run-timeout", &mut bad, |v| number(v, 1, 30 * 86_400));
         let run_memory = raw.parsed("run-memory", &mut bad, |v| number(v, 16, 1 << 20));
@@ -313,6 +322,7 @@ impl Settings {
                 build_cpu: build_cpu.unwrap_or(cores.max(1) * 900),
                 build_disk: build_disk? * 1_000_000,
                 build_timeout: build_timeout?,
+                fetch_ahead: fetch_ahead?,
                 boot_timeout: boot_timeout?,
                 run_timeout: run_timeout?,
                 run_memory: run_memory? * 1_000_000,
@@ -372,6 +382,20 @@ pub fn domain_name(value: &str) -> Result<String, String> {
     }
 }
 
+fn languages(value: &str) -> Result<Vec<&'static str>, String> {
+    if value.trim() == "none" {
+        return Ok(Vec::new());
+    }
+    let known =
+        |word: &str| buildpacks::FETCHING.into_iter().find(|name| Some(*name) == buildpacks::buildpack_name(word));
+    let words = value.split([' ', ',']).filter(|word| !word.is_empty());
+    words
+        .map(known)
+        .collect::<Option<Vec<_>>>()
+        .filter(|all| !all.is_empty())
+        .ok_or_else(|| format!("some of {}, or none", buildpacks::FETCHING.join(", ")))
+}
+
 fn network(value: &str) -> Result<(std::net::Ipv4Addr, u8), String> {
     let parse = || {
         let (net, len) = value.split_once('/')?;
@@ -424,6 +448,17 @@ mod tests {
         assert!(!got.create_on_push);
         assert_eq!((got.router, got.router_dir.to_str().unwrap()), (RouterMode::Spawn, "/f/router"));
         assert_eq!((got.app_cpu, got.app_memory, got.ssh_host.as_str()), (1_500, 512_000_000, "localhost"));
+    }
+
+    #[test]
+    fn languages_by_any_of_their_names() {
+        let of = |text| check(&[("data", "/f"), ("fetch-ahead", text)], &[], "").map(|got| got.fetch_ahead);
+        assert_eq!(of("golang, node").unwrap(), ["go", "node"]);
+        assert_eq!(of("none").unwrap(), [""; 0]);
+        for bad in ["cobol", "", "node none", "static"] {
+            let expect = format!("--fetch-ahead=\"{bad}\" is not valid: some of node, python, go, or none");
+            assert_eq!(of(bad).unwrap_err(), [expect]);
+        }
     }
 
     #[test]

@@ -40,6 +40,22 @@ fn a_container_that_somebody_removed_comes_back() {
     wait_for("another container", WITHIN, || app.answers_with("v1") && world.containers("web") != before);
 }
 
+/// It has the labels of the app's image, and is nobody's stray.
+#[test]
+fn a_container_made_by_hand_of_an_apps_image_is_left_alone() {
+    let world = World::new();
+    let app = world.app("blog", "tests/apps/echo");
+    app.push().ok();
+    let theirs = engine::run_by_hand(&engine::images(world.install())[0], &["sleep", "600"]);
+    let before = world.containers("web");
+    world.remove_container(&before[0]);
+    wait_for("another container", WITHIN, || app.answers_with("v1") && world.containers("web") != before);
+    assert!(engine::runs(&theirs), "the reconciler looked and left it");
+    world.restart_serve();
+    assert!(engine::runs(&theirs));
+    engine::remove(&theirs);
+}
+
 #[test]
 fn a_network_that_somebody_removed_comes_back() {
     let world = World::new();

@@ -10,6 +10,7 @@
     reason = "tests"
 )]
 
+mod ahead;
 mod ci;
 mod config;
 mod crash;

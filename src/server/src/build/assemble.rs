@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A layer that was packed: its digest is enough, the engine may have its bytes already.
 #[derive(Debug, Serialize, Deserialize)]
@@ -38,6 +39,14 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
+    /// What is fetched for any app and needs no other layer: a runtime, an installer.
+    fn is_fetched(&self) -> bool {
+        self.layer.scope == Scope::Host && self.layer.mounts.is_empty() && !self.layer.steps.is_empty()
+    }
+    /// Whether nothing of it must be made.
+    fn is_there(&self) -> bool {
+        (!self.layer.launch || read_record(&self.record).is_some()) && (!self.mounted || use_kept(&self.kept))
+    }
     fn kept_output(&self, from: &str) -> PathBuf {
         let n = self.layer.outputs.iter().position(|o| o.from == from).unwrap_or(0);
         self.kept.join(n.to_string())
@@ -68,19 +77,15 @@ impl Builder {
         Ok(launch)
     }
 
-    /// What is fetched for any app and needs no other layer (a runtime, an installer) is made at the same time, in one
-    /// place: it mostly waits for the network.
+    /// What is fetched is made at the same time, in one place: it mostly waits for the network.
     async fn make_together(
         &self,
         work: &Work<'_>,
         items: &[Item<'_>],
         needed: &[bool],
     ) -> Result<BTreeMap<String, Option<Layer>>> {
-        let alone = |item: &&Item<'_>| {
-            item.layer.scope == Scope::Host && item.layer.mounts.is_empty() && !item.layer.steps.is_empty()
-        };
-        let fetched: Vec<&Item<'_>> =
-            items.iter().zip(needed).filter(|(_, needed)| **needed).map(|(item, _)| item).filter(alone).collect();
+        let needed = items.iter().zip(needed).filter(|(_, needed)| **needed);
+        let fetched: Vec<&Item<'_>> = needed.map(|(item, _)| item).filter(|item| item.is_fetched()).collect();
         if fetched.len() < 2 {
             return Ok(BTreeMap::new());
         }
@@ -88,6 +93,16 @@ impl Builder {
         let layers = fetched.iter().map(|item| self.make_here(work, items, item));
         let layers = futures_util::future::try_join_all(layers).await?;
         Ok(fetched.iter().map(|item| item.layer.name.clone()).zip(layers).collect())
+    }
+
+    /// Makes what is fetched and not there, for nobody yet. Says what it was.
+    pub(super) async fn fetched_layers(&self, work: &Work<'_>) -> Result<Vec<String>> {
+        let items = items(work);
+        let missing: Vec<&Item<'_>> = items.iter().filter(|item| item.is_fetched() && !item.is_there()).collect();
+        let making = missing.iter().map(|item| self.make_here(work, &items, item));
+        futures_util::future::try_join_all(making).await?;
+        let title = |title: &str| title.strip_prefix("Fetching ").unwrap_or(title).to_owned();
+        Ok(missing.iter().flat_map(|item| &item.layer.steps).map(|step| title(&step.title)).collect())
     }
 
     async fn make(&self, work: &Work<'_>, items: &[Item<'_>], item: &Item<'_>) -> Result<Option<Layer>> {
@@ -106,6 +121,20 @@ impl Builder {
     /// The same in a place that is taken.
     async fn make_here(&self, work: &Work<'_>, items: &[Item<'_>], item: &Item<'_>) -> Result<Option<Layer>> {
         let (layer, blobs) = (item.layer.clone(), Arc::clone(self.registry.blobs()));
+        let _flight = match layer.scope {
+            Scope::App => None,
+            Scope::Host => {
+                let say = || {
+                    layer.steps.iter().for_each(|step| work.job.head(&step.title));
+                    work.job.detail("Somebody else has begun with it; waiting for that");
+                };
+                let (flight, waited) = self.flights.enter(&item.kept, say).await;
+                if waited && item.is_there() {
+                    return Ok(read_record(&item.record).filter(|_| layer.launch));
+                }
+                Some(flight)
+            }
+        };
         let stack = self.stack(work.p, work.stack, layer.base, work.job).await?;
         let folders = prepare(work, &layer, &stack).await?;
         let sandbox = self.sandbox(work, items, item, &folders, &stack)?;
@@ -390,15 +419,16 @@ async fn write_record(path: &Path, layer: &Layer) -> Result<()> {
     blocking("remember a layer", move || write_whole(&path, text.as_bytes())).await
 }
 
-/// Writes a file so that it is there whole or not at all, closed to others.
+/// Writes a file so that it is there whole or not at all, closed to others. Two that write the same one do not meet.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let act = || format!("cannot write {}", path.display());
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).act(act)?;
     }
-    let fresh = path.with_extension("new");
+    let fresh = path.with_extension(format!("new{}", COUNT.fetch_add(1, Ordering::Relaxed)));
     let mut file =
         std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh).act(act)?;
     file.write_all(bytes).act(act)?;

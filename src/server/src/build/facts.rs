@@ -23,15 +23,7 @@ impl Builder {
         stack: Stack,
         questions: &[Question],
     ) -> Result<Facts> {
-        let mut facts = Facts::default();
-        let mut missing = Vec::new();
-        for question in questions {
-            let lookup = Lookup::of(question);
-            match kept(&lookup.path(p), Some(FRESH)).await? {
-                Some(answer) => keep_in(&mut facts, question, answer),
-                None => missing.push((question, lookup)),
-            }
-        }
+        let (facts, missing) = fresh(p, questions).await?;
         if missing.is_empty() {
             return Ok(facts);
         }
@@ -40,6 +32,22 @@ impl Builder {
         }
         // All at once in one place: they mostly wait for the network.
         let _slot = self.slot(job).await?;
+        self.answers(p, ask, job, stack, questions).await
+    }
+
+    /// The same in a place that is taken.
+    pub(super) async fn answers(
+        &self,
+        p: &Parts,
+        ask: &BuildAsk,
+        job: &Job,
+        stack: Stack,
+        questions: &[Question],
+    ) -> Result<Facts> {
+        let (mut facts, missing) = fresh(p, questions).await?;
+        if missing.is_empty() {
+            return Ok(facts);
+        }
         let stack = self.stack(p, stack, Base::Build, job).await?;
         let answers = missing.iter().map(|(_, lookup)| look_up(p, ask, job, &stack, lookup));
         let answers = futures_util::future::try_join_all(answers).await?;
@@ -48,6 +56,19 @@ impl Builder {
         }
         Ok(facts)
     }
+}
+
+/// The answers that are young enough, and the questions that have none.
+async fn fresh<'a>(p: &Parts, questions: &'a [Question]) -> Result<(Facts, Vec<(&'a Question, Lookup)>)> {
+    let (mut facts, mut missing) = (Facts::default(), Vec::new());
+    for question in questions {
+        let lookup = Lookup::of(question);
+        match kept(&lookup.path(p), Some(FRESH)).await? {
+            Some(answer) => keep_in(&mut facts, question, answer),
+            None => missing.push((question, lookup)),
+        }
+    }
+    Ok((facts, missing))
 }
 
 async fn look_up(p: &Parts, ask: &BuildAsk, job: &Job, stack: &images::Stack, lookup: &Lookup) -> Result<Vec<String>> {

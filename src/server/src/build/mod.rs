@@ -3,15 +3,18 @@
 //! Invariant: a layer whose key is known is not built, packed, hashed or sent. Everything here may be run again after a
 //! crash. The build's steps see nothing of the host but their own folders.
 
+mod ahead;
 mod asked;
 mod assemble;
 mod dockerfile;
 mod facts;
+mod flights;
 mod keys;
 mod sandbox;
 mod sources;
 mod work;
 
+pub use ahead::fetch_ahead;
 pub use dockerfile::{Given, clear_dockerfile};
 
 use crate::clock::now;
@@ -20,7 +23,7 @@ use crate::engine::EngineError;
 use crate::fault::{Act, Error, Fault, Result};
 use crate::images::{Budget, Layer, Registry, Stack, ensure_stack, trust};
 use crate::platform::Parts;
-use crate::store::{App, Build, BuildStatus};
+use crate::store::{Build, BuildStatus};
 use crate::tasks::blocking;
 use asked::Asked;
 pub use asked::{How, planned};
@@ -73,6 +76,9 @@ pub struct Builder {
     /// Places for sandboxes at work, on the whole host. What only fetches (look-ups, a runtime and its installer) shares one.
     slots: Arc<Semaphore>,
     stacks: Mutex<BTreeMap<String, Stack>>,
+    /// Layers for all apps that are being made.
+    flights: flights::Flights,
+    ahead: ahead::Ahead,
 }
 
 /// Everything one build works with.
@@ -82,7 +88,8 @@ struct Work<'a> {
     ask: &'a BuildAsk,
     plan: Plan,
     sources: Arc<Sources>,
-    app: App,
+    /// The word in the names of the app's images that nobody is told.
+    image_key: String,
     config: ConfigVars,
     /// The stack by name, and the identity of its images.
     stack: buildpacks::Stack,
@@ -92,7 +99,13 @@ struct Work<'a> {
 impl Builder {
     /// A builder that hands images over through `registry` and runs `slots` sandboxes at a time.
     pub fn new(registry: Registry, slots: usize) -> Builder {
-        Builder { registry, slots: Arc::new(Semaphore::new(slots.max(1))), stacks: Mutex::default() }
+        Builder {
+            registry,
+            slots: Arc::new(Semaphore::new(slots.max(1))),
+            stacks: Mutex::default(),
+            flights: flights::Flights::default(),
+            ahead: ahead::Ahead::default(),
+        }
     }
 
     /// Builds a commit. Says what it does to `job`.
@@ -109,11 +122,10 @@ impl Builder {
         self.say_plan(job, &plan, &processes, sources.has_procfile());
         let stack = settings.stack;
         let run = self.stack(p, stack, Base::Run, job).await?;
-        // Only its digest is needed here; the engine gets the build stack when a sandbox must run.
-        let stacks = format!("{} {}", run.layer.digest, stack_digest(p, &stack_name(stack, Base::Build)).await?);
+        let stacks = stacks_id(p, &run, stack).await?;
         let pins = plan.pins.clone();
         let language = plan.language.clone();
-        let work = Work { p, job, ask, plan, sources, app, config, stack, stacks };
+        let work = Work { p, job, ask, plan, sources, image_key: app.image_key, config, stack, stacks };
         let (image, digest) = self.make_image(&work, &run).await?;
         let build = Build {
             id: ask.build,
@@ -242,7 +254,7 @@ impl Builder {
 
     async fn image(&self, work: &Work<'_>, run: &Stack, layers: Vec<Layer>) -> Result<(String, String), EngineErrorOr> {
         let p = work.p;
-        let tag = image_name(p, work.ask, &work.app);
+        let tag = image_name(p, work.ask, &work.image_key);
         let config = assemble::image_config(work, run, &layers);
         let blobs = Arc::clone(self.registry.blobs());
         let manifest = blocking("describe the image", move || Ok(config.assemble(&blobs)?)).await?;
@@ -271,7 +283,7 @@ impl Builder {
 async fn remove_sandboxes(p: &Parts, deploy: i64) -> Result<(), EngineError> {
     let prefix = sandbox::name_prefix(&p.install, deploy);
     p.starts.settled(&prefix).await;
-    for seen in p.engine.list(crate::deploy::spec::INSTALL_LABEL, p.install.as_str()).await? {
+    for seen in p.containers().await? {
         if seen.name.starts_with(&prefix) {
             p.engine.remove(&seen.name).await?;
         }
@@ -295,8 +307,8 @@ impl From<Error> for EngineErrorOr {
 
 /// The name of a build's image in the engine. Whoever can name an image of another app in a Dockerfile reads it, so that
 /// there is a word in it that nobody is told.
-fn image_name(p: &Parts, ask: &BuildAsk, app: &App) -> String {
-    format!("hoist/{}-{}:b{}-{}", p.install, ask.app, ask.build, app.image_key)
+fn image_name(p: &Parts, ask: &BuildAsk, image_key: &str) -> String {
+    format!("hoist/{}-{}:b{}-{}", p.install, ask.app, ask.build, image_key)
 }
 
 /// `deb13-run`: the name of a stack's tar.
@@ -305,6 +317,12 @@ fn stack_name(stack: buildpacks::Stack, base: Base) -> String {
         Base::Build => format!("{}-build", stack.name()),
         Base::Run => format!("{}-run", stack.name()),
     }
+}
+
+/// The identity of both images of a stack. Only a digest is needed of the build stack: the engine gets it when a sandbox
+/// must run.
+async fn stacks_id(p: &Parts, run: &Stack, stack: buildpacks::Stack) -> Result<String> {
+    Ok(format!("{} {}", run.layer.digest, stack_digest(p, &stack_name(stack, Base::Build)).await?))
 }
 
 async fn stack_digest(p: &Parts, name: &str) -> Result<String> {

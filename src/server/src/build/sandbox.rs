@@ -6,7 +6,7 @@ use super::sources::APP_UID;
 use super::work::bytes_below;
 use super::{BuildAsk, Builder};
 use crate::deploy::Job;
-use crate::deploy::spec::{INIT_AT, INSTALL_LABEL, SPOOL_AT};
+use crate::deploy::spec::{INIT_AT, INSTALL_LABEL, KIND_LABEL, SPOOL_AT};
 use crate::engine::{Attachment, InstanceSpec, Limits, Mount, Status};
 use crate::fault::{Fault, Result};
 use crate::images::{BUNDLE, CA_VARIABLES, Stack};
@@ -267,7 +267,7 @@ async fn start(p: &Parts, ask: &BuildAsk, name: &str, key: &SpoolKey, sandbox: &
         hostname: "build".to_owned(),
         labels: BTreeMap::from([
             (INSTALL_LABEL.to_owned(), p.install.to_string()),
-            ("hoist.kind".to_owned(), "build".to_owned()),
+            (KIND_LABEL.to_owned(), "build".to_owned()),
             ("hoist.app".to_owned(), ask.app.to_string()),
         ]),
     };

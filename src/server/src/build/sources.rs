@@ -85,6 +85,20 @@ impl Sources {
         })
     }
 
+    /// No files: for what is made without any.
+    pub fn none(repos: &Repos, app: &AppId, commit: &Commit) -> Sources {
+        Sources {
+            repos: repos.clone(),
+            app: app.clone(),
+            commit: commit.clone(),
+            root: String::new(),
+            tree: Tree::default(),
+            procfile: None,
+            time: Timestamp::default(),
+            ids: BTreeMap::new(),
+        }
+    }
+
     /// Whether there is a Procfile.
     pub fn has_procfile(&self) -> bool {
         self.procfile.is_some()

@@ -102,6 +102,7 @@ pub async fn version(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 pub async fn shutdown(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let apps = ask.what().args.flag("apps");
     c.p.paused.store(true, Ordering::SeqCst);
+    c.p.builder.end_ahead().await;
     io.line("Ending the router").await;
     c.p.routes.pause();
     c.p.routes.shutdown_router(ROUTER_GRACE).await;
@@ -124,7 +125,7 @@ async fn stop_apps(c: &Commands) -> Result<()> {
     let _turn = tokio::time::timeout(APP_GRACE, c.p.turn.lock()).await;
     let mut done = Ok(());
     for _ in 0..STOP_ROUNDS {
-        let all = c.p.engine.list(INSTALL_LABEL, c.p.install.as_str()).await?;
+        let all = c.p.containers().await?;
         let networks = c.p.engine.networks(INSTALL_LABEL, c.p.install.as_str()).await?;
         if all.is_empty() && networks.is_empty() {
             done = Ok(());

@@ -132,7 +132,15 @@ pub enum Heard {
 impl Job {
     /// A job that writes what it says to `file` too (appending: a resumed job goes on in its file).
     pub fn new(id: i64, file: &Path) -> Job {
-        let file = File::options().create(true).append(true).open(file).ok();
+        Job::with(id, File::options().create(true).append(true).open(file).ok())
+    }
+
+    /// A job that nobody listens to.
+    pub fn unheard(id: i64) -> Job {
+        Job::with(id, None)
+    }
+
+    fn with(id: i64, file: Option<File>) -> Job {
         let said = Spoken {
             lines: Vec::new(),
             screen: Measure::new(SCREEN_MAX),

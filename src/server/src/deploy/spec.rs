@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 pub const PORT: u16 = 5000;
 /// The label that carries the installation's id.
 pub const INSTALL_LABEL: &str = "hoist.install";
+/// The label of what was made as an instance or a build. An app's image has the installation's label, so that a container which
+/// somebody makes of it by hand has that too; this one it has not.
+pub const KIND_LABEL: &str = "hoist.kind";
 /// The user that instances of our own images run as.
 pub const APP_USER: &str = "1000:1000";
 /// Where the init lies inside.
@@ -182,7 +185,7 @@ fn base(launch: &Launch, host: &HostSide<'_>, more: Vec<Mount>) -> Option<Instan
 fn labels(launch: &Launch, install: &InstallId) -> BTreeMap<String, String> {
     BTreeMap::from([
         (INSTALL_LABEL.to_owned(), install.to_string()),
-        ("hoist.kind".to_owned(), "instance".to_owned()),
+        (KIND_LABEL.to_owned(), "instance".to_owned()),
         ("hoist.app".to_owned(), launch.app.id.to_string()),
         ("hoist.release".to_owned(), launch.release.number.to_string()),
         ("hoist.process".to_owned(), launch.row.process.to_string()),

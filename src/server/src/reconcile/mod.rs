@@ -9,7 +9,7 @@ pub use retire::{DRAIN_MAX, STOP_GRACE};
 pub use sweep::clear_builds;
 
 use crate::deploy::Deploys;
-use crate::deploy::spec::{INSTALL_LABEL, instance_name};
+use crate::deploy::spec::{INSTALL_LABEL, KIND_LABEL, instance_name};
 use crate::engine::Status;
 use crate::fault::Result;
 use crate::platform::Platform;
@@ -116,11 +116,11 @@ impl Reconciler {
     /// One look and what follows from it; how soon to look again.
     async fn pass(&self) -> Result<Option<u64>> {
         let rows = self.p.store.read(|tx| tx.instances(None)).await?;
-        let observed = self.p.engine.list(INSTALL_LABEL, self.p.install.as_str()).await?;
+        let observed = self.p.containers().await?;
         let mut jobs = BTreeSet::new();
         let mut seen = BTreeMap::new();
         for one in observed {
-            if one.labels.get("hoist.kind").is_some_and(|kind| kind == "build") && self.is_at_work(&one.name) {
+            if one.labels.get(KIND_LABEL).is_some_and(|kind| kind == "build") && self.is_at_work(&one.name) {
                 jobs.insert(one.name.clone());
             }
             let status = match one.status {
@@ -172,7 +172,12 @@ impl Reconciler {
     fn is_at_work(&self, name: &str) -> bool {
         let rest = name.strip_prefix(&format!("hoist-{}-b", self.p.install)).unwrap_or_default();
         let id = rest.split('-').next().and_then(|n| n.parse().ok());
-        id.is_some_and(|id| self.deploys.job(id).is_some())
+        id.is_some_and(|id| self.builds(id))
+    }
+
+    /// Whether builds of this number are at work.
+    fn builds(&self, id: i64) -> bool {
+        self.deploys.job(id).is_some() || self.p.builder.is_ahead(id)
     }
 
     /// Starts an action, unless one is at work on the same instance.

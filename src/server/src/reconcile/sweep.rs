@@ -57,7 +57,7 @@ impl Reconciler {
         }
         for key in self.p.logs.keys("b") {
             let deploy = key.as_str().trim_start_matches('b').split('-').next().and_then(|id| id.parse::<i64>().ok());
-            if deploy.is_some_and(|id| !at_work.contains(&id) && self.deploys.job(id).is_none()) {
+            if deploy.is_some_and(|id| !at_work.contains(&id) && !self.builds(id)) {
                 // A flood takes a while to be stored; the next sweep goes on.
                 if let Err(err) = self.p.logs.finish(&key).await {
                     tracing::info!(%key, "a build's spool stays for now: {}", err.lines().join("; "));

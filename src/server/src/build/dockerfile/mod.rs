@@ -111,7 +111,7 @@ impl Builder {
         for (stack, base) in stacks_of(&context.declared) {
             self.stack_by_its_names(p, stack, base, job).await?;
         }
-        let tag = super::image_name(p, ask, app);
+        let tag = super::image_name(p, ask, &app.image_key);
         let build = image_build(order, config, Arc::clone(&context), &tag).await?;
         let image = run_build(order, &context, build).await?;
         let facts = p.engine.image_facts(&tag).await?.unwrap_or_default();
