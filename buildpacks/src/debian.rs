@@ -48,16 +48,21 @@ pub(crate) const PYTHONS: [(Stack, &str, &str); 4] = [
 
 /// The program that prints the Pythons of a stack, one a line: `3.13.5 trixie`. A suite that is gone is left out.
 pub fn pythons(stack: Stack) -> Vec<String> {
-    const ASK: &str = r#"for pair in "$@"; do
+    // At the same time, as each waits for its lists; said in the order asked.
+    const ASK: &str = r#": >/tmp/status
+n=0
+for pair in "$@"; do
+  n=$((n + 1))
   (
-    : >/tmp/status
     apt_for "${pair%:*}" /tmp/status
     version=$(apt-cache madison "python${pair#*:}-minimal" | head -n 1 | cut -d'|' -f2 | tr -d ' ')
     version=${version#*:}
     version=${version%%-*}
     [ -z "$version" ] || echo "${version%%[!0-9.]*} ${pair%:*}"
-  ) || true
+  ) >"/tmp/answer-$n" &
 done
+wait
+cat /tmp/answer-*
 "#;
     let mut argv: Vec<String> = ["sh", "-c", &format!("{APT}{ASK}"), "pythons"].map(str::to_owned).to_vec();
     let here = PYTHONS.iter().filter(|(on, _, _)| *on == stack);

@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 /// How often a state is looked at.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// Waits until `cond` holds; fails the test with `what` if it does not within `deadline`.
+/// How many times longer a busy machine may take than a deadline says.
+const PATIENCE: u32 = 4;
+
+/// Waits until `cond` holds; fails the test with `what` if it does not within `deadline`, which is that of a quiet machine.
 pub fn wait_for(what: &str, deadline: Duration, cond: impl FnMut() -> bool) {
+    let deadline = deadline * PATIENCE;
     assert!(try_for(deadline, cond), "not within {deadline:?}: {what}");
 }
 

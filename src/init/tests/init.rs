@@ -317,9 +317,9 @@ fn orphans_are_reaped() {
 fn a_held_pipe_delays_the_end_by_a_second_at_most() {
     let spool = Spool::new();
     let began = Instant::now();
-    assert_eq!(spool.sh("sleep 3 & echo done"), 0);
+    assert_eq!(spool.sh("sleep 60 & echo done"), 0);
     let took = began.elapsed();
-    assert!(took >= Duration::from_millis(900) && took < Duration::from_millis(2_500), "{took:?}");
+    assert!(took >= Duration::from_millis(900) && took < Duration::from_secs(30), "{took:?}");
     assert_eq!(spool.records(), ["o done", "s Process exited with status 0"]);
 }
 
@@ -327,10 +327,11 @@ fn a_held_pipe_delays_the_end_by_a_second_at_most() {
 fn a_short_program_ends_at_once() {
     let spool = Spool::new();
     let began = Instant::now();
-    for _ in 0..20 {
+    for _ in 0..40 {
         assert_eq!(code(&spool.run(&[], &["true"])), 0);
     }
-    assert!(began.elapsed() < Duration::from_secs(2), "20 runs in {:?}", began.elapsed());
+    // Each that waited for a held pipe would take a second.
+    assert!(began.elapsed() < Duration::from_secs(20), "40 runs in {:?}", began.elapsed());
 }
 
 #[test]
@@ -339,9 +340,7 @@ fn steps_run_in_order_with_their_environment() {
     let list = r#"{"name":"one","argv":["sh","-c","sleep 61 & echo $STEP in $PWD as $(id -u); echo -n tail"],"cwd":"/tmp","env":{"STEP":"first"}},
                   {"name":"two","argv":["sh","-c","echo ${STEP:-nothing}; exit 9"],"cwd":"/"},
                   {"name":"three","argv":["echo","never"]}"#;
-    let began = Instant::now();
     assert_eq!(code(&spool.steps(list).output().unwrap()), 9);
-    assert!(began.elapsed() < Duration::from_millis(900), "what a step leaves behind holds nobody up");
     let records: Vec<_> = spool.records();
     let records: Vec<_> = records.iter().map(|it| without_millis(it)).collect();
     let expected = [
@@ -355,6 +354,16 @@ fn steps_run_in_order_with_their_environment() {
         "s Process exited with status 9",
     ];
     assert_eq!(records, expected);
+}
+
+#[test]
+fn what_steps_leave_behind_holds_nobody_up() {
+    let spool = Spool::new();
+    let list = [r#"{"name":"n","argv":["sh","-c","sleep 600 &"],"cwd":"/"}"#; 20].join(",");
+    let began = Instant::now();
+    assert_eq!(code(&spool.steps(&list).output().unwrap()), 0);
+    // Each that waited for a held pipe would take a second.
+    assert!(began.elapsed() < Duration::from_secs(10), "20 steps in {:?}", began.elapsed());
 }
 
 fn without_millis(record: &str) -> &str {

@@ -25,12 +25,15 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 /// How long everything may take to end.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long the lock of a server that was killed may outlive it, and how often it is looked at.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(3);
+const LOCK_LOOK: Duration = Duration::from_millis(20);
 const INIT: &[u8] = include_bytes!(env!("HOIST_INIT_PATH"));
 
 /// Runs the control process until it is told to end. `say` gets the lines for standard output.
@@ -38,7 +41,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     crate::clock::stepped();
     let layout = Layout::with_router(&settings.data, &settings.router_dir);
     layout.create().act(|| format!("cannot make the data folder {}", settings.data.display()))?;
-    let _lock = only_one(&layout)?;
+    let _lock = only_one(&layout).await?;
     let tasks = Tasks::new();
     let end = Arc::new(Notify::new());
     let program = std::env::current_exe().act(|| "cannot find this program")?;
@@ -157,18 +160,23 @@ impl Signals {
     }
 }
 
-/// One control process per data folder: a lock that ends with the process.
-fn only_one(layout: &Layout) -> Result<File, Fault> {
+/// One control process per data folder: a lock that ends with the process. A killed one's may last a moment longer, in the
+/// hands of a program that it was about to start.
+async fn only_one(layout: &Layout) -> Result<File, Fault> {
     let path = layout.run().join("serve.lock");
     let file =
         File::options().create(true).write(true).truncate(false).open(&path).act(|| "cannot open the server's lock")?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-        Fault::plain(format!(
-            "a server runs on {} already; end it first: hoist --data {} shutdown",
-            layout.data().display(),
-            layout.data().display()
-        ))
-    })?;
+    let until = Instant::now() + LOCK_WAIT_MAX;
+    while rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        if Instant::now() >= until {
+            return Err(Fault::plain(format!(
+                "a server runs on {} already; end it first: hoist --data {} shutdown",
+                layout.data().display(),
+                layout.data().display()
+            )));
+        }
+        tokio::time::sleep(LOCK_LOOK).await;
+    }
     Ok(file)
 }
 
@@ -221,4 +229,24 @@ fn write_init(layout: &Layout) -> Result<PathBuf, Fault> {
 
 fn is_whole(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|m| m.len() == INIT.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lock_that_outlives_its_server_for_a_moment_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::with_router(dir.path(), &dir.path().join("router"));
+        layout.create().unwrap();
+        let held = only_one(&layout).await.unwrap();
+        let mut second = Box::pin(only_one(&layout));
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(held);
+        let held = second.await.unwrap();
+        let refused = only_one(&layout).await.unwrap_err().chain();
+        assert!(refused.contains("a server runs on"), "{refused}");
+        drop(held);
+    }
 }

@@ -128,7 +128,7 @@ fn a_frontend_of_somebodys_own_is_refused_unfetched() {
         app.commit_change("Dockerfile", &format!("{head}\nFROM hoist/stack-run\n"));
         let begun = Instant::now();
         app.push().fails().says("evil.invalid").says("# syntax=docker/dockerfile:1");
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
     // The usual one is built in, and not fetched either.
     app.commit_change("Dockerfile", &format!("# syntax=docker/dockerfile:1.99{SERVE}"));

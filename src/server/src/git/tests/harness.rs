@@ -376,7 +376,7 @@ async fn serve_one_client(desk: &Arc<Desk>, limits: &Limits, tasks: &Tasks, stre
 
 /// The lines of a running git, as they come.
 pub fn lines(running: &mut proc::Running) -> tokio::io::Lines<BufReader<tokio::process::ChildStderr>> {
-    let (_stdin, _stdout, stderr) = running.pipes();
+    let (_, _, stderr) = running.pipes();
     BufReader::new(stderr.unwrap()).lines()
 }
 

@@ -57,7 +57,7 @@ async fn a_pusher_who_leaves_is_noticed() {
     drop(client);
     world.desk.left.notified().await;
     world.desk.ended.notified().await;
-    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
     assert_eq!(world.tip("main").await, None);
     assert_eq!(world.leftovers(), Vec::<String>::new());
 }

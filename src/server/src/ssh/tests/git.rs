@@ -76,6 +76,6 @@ fn push_clone_and_interrupt() {
     rustix::process::kill_process_group(pid(&push), rustix::process::Signal::INT).unwrap();
     let killed = Instant::now();
     assert_eq!(world.report(), Report::HungUp);
-    assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());
+    assert!(killed.elapsed() < Duration::from_secs(8), "{:?}", killed.elapsed());
     push.wait().unwrap();
 }

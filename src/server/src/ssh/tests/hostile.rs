@@ -54,7 +54,7 @@ fn a_client_that_outpaces_its_command_is_slowed_down_and_still_heard() {
     rustix::process::kill_process(pid(&ssh), rustix::process::Signal::INT).unwrap();
     let killed = Instant::now();
     assert_eq!(world.report(), Report::HungUp);
-    assert!(killed.elapsed() < Duration::from_secs(2), "{:?}", killed.elapsed());
+    assert!(killed.elapsed() < Duration::from_secs(8), "{:?}", killed.elapsed());
     ssh.wait().unwrap();
 }
 
@@ -67,7 +67,7 @@ fn a_client_that_ends_hangs_up_at_once() {
         rustix::process::kill_process(pid(&ssh), signal).unwrap();
         let killed = Instant::now();
         assert_eq!(world.report(), Report::HungUp, "{signal:?}");
-        assert!(killed.elapsed() < Duration::from_secs(1), "{signal:?}: {:?}", killed.elapsed());
+        assert!(killed.elapsed() < Duration::from_secs(8), "{signal:?}: {:?}", killed.elapsed());
         ssh.wait().unwrap();
     }
 }

@@ -189,7 +189,7 @@ impl World {
     }
 
     fn report(&self) -> Report {
-        self.reports.recv_timeout(Duration::from_secs(10)).unwrap()
+        self.reports.recv_timeout(Duration::from_secs(60)).unwrap()
     }
 
     fn raw(&self) -> std::net::TcpStream {
