@@ -164,7 +164,10 @@ fn stage(text: &mut String, plan: &Plan, layer: &Layer) {
     for env in &layer.env {
         let _ = writeln!(text, "ENV {}", assignment(env));
     }
-    let cache = format!("--mount=type=cache,target={CACHE},uid=1000,gid=1000");
+    let mut cache = format!("--mount=type=cache,target={CACHE},uid=1000,gid=1000");
+    if let Some(lent) = &layer.cache_at {
+        let _ = write!(cache, " --mount=type=cache,target={},uid=1000,gid=1000", lent.at);
+    }
     for step in &layer.steps {
         let argv: Vec<&str> = step.argv.iter().map(String::as_str).collect();
         let _ = writeln!(text, "WORKDIR {}", step.cwd);

@@ -155,6 +155,9 @@ pub struct Layer {
     pub input_files: Vec<GeneratedFile>,
     /// Outputs of earlier layers that its steps see.
     pub mounts: Vec<Mount>,
+    /// A folder of the app's cache that lies elsewhere while the steps run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_at: Option<CacheAt>,
     /// The config vars that its steps see; they come first, and [`Layer::env`] is applied over them.
     pub config: ConfigVars,
     /// The environment of its steps.
@@ -179,6 +182,7 @@ impl Layer {
             inputs: Inputs::None,
             input_files: Vec::new(),
             mounts: Vec::new(),
+            cache_at: None,
             config: ConfigVars::None,
             env: Vec::new(),
             steps: Vec::new(),
@@ -271,6 +275,16 @@ pub struct Mount {
     pub at: String,
     /// Whether they may write.
     pub mode: MountMode,
+}
+
+/// A folder of [`CACHE`] that is moved into [`APP`] for the steps, and back when they are done: files of it can be linked
+/// into what they make there, as no link crosses from one mount to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheAt {
+    /// Its name in the cache.
+    pub folder: String,
+    /// Where it lies during the steps: a name in the app's folder that no output holds.
+    pub at: String,
 }
 
 /// Whether steps may write to a mount.

@@ -1,6 +1,7 @@
 //! The sources of an app that asks for nothing in particular, by language: what their plans fetch for every app is what the
 //! next app of that language will most likely need.
-//! Invariant: each is detected as its language and planned with the default versions.
+//! Invariant: each is detected as its language and planned with the default versions, and a step of its build needs whatever
+//! is fetched, so that it is kept for builds and not only for images.
 
 use crate::tree::{Entry, Kind, Tree};
 
@@ -11,8 +12,12 @@ pub const FETCHING: [&str; 3] = ["node", "python", "go"];
 pub fn usual(buildpack: &str) -> Option<Tree> {
     let files: &[(&str, &str)] = match buildpack {
         "node" => &[
-            ("package.json", r#"{"name":"usual","version":"1.0.0","scripts":{"start":"node ."}}"#),
-            ("package-lock.json", r#"{"name":"usual","version":"1.0.0","lockfileVersion":3,"packages":{"":{}}}"#),
+            ("package.json", r#"{"name":"usual","scripts":{"start":"node ."},"dependencies":{"any":"1.0.0"}}"#),
+            (
+                "package-lock.json",
+                r#"{"name":"usual","lockfileVersion":3,"packages":{"":{"dependencies":{"any":"1.0.0"}},
+                "node_modules/any":{"version":"1.0.0"}}}"#,
+            ),
         ],
         "python" => &[("requirements.txt", "flask==3.1.0\n"), ("Procfile", "web: python -m flask run\n")],
         "go" => &[("go.mod", "module usual\n"), ("main.go", "package main\n\nfunc main() {}\n")],
@@ -45,6 +50,7 @@ mod tests {
                 let titles: Vec<&str> = layer.steps.iter().map(|step| step.title.as_str()).collect();
                 lines.push(format!("  {}: {}", layer.name, titles.join(", ")));
                 assert!(layer.mounts.is_empty());
+                assert!(plan.layers.iter().any(|l| l.mounts.iter().any(|m| m.layer == layer.name)), "{}", layer.name);
             }
         }
         let expect = expect_test::expect![[r#"

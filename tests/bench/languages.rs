@@ -1,8 +1,8 @@
-//! Times each language: the first build on a fresh server against its own tool in a plain container of the same stack, and a
-//! push of one changed line against the floor of the Docker API plus what the language must compile.
+//! Times each language: first builds against its own tool in a plain container of the same stack, and a push of one changed
+//! line against the floor of the Docker API plus what the language must compile.
 //!
-//! The plain container has the tool and the runtime before its clock starts; the first build of a server has neither and
-//! fetches them. Run it by `tests/bench/languages`. Needs `npm` to write a lock file.
+//! The plain container has the tool and the runtime before its clock starts. So has a server that was idle before, or that
+//! has built the language; one that is pushed to the moment it starts has neither and fetches them. Run it by `tests/bench/languages`. Needs `npm` to write a lock file.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,12 +14,14 @@
 
 mod floor;
 
-use e2e::{App, World};
+use e2e::{App, World, wait_for};
 use floor::{Floor, less_boot, median, seconds, shown};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 const ROUNDS: usize = 7;
+const FETCHED_WITHIN: Duration = Duration::from_secs(240);
 /// Where programs look for certificates of authorities.
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -30,6 +32,8 @@ struct Case {
     files: &'static [(&'static str, &'static str)],
     /// Written before the first push, from the files.
     lock: fn(&Path),
+    /// What the server fetches ahead for it, and the names of the layers.
+    ahead: (&'static str, &'static [&'static str]),
     /// In the plain container, before the clock starts.
     prepare: &'static str,
     /// What is timed there.
@@ -57,6 +61,7 @@ const CASES: [Case; 3] = [
             ),
         ],
         lock: npm_lock,
+        ahead: ("node", &["runtime"]),
         prepare: "npm --version",
         tool: "npm ci --no-audit --no-fund --silent",
         again: "true",
@@ -78,6 +83,7 @@ const CASES: [Case; 3] = [
             ),
         ],
         lock: |_| {},
+        ahead: ("python", &["runtime", "installer"]),
         prepare: "python3 -m pip install -q --break-system-packages --root-user-action ignore uv && uv venv -q .venv",
         tool: "uv pip install -q --python .venv/bin/python --compile-bytecode --no-cache -r requirements.txt",
         again: "true",
@@ -88,6 +94,7 @@ const CASES: [Case; 3] = [
         fixture: "tests/apps/go",
         files: &[],
         lock: |_| {},
+        ahead: ("go", &["toolchain"]),
         prepare: "export GOFLAGS=-buildvcs=false GOTOOLCHAIN=auto; go version",
         tool: "CGO_ENABLED=0 go build -o bin/ ./...",
         again: "echo '// changed' >>cmd/server/main.go; CGO_ENABLED=0 go build -o bin/ ./...",
@@ -105,23 +112,19 @@ fn main() {
         runtime.block_on(floor.once(round))
     };
     for case in &CASES {
-        let world = World::new();
+        let world = World::bare(&[]);
         // The server brings its stack to the engine at the first build, which is no part of any.
         world.app("warm", "tests/apps/shell").push().ok();
-        let app = world.app("bench", case.fixture);
-        for (path, text) in case.files {
-            app.commit_change(path, text);
-        }
-        (case.lock)(&app.dir);
-        app.git(&["add", "-A"]).ok();
-        app.git(&["commit", "-q", "--allow-empty", "-m", "lock"]).ok();
+        let app = app_of(&world, case);
         let (plain, compile) = plain(case, &app.dir, &stacks);
+        let idle = on_an_idle_server(case);
         let first = seconds(|| drop(app.push().ok()));
         let other = second_app(&world, case, &app);
         let limit = |factor: f64, more: f64| plain * factor + more;
         println!("{}: the plain tool {plain:.1} s", case.name);
         println!(
-            "  first build of the server {first:.1} s, of another app {other:.1} s (must {:.1}, reach {:.1})",
+            "  first build of a server that was idle before {idle:.1} s, of one that has just started {first:.1} s, of another \
+             app {other:.1} s (must {:.1}, reach {:.1})",
             limit(1.2, 4.0),
             limit(1.1, 2.0)
         );
@@ -139,6 +142,32 @@ fn main() {
         println!("  = {over:.2} x floor of {} (must 2.5, reach 1.5)", shown(&mut floors));
     }
     runtime.block_on(floor.close());
+}
+
+fn app_of<'w>(world: &'w World, case: &Case) -> App<'w> {
+    let app = world.app("bench", case.fixture);
+    for (path, text) in case.files {
+        app.commit_change(path, text);
+    }
+    (case.lock)(&app.dir);
+    app.git(&["add", "-A"]).ok();
+    app.git(&["commit", "-q", "--allow-empty", "-m", "lock"]).ok();
+    app
+}
+
+/// The first push to a server that had the time to fetch ahead what its configuration names.
+fn on_an_idle_server(case: &Case) -> f64 {
+    let (language, layers) = case.ahead;
+    let world = World::bare(&[("fetch-ahead", language)]);
+    world.app("warm", "tests/apps/shell").push().ok();
+    let kept = world.data().join("cache/kept/host");
+    let there = |layer: &&&str| {
+        let entries = std::fs::read_dir(&kept).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with(&format!("{layer}-")))
+    };
+    wait_for("what is fetched ahead", FETCHED_WITHIN, || layers.iter().filter(there).count() == layers.len());
+    let app = app_of(&world, case);
+    seconds(|| drop(app.push().ok()))
 }
 
 /// Pushes the same files as an app of another name, whose dependencies nobody has built; the runtime is there.

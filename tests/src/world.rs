@@ -51,6 +51,11 @@ impl World {
         World::start(root, binary, settings)
     }
 
+    /// The same without what earlier installations fetched: a server on its first day.
+    pub fn bare(settings: &[(&str, &str)]) -> World {
+        World::start(tempfile::Builder::new().prefix("ht").tempdir().unwrap(), binary(), settings)
+    }
+
     /// The same, where the server asks the DNS of `outside` and serves HTTP on that cable.
     pub fn on(outside: &Outside, settings: &[(&str, &str)]) -> World {
         let root = tempfile::Builder::new().prefix("ht").tempdir().unwrap();

@@ -6,8 +6,7 @@ use super::package::{Lock, Package};
 use super::range::Version;
 use super::versions::Versions;
 use crate::plan::{
-    APP, Base, CACHE, ConfigVars, Env, EnvOp, GeneratedFile, Inputs, KeyPart, Layer, Mount, MountMode, Output, Scope,
-    Step,
+    APP, CACHE, ConfigVars, Env, EnvOp, GeneratedFile, Inputs, KeyPart, Layer, Mount, MountMode, Output, Scope, Step,
 };
 use crate::tree::{Found, Tree};
 
@@ -94,15 +93,8 @@ impl Make<'_> {
         let Versions { node, npm, package, .. } = self.versions;
         let argv = ["sh", "-c", FETCH, "fetch-node", &folder, &format!("{package}@{node}"), &format!("npm@{npm}")];
         Layer {
-            name: "runtime".into(),
-            scope: Scope::Host,
             launch,
-            base: Base::Build,
             key: vec![text("node", node), text("npm", npm), text("package", package), KeyPart::Stack],
-            inputs: Inputs::None,
-            input_files: Vec::new(),
-            mounts: Vec::new(),
-            config: ConfigVars::None,
             env: vec![env("npm_config_update_notifier", EnvOp::Set, "false")],
             steps: vec![Step {
                 title: format!("Fetching Node.js {node} and npm {npm}"),
@@ -117,7 +109,7 @@ impl Make<'_> {
                     .map(str::to_owned)
                     .to_vec(),
             }],
-            image_files: Vec::new(),
+            ..Layer::empty("runtime", Scope::Host)
         }
     }
 
@@ -147,10 +139,7 @@ impl Make<'_> {
         let argv = ["npm", "ci", which, "--no-audit", "--no-fund"];
         let title = if launch { "Installing dependencies" } else { "Installing dependencies for the build" };
         Layer {
-            name: name.into(),
-            scope: Scope::App,
             launch,
-            base: Base::Build,
             key,
             inputs,
             input_files: vec![package_json],
@@ -159,7 +148,7 @@ impl Make<'_> {
             env: self.build_env(),
             steps: vec![step(title, &argv)],
             outputs: folders.map(|folder| output(&folder, Vec::new())).collect(),
-            image_files: Vec::new(),
+            ..Layer::empty(name, Scope::App)
         }
     }
 
@@ -173,21 +162,7 @@ impl Make<'_> {
         let folders: Vec<String> = std::iter::once("node_modules".to_owned()).chain(nested).collect();
         let installed = self.lock.is_some();
         let mut exclude = if installed { folders.clone() } else { Vec::new() };
-        let mut layer = Layer {
-            name: "app".into(),
-            scope: Scope::App,
-            launch: true,
-            base: Base::Build,
-            key: vec![KeyPart::Whole],
-            inputs: Inputs::Whole,
-            input_files: Vec::new(),
-            mounts: Vec::new(),
-            config: ConfigVars::None,
-            env: Vec::new(),
-            steps: Vec::new(),
-            outputs: Vec::new(),
-            image_files: Vec::new(),
-        };
+        let mut layer = Layer { key: vec![KeyPart::Whole], inputs: Inputs::Whole, ..Layer::empty("app", Scope::App) };
         if !self.scripts.is_empty() {
             layer.key.extend(self.versions_key());
             layer.key.push(KeyPart::AllConfig);

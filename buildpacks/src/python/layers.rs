@@ -7,13 +7,15 @@ use super::files::{Dependencies, Manager};
 use super::version::Python;
 use crate::debian::APT;
 use crate::plan::{
-    APP, CACHE, ConfigVars, Env, GeneratedFile, Inputs, KeyPart, Layer, Mount, MountMode, Output, Scope, Step,
+    APP, CACHE, CacheAt, ConfigVars, Env, GeneratedFile, Inputs, KeyPart, Layer, Mount, MountMode, Output, Scope, Step,
 };
 
 /// Where Python lies, in the image and for the steps of a build.
 pub(crate) const PYTHON: &str = "/opt/python";
 const UV: &str = "/opt/uv";
 const VENV: &str = "/app/.venv";
+/// Where uv's cache lies while dependencies are installed: beside the environment, which gets links to its files.
+const UV_CACHE: &str = "/app/.hoist-uv";
 /// Where the lines made from Pipfile.lock lie during the build.
 const LINES: &str = "/app/.hoist-requirements.txt";
 /// Unpacks Debian's Python. `$1` is the suite, `$2` the line, `$3` the folder.
@@ -105,6 +107,11 @@ impl Make<'_> {
             }
         };
         let config = self.install_config();
+        // A package of the app's own is built from its whole folder, where nothing else may lie.
+        let cache_at = match inputs {
+            Inputs::Files(_) => Some(CacheAt { folder: "uv".into(), at: UV_CACHE.into() }),
+            Inputs::None | Inputs::Whole => None,
+        };
         key.extend(config.iter().cloned().map(KeyPart::Config));
         let title = "Installing dependencies";
         let venv = Step::new("Making the environment", &["uv", "venv", "-q", "--no-project", VENV]);
@@ -135,7 +142,11 @@ impl Make<'_> {
                 .collect(),
             mounts: self.tools(),
             config: if config.is_empty() { ConfigVars::None } else { ConfigVars::Named(config) },
-            env: self.build_env(),
+            env: match &cache_at {
+                Some(lent) => self.build_env(&lent.at, "hardlink"),
+                None => self.build_env(&format!("{CACHE}/uv"), "copy"),
+            },
+            cache_at,
             steps,
             outputs: vec![Output::of_app(".venv", &[])],
             ..Layer::empty("dependencies", Scope::App)
@@ -162,7 +173,7 @@ impl Make<'_> {
             layer.key.extend(self.versions_key());
             layer.key.push(KeyPart::AllConfig);
             layer.config = ConfigVars::All;
-            layer.env = self.build_env();
+            layer.env = self.build_env(&format!("{CACHE}/uv"), "copy");
             layer.mounts = self.tools();
             if self.dependencies.is_some() {
                 let (from, at) = (VENV.to_owned(), VENV.to_owned());
@@ -199,7 +210,8 @@ impl Make<'_> {
         vec![mount("runtime", PYTHON), mount("installer", UV)]
     }
 
-    fn build_env(&self) -> Vec<Env> {
+    /// The environment of steps, with uv's cache and how it brings files from there.
+    fn build_env(&self, cache: &str, link_mode: &str) -> Vec<Env> {
         let headers = format!("{PYTHON}/include/python{}:{PYTHON}/include", self.python.version.line());
         vec![
             Env::path("PATH", &format!("{VENV}/bin:{UV}/bin:{PYTHON}/bin")),
@@ -207,8 +219,8 @@ impl Make<'_> {
             Env::set("UV_PROJECT_ENVIRONMENT", VENV),
             Env::set("UV_PYTHON", &format!("{PYTHON}/bin/python3")),
             Env::set("UV_PYTHON_DOWNLOADS", "never"),
-            Env::set("UV_CACHE_DIR", &format!("{CACHE}/uv")),
-            Env::set("UV_LINK_MODE", "copy"),
+            Env::set("UV_CACHE_DIR", cache),
+            Env::set("UV_LINK_MODE", link_mode),
             Env::set("UV_COMPILE_BYTECODE", "1"),
             Env::set("PYC_INVALIDATION_MODE", "UNCHECKED_HASH"),
             // Debian's Python looks for its headers where a package would put them.

@@ -612,3 +612,21 @@ fn config_that_installing_sees() {
     assert!(line.contains(r#"["PIP_INDEX_URL", "TOKEN"]"#), "{text}");
     assert!(text.contains("with-index uv pip install"), "{text}");
 }
+
+/// Links need the cache and the environment in one folder; a build of the app's own package must not find a cache there.
+#[test]
+fn the_cache_lies_beside_the_environment_unless_the_app_is_built_there() {
+    let of = |requirements: &str| {
+        let files = format!(
+            "-- requirements.txt\n{requirements}-- pyproject.toml\n[project]\nname = \"x\"\n-- Procfile\nweb: x\n"
+        );
+        let plan = plan(&tree(&files), &Settings::default(), &Pins::new(), &facts()).unwrap();
+        let layer = plan.layers.into_iter().find(|layer| layer.name == "dependencies").unwrap();
+        let value = |name: &str| layer.env.iter().find(|env| env.name == name).unwrap().value.clone();
+        let lent = layer.cache_at.as_ref().map(|lent| (lent.folder.clone(), lent.at.clone()));
+        (lent, value("UV_CACHE_DIR"), value("UV_LINK_MODE"))
+    };
+    let at = "/app/.hoist-uv".to_owned();
+    assert_eq!(of("flask==3.1.2\n"), (Some(("uv".into(), at.clone())), at, "hardlink".into()));
+    assert_eq!(of("-e .\nflask==3.1.2\n"), (None, "/cache/uv".into(), "copy".into()));
+}

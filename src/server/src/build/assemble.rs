@@ -3,7 +3,7 @@
 use super::keys::{KeyContext, key};
 use super::sandbox::{self, Sandbox};
 use super::sources::{APP_UID, make_folder};
-use super::work::{Folders, bytes_below};
+use super::work::{Folders, Lent, bytes_below};
 use super::{Builder, Work};
 use crate::engine::Mount;
 use crate::fault::{Act, Fault, Result};
@@ -136,9 +136,10 @@ impl Builder {
             }
         };
         let stack = self.stack(work.p, work.stack, layer.base, work.job).await?;
-        let folders = prepare(work, &layer, &stack).await?;
+        let (folders, lent) = prepare(work, &layer, &stack).await?;
         let sandbox = self.sandbox(work, items, item, &folders, &stack)?;
         sandbox::run(work.p, work.ask, work.job, &sandbox).await?;
+        drop(lent);
         let (key, kept, mounted) = (item.key.clone(), item.kept.clone(), item.mounted);
         let packed = blocking("pack a layer", move || {
             let packed = if layer.launch { Some(pack_outputs(&blobs, &folders, &layer, &key)?) } else { None };
@@ -251,7 +252,7 @@ fn use_kept(kept: &Path) -> bool {
     std::fs::File::open(kept).and_then(|folder| folder.set_modified(std::time::SystemTime::now())).is_ok()
 }
 
-async fn prepare(work: &Work<'_>, layer: &buildpacks::Layer, stack: &Stack) -> Result<Folders> {
+async fn prepare(work: &Work<'_>, layer: &buildpacks::Layer, stack: &Stack) -> Result<(Folders, Option<Lent>)> {
     let steps = steps_file(work, layer, stack);
     let (builds, deploy, layer) = (work.p.layout.builds(), work.ask.deploy, layer.clone());
     let (sources, cache) = (Arc::clone(&work.sources), work.p.layout.app_cache(&work.ask.app));
@@ -277,7 +278,8 @@ async fn prepare(work: &Work<'_>, layer: &buildpacks::Layer, stack: &Stack) -> R
             make_folder(&cache)?;
         }
         write_whole(&folders.steps(), steps.as_bytes())?;
-        Ok(folders)
+        let lent = folders.lend(&layer, &cache)?;
+        Ok((folders, lent))
     })
     .await
 }

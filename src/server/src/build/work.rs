@@ -72,9 +72,37 @@ impl Folders {
         }
     }
 
+    /// Lends the layer a folder of the app's cache for its steps.
+    pub fn lend(&self, layer: &Layer, cache: &Path) -> Result<Option<Lent>> {
+        let Some(lent) = &layer.cache_at else { return Ok(None) };
+        let (home, away) = (within(cache, &lent.folder)?, self.host_path(layer, &lent.at)?);
+        make_folder(&home)?;
+        let act = || format!("cannot lend {} to a build", home.display());
+        std::fs::rename(&home, &away).act(act)?;
+        Ok(Some(Lent { home, away }))
+    }
+
     /// Removes everything.
     pub fn remove(self) {
         remove(&self.root);
+    }
+}
+
+/// A folder of a cache that is elsewhere; its drop brings it back, however the steps ended.
+#[derive(Debug)]
+pub struct Lent {
+    home: PathBuf,
+    away: PathBuf,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // What the steps put in its place is no cache.
+        if self.away.symlink_metadata().is_ok_and(|about| about.is_dir())
+            && let Err(err) = std::fs::rename(&self.away, &self.home)
+        {
+            tracing::warn!("{} does not come back from a build: {err}", self.home.display());
+        }
     }
 }
 
@@ -115,4 +143,42 @@ pub fn bytes_below(folder: &Path, enough: u64) -> u64 {
         }
     }
     total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use buildpacks::{Facts, Pins, Settings, plan, usual};
+
+    fn lending() -> Layer {
+        let facts = Facts {
+            pythons: Some(vec!["3.13.5 trixie".to_owned()]),
+            pypi_versions: [("uv".to_owned(), vec!["0.13.9".to_owned()])].into(),
+            ..Facts::default()
+        };
+        let plan = plan(&usual("python").unwrap(), &Settings::default(), &Pins::new(), &facts).unwrap();
+        plan.layers.into_iter().find(|layer| layer.cache_at.is_some()).unwrap()
+    }
+
+    #[test]
+    fn what_was_lent_comes_back_unless_something_else_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (layer, cache) = (lending(), dir.path().join("cache"));
+        let folders = Folders::fresh(&dir.path().join("builds"), 7, &layer).unwrap();
+        let (home, away) = (cache.join("uv"), folders.app().join(".hoist-uv"));
+        let lent = folders.lend(&layer, &cache).unwrap();
+        assert!(away.is_dir() && !home.exists());
+        std::fs::write(away.join("wheel"), "1").unwrap();
+        drop(lent);
+        assert!(home.join("wheel").is_file() && !away.exists());
+
+        let lent = folders.lend(&layer, &cache).unwrap();
+        std::fs::remove_dir_all(&away).unwrap();
+        std::os::unix::fs::symlink("/etc", &away).unwrap();
+        drop(lent);
+        assert!(!home.exists(), "a link is no cache");
+        // What lies in the way is the app's own, and is not taken for a cache.
+        assert!(folders.lend(&layer, &cache).is_err());
+        assert!(home.is_dir());
+    }
 }
