@@ -54,7 +54,8 @@ n=0
 for pair in "$@"; do
   n=$((n + 1))
   (
-    apt_for "${pair%:*}" /tmp/status
+    # Without one of its archives, such as the updates, a suite still has its Python.
+    apt_for "${pair%:*}" /tmp/status || true
     version=$(apt-cache madison "python${pair#*:}-minimal" | head -n 1 | cut -d'|' -f2 | tr -d ' ')
     version=${version#*:}
     version=${version%%-*}

@@ -1,6 +1,7 @@
 //! The layers of a Python app: Python, the installer, dependencies, app.
 //! Invariant: what is kept for other apps is made without any file, cache or config var of this one; bytecode in the image
-//! is valid by its hash, as no file there has a time.
+//! is valid by its hash, as no file there has a time. The environment that is kept for the app's builds shares files with
+//! the app's own cache of uv: steps that change files of that cache in place change both.
 //! Absent: which packages; the lock file says that, and uv installs it.
 
 use super::files::{Dependencies, Manager};

@@ -5,11 +5,12 @@
 
 use crate::fault::{Act, Error, Fault, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
@@ -17,6 +18,9 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long output may still flow after the program itself has ended.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How long marked processes are looked for, and how often.
+const MARKED_MAX: Duration = Duration::from_secs(5);
+const MARKED_LOOK: Duration = Duration::from_millis(10);
 
 /// A program to run: what, with which words, where.
 #[derive(Debug, Clone)]
@@ -151,18 +155,33 @@ pub fn start(program: &Program) -> Result<Running> {
     Ok(Running { child, group, label: program.label() })
 }
 
-/// Kills every process whose environment holds this variable: what an earlier life of the server started and cannot end
-/// any more, known by a mark that nobody else has. Blocking; says how many there were.
+/// Kills every process whose environment holds this variable, until there is none: what an earlier life of the server
+/// started and cannot end any more, known by a mark that nobody else has. Blocking; says how many there were.
 pub fn end_marked(name: &str, value: &str) -> usize {
     let mark = format!("{name}={value}").into_bytes();
-    let Ok(entries) = std::fs::read_dir("/proc") else { return 0 };
-    let pids = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse::<i32>().ok());
-    let marked = |pid: &i32| {
+    let (mut ended, mut quiet, until) = (BTreeSet::new(), 0, Instant::now() + MARKED_MAX);
+    // One that is just becoming another program shows no environment, and one that was killed shows it for a moment more.
+    while quiet < 2 && Instant::now() < until {
+        let found = marked(&mark);
+        quiet = if found.is_empty() { quiet + 1 } else { 0 };
+        ended.extend(
+            found
+                .into_iter()
+                .filter(|pid| Pid::from_raw(*pid).is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok())),
+        );
+        std::thread::sleep(MARKED_LOOK);
+    }
+    ended.len()
+}
+
+fn marked(mark: &[u8]) -> Vec<i32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let has = |pid: &i32| {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|b| *b == 0).any(|variable| variable == mark)
+        environment.split(|byte| *byte == 0).any(|variable| variable == mark)
     };
-    let ended = pids.filter(marked).filter_map(Pid::from_raw).map(|pid| kill_process(pid, Signal::KILL));
-    ended.filter(Result::is_ok).count()
+    pids.filter(has).collect()
 }
 
 /// Standard input, output and error.

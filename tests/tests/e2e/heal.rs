@@ -51,8 +51,6 @@ fn a_container_made_by_hand_of_an_apps_image_is_left_alone() {
     world.remove_container(&before[0]);
     wait_for("another container", WITHIN, || app.answers_with("v1") && world.containers("web") != before);
     assert!(engine::runs(&theirs), "the reconciler looked and left it");
-    world.restart_serve();
-    assert!(engine::runs(&theirs));
     engine::remove(&theirs);
 }
 

@@ -1,4 +1,5 @@
-//! Dockerfiles of somebody who means harm: what they want from the host, from other apps, from whoever waits.
+//! Dockerfiles and build scripts of somebody who means harm: what they want from the host, from other apps, from whoever
+//! waits.
 
 use crate::dockerfile::{FIXTURE, SERVE, app, image_of};
 use e2e::World;
@@ -46,6 +47,33 @@ fn images_and_caches_of_other_apps_are_out_of_reach() {
     thief.run("config:set", &[&format!("BUILDKIT_CACHE_MOUNT_NS={namespace}")]).ok();
     thief.run("apps:set", &["build-args=BUILDKIT_CACHE_MOUNT_NS"]).ok();
     thief.push().ok().says("found= end");
+}
+
+/// When the step is over, the server reads what it made, as root: a link on the way there led to the server's own folders.
+#[test]
+fn links_where_output_is_looked_for_do_not_lead_to_the_hosts_files() {
+    let world = World::new();
+    world.app("victim", "tests/apps/static").push().ok();
+    let thief = world.app("thief", "tests/apps/static");
+    let build = |script: &str| format!("{{\"name\":\"x\",\"scripts\":{{\"build\":\"{script}\"}}}}");
+    for (root, script) in [
+        ("a/repos", "ln -s ../../.. a".to_owned()),
+        ("a/hoist", "ln -s /var/lib a".to_owned()),
+        ("out", "ln -s ../../../repos out".to_owned()),
+        ("a/b", format!("ln -s {} a", world.data().parent().unwrap().display())),
+    ] {
+        thief.commit_change("static.json", &format!("{{\"root\":\"{root}\"}}"));
+        thief.commit_change("package.json", &build(&script));
+        let pushed = thief.push();
+        if pushed.code == 0 {
+            let seen = thief.run(
+                "run",
+                &["find / -xdev '(' -name '*.git' -o -name stacks -o -name '*.db' ')' -not -path '/proc/*'"],
+            );
+            // It may not look everywhere, which is its own kind of failure.
+            seen.exits(1).hides("/app");
+        }
+    }
 }
 
 #[test]

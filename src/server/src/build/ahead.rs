@@ -28,6 +28,8 @@ const IDLE_EVERY: Duration = Duration::from_secs(2);
 /// How soon the registries are asked again: there are new versions. And when they could not be asked.
 const AGAIN: Duration = Duration::from_secs(86_400);
 const RETRY: Duration = Duration::from_secs(1_800);
+/// How long one language may take: who needs what is being fetched waits for it.
+const FETCH_MAX: Duration = Duration::from_secs(300);
 /// Free bytes without which nothing is fetched for nobody.
 const FREE_MIN: u64 = 5_000_000_000;
 
@@ -119,12 +121,16 @@ impl Builder {
             build: NUMBER,
             deploy: NUMBER,
             commit: "0".repeat(40).parse()?,
-            deadline: tokio::time::Instant::now() + Duration::from_secs(p.settings.build_timeout),
+            deadline: tokio::time::Instant::now() + FETCH_MAX,
             clear_cache: false,
         };
         let job = Job::unheard(NUMBER);
+        // What the last fetch or an earlier life of the server left would write into this one's folders.
+        super::remove_sandboxes(p, NUMBER).await?;
         let questions = buildpacks::ask(&tree, &settings, &pins).map_err(super::refusal)?;
-        let facts = self.answers(p, &ask, &job, settings.stack, &questions).await?;
+        let facts = self.answers(p, &ask, &job, settings.stack, &questions).await;
+        p.logs.forget(&app).await?;
+        let facts = facts?;
         let plan = buildpacks::plan(&tree, &settings, &pins, &facts).map_err(super::refusal)?;
         let run = self.stack(p, settings.stack, Base::Run, &job).await?;
         let stacks = super::stacks_id(p, &run, settings.stack).await?;

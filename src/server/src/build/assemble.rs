@@ -36,6 +36,8 @@ struct Item<'a> {
     kept: PathBuf,
     /// Whether a later layer's steps see its outputs.
     mounted: bool,
+    /// Whether it is taken as it is where it is there.
+    reuse: bool,
 }
 
 impl Item<'_> {
@@ -45,7 +47,9 @@ impl Item<'_> {
     }
     /// Whether nothing of it must be made.
     fn is_there(&self) -> bool {
-        (!self.layer.launch || read_record(&self.record).is_some()) && (!self.mounted || use_kept(&self.kept))
+        self.reuse
+            && (!self.layer.launch || read_record(&self.record).is_some())
+            && (!self.mounted || use_kept(&self.kept))
     }
     fn kept_output(&self, from: &str) -> PathBuf {
         let n = self.layer.outputs.iter().position(|o| o.from == from).unwrap_or(0);
@@ -56,7 +60,7 @@ impl Item<'_> {
 impl Builder {
     /// The launch layers in order. With `use_known`, known ones are not made again.
     pub(super) async fn layers(&self, work: &Work<'_>, use_known: bool) -> Result<Vec<Layer>> {
-        let items = items(work);
+        let items = items(work, use_known);
         let needed = needed(&items, use_known);
         let mut made = self.make_together(work, &items, &needed).await?;
         let mut launch = Vec::new();
@@ -89,6 +93,9 @@ impl Builder {
         if fetched.len() < 2 {
             return Ok(BTreeMap::new());
         }
+        for item in &fetched {
+            self.await_flight(work, item).await?;
+        }
         let _slot = self.slot(work.job).await?;
         let layers = fetched.iter().map(|item| self.make_here(work, items, item));
         let layers = futures_util::future::try_join_all(layers).await?;
@@ -97,7 +104,7 @@ impl Builder {
 
     /// Makes what is fetched and not there, for nobody yet. Says what it was.
     pub(super) async fn fetched_layers(&self, work: &Work<'_>) -> Result<Vec<String>> {
-        let items = items(work);
+        let items = items(work, true);
         let missing: Vec<&Item<'_>> = items.iter().filter(|item| item.is_fetched() && !item.is_there()).collect();
         let making = missing.iter().map(|item| self.make_here(work, &items, item));
         futures_util::future::try_join_all(making).await?;
@@ -114,8 +121,24 @@ impl Builder {
             write_record(&item.record, &packed).await?;
             return Ok(Some(packed));
         }
+        self.await_flight(work, item).await?;
         let _slot = self.slot(work.job).await?;
         self.make_here(work, items, item).await
+    }
+
+    /// Waits until nobody else makes this layer, before there is a place to take: the one who makes it may need it.
+    async fn await_flight(&self, work: &Work<'_>, item: &Item<'_>) -> Result<()> {
+        if item.layer.scope == Scope::App {
+            return Ok(());
+        }
+        let say = || {
+            item.layer.steps.iter().for_each(|step| work.job.head(&step.title));
+            work.job.detail("This is being fetched already; waiting for it");
+        };
+        match tokio::time::timeout_at(work.ask.deadline, self.flights.enter(&item.kept, say)).await {
+            Ok(_over) => Ok(()),
+            Err(_) => Err(sandbox::too_long(work.p).into()),
+        }
     }
 
     /// The same in a place that is taken.
@@ -124,24 +147,25 @@ impl Builder {
         let _flight = match layer.scope {
             Scope::App => None,
             Scope::Host => {
-                let say = || {
-                    layer.steps.iter().for_each(|step| work.job.head(&step.title));
-                    work.job.detail("Somebody else has begun with it; waiting for that");
-                };
-                let (flight, waited) = self.flights.enter(&item.kept, say).await;
-                if waited && item.is_there() {
+                let flight = self.flights.enter(&item.kept, || ()).await;
+                // Somebody else may have made it since it was looked for.
+                if item.is_there() {
                     return Ok(read_record(&item.record).filter(|_| layer.launch));
                 }
                 Some(flight)
             }
         };
         let stack = self.stack(work.p, work.stack, layer.base, work.job).await?;
+        sandbox::clear(work.p, work.ask, &layer.name).await?;
         let (folders, lent) = prepare(work, &layer, &stack).await?;
         let sandbox = self.sandbox(work, items, item, &folders, &stack)?;
         sandbox::run(work.p, work.ask, work.job, &sandbox).await?;
         drop(lent);
         let (key, kept, mounted) = (item.key.clone(), item.kept.clone(), item.mounted);
+        // The work goes on where nobody waits for it any more; the folder stays until then.
+        let packing = self.packs.begin(work.ask.deploy);
         let packed = blocking("pack a layer", move || {
+            let _packing = packing;
             let packed = if layer.launch { Some(pack_outputs(&blobs, &folders, &layer, &key)?) } else { None };
             if mounted {
                 keep_outputs(&folders, &layer, &kept)?;
@@ -202,7 +226,7 @@ impl Builder {
     }
 }
 
-fn items<'a>(work: &'a Work<'_>) -> Vec<Item<'a>> {
+fn items<'a>(work: &'a Work<'_>, reuse: bool) -> Vec<Item<'a>> {
     let mut earlier = BTreeMap::new();
     let mut items: Vec<Item<'a>> = Vec::new();
     for layer in &work.plan.layers {
@@ -221,6 +245,7 @@ fn items<'a>(work: &'a Work<'_>) -> Vec<Item<'a>> {
             kept: work.p.layout.kept(scope).join(&name),
             key: key.clone(),
             mounted,
+            reuse,
         });
         earlier.insert(layer.name.clone(), key);
     }
@@ -373,10 +398,7 @@ fn excluded(list: &[String], path: &[u8]) -> bool {
 fn pack_outputs(blobs: &BlobStore, folders: &Folders, layer: &buildpacks::Layer, key: &str) -> Result<Layer> {
     let mut writer = LayerWriter::new(blobs, options())?;
     for output in &layer.outputs {
-        let host = folders.host_path(layer, &output.from)?;
-        if !host.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-            continue;
-        }
+        let Some(host) = folders.made(layer, &output.from)? else { continue };
         let exclude = |path: &[u8], _folder: bool| excluded(&output.exclude, path);
         writer.add_folder(&FolderSource { host: &host, at: output.to.trim_matches('/'), exclude: &exclude })?;
     }
@@ -400,9 +422,14 @@ fn keep_outputs(folders: &Folders, layer: &buildpacks::Layer, kept: &Path) -> Re
     let act = || format!("cannot keep the layer {}", layer.name);
     std::fs::create_dir_all(&staging).act(act)?;
     for (n, output) in layer.outputs.iter().enumerate() {
-        let host = folders.host_path(layer, &output.from)?;
         let to = staging.join(n.to_string());
-        if host.exists() { std::fs::rename(&host, &to).act(act)? } else { make_folder(&to)? }
+        match folders.made(layer, &output.from)? {
+            Some(host) => std::fs::rename(&host, &to).act(act)?,
+            None if layer.scope == Scope::Host => {
+                return Err(Fault::plain(format!("nothing is at {} of the layer {}", output.from, layer.name)).into());
+            }
+            None => make_folder(&to)?,
+        }
     }
     std::fs::create_dir_all(parent).act(act)?;
     let _ = std::fs::remove_dir_all(kept);

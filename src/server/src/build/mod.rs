@@ -78,6 +78,7 @@ pub struct Builder {
     stacks: Mutex<BTreeMap<String, Stack>>,
     /// Layers for all apps that are being made.
     flights: flights::Flights,
+    packs: flights::Packs,
     ahead: ahead::Ahead,
 }
 
@@ -104,6 +105,7 @@ impl Builder {
             slots: Arc::new(Semaphore::new(slots.max(1))),
             stacks: Mutex::default(),
             flights: flights::Flights::default(),
+            packs: flights::Packs::default(),
             ahead: ahead::Ahead::default(),
         }
     }
@@ -176,12 +178,20 @@ impl Builder {
                 () = stop.cancelled() => {}
             }
         });
-        let root = p.layout.builds();
-        blocking("remove a build's folder", move || {
-            work::remove_of(&root, deploy);
-            Ok(())
-        })
-        .await
+        let (root, packs) = (p.layout.builds(), self.packs.clone());
+        p.tasks.spawn("remove a build's folder", move |stop| async move {
+            // A layer of it may still be packed, and would be kept without what is removed here. What stays goes at the
+            // next start.
+            tokio::select! { () = packs.settled(deploy) => {}, () = stop.cancelled() => return }
+            let removed = blocking("remove a build's folder", move || {
+                work::remove_of(&root, deploy);
+                Ok(())
+            });
+            if let Err(err) = removed.await {
+                tracing::warn!(deploy, "{}", err.lines().join("; "));
+            }
+        });
+        Ok(())
     }
 
     fn say_plan(&self, job: &Job, plan: &Plan, processes: &ProcessTable, procfile: bool) {

@@ -88,16 +88,30 @@ impl Builder {
     }
 }
 
-/// Runs the sandbox; its output goes to the job and into the app's log.
-pub async fn run(p: &Parts, ask: &BuildAsk, job: &Job, sandbox: &Sandbox) -> Result<()> {
-    let name = format!("{}{}", name_prefix(&p.install, ask.deploy), sandbox.part);
-    let key: SpoolKey = format!("b{}-{}", ask.deploy, sandbox.part).parse()?;
+/// A build that is out of time.
+pub fn too_long(p: &Parts) -> Refusal {
+    Refusal::new("build-timeout", format!("the build took longer than {} s", p.settings.build_timeout))
+        .next("make it shorter, or raise build-timeout in the server's configuration")
+}
+
+/// The container's name and the spool's.
+fn names(p: &Parts, ask: &BuildAsk, part: &str) -> Result<(String, SpoolKey)> {
+    Ok((format!("{}{part}", name_prefix(&p.install, ask.deploy)), format!("b{}-{part}", ask.deploy).parse()?))
+}
+
+/// Ends what an earlier try left running under this name, and its output, before anything is laid out for the next.
+pub async fn clear(p: &Parts, ask: &BuildAsk, part: &str) -> Result<()> {
+    let (name, key) = names(p, ask, part)?;
     p.engine.remove(&name).await?;
-    p.logs.finish(&key).await?;
+    p.logs.finish(&key).await
+}
+
+/// Runs the sandbox, of whose name nothing is left ([`clear`]); its output goes to the job and into the app's log.
+pub async fn run(p: &Parts, ask: &BuildAsk, job: &Job, sandbox: &Sandbox) -> Result<()> {
+    let (name, key) = names(p, ask, &sandbox.part)?;
     start(p, ask, &name, &key, sandbox).await?;
     let mut lines = p.logs.watch(&key).await?;
     let mut screen = Screen { job, titles: &sandbox.titles, step: 0, help: Help::default(), last: VecDeque::new() };
-    let limit = Duration::from_secs(p.settings.build_timeout);
     let end = watch_end(p, &name);
     tokio::pin!(end);
     let full = watch_disk(p, sandbox);
@@ -109,9 +123,7 @@ pub async fn run(p: &Parts, ask: &BuildAsk, job: &Job, sandbox: &Sandbox) -> Res
             status = &mut end => break status,
             refused = &mut full => break Err(refused.into()),
             () = tokio::time::sleep_until(ask.deadline) => {
-                break Err(Refusal::new("build-timeout", format!("the build took longer than {} s", limit.as_secs()))
-                    .next("make it shorter, or raise build-timeout in the server's configuration")
-                    .into());
+                break Err(too_long(p).into());
             }
         }
     };
@@ -179,10 +191,8 @@ pub async fn ask(p: &Parts, ask: &BuildAsk, stack: &Stack, part: &str, argv: Vec
         mounts: vec![Mount::Tmpfs { at: "/tmp".to_owned(), size: 500_000_000 }],
         watched: vec![folder.clone()],
     };
-    let name = format!("{}{part}", name_prefix(&p.install, ask.deploy));
-    let key: SpoolKey = format!("b{}-{part}", ask.deploy).parse()?;
-    p.engine.remove(&name).await?;
-    p.logs.finish(&key).await?;
+    clear(p, ask, part).await?;
+    let (name, key) = names(p, ask, part)?;
     start(p, ask, &name, &key, &sandbox).await?;
     let ended = tokio::time::timeout(ASK_MAX, watch_end(p, &name)).await;
     let lines = p.logs.recent(&key, 20_000).await?;

@@ -3,7 +3,14 @@
 use super::sources::{make_folder, within};
 use crate::fault::{Act, Result};
 use buildpacks::{APP, Layer, MountMode};
+use domain::{Refusal, text};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+
+/// Folders within folders that are counted; each level holds an open file. A layer may not be deeper.
+const DEPTH_MAX: usize = 200;
 
 /// The folders of one layer's sandbox.
 #[derive(Debug)]
@@ -16,7 +23,8 @@ impl Folders {
     /// Fresh folders for one layer of one deploy; leftovers of an earlier try are removed.
     pub fn fresh(builds: &Path, deploy: i64, layer: &Layer) -> Result<Folders> {
         let root = builds.join(format!("{deploy}-{}", layer.name));
-        remove(&root);
+        // Something that still writes there would be part of the layer.
+        absent_is_fine(std::fs::remove_dir_all(&root)).act(|| format!("cannot empty {}", root.display()))?;
         std::fs::create_dir_all(&root).act(|| format!("cannot make {}", root.display()))?;
         let folders = Folders { root, layer: layer.name.clone() };
         make_folder(&folders.app())?;
@@ -55,27 +63,59 @@ impl Folders {
         &self.root
     }
 
-    /// Where a path of the sandbox lies on the host.
-    pub fn host_path(&self, layer: &Layer, inside: &str) -> Result<PathBuf> {
+    /// Where a path of the sandbox lies on the host: the root of the mount it is in, and the way from there.
+    fn located(&self, layer: &Layer, inside: &str) -> (PathBuf, String) {
         for (n, mount) in layer.mounts.iter().enumerate() {
             if mount.mode == MountMode::Overlay && mount.at == inside {
-                return Ok(self.upper(n));
+                return (self.upper(n), String::new());
             }
         }
-        let own = format!("/layers/{}", self.layer);
-        if let Some(rest) = inside.strip_prefix(&own).filter(|r| r.is_empty() || r.starts_with('/')) {
-            return within(&self.own(), rest);
+        let below = |at: &str| {
+            let rest = inside.strip_prefix(at).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+            rest.map(str::to_owned)
+        };
+        if let Some(rest) = below(&format!("/layers/{}", self.layer)) {
+            return (self.own(), rest);
         }
-        match inside.strip_prefix(APP).filter(|r| r.is_empty() || r.starts_with('/')) {
-            Some(rest) => within(&self.app(), rest),
-            None => within(&self.root.join("elsewhere"), inside),
+        match below(APP) {
+            Some(rest) => (self.app(), rest),
+            None => (self.root.join("elsewhere"), inside.to_owned()),
         }
+    }
+
+    /// Where a path of the sandbox lies on the host, before any step has run.
+    pub fn host_path(&self, layer: &Layer, inside: &str) -> Result<PathBuf> {
+        let (root, rest) = self.located(layer, inside);
+        within(&root, &rest)
+    }
+
+    /// The folder that steps made there. `None` where there is none: a link, on the way or at its end, may lead anywhere on
+    /// the host, and is no folder.
+    pub fn made(&self, layer: &Layer, inside: &str) -> Result<Option<PathBuf>> {
+        let (mut at, rest) = self.located(layer, inside);
+        within(&at, &rest)?;
+        let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|about| about.is_dir());
+        let mut is_one = is_folder(&at);
+        for name in rest.split('/').filter(|name| !name.is_empty()) {
+            at.push(name);
+            is_one = is_one && is_folder(&at);
+        }
+        Ok(is_one.then_some(at))
     }
 
     /// Lends the layer a folder of the app's cache for its steps.
     pub fn lend(&self, layer: &Layer, cache: &Path) -> Result<Option<Lent>> {
         let Some(lent) = &layer.cache_at else { return Ok(None) };
         let (home, away) = (within(cache, &lent.folder)?, self.host_path(layer, &lent.at)?);
+        if away.symlink_metadata().is_ok() {
+            let name = text::plain(lent.at.trim_start_matches(APP).trim_start_matches('/'));
+            let no = Refusal::new("name-taken", format!("{name} is a name that the build needs for itself"));
+            return Err(no.next("give what the app has there another name").into());
+        }
+        // Steps can write to the cache: what is no folder there is none of ours.
+        if home.symlink_metadata().is_ok_and(|about| !about.is_dir()) {
+            std::fs::remove_file(&home).act(|| format!("cannot remove {}", home.display()))?;
+        }
         make_folder(&home)?;
         let act = || format!("cannot lend {} to a build", home.display());
         std::fs::rename(&home, &away).act(act)?;
@@ -88,7 +128,8 @@ impl Folders {
     }
 }
 
-/// A folder of a cache that is elsewhere; its drop brings it back, however the steps ended.
+/// A folder of a cache that is elsewhere; its drop brings it back, however the steps ended. A server that is killed
+/// meanwhile loses it: the next build begins with an empty one.
 #[derive(Debug)]
 pub struct Lent {
     home: PathBuf,
@@ -116,33 +157,63 @@ pub fn remove_of(builds: &Path, deploy: i64) {
     }
 }
 
+fn absent_is_fine(done: std::io::Result<()>) -> std::io::Result<()> {
+    done.or_else(|err| if err.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(err) })
+}
+
 fn remove(path: &Path) {
-    if let Err(err) = std::fs::remove_dir_all(path)
-        && err.kind() != std::io::ErrorKind::NotFound
-    {
+    if let Err(err) = absent_is_fine(std::fs::remove_dir_all(path)) {
         tracing::warn!("cannot remove {}: {err}", path.display());
     }
 }
 
-/// Bytes below a folder, never through a link; stops counting beyond `enough`.
+/// Bytes below a folder, never through a link; stops counting beyond `enough`. What cannot be looked into counts as more.
 pub fn bytes_below(folder: &Path, enough: u64) -> u64 {
-    use std::os::unix::fs::MetadataExt;
+    match counted(folder, enough) {
+        Ok(bytes) => bytes,
+        // Away by now, or not there yet.
+        Err(Errno::NOENT) => 0,
+        Err(_) => enough.saturating_add(1),
+    }
+}
+
+/// By open folders, as a path may be longer than any call takes.
+fn counted(folder: &Path, enough: u64) -> Result<u64, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = |folder: OwnedFd| Ok::<_, Errno>((Dir::read_from(&folder)?, folder));
+    let mut levels = vec![open(rustix::fs::open(folder, flags, Mode::empty())?)?];
     let mut total = 0;
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(next) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&next) else { continue };
-        for entry in entries.flatten() {
-            let Ok(meta) = entry.metadata() else { continue };
-            if meta.is_dir() {
-                folders.push(entry.path());
+    while let Some((entries, here)) = levels.last_mut() {
+        let entry = match entries.next() {
+            // Its end, or the folder is gone by now.
+            None | Some(Err(Errno::NOENT)) => {
+                levels.pop();
+                continue;
             }
-            total += meta.blocks() * 512;
-            if total > enough {
-                return total;
+            Some(entry) => entry?,
+        };
+        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let about = match rustix::fs::statat(&here, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(about) => about,
+            Err(Errno::NOENT) => continue,
+            Err(err) => return Err(err),
+        };
+        total += u64::try_from(about.st_blocks).unwrap_or(0) * 512;
+        if total > enough {
+            break;
+        }
+        if FileType::from_raw_mode(about.st_mode) == FileType::Directory {
+            match rustix::fs::openat(&here, entry.file_name(), flags, Mode::empty()) {
+                Ok(_) if levels.len() >= DEPTH_MAX => return Err(Errno::NAMETOOLONG),
+                Ok(below) => levels.push(open(below)?),
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(err) => return Err(err),
             }
         }
     }
-    total
+    Ok(total)
 }
 
 #[cfg(test)]
@@ -178,7 +249,65 @@ mod tests {
         drop(lent);
         assert!(!home.exists(), "a link is no cache");
         // What lies in the way is the app's own, and is not taken for a cache.
-        assert!(folders.lend(&layer, &cache).is_err());
-        assert!(home.is_dir());
+        let refused = folders.lend(&layer, &cache).unwrap_err().lines().join(" ");
+        assert!(refused.contains(".hoist-uv is a name that the build needs"), "{refused}");
+        // Nor is a link that a step put into the cache itself.
+        std::fs::remove_file(&away).unwrap();
+        std::os::unix::fs::symlink("/nowhere", &home).unwrap();
+        drop(folders.lend(&layer, &cache).unwrap());
+        assert!(home.symlink_metadata().unwrap().is_dir());
+    }
+
+    #[test]
+    fn what_steps_made_is_a_folder_and_no_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let layer = lending();
+        let folders = Folders::fresh(&dir.path().join("builds"), 7, &layer).unwrap();
+        let app = folders.app();
+        std::fs::create_dir_all(app.join("dist/inner")).unwrap();
+        std::fs::write(app.join("file"), "").unwrap();
+        std::fs::create_dir_all(dir.path().join("repos")).unwrap();
+        for (name, target) in [("up", "../../.."), ("etc", "/etc"), ("here", "dist")] {
+            std::os::unix::fs::symlink(target, app.join(name)).unwrap();
+        }
+        let made = |inside: &str| folders.made(&layer, inside).unwrap();
+        assert_eq!(made("/app"), Some(app.clone()));
+        assert_eq!(made("/app/dist/inner"), Some(app.join("dist/inner")));
+        for none in ["/app/up/repos", "/app/up", "/app/etc", "/app/here/inner", "/app/file", "/app/file/x", "/app/none"]
+        {
+            assert_eq!(made(none), None, "{none}");
+        }
+        assert!(folders.made(&layer, "/app/../..").is_err());
+        std::fs::remove_dir_all(&app).unwrap();
+        std::os::unix::fs::symlink("/etc", &app).unwrap();
+        assert_eq!(made("/app"), None);
+    }
+
+    #[test]
+    fn bytes_are_counted_at_any_depth() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(bytes_below(&dir.path().join("none"), 1 << 30), 0);
+        std::os::unix::fs::symlink("/usr", dir.path().join("usr")).unwrap();
+        std::fs::create_dir(dir.path().join("a")).unwrap();
+        std::fs::write(dir.path().join("a/file"), vec![1; 1 << 20]).unwrap();
+        let seen = bytes_below(dir.path(), 1 << 30);
+        assert!((1 << 20..2 << 20).contains(&seen), "{seen}");
+        // A path longer than any call takes.
+        let name = "x".repeat(250);
+        let mut at = rustix::fs::open(dir.path(), OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for _ in 0..30 {
+            rustix::fs::mkdirat(&at, &name, Mode::RWXU).unwrap();
+            at = rustix::fs::openat(&at, &name, OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        let deep = rustix::fs::openat(&at, "deep", OFlags::CREATE | OFlags::WRONLY, Mode::RWXU).unwrap();
+        std::io::Write::write_all(&mut std::fs::File::from(deep), &vec![1; 3 << 20]).unwrap();
+        assert!(bytes_below(dir.path(), 1 << 30) >= 4 << 20);
+        assert!(bytes_below(dir.path(), 1000) > 1000);
+        // Deeper than can be looked at is more than allowed.
+        for _ in 0..DEPTH_MAX {
+            rustix::fs::mkdirat(&at, "y", Mode::RWXU).unwrap();
+            at = rustix::fs::openat(&at, "y", OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        assert_eq!(bytes_below(dir.path(), 1 << 30), (1 << 30) + 1);
     }
 }

@@ -26,6 +26,7 @@ const HOST_SIDE: &str = "10.252.251.1/30";
 struct World {
     bench: Arc<Bench>,
     install: InstallId,
+    pool: Subnet,
     shares: Vec<Subnet>,
     image: String,
     out: PathBuf,
@@ -35,7 +36,7 @@ impl World {
     fn policy(&self) -> Policy {
         Policy {
             install: self.install.clone(),
-            pool: "10.253.0.0/16".parse().unwrap(),
+            pool: self.pool,
             shares: self.shares.clone(),
             resolvers: resolvers().unwrap(),
             builds_may_reach: Vec::new(),
@@ -162,20 +163,25 @@ fn host_listener() -> u16 {
     port
 }
 
-async fn open(bench: Arc<Bench>, stack: &str) -> World {
+/// Each test has a pool of its own: two that run at once would make the same networks.
+async fn open(bench: Arc<Bench>, stack: &str, pool: &str) -> World {
     let image = ensure_stack(&bench.docker, &bench.registry, &Bench::stacks(), stack).await.unwrap().image;
     let install = InstallId::from_random(rand::random());
-    let pool: Subnet = "10.253.0.0/16".parse().unwrap();
+    let pool: Subnet = pool.parse().unwrap();
     let shares = domain::addresses::shares_to_try(pool, &install).into_iter().take(1).collect();
     let out = bench.data.path().join("out");
     std::fs::create_dir(&out).unwrap();
-    World { bench, install, shares, image, out }
+    World { bench, install, pool, shares, image, out }
 }
 
 /// Undoes the table also when the test fails.
-async fn with_firewall<F: Future<Output = ()>>(stack: &'static str, body: impl FnOnce(Arc<World>, Arc<Firewall>) -> F) {
+async fn with_firewall<F: Future<Output = ()>>(
+    stack: &'static str,
+    pool: &'static str,
+    body: impl FnOnce(Arc<World>, Arc<Firewall>) -> F,
+) {
     Bench::with(|bench| async move {
-        let world = Arc::new(open(bench, stack).await);
+        let world = Arc::new(open(bench, stack, pool).await);
         let firewall = Arc::new(Firewall::new(&world.policy()));
         let body = std::panic::AssertUnwindSafe(body(world.clone(), firewall.clone()));
         let outcome = futures_util::FutureExt::catch_unwind(body).await;
@@ -190,7 +196,7 @@ async fn with_firewall<F: Future<Output = ()>>(stack: &'static str, body: impl F
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root, Docker, the run stack and 20 seconds"]
 async fn who_reaches_whom() {
-    with_firewall("deb13-run", |world, firewall| async move {
+    with_firewall("deb13-run", "10.253.0.0/16", |world, firewall| async move {
         for n in [BUILDS, 1, 2] {
             world.bench.docker.ensure_network(&world.network(n)).await.unwrap();
         }
@@ -264,7 +270,7 @@ async fn tampering(world: &World, firewall: &Firewall) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root, Docker, the build stack (20 seconds the first time), a package registry"]
 async fn builds_reach_package_registries() {
-    with_firewall("deb13-build", |world, firewall| async move {
+    with_firewall("deb13-build", "10.251.0.0/16", |world, firewall| async move {
         firewall.ensure().await.unwrap();
         world.bench.docker.ensure_network(&world.network(BUILDS)).await.unwrap();
         let bundle = "/etc/ssl/certs/ca-certificates.crt";
