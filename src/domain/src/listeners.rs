@@ -1,11 +1,15 @@
-//! Reads the kernel's lists of TCP sockets, and says what an app that does not answer listens on instead.
+//! Reads the kernel's lists of TCP sockets: what an app that does not answer listens on instead, and whether it has taken a
+//! connection.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The address at which Docker's resolver listens inside every instance; not the app's.
 const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 /// The kernel's number for a socket that listens.
 const LISTEN: &str = "0A";
+/// For one that is connected, and for one that the other side has ended.
+const ESTABLISHED: &str = "01";
+const CLOSE_WAIT: &str = "08";
 
 /// A socket that accepts connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +41,37 @@ pub fn parse(tcp: &str, tcp6: &str) -> Vec<Listener> {
     all.sort();
     all.dedup();
     all
+}
+
+/// What became of a connection that was made to a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// The kernel has it; no process has accepted it. A master that opened the port for its workers lets it wait there.
+    Waiting,
+    /// A process holds it.
+    Taken,
+    /// It is not in the lists: closed again, or kept back until it brings data.
+    Unseen,
+}
+
+/// The connection from `from` to `port`, in the texts of `/proc/PID/net/tcp` and `tcp6`. One that nobody has accepted has no
+/// inode yet.
+pub fn connection(tcp: &str, tcp6: &str, from: SocketAddr, port: u16) -> Connection {
+    let mut lines = tcp.lines().chain(tcp6.lines());
+    let found = lines.find_map(|line| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let (here, there) = (words.get(1)?.rsplit_once(':')?.1, words.get(2)?.split_once(':')?);
+        let address = match parse_address(there.0)? {
+            IpAddr::V6(address) => address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4),
+            address @ IpAddr::V4(_) => address,
+        };
+        let is_it = address == from.ip()
+            && u16::from_str_radix(there.1, 16).ok()? == from.port()
+            && u16::from_str_radix(here, 16).ok()? == port;
+        let open = matches!(*words.get(3)?, ESTABLISHED | CLOSE_WAIT);
+        (is_it && open).then_some(if *words.get(9)? == "0" { Connection::Waiting } else { Connection::Taken })
+    });
+    found.unwrap_or(Connection::Unseen)
 }
 
 /// One sentence on why nothing answers at `port`, for the person whose app it is; empty listeners are a cause too.
@@ -100,6 +135,35 @@ mod tests {
         let tcp: String =
             tcp.lines().map(|l| format!("   0: {l} 00000000:00000000 00:00000000 00000000  1000\n")).collect();
         assert_eq!(diagnose(&parse(&format!("{HEAD}{tcp}"), &format!("{HEAD}{tcp6}")), 5000), says);
+    }
+
+    #[test]
+    fn a_connection_waits_until_somebody_takes_it() {
+        let from = "10.208.1.1:40000".parse().unwrap();
+        let of = |tcp: &str, tcp6: &str| connection(&format!("{HEAD}{tcp}"), &format!("{HEAD}{tcp6}"), from, 5000);
+        let line = |remote: &str, state: &str, inode: &str| {
+            format!(
+                "   1: 0201D00A:1388 {remote} {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 0 20 4\n"
+            )
+        };
+        let ours = "0101D00A:9C40";
+        assert_eq!(of("", ""), Connection::Unseen);
+        assert_eq!(of(&line(ours, "01", "0"), ""), Connection::Waiting);
+        assert_eq!(of(&line(ours, "08", "0"), ""), Connection::Waiting);
+        assert_eq!(of(&line(ours, "01", "88213"), ""), Connection::Taken);
+        // Not yet there, or not any more.
+        for state in ["03", "05", "06"] {
+            assert_eq!(of(&line(ours, state, "0"), ""), Connection::Unseen);
+        }
+        // Of somebody else.
+        assert_eq!(of(&line("0101D00A:9C41", "01", "0"), ""), Connection::Unseen);
+        let mapped = |inode: &str| {
+            format!(
+                "   1: 0000000000000000FFFF00000201D00A:1388 0000000000000000FFFF00000101D00A:9C40 01 00000000:00000000 00:00000000 00000000  1000        0 {inode} 1 0\n"
+            )
+        };
+        assert_eq!(of("", &mapped("0")), Connection::Waiting);
+        assert_eq!(of("", &mapped("7")), Connection::Taken);
     }
 
     #[test]

@@ -58,6 +58,19 @@ fn python_with_flask_fastapi_django_and_poetry() {
     flask.commit_change("requirements.txt", "flask==3.1.2\ngunicorn==23.0.0\nno-such-thing-of-hoist==1\n");
     flask.push().fails().says("a package is not in the registry");
     assert!(flask.answers_with("Good day from Flask"));
+    // gunicorn opens its port before its workers import the app, and ends when none of them can.
+    flask.commit_change("requirements.txt", "flask==3.1.2\ngunicorn==23.0.0\n");
+    flask.replace("app.py", "import sys", "import sys, no_such_module");
+    let ((), report) = world.load(&flask.host(), 20, || {
+        flask.push().fails().says("No module named 'no_such_module'").says("web.1 exited with status 3");
+    });
+    report.none_lost();
+    flask.replace("app.py", "import sys, no_such_module", "import sys, time; time.sleep(2)");
+    let ((), report) = world.load(&flask.host(), 20, || {
+        flask.push().ok();
+    });
+    report.none_lost();
+    assert!(flask.answers_with("Good day from Flask"));
     // The plan can be read, and builds the same app without us.
     flask.run("builds:plan", &[]).ok().says("Python 3.13").says("uv pip install").says("process web: gunicorn");
     let plan = flask.run("builds:plan", &["--format", "json"]).ok().json();

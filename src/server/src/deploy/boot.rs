@@ -9,17 +9,22 @@ use crate::logs::SpoolMeta;
 use crate::net::Net;
 use crate::platform::Platform;
 use crate::store::{InstanceRow, NewInstance, Tx};
+use domain::listeners::Connection;
 use domain::log::{Source, SpoolKey};
 use domain::reconcile::Desire;
 use domain::{AppId, Refusal, ReleaseNumber, formation, listeners};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 /// A process type without a port is ready when it has stayed up this long.
 pub const STAY_UP: Duration = Duration::from_secs(3);
 /// When a pusher who waits is told what the app listens on instead.
 const HINT_AFTER: Duration = Duration::from_secs(5);
+/// How long a connection may be in none of the kernel's lists: one that brings no data may be kept back until it does.
+const UNSEEN_MAX: Duration = Duration::from_millis(200);
 /// Lines of an instance that ended, shown to the pusher.
 const LAST_LINES: usize = 25;
 
@@ -139,7 +144,8 @@ pub(super) async fn start_as(
 enum Waited {
     Ready,
     Ended { code: i64, out_of_memory: bool },
-    TimedOut,
+    NotOpened,
+    NotTaken,
 }
 
 /// Waits until an instance is ready, or says why it is not. `job` hears a hint on the way.
@@ -151,7 +157,7 @@ pub async fn wait_ready(p: &Platform, row: &InstanceRow, job: Option<&Job>) -> R
         if row.served {
             let hint = hint(p, row, (&name, port), job);
             tokio::select! {
-                opened = port_opens(SocketAddr::from((row.address, port)), limit) => opened,
+                served = serves(p, &name, SocketAddr::from((row.address, port)), limit) => served,
                 never = hint => never,
             }
         } else {
@@ -172,21 +178,65 @@ pub async fn wait_ready(p: &Platform, row: &InstanceRow, job: Option<&Job>) -> R
     match waited {
         Waited::Ready => Ok(()),
         Waited::Ended { code, out_of_memory } => Err(not_up(p, row, code, out_of_memory).await),
-        Waited::TimedOut => Err(not_listening(p, row, (&name, port), limit).await),
+        Waited::NotOpened => Err(not_listening(p, row, (&name, port), limit).await),
+        Waited::NotTaken => Err(not_serving(row, port, limit)),
     }
 }
 
-async fn port_opens(target: SocketAddr, limit: Duration) -> Waited {
-    let begun = Instant::now();
-    while begun.elapsed() < limit {
-        let try_for = limit.saturating_sub(begun.elapsed()).min(Duration::from_secs(1));
-        if let Ok(Ok(_)) = tokio::time::timeout(try_for, tokio::net::TcpStream::connect(target)).await {
+/// Waits until a connection to the port is taken by a process. That the kernel accepts it is not enough: a server with
+/// workers opens its port before they start, and they may all die then.
+async fn serves(p: &Platform, name: &str, target: SocketAddr, limit: Duration) -> Waited {
+    let end = Instant::now() + limit;
+    let mut opened = false;
+    while let Some(stream) = port_opens(target, end).await {
+        opened = true;
+        let Ok(Some(engine::Observed { status: Status::Running { pid }, .. })) = p.engine.inspect(name).await else {
+            // Docker is away: what is known then comes from the port alone. Or it has ended, which is heard elsewhere.
+            return Waited::Ready;
+        };
+        if is_taken(&stream, pid, target.port(), end).await {
             return Waited::Ready;
         }
-        let pause = if begun.elapsed() < Duration::from_secs(2) { 5 } else { 50 };
-        sleep(Duration::from_millis(pause)).await;
     }
-    Waited::TimedOut
+    if opened { Waited::NotTaken } else { Waited::NotOpened }
+}
+
+/// Whether a process takes this connection; no if it is reset first, or until `end`.
+async fn is_taken(stream: &TcpStream, pid: u32, port: u16, end: Instant) -> bool {
+    let Ok(from) = stream.local_addr() else { return true };
+    let (begun, mut seen) = (Instant::now(), Instant::now());
+    while Instant::now() < end {
+        match engine::taken(pid, from, port) {
+            Ok(Connection::Taken) => return true,
+            Ok(Connection::Waiting) => seen = Instant::now(),
+            Ok(Connection::Unseen) | Err(_) => match stream.try_read(&mut [0]) {
+                // Taken and closed again, or taken with a greeting, since the last look.
+                Ok(_) => return true,
+                Err(err) if err.kind() != ErrorKind::WouldBlock => return false,
+                Err(_) if seen.elapsed() >= UNSEEN_MAX => return true,
+                Err(_) => {}
+            },
+        }
+        sleep(pause(begun)).await;
+    }
+    false
+}
+
+async fn port_opens(target: SocketAddr, end: Instant) -> Option<TcpStream> {
+    let begun = Instant::now();
+    while Instant::now() < end {
+        let try_for = end.duration_since(Instant::now()).min(Duration::from_secs(1));
+        if let Ok(Ok(stream)) = tokio::time::timeout(try_for, TcpStream::connect(target)).await {
+            return Some(stream);
+        }
+        sleep(pause(begun)).await;
+    }
+    None
+}
+
+/// Short looks first, as most are up at once.
+fn pause(begun: Instant) -> Duration {
+    Duration::from_millis(if begun.elapsed() < Duration::from_secs(2) { 5 } else { 50 })
 }
 
 /// Tells the one who waits what is seen, once; never returns.
@@ -215,6 +265,15 @@ async fn not_listening(p: &Platform, row: &InstanceRow, at: (&str, u16), limit: 
     no.into()
 }
 
+fn not_serving(row: &InstanceRow, port: u16, limit: Duration) -> Error {
+    let label = row.label();
+    let what = format!("{label} opened port {port} and took no connection within {} s", limit.as_secs());
+    Refusal::new("boot-timeout", what)
+        .why("what it does before it serves takes longer, or never ends")
+        .next("make the app serve sooner, or raise boot-timeout in the server's configuration")
+        .into()
+}
+
 async fn not_up(p: &Platform, row: &InstanceRow, code: i64, out_of_memory: bool) -> Error {
     let label = row.label();
     if out_of_memory {
@@ -224,7 +283,7 @@ async fn not_up(p: &Platform, row: &InstanceRow, code: i64, out_of_memory: bool)
             .next("use less memory at start, or raise app-memory in the server's configuration")
             .into();
     }
-    let when = if row.served { "before its port opened" } else { "instead of staying up" };
+    let when = if row.served { "before it took a connection" } else { "instead of staying up" };
     let mut no = Refusal::new("boot-crash", format!("{label} exited with status {code} {when}"));
     if code == 127 {
         no = no.why("status 127: the command was not found").next("check the command in the Procfile");

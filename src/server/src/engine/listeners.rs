@@ -1,7 +1,8 @@
 //! Who listens inside an instance, read from the kernel's files of its network namespace.
 
-use domain::listeners::{Listener, parse};
+use domain::listeners::{Connection, Listener, connection, parse};
 use std::io::{self, Read};
+use std::net::SocketAddr;
 
 /// Bytes read of each file; a busy instance has many connections, its listeners come first.
 const FILE_MAX: u64 = 1 << 20;
@@ -9,6 +10,11 @@ const FILE_MAX: u64 = 1 << 20;
 /// The TCP listeners in the network namespace of the process `pid` (an instance's init, as [`super::Status::Running`] has it).
 pub fn listeners(pid: u32) -> io::Result<Vec<Listener>> {
     Ok(parse(&read(pid, "tcp")?, &read(pid, "tcp6")?))
+}
+
+/// What became in there of the connection that was made from `from` to `port`.
+pub fn taken(pid: u32, from: SocketAddr, port: u16) -> io::Result<Connection> {
+    Ok(connection(&read(pid, "tcp")?, &read(pid, "tcp6")?, from, port))
 }
 
 fn read(pid: u32, file: &str) -> io::Result<String> {

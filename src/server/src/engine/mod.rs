@@ -16,7 +16,7 @@ pub(crate) mod contract;
 pub use build::{BuildError, ContextEntry, ContextFiles, ContextKind, ImageBuild, Login, Reports};
 pub use docker::Docker;
 pub use fake::Fake;
-pub use listeners::listeners;
+pub use listeners::{listeners, taken};
 pub use starts::Starts;
 
 use async_trait::async_trait;
