@@ -16,6 +16,11 @@ pub struct Cause {
 /// What a line holds, why that is, what to do. `%` in the last two is the word after the text.
 type Known = (&'static str, &'static str, &'static [&'static str]);
 
+/// Without requires-python a lock made under one Python is for that one.
+const UV_LOCK: [&str; 2] = [
+    "uv lock && git add uv.lock && git commit -m Lock",
+    "no requires-python in pyproject.toml? Add one that this Python fits, such as \">=3.11\", and do the same",
+];
 const UNKNOWN_CA: &str = "the registry's certificate comes from an authority that builds do not know";
 const TRUST: &[&str] =
     &["the server's setting ca-bundle names the authorities that builds trust: put this one into that file"];
@@ -60,16 +65,8 @@ const KNOWN: &[Known] = &[
     ("E: Package ", "the package % cannot be had", &["remove it from Aptfile, or name the one that replaces it"]),
     ("E: Failed to fetch", "Debian's packages could not be reached", &["push again; the mirror may be back"]),
     // Python.
-    (
-        "needs to be updated, but `--locked` was provided",
-        "uv.lock does not fit pyproject.toml",
-        &["uv lock && git add uv.lock && git commit -m Lock"],
-    ),
-    (
-        "`--locked` was provided",
-        "uv.lock does not fit pyproject.toml",
-        &["uv lock && git add uv.lock && git commit -m Lock"],
-    ),
+    ("needs to be updated, but `--locked` was provided", "uv.lock does not fit pyproject.toml", &UV_LOCK),
+    ("`--locked` was provided", "uv.lock does not fit pyproject.toml", &UV_LOCK),
     (
         "pyproject.toml changed significantly since poetry.lock",
         "poetry.lock does not fit pyproject.toml",
@@ -286,9 +283,10 @@ mod tests {
         install(
             "error: The lockfile at `uv.lock` needs to be updated, but `--locked` was provided.",
             expect![[r#"
-            uv.lock does not fit pyproject.toml
-            -> uv lock && git add uv.lock && git commit -m Lock
-        "#]],
+                uv.lock does not fit pyproject.toml
+                -> uv lock && git add uv.lock && git commit -m Lock
+                -> no requires-python in pyproject.toml? Add one that this Python fits, such as ">=3.11", and do the same
+            "#]],
         );
         install(
             "E: Unable to locate package ffmpg",

@@ -80,8 +80,10 @@ pub enum Need {
     CreateApp,
     /// See an app: list, info, logs, releases, clone.
     Read,
-    /// Change an app: push, config, scale, rollback, destroy.
+    /// Change an app: push, config, scale, rollback.
     Manage,
+    /// Decide over an app's name and its end: its owner and administrators, as neither can be taken back by the owner.
+    Own,
     /// The app is made if it does not exist and the installation allows it; else as [`Need::Manage`].
     ManageOrCreate,
     /// Administrators only.
@@ -174,14 +176,14 @@ pub fn authorize<T>(principal: &Principal, rules: Rules, asked: Asked, what: T) 
         (Need::CreateApp, Asked::NoApp | Asked::Unknown(_)) => pass(None, what),
         // Somebody who may change the renamed app may use its old name for another one, on purpose and not by a push.
         (Need::CreateApp, Asked::Renamed { app, .. }) if seen(&app) => pass(None, what),
-        (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::Renamed { old, app })
+        (Need::Anyone | Need::Read | Need::Manage | Need::Own | Need::ManageOrCreate, Asked::Renamed { old, app })
             if seen(&app) =>
         {
             Err(renamed(&old, &app.name))
         }
         (Need::CreateApp, Asked::Renamed { old, .. }) => Err(name_taken(&old)),
         (Need::ManageOrCreate, Asked::Renamed { old, .. }) if makes => Err(name_taken(&old)),
-        (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::Renamed { old, .. }) => {
+        (Need::Anyone | Need::Read | Need::Manage | Need::Own | Need::ManageOrCreate, Asked::Renamed { old, .. }) => {
             Err(no_such_app(principal, &old))
         }
         (Need::CreateApp, Asked::App(app)) if seen(&app) => {
@@ -190,19 +192,22 @@ pub fn authorize<T>(principal: &Principal, rules: Rules, asked: Asked, what: T) 
                 .next(format!("apps:info {}", app.name)))
         }
         (Need::CreateApp, Asked::App(app)) => Err(name_taken(&app.name)),
-        (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::App(app)) if seen(&app) => {
+        (Need::Own, Asked::App(app)) if seen(&app) && !owns(principal, &app) => Err(not_its_owner(&app.name)),
+        (Need::Anyone | Need::Read | Need::Manage | Need::Own | Need::ManageOrCreate, Asked::App(app))
+            if seen(&app) =>
+        {
             pass(Some(app), what)
         }
         // A push could have made the app, so that it did not has to be said; where it could not, nothing is.
         (Need::ManageOrCreate, Asked::App(app)) if makes => Err(name_taken(&app.name)),
         (Need::ManageOrCreate, Asked::Unknown(_)) if makes => pass(None, what),
-        (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::App(app)) => {
+        (Need::Anyone | Need::Read | Need::Manage | Need::Own | Need::ManageOrCreate, Asked::App(app)) => {
             Err(no_such_app(principal, &app.name))
         }
-        (Need::Anyone | Need::Read | Need::Manage | Need::ManageOrCreate, Asked::Unknown(name)) => {
+        (Need::Anyone | Need::Read | Need::Manage | Need::Own | Need::ManageOrCreate, Asked::Unknown(name)) => {
             Err(no_such_app(principal, &name))
         }
-        (Need::Read | Need::Manage | Need::ManageOrCreate, Asked::NoApp) => {
+        (Need::Read | Need::Manage | Need::Own | Need::ManageOrCreate, Asked::NoApp) => {
             Err(Refusal::new("app-missing", "which app? Name it as the first argument").next("apps:list"))
         }
     }
@@ -217,6 +222,19 @@ pub fn may_see(principal: &Principal, app: &AppRef) -> bool {
         }
         Principal::DeployKey { app: bound, .. } => app.id == *bound,
     }
+}
+
+fn owns(principal: &Principal, app: &AppRef) -> bool {
+    match principal {
+        Principal::Local => true,
+        Principal::User { id, role, .. } => *role == Role::Admin || app.owner == Some(*id),
+        Principal::DeployKey { .. } => false,
+    }
+}
+
+fn not_its_owner(app: &AppName) -> Refusal {
+    Refusal::new("not-its-owner", format!("only the owner of {app} or an administrator may do this"))
+        .next(format!("access:list {app}  (says whose it is)"))
 }
 
 fn may_create(principal: &Principal) -> bool {
@@ -276,8 +294,8 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    const NEEDS: [Need; 6] =
-        [Need::Anyone, Need::CreateApp, Need::Read, Need::Manage, Need::ManageOrCreate, Need::Admin];
+    const NEEDS: [Need; 7] =
+        [Need::Anyone, Need::CreateApp, Need::Read, Need::Manage, Need::Own, Need::ManageOrCreate, Need::Admin];
 
     fn key() -> KeyRef {
         KeyRef { fingerprint: "SHA256:x".into(), name: "ci".into() }
@@ -313,7 +331,7 @@ mod tests {
         let cell = |who: &Principal, need: Need| {
             let asked = match need {
                 Need::Admin | Need::Anyone => Asked::NoApp,
-                Need::CreateApp | Need::Read | Need::Manage | Need::ManageOrCreate => Asked::App(app()),
+                Need::CreateApp | Need::Read | Need::Manage | Need::Own | Need::ManageOrCreate => Asked::App(app()),
             };
             // What only a name never used could show is shown for verbs open to deploy keys too.
             match (ask(who, need, asked.clone(), false, true), ask(who, need, asked, true, true)) {
@@ -326,17 +344,17 @@ mod tests {
             .iter()
             .map(|(label, who)| format!("{label}: {}", NEEDS.iter().map(|n| cell(who, *n)).collect::<String>()))
             .collect();
-        // Anyone, CreateApp (the name exists), Read, Manage, ManageOrCreate, Admin; d: where the table lets deploy keys
+        // Anyone, CreateApp (the name exists), Read, Manage, Own, ManageOrCreate, Admin; d: where the table lets deploy keys
         assert_eq!(
             cells,
             [
-                "1 admin: +-++++",
-                "2 owner: +-+++-",
-                "3 shared: +-+++-",
-                "4 stranger: +-----",
-                "5 root: +-++++",
-                "6 its deploy key: d-ddd-",
-                "7 another deploy key: d-----",
+                "1 admin: +-+++++",
+                "2 owner: +-++++-",
+                "3 shared: +-++-+-",
+                "4 stranger: +------",
+                "5 root: +-+++++",
+                "6 its deploy key: d-dd-d-",
+                "7 another deploy key: d------",
             ]
         );
     }
@@ -345,7 +363,7 @@ mod tests {
     fn hidden_is_the_same_as_absent() {
         let absent = || Asked::Unknown("blog".parse().unwrap());
         for who in [user(3, Role::Developer), deploy_key("bbbbbbbb")] {
-            for need in [Need::Anyone, Need::Read, Need::Manage, Need::ManageOrCreate, Need::Admin] {
+            for need in [Need::Anyone, Need::Read, Need::Manage, Need::Own, Need::ManageOrCreate, Need::Admin] {
                 for (open, creation_on) in [(false, false), (true, false), (true, true)] {
                     let by_push = need == Need::ManageOrCreate && creation_on && may_create(&who);
                     let hidden = ask(&who, need, Asked::App(app()), open, creation_on);
@@ -376,7 +394,7 @@ mod tests {
         assert_eq!(code(&owner, Need::Read), "app-renamed");
         assert_eq!(code(&owner, Need::ManageOrCreate), "app-renamed");
         assert_eq!(code(&owner, Need::CreateApp), "ok");
-        for need in [Need::Anyone, Need::Read, Need::Manage, Need::CreateApp, Need::ManageOrCreate] {
+        for need in [Need::Anyone, Need::Read, Need::Manage, Need::Own, Need::CreateApp, Need::ManageOrCreate] {
             for creation_on in [false, true] {
                 let hidden = Asked::App(AppRef { name: old.clone(), ..app() });
                 let hidden = ask(&stranger, need, hidden, true, creation_on);

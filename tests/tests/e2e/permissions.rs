@@ -12,7 +12,9 @@ const WHO: [&str; 7] =
 /// What becomes of each of [`WHO`] with an app that exists: `+` reaches the command; refused otherwise, as
 /// `h` hidden ("there is no app"), `a` for administrators, `k` not for deploy keys, `t` the name is taken.
 const OF_AN_APP: &str = "++++hkk";
-/// The same where the table lets deploy keys in.
+/// The same for its owner and administrators alone: `o`.
+const OF_ITS_OWNER: &str = "+++ohkk";
+/// As the first, where the table lets deploy keys in.
 const OF_AN_APP_AND_CI: &str = "++++h+h";
 const ADMINS: &str = "++aaakk";
 const ANY_USER: &str = "+++++kk";
@@ -26,9 +28,9 @@ fn expected(verb: Verb) -> (&'static [&'static str], &'static str) {
         Verb::AppsList => (&[], ANY_USER),
         Verb::AppsInfo => (&[], OF_AN_APP),
         Verb::AppsSet => (&["no-such-setting=1"], OF_AN_APP),
-        Verb::AppsDestroy => (&["--confirm", "APP"], OF_AN_APP),
+        Verb::AppsDestroy => (&["--confirm", "APP"], OF_ITS_OWNER),
         Verb::Open => (&[], OF_AN_APP_AND_CI),
-        Verb::AppsRename => (&["Not A Name"], OF_AN_APP),
+        Verb::AppsRename => (&["Not A Name"], OF_ITS_OWNER),
         Verb::DomainsAdd => (&["not-a-name"], OF_AN_APP),
         Verb::DomainsRemove => (&["nothing.example"], OF_AN_APP),
         Verb::DomainsList | Verb::DomainsClear => (&[], OF_AN_APP),
@@ -95,6 +97,7 @@ fn cell(said: &Output) -> char {
     let marks = [
         ("there is no app ", 'h'),
         ("only administrators may do this", 'a'),
+        ("only the owner of blog or an administrator may do this", 'o'),
         ("a deploy key may not do this", 'k'),
         ("exists already", 't'),
         (" is taken", 't'),
@@ -209,7 +212,7 @@ fn where_a_push_makes_no_app_it_hides_them_all() {
 }
 
 #[test]
-fn a_member_may_what_the_owner_may_until_sharing_ends() {
+fn a_member_may_what_the_owner_may_but_for_its_name_and_end_until_sharing_ends() {
     let cast = Cast::new();
     let [_, ana, bob, eve, ..] = &cast.people;
     eve.ssh(&["access:add", "blog", "eve"]).exits(1);
@@ -218,6 +221,9 @@ fn a_member_may_what_the_owner_may_until_sharing_ends() {
         assert_eq!((owner.code, owner.all()), (member.code, member.all()), "{verb}");
     }
     bob.ssh(&["config:set", "blog", "A=1"]).ok();
+    bob.ssh(&["apps:destroy", "blog", "--confirm", "blog"]).exits(1).says("access:list blog");
+    bob.ssh(&["apps:rename", "blog", "bobs"]).exits(1).says("only the owner of blog");
+    ana.ssh(&["apps:info", "blog"]).ok();
     ana.ssh(&["access:remove", "blog", "bob"]).ok();
     bob.ssh(&["config", "blog"]).exits(1).hides("A");
 }

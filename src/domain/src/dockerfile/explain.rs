@@ -128,6 +128,12 @@ pub fn explain(failure: &Failure) -> Refusal {
             "build on hoist/stack-build, which trusts what the server's ca-bundle names, or install ca-certificates in the Dockerfile",
         );
     }
+    if any(&["unable to read /etc/apt/sources.list"]) && any(&["unable to locate package"]) {
+        return no("no-package-sources")
+            .why("the image says nowhere where packages are; hoist/stack-run and hoist/stack-build do not, as they were made offline")
+            .next("in the same RUN, first: echo 'deb URL-OF-A-DEBIAN-MIRROR SUITE main' >/etc/apt/sources.list")
+            .next("or without a Dockerfile: an Aptfile with the package's name");
+    }
     if let Some(line) = failure.tail.iter().find(|line| {
         let line = line.to_ascii_lowercase();
         line.contains("unable to locate package") || line.contains("has no installation candidate")
@@ -201,8 +207,26 @@ fn engine_words(message: &str) -> String {
     ] {
         text = text.strip_prefix(noise).unwrap_or(text);
     }
+    plain(&without_hub(text)).chars().take(500).collect()
+}
+
+/// Image names as they are typed: the builder writes them with the usual registry's host, which may be part of another's.
+pub(super) fn without_hub(text: &str) -> String {
     let hub = concat!("dock", "er.io/");
-    plain(&text.replace(&format!("{hub}library/"), "").replace(hub, "")).chars().take(500).collect()
+    let starts_a_name =
+        |before: &str| before.chars().next_back().is_none_or(|c| !c.is_ascii_alphanumeric() && !".-".contains(c));
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once(hub) {
+        out.push_str(before);
+        match starts_a_name(before) {
+            true => rest = after.strip_prefix("library/").unwrap_or(after),
+            false => {
+                out.push_str(hub);
+                rest = after;
+            }
+        }
+    }
+    out + rest
 }
 
 fn missing_path(message: &str) -> Option<String> {

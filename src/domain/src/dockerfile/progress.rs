@@ -225,8 +225,7 @@ fn name(text: &str) -> String {
     if text == "exporting to image" {
         return "Exporting the image".to_owned();
     }
-    let hub = concat!("dock", "er.io/");
-    let text = plain(text).replace(&format!("{hub}library/"), "").replace(hub, "");
+    let text = super::explain::without_hub(&plain(text));
     match text.char_indices().nth(NAME_MAX) {
         Some((cut, _)) => format!("{}…", text.get(..cut).unwrap_or_default()),
         None => text,

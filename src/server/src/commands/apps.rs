@@ -203,6 +203,16 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     for (key, value) in ask.what().args.pairs("KEY=VALUE") {
         changes.push(Setting::parse(ask.principal(), key, value)?);
     }
+    let counts = match (
+        changes.iter().any(Setting::is_for_builds),
+        changes.iter().any(|one| matches!(one, Setting::Enter(_))),
+    ) {
+        (false, true) => "It counts from now on".to_owned(),
+        (false, false) => "It counts from the next push on".to_owned(),
+        (true, _) => {
+            format!("It counts from the next push on; for the commit that runs: ps:rebuild {}", ask.the_app()?.name)
+        }
+    };
     c.p.store
         .write(move |tx| {
             for change in &changes {
@@ -222,7 +232,7 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             Ok(())
         })
         .await?;
-    io.line("Set. It counts from the next push on").await;
+    io.line(format!("Set. {counts}")).await;
     Ok(0)
 }
 
@@ -250,6 +260,14 @@ enum Setting {
 }
 
 impl Setting {
+    /// Whether another build of the same commit would differ by it.
+    fn is_for_builds(&self) -> bool {
+        match self {
+            Setting::Buildpack(_) | Setting::Stack(_) | Setting::Root(_) | Setting::Dockerfile(_) => true,
+            Setting::DeployBranch(_) | Setting::Enter(_) => false,
+        }
+    }
+
     fn parse(who: &Principal, key: &str, value: &str) -> Result<Setting, Refusal> {
         let text = (!value.is_empty()).then_some(value);
         match key {

@@ -97,7 +97,11 @@ async fn find(c: &Commands, app: &AppRef, wanted: &str) -> Result<InstanceRow> {
         let mut no = Refusal::new("no-such-instance", format!("nothing called {} runs", quote(wanted)));
         if let Some(first) = running.first() {
             no = no.why(format!("these run: {}", running.join(", ")));
-            no = no.next(format!("enter {} {first} -- {}", app.name, quote(wanted)));
+            // A program's name was meant, unless it looks like an instance's.
+            no = match wanted.rsplit_once('.').is_some_and(|(_, number)| number.bytes().all(|b| b.is_ascii_digit())) {
+                true => no.next(format!("enter {} {first}", app.name)),
+                false => no.next(format!("enter {} {first} -- {}", app.name, quote(wanted))),
+            };
         }
         no.next(format!("ps {}", app.name)).into()
     })

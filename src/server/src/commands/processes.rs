@@ -24,7 +24,7 @@ const SHOWN_MILLIS: i64 = 3_600_000;
 pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = ask.the_app()?.id.clone();
     let at = now();
-    let (rows, table, runs) = c
+    let (rows, table, runs, idle) = c
         .p
         .store
         .read(move |tx| {
@@ -38,7 +38,12 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             let mut runs = tx.runs(Some(&id), at.plus_millis(-SHOWN_MILLIS))?;
             // How an attached one ended, its user saw.
             runs.retain(|run| run.detached || run.ended.is_none());
-            Ok((rows, table, runs))
+            let idle = match (app.current_release, app.stopped, table.keys().find(|name| name.as_str() != "release")) {
+                (None, ..) => "git push hoist main".to_owned(),
+                (Some(_), false, Some(name)) => format!("ps:scale {} {name}=1", app.name),
+                (Some(_), ..) => format!("ps:start {}", app.name),
+            };
+            Ok((rows, table, runs, idle))
         })
         .await?;
     let state = |row: &InstanceRow| match (row.desire, row.ready, row.ended) {
@@ -68,7 +73,7 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         .map(|r| json!({"name": r.label(), "id": r.id.to_string(), "release": r.release.to_string(), "state": state(r), "since_ms": at.millis_since(r.ended.unwrap_or(r.started)),
             "crashes": r.crashes, "next_start_ms": next_start_millis(r, at), "address": r.address.to_string(), "command": command(r)}))
         .collect();
-    let empty = "Nothing runs. Push the app, or ps:start it".to_owned();
+    let empty = format!("Nothing runs; what starts it: {idle}");
     let format = ask.what().format;
     json.extend(runs.iter().map(|run| super::run::json_of(run, at)));
     if !cells.is_empty() || runs.is_empty() || format == Format::Json {

@@ -11,7 +11,7 @@ use crate::store::{Build, BuildStatus, DeployRow, Release, ReleaseStatus};
 use domain::deploy::{Deploy, Effect, Kind, Outcome};
 use domain::push::{BranchName, may_advance};
 use domain::reconcile::Desire;
-use domain::{Commit, Refusal, ReleaseNumber, text};
+use domain::{Commit, ProcessType, Refusal, ReleaseNumber, text};
 use std::time::Duration;
 
 /// How long a switch waits for the routers before the deploy is called live with routes pending.
@@ -77,6 +77,10 @@ impl Effects {
             None => false,
         };
         let branch = app.deploy_branch.as_deref().unwrap_or("main");
+        if there {
+            let what = domain::text::plain(&release.description);
+            self.job.detail(format!("Back to {} ({what}), with the config vars it had", release.number));
+        }
         Ok((!there).then(|| {
             Refusal::new("image-gone", format!("the image of {} is not here any more", release.number))
                 .why(format!("the newest {} releases keep theirs", crate::reconcile::KEEP_RELEASES))
@@ -195,7 +199,21 @@ impl Effects {
     async fn boot(&mut self, row: &DeployRow, release: ReleaseNumber) -> Result<Outcome> {
         let rows = boot::allocate(&self.p, &row.app, release, row.id, Desire::Booting).await?;
         if rows.is_empty() {
-            self.job.detail("No process type has an instance; `ps:scale` changes that");
+            let id = row.app.clone();
+            let (app, table) = self
+                .p
+                .store
+                .read(move |tx| {
+                    let build = tx.build(tx.the_release(&id, release)?.build)?;
+                    Ok((tx.the_app(&id)?.name, build.map(|build| build.processes).unwrap_or_default()))
+                })
+                .await?;
+            let scale = |name: &ProcessType| format!("; one starts with: ps:scale {app} {name}=1");
+            let first = table.keys().find(|name| name.as_str() != "release").map(scale).unwrap_or_default();
+            self.job.detail(format!("No process type has an instance{first}"));
+            if let Some(near) = table.keys().find(|name| name.as_str().eq_ignore_ascii_case("web")) {
+                self.job.warn(format!("Requests go to the process type web; the Procfile has {near}"));
+            }
             return Ok(Outcome::Done);
         }
         let labels: Vec<String> = rows.iter().map(|r| r.label()).collect();

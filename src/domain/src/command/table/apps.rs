@@ -75,7 +75,7 @@ pub(super) const DESTROY: Spec = Spec {
     aliases: &["destroy", "apps:delete", "apps:remove"],
     app: AppArg::Required,
     flags: &[Flag { long: "confirm", short: Some('c'), takes: Takes::Confirmation, help: "The app's name again" }],
-    need: Need::Manage,
+    need: Need::Own,
     summary: "Delete an app with its repository, releases, images, config vars and logs",
     help: "There is no way back: the name must be typed twice.",
     examples: &["apps:destroy blog --confirm blog"],

@@ -12,7 +12,7 @@ pub(super) const RENAME: Spec = Spec {
     aliases: &["rename"],
     app: AppArg::Required,
     args: &[required("NEW", "The new name")],
-    need: Need::Manage,
+    need: Need::Own,
     summary: "Give an app another name; nothing that runs is touched",
     help: "Its default host name and its git remote change at once. Releases, logs, config vars and own domains stay. The \
            old name sends those who may see the app on to the new one, and is nobody else's until the app is destroyed or \

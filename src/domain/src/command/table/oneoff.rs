@@ -45,10 +45,11 @@ pub(super) const RUN: Spec = Spec {
            terminal; without, its three streams are yours, so files can be piped in and out; the exit code is the \
            command's. Closing the connection ends it (SIGHUP and SIGTERM, after 10 s SIGKILL). What it writes to you is \
            stored nowhere; the command line is, in the app's log, ps and events: put no secrets on it, use --env. With \
-           --detach the output is in logs --source run.",
+           --detach the output is in logs --source run. A line for the shell is one word: over ssh it needs quotes for both \
+           sides, as in ssh HOST \"run blog 'env | sort'\".",
     examples: &[
         "run blog -- node --version",
-        "run blog 'echo $DATABASE_URL | wc -c'",
+        "run blog 'env | sort'",
         "run blog --env DEBUG=1 --detach -- node job.js",
     ],
     group: Group::Processes,
@@ -80,7 +81,8 @@ pub(super) const EXEC: Spec = Spec {
     need: Need::Manage,
     stdin: Stdin::Always,
     summary: "Run one command in a running instance, without a terminal",
-    help: "Its standard output, errors and input are apart, its exit code is yours; else as enter.",
+    help: "Its standard output, errors and input are apart, its exit code is yours; else as enter. A line for the \
+           shell is one word, see run.",
     examples: &["ps:exec blog -- cat /proc/1/status", "ps:exec blog web.1 -- 'ls | wc -l'"],
     group: Group::Processes,
     ..BASE

@@ -155,7 +155,7 @@ pub(super) const ACCESS_ADD: Spec = Spec {
     app: AppArg::Required,
     args: &[required("USER", "The user to share the app with")],
     need: Need::Manage,
-    summary: "Share an app with a user, who may then see and change it",
+    summary: "Share an app with a user, who may then see and change it, but not rename or destroy it",
     examples: &["access:add blog ada"],
     group: Group::People,
     ..BASE
