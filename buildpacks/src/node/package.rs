@@ -110,7 +110,8 @@ fn absent(tree: &Tree) -> Refusal {
         }
         None => {
             let why = "package.json has dependencies, but no package-lock.json says which versions";
-            let refusal = Refusal::new("lock-missing", "dependencies cannot be installed", why, LOCK);
+            let refusal = Refusal::new("lock-missing", "dependencies cannot be installed", why, LOCK)
+                .or("in a workspace of a larger repository: the same in the app's folder, with npm install --workspaces=false");
             if tree.first_line(".gitignore").is_some() {
                 return refusal.or("if git ignores package-lock.json, remove it from .gitignore first");
             }

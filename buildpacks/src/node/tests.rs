@@ -222,19 +222,21 @@ fn locks() {
     check(
         APP,
         expect![[r#"
-        refused lock-missing: dependencies cannot be installed
-        package.json has dependencies, but no package-lock.json says which versions
-        -> npm install --package-lock-only && git add package-lock.json && git commit -m 'Lock'
-    "#]],
+            refused lock-missing: dependencies cannot be installed
+            package.json has dependencies, but no package-lock.json says which versions
+            -> npm install --package-lock-only && git add package-lock.json && git commit -m 'Lock'
+            -> in a workspace of a larger repository: the same in the app's folder, with npm install --workspaces=false
+        "#]],
     );
     check(
         &format!("{APP}-- .gitignore\n*.json\n"),
         expect![[r#"
-        refused lock-missing: dependencies cannot be installed
-        package.json has dependencies, but no package-lock.json says which versions
-        -> npm install --package-lock-only && git add package-lock.json && git commit -m 'Lock'
-        -> if git ignores package-lock.json, remove it from .gitignore first
-    "#]],
+            refused lock-missing: dependencies cannot be installed
+            package.json has dependencies, but no package-lock.json says which versions
+            -> npm install --package-lock-only && git add package-lock.json && git commit -m 'Lock'
+            -> in a workspace of a larger repository: the same in the app's folder, with npm install --workspaces=false
+            -> if git ignores package-lock.json, remove it from .gitignore first
+        "#]],
     );
     check(
         &format!("{APP}-- yarn.lock\n"),

@@ -81,7 +81,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "boot-timeout",
         value: "SECONDS",
-        help: "how long an instance may take until its port accepts",
+        help: "how long an instance may take until it takes a connection to its port",
         default: "60",
     },
     Key { name: "run-timeout", value: "SECONDS", help: "how long a one-off instance may run", default: "86400" },
@@ -155,7 +155,7 @@ pub struct Settings {
     pub build_timeout: u64,
     /// The buildpacks whose runtimes are fetched before an app asks.
     pub fetch_ahead: Vec<&'static str>,
-    /// Seconds until an instance's port must accept.
+    /// Seconds until an instance must take a connection to its port.
     pub boot_timeout: u64,
     /// Seconds a one-off instance may run.
     pub run_timeout: u64,

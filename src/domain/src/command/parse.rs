@@ -282,11 +282,15 @@ fn no_equals(spec: &'static Spec, word: &str) -> Refusal {
         .next(format!("{} APP \"NAME='a value with spaces'\" (quoted for both shells)", spec.name))
 }
 
-/// A refusal with the usage line and an example.
+/// A refusal with the usage line and an example; not of what a slip of a finger must not do.
 fn misuse(spec: &'static Spec, what: String) -> Refusal {
     let mut refusal = Refusal::new("usage", what).why(format!("usage: {}", spec.usage()));
-    if let Some(example) = spec.examples.first() {
-        refusal = refusal.next((*example).to_owned());
+    match spec.examples.first() {
+        Some(_) if matches!(spec.verb, Verb::Shutdown | Verb::AppsDestroy | Verb::UsersRemove) => {
+            refusal = refusal.next(format!("help {}", spec.name));
+        }
+        Some(example) => refusal = refusal.next((*example).to_owned()),
+        None => {}
     }
     refusal
 }

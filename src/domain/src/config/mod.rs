@@ -150,7 +150,8 @@ fn listed<'a>(names: impl ExactSizeIterator<Item = &'a VarName>) -> String {
 fn check_one(name: &VarName, value: &str) -> Result<(), Refusal> {
     let ours = name.as_str() == "PORT" || name.as_str().starts_with("HOIST_");
     if ours {
-        return Err(Refusal::new("reserved-var", format!("{name} is set by the platform")).next("choose another name"));
+        return Err(Refusal::new("reserved-var", format!("{name} is set by the platform"))
+            .next("leave it out: the app is given one; or choose another name"));
     }
     if value.len() > VALUE_MAX {
         return Err(Refusal::new("value-too-long", format!("the value of {name} has {} bytes", value.len()))

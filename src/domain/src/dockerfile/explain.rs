@@ -90,7 +90,8 @@ pub fn explain(failure: &Failure) -> Refusal {
         let name = after(&failure.message, "secret ").unwrap_or("NAME").trim_end_matches(':').to_owned();
         return no("no-such-secret")
             .why("the Dockerfile asks for a secret that the app does not offer to its builds")
-            .next(format!("config:set {} {name}=VALUE && apps:set {} build-secrets={name}", failure.app, failure.app));
+            .next(format!("apps:set {} build-secrets={name}", failure.app))
+            .next(format!("config:set {} {name}=VALUE  (its value, if it has none yet)", failure.app));
     }
     if message.contains("target stage") {
         return no("no-such-stage").why(words).next(format!(
@@ -239,4 +240,20 @@ fn missing_path(message: &str) -> Option<String> {
 
 fn after<'a>(text: &'a str, before: &str) -> Option<&'a str> {
     text.split_once(before).and_then(|(_, rest)| rest.split_whitespace().next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_hub;
+
+    #[test]
+    fn only_whole_image_names_lose_their_host() {
+        let hub = concat!("dock", "er.io/");
+        let check =
+            |text: &str, want: &str| assert_eq!(without_hub(&text.replace("HUB/", hub)), want.replace("HUB/", hub));
+        check("FROM HUB/library/node:22 AS HUB/me/x", "FROM node:22 AS me/x");
+        check("[1/2] HUB/library/node", "[1/2] node");
+        check("Head \"https://registry-1.HUB/v2/library/debian\"", "Head \"https://registry-1.HUB/v2/library/debian\"");
+        check("nothing", "nothing");
+    }
 }

@@ -295,8 +295,10 @@ impl Setting {
                 Some(change) => change.map(Setting::Dockerfile),
                 None => {
                     Err(Refusal::new("no-such-setting", format!("there is no setting {}", domain::text::plain(other)))
-                        .why("settings: deploy-branch, buildpack, stack, root, enter")
-                        .why(format!("of a Dockerfile: {}", domain::dockerfile::SETTINGS.join(", ")))
+                        .why(format!(
+                            "settings: deploy-branch, buildpack, stack, root, enter; of a Dockerfile: {}",
+                            domain::dockerfile::SETTINGS.join(", ")
+                        ))
                         .next("help apps:set"))
                 }
             },

@@ -179,7 +179,9 @@ async fn image_build(
     args.retain(|name, _| !name.starts_with(RESERVED));
     args.insert(CACHE_NAMESPACE.to_owned(), Secret::new(format!("{}-{}", p.install, app.id)));
     let secrets = declared_vars(&settings.build_secrets, config, &app.name, "build-secrets", job);
-    for name in context.declared.secrets.iter().filter(|name| !secrets.contains_key(*name)) {
+    // One that is declared and has no value was warned about already.
+    let declared = |name: &&String| settings.build_secrets.iter().any(|one| one.as_str() == name.as_str());
+    for name in context.declared.secrets.iter().filter(|name| !declared(name)) {
         let name = text::plain(name);
         job.warn(format!("the secret {name} is not offered: apps:set {} build-secrets={name}", app.name));
     }
