@@ -155,6 +155,29 @@ pub fn start(program: &Program) -> Result<Running> {
     Ok(Running { child, group, label: program.label() })
 }
 
+/// Removes a file, or a folder with all that is in it, however deep: the standard library's removal recurses, and a step of
+/// a build can nest folders deeper than a thread's stack. Links are not followed; absent is fine. Blocking.
+pub fn remove_tree(path: &Path) -> std::io::Result<()> {
+    match path.symlink_metadata() {
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Ok(about) if !about.is_dir() => return std::fs::remove_file(path),
+        Ok(_) | Err(_) => {}
+    }
+    let program = Program::new("rm", Path::new("/")).args(["-rf", "--one-file-system", "--"]).arg(path);
+    #[allow(clippy::disallowed_methods, reason = "the one place that runs external programs")]
+    let done = std::process::Command::new(&program.name)
+        .args(&program.args)
+        .env_clear()
+        .envs(program.env.iter().map(|(key, value)| (key, value)))
+        .current_dir(&program.cwd)
+        .stdin(Stdio::null())
+        .output()?;
+    match done.status.success() {
+        true => Ok(()),
+        false => Err(std::io::Error::other(String::from_utf8_lossy(&done.stderr).trim().to_owned())),
+    }
+}
+
 /// Kills every process whose environment holds this variable, until there is none: what an earlier life of the server
 /// started and cannot end any more, known by a mark that nobody else has. Blocking; says how many there were.
 pub fn end_marked(name: &str, value: &str) -> usize {
@@ -344,6 +367,29 @@ mod tests {
             assert!(std::time::Instant::now() < until, "the group still runs");
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Deeper than a stack of a thread of ours, which is 1 MiB.
+    #[test]
+    fn a_folder_of_any_depth_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (top, other) = (dir.path().join("top"), dir.path().join("other"));
+        std::fs::create_dir_all(&top).unwrap();
+        std::fs::create_dir_all(other.join("kept")).unwrap();
+        std::os::unix::fs::symlink(&other, top.join("link")).unwrap();
+        let mut at = rustix::fs::open(&top, rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+        for _ in 0..20_000 {
+            rustix::fs::mkdirat(&at, "d", rustix::fs::Mode::RWXU).unwrap();
+            at = rustix::fs::openat(&at, "d", rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+        }
+        let remove = move || remove_tree(&top).map(|()| top.exists());
+        let done = std::thread::Builder::new().stack_size(1 << 20).spawn(remove).unwrap().join().unwrap();
+        assert!(!done.unwrap());
+        assert!(other.join("kept").exists(), "a link is not followed");
+        std::os::unix::fs::symlink(&other, dir.path().join("link")).unwrap();
+        remove_tree(&dir.path().join("link")).unwrap();
+        remove_tree(&dir.path().join("none")).unwrap();
+        assert!(other.join("kept").exists() && !dir.path().join("link").exists());
     }
 
     #[tokio::test]

@@ -71,6 +71,30 @@ fn links_where_output_is_looked_for_do_not_lead_to_the_hosts_files() {
     }
 }
 
+/// The server removes what a build left: by recursion, folders deeper than its stack ended it, again at each start.
+#[test]
+fn folders_nested_without_end_end_their_own_build_only() {
+    let world = World::new();
+    let other = world.app("other", "tests/apps/echo");
+    other.push().ok();
+    let deep = world.app("deep", "tests/apps/static");
+    let nest = "node -e 'for (let n = 0; n < 12000; n++) { fs.mkdirSync(`d`); process.chdir(`d`) }'";
+    deep.commit_change("static.json", "{\"root\":\"site\"}");
+    deep.commit_change(
+        "package.json",
+        &format!("{{\"name\":\"x\",\"scripts\":{{\"build\":\"cd /cache && {nest}\"}}}}"),
+    );
+    deep.push();
+    deep.commit_change(
+        "package.json",
+        &format!("{{\"name\":\"x\",\"scripts\":{{\"build\":\"mkdir site; cd site && {nest}\"}}}}"),
+    );
+    deep.push().fails().says("200 deep");
+    deep.run("apps:destroy", &["--confirm", "deep"]).ok();
+    world.restart_serve();
+    assert!(other.answers_with("v1"));
+}
+
 #[test]
 fn the_hosts_files_devices_and_rights_stay_out_of_reach() {
     let world = World::new();

@@ -1,5 +1,6 @@
 //! Layers of an image: the known ones by their record, the others built or packed; then the image's configuration.
 
+use super::flights::Packing;
 use super::keys::{KeyContext, key};
 use super::sandbox::{self, Sandbox};
 use super::sources::{APP_UID, make_folder};
@@ -9,6 +10,7 @@ use crate::engine::Mount;
 use crate::fault::{Act, Fault, Result};
 use crate::git::Kind;
 use crate::images::{BlobStore, FolderSource, ImageConfig, Layer, LayerOptions, LayerWriter, Stack, architecture};
+use crate::proc::remove_tree;
 use crate::tasks::blocking;
 use buildpacks::{ConfigVars, Env, EnvOp, Inputs, LAYER_KEY, MountMode, Scope};
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,8 @@ struct LayerRecord {
 }
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// How the names of kept layers begin that another took the place of.
+pub const GONE: &str = "gone-";
 /// Bytes that one layer may have.
 const LAYER_MAX: u64 = 16_000_000_000;
 
@@ -157,7 +161,7 @@ impl Builder {
         };
         let stack = self.stack(work.p, work.stack, layer.base, work.job).await?;
         sandbox::clear(work.p, work.ask, &layer.name).await?;
-        let (folders, lent) = prepare(work, &layer, &stack).await?;
+        let (folders, lent) = prepare(work, &layer, &stack, self.packs.begin(work.ask.deploy)).await?;
         let sandbox = self.sandbox(work, items, item, &folders, &stack)?;
         sandbox::run(work.p, work.ask, work.job, &sandbox).await?;
         drop(lent);
@@ -277,12 +281,18 @@ fn use_kept(kept: &Path) -> bool {
     std::fs::File::open(kept).and_then(|folder| folder.set_modified(std::time::SystemTime::now())).is_ok()
 }
 
-async fn prepare(work: &Work<'_>, layer: &buildpacks::Layer, stack: &Stack) -> Result<(Folders, Option<Lent>)> {
+async fn prepare(
+    work: &Work<'_>,
+    layer: &buildpacks::Layer,
+    stack: &Stack,
+    laying: Packing,
+) -> Result<(Folders, Option<Lent>)> {
     let steps = steps_file(work, layer, stack);
     let (builds, deploy, layer) = (work.p.layout.builds(), work.ask.deploy, layer.clone());
     let (sources, cache) = (Arc::clone(&work.sources), work.p.layout.app_cache(&work.ask.app));
     let (cache_max, job) = (work.p.settings.build_disk / 2, work.job.clone());
     blocking("lay out a build", move || {
+        let _laying = laying;
         let folders = Folders::fresh(&builds, deploy, &layer)?;
         match &layer.inputs {
             Inputs::None => {}
@@ -298,7 +308,7 @@ async fn prepare(work: &Work<'_>, layer: &buildpacks::Layer, stack: &Stack) -> R
             // A cache that leaves a build no room would fail every build from here on.
             if bytes_below(&cache, cache_max) > cache_max {
                 job.detail("The build cache is larger than half the disk limit; starting with an empty one");
-                std::fs::remove_dir_all(&cache).act(|| format!("cannot empty {}", cache.display()))?;
+                remove_tree(&cache).act(|| format!("cannot empty {}", cache.display()))?;
             }
             make_folder(&cache)?;
         }
@@ -432,7 +442,16 @@ fn keep_outputs(folders: &Folders, layer: &buildpacks::Layer, kept: &Path) -> Re
         }
     }
     std::fs::create_dir_all(parent).act(act)?;
-    let _ = std::fs::remove_dir_all(kept);
+    match layer.scope {
+        // A build of another app may have it mounted: it goes by the sweep, when that is over.
+        Scope::Host if kept.exists() => {
+            let aside = kept.with_file_name(format!("{GONE}{:08x}", rand::random::<u32>()));
+            std::fs::rename(kept, &aside).act(act)?;
+            use_kept(&aside);
+        }
+        Scope::Host => {}
+        Scope::App => remove_tree(kept).act(act)?,
+    }
     std::fs::rename(&staging, kept).act(act)?;
     Ok(())
 }

@@ -32,7 +32,7 @@ impl Flights {
     }
 }
 
-/// Folders of builds that are being packed, by the deploy's number. Packing is not ended by whoever waited for it.
+/// Folders of builds that are being laid out or packed, by the deploy's number. Neither is ended by whoever waited for it.
 #[derive(Debug, Default, Clone)]
 pub struct Packs(Arc<(Mutex<BTreeMap<i64, usize>>, Notify)>);
 
@@ -41,13 +41,13 @@ pub struct Packs(Arc<(Mutex<BTreeMap<i64, usize>>, Notify)>);
 pub struct Packing(Packs, i64);
 
 impl Packs {
-    /// Begins to pack.
+    /// Begins to lay out or to pack.
     pub fn begin(&self, deploy: i64) -> Packing {
         *self.counts().entry(deploy).or_default() += 1;
         Packing(self.clone(), deploy)
     }
 
-    /// Waits until nothing of the deploy is being packed.
+    /// Waits until nothing of the deploy is being laid out or packed.
     pub async fn settled(&self, deploy: i64) {
         loop {
             let over = self.0.1.notified();

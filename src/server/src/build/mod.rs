@@ -15,6 +15,7 @@ mod sources;
 mod work;
 
 pub use ahead::fetch_ahead;
+pub use assemble::GONE;
 pub use dockerfile::{Given, clear_dockerfile};
 
 use crate::clock::now;

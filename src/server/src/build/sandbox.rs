@@ -308,6 +308,7 @@ async fn watch_disk(p: &Parts, sandbox: &Sandbox) -> Refusal {
         let bytes: u64 = blocking("measure a build", measure).await.unwrap_or(0);
         if bytes > limit {
             return Refusal::new("build-disk", format!("the build wrote more than {}", text::human_bytes(limit)))
+                .why("or it nested folders more than 200 deep, which are not counted and taken for too much")
                 .next("write less, or raise build-disk in the server's configuration");
         }
     }

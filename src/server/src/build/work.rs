@@ -2,6 +2,7 @@
 
 use super::sources::{make_folder, within};
 use crate::fault::{Act, Result};
+use crate::proc::remove_tree;
 use buildpacks::{APP, Layer, MountMode};
 use domain::{Refusal, text};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
@@ -24,7 +25,7 @@ impl Folders {
     pub fn fresh(builds: &Path, deploy: i64, layer: &Layer) -> Result<Folders> {
         let root = builds.join(format!("{deploy}-{}", layer.name));
         // Something that still writes there would be part of the layer.
-        absent_is_fine(std::fs::remove_dir_all(&root)).act(|| format!("cannot empty {}", root.display()))?;
+        remove_tree(&root).act(|| format!("cannot empty {}", root.display()))?;
         std::fs::create_dir_all(&root).act(|| format!("cannot make {}", root.display()))?;
         let folders = Folders { root, layer: layer.name.clone() };
         make_folder(&folders.app())?;
@@ -157,12 +158,8 @@ pub fn remove_of(builds: &Path, deploy: i64) {
     }
 }
 
-fn absent_is_fine(done: std::io::Result<()>) -> std::io::Result<()> {
-    done.or_else(|err| if err.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(err) })
-}
-
 fn remove(path: &Path) {
-    if let Err(err) = absent_is_fine(std::fs::remove_dir_all(path)) {
+    if let Err(err) = remove_tree(path) {
         tracing::warn!("cannot remove {}: {err}", path.display());
     }
 }

@@ -83,9 +83,7 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
         (c.p.layout.app_cache(id), c.p.layout.kept(id.as_str()), c.p.layout.layer_records(id.as_str()));
     crate::tasks::blocking("remove an app's caches", move || {
         for folder in [cache, kept, layers] {
-            if let Err(err) = std::fs::remove_dir_all(&folder)
-                && err.kind() != std::io::ErrorKind::NotFound
-            {
+            if let Err(err) = crate::proc::remove_tree(&folder) {
                 tracing::warn!("cannot remove {}: {err}", folder.display());
             }
         }

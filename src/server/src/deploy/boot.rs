@@ -190,9 +190,16 @@ async fn serves(p: &Platform, name: &str, target: SocketAddr, limit: Duration) -
     let mut opened = false;
     while let Some(stream) = port_opens(target, end).await {
         opened = true;
-        let Ok(Some(engine::Observed { status: Status::Running { pid }, .. })) = p.engine.inspect(name).await else {
-            // Docker is away: what is known then comes from the port alone. Or it has ended, which is heard elsewhere.
-            return Waited::Ready;
+        let pid = match p.engine.inspect(name).await {
+            Ok(Some(engine::Observed { status: Status::Running { pid }, .. })) => pid,
+            // How it ended is about to be heard.
+            Ok(Some(engine::Observed { status: Status::Exited { .. }, .. })) => std::future::pending().await,
+            Ok(Some(engine::Observed { status: Status::Created, .. }) | None) => {
+                sleep(pause(Instant::now())).await;
+                continue;
+            }
+            // Docker is away: what is known then comes from the port alone.
+            Err(_) => return Waited::Ready,
         };
         if is_taken(&stream, pid, target.port(), end).await {
             return Waited::Ready;

@@ -41,7 +41,7 @@ impl LayerWriter {
     pub fn add_folder(&mut self, source: &FolderSource<'_>) -> Result<()> {
         let fault = |err: rustix::io::Errno| Fault::new(format!("cannot read {}", source.host.display()), err);
         self.folder(source.at.as_bytes())?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let root = rustix::fs::open(source.host, flags, Mode::empty()).map_err(fault)?;
         let mut walk = Walk { source, hard_links: HashMap::new() };
         let mut levels = vec![level(root, Vec::new()).map_err(fault)?];

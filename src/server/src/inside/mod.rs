@@ -48,9 +48,7 @@ pub fn prepare(layout: &Layout, id: InstanceId) -> Result<()> {
 /// Removes it, when the instance is gone.
 pub fn forget(layout: &Layout, id: InstanceId) {
     let folder = layout.io(id);
-    if let Err(err) = std::fs::remove_dir_all(&folder)
-        && err.kind() != ErrorKind::NotFound
-    {
+    if let Err(err) = crate::proc::remove_tree(&folder) {
         tracing::warn!("cannot remove {}: {err}", folder.display());
     }
 }

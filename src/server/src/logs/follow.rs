@@ -6,6 +6,7 @@ use super::spool::{Position, SpoolReader};
 use super::store::Marks;
 use super::{CHANNEL_MAX, Logs, Shared, SpoolMeta, clock, lines, lock, write_whole};
 use crate::fault::{Act, Fault, Result};
+use crate::proc::remove_tree;
 use crate::tasks::blocking;
 use domain::log::spool::{SpoolLine, SpoolStream};
 use domain::log::{SpoolKey, SpoolRecord};
@@ -145,7 +146,7 @@ impl Logs {
             }
             lock(&shared.apps).remove(&app);
             let dir = shared.app_dir(&app);
-            absent_is_fine(std::fs::remove_dir_all(&dir)).act(|| format!("cannot remove {}", dir.display()))?;
+            remove_tree(&dir).act(|| format!("cannot remove {}", dir.display()))?;
             Ok(())
         })
         .await
@@ -312,7 +313,7 @@ impl Shared {
     /// The folder first, then the note: what is cut short goes on after a restart.
     fn remove_spool(&self, key: &SpoolKey) -> Result<()> {
         let (dir, note) = (self.spool_dir(key), self.meta_path(key));
-        absent_is_fine(std::fs::remove_dir_all(&dir)).act(|| format!("cannot remove {}", dir.display()))?;
+        remove_tree(&dir).act(|| format!("cannot remove {}", dir.display()))?;
         absent_is_fine(std::fs::remove_file(&note)).act(|| format!("cannot remove {}", note.display()))?;
         lock(&self.spools).remove(key);
         Ok(())

@@ -3,9 +3,11 @@
 //! Invariant: nothing here is needed to serve; what is missed later (a kept layer, a blob) is made again by the next build.
 
 use super::Reconciler;
+use crate::build::GONE;
 use crate::fault::{Act, Result};
 use crate::images::Budget;
 use crate::layout::Layout;
+use crate::proc::remove_tree;
 use crate::tasks::blocking;
 use domain::AppId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,7 +137,12 @@ fn sweep_oldest(folder: &Path, most: usize, now: SystemTime, group: impl Fn(&str
     for path in paths_in(folder) {
         let used = path.symlink_metadata().and_then(|about| about.modified()).unwrap_or(now);
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        groups.entry(group(&name)).or_default().push((used, path));
+        // Of one that another took the place of, none is kept.
+        match name.starts_with(GONE) {
+            true if now.duration_since(used).unwrap_or_default() > LATELY => remove(&path),
+            true => {}
+            false => groups.entry(group(&name)).or_default().push((used, path)),
+        }
     }
     for mut members in groups.into_values() {
         members.sort();
@@ -153,11 +160,7 @@ fn paths_in(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn remove(path: &Path) {
-    let is_folder = path.symlink_metadata().is_ok_and(|about| about.is_dir());
-    let done = if is_folder { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
-    if let Err(err) = done
-        && err.kind() != std::io::ErrorKind::NotFound
-    {
+    if let Err(err) = remove_tree(path) {
         tracing::warn!("cannot remove {}: {err}", path.display());
     }
 }
@@ -178,7 +181,13 @@ mod tests {
             std::fs::create_dir_all(path.join("0")).unwrap();
             std::fs::File::open(&path).unwrap().set_modified(now - Duration::from_secs(age)).unwrap();
         }
+        for (name, age) in [("gone-1", 9_000), ("gone-2", 10)] {
+            let path = dir.path().join("kept/host").join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::File::open(&path).unwrap().set_modified(now - Duration::from_secs(age)).unwrap();
+        }
         sweep_caches(dir.path(), &[app].into(), now);
+        assert_eq!(paths_in(&dir.path().join("kept/host")), [dir.path().join("kept/host/gone-2")]);
         assert!(!gone.parent().unwrap().exists());
         let left: BTreeSet<String> = paths_in(&dir.path().join("kept/aaaaaaaa"))
             .iter()
