@@ -2,7 +2,7 @@
 //! line against the floor of the Docker API plus what the language must compile.
 //!
 //! The plain container has the tool and the runtime before its clock starts. So has a server that was idle before, or that
-//! has built the language; one that is pushed to the moment it starts has neither and fetches them. Run it by `tests/bench/languages`. Needs `npm` to write a lock file.
+//! has built the language; one that is pushed to the moment it starts has neither and fetches them. Run it by `tests/bench/languages [node|python|go]`. Needs `npm` to write a lock file.
 
 #![allow(
     clippy::unwrap_used,
@@ -111,7 +111,8 @@ fn main() {
         round += 1;
         runtime.block_on(floor.once(round))
     };
-    for case in &CASES {
+    let only = std::env::args().nth(1);
+    for case in CASES.iter().filter(|case| only.as_deref().is_none_or(|only| case.ahead.0 == only)) {
         let world = World::bare(&[]);
         // The server brings its stack to the engine at the first build, which is no part of any.
         world.app("warm", "tests/apps/shell").push().ok();
