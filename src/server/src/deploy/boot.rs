@@ -25,8 +25,8 @@ pub const STAY_UP: Duration = Duration::from_secs(3);
 const HINT_AFTER: Duration = Duration::from_secs(5);
 /// How long a connection may be in none of the kernel's lists: one that brings no data may be kept back until it does.
 const UNSEEN_MAX: Duration = Duration::from_millis(200);
-/// Lines of an instance that ended, shown to the pusher.
-const LAST_LINES: usize = 25;
+/// Lines of an instance that ended, shown to the pusher: traces of two workers and of their master, and the cause before them.
+const LAST_LINES: usize = 80;
 
 /// Allocates the instances of a set: idempotent, rows that are there stay.
 pub async fn allocate(
