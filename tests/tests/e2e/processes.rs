@@ -64,14 +64,29 @@ fn rollback_needs_no_build_and_loses_no_request() {
     app.push().ok();
     let builds = app.run("builds", &[]).ok().out.lines().count();
     let ((), report) = world.load(&app.host(), 100, || {
-        app.run("rollback", &[]).ok().says("v3");
+        app.run("rollback", &[]).ok().says("v3").says("Back to v1 (");
     });
     report.none_lost();
     assert_eq!(app.get("/slow?ms=1").ok().trim(), "slow");
-    app.run("rollback", &["v2"]).ok().says("v4");
+    app.run("rollback", &["v2"]).ok().says("v4").says("Back to v2 (");
     assert_eq!(app.get("/slow?ms=1").ok().trim(), "slower");
     app.run("rollback", &["v99"]).exits(1);
     assert_eq!(app.run("builds", &[]).ok().out.lines().count(), builds);
+}
+
+#[test]
+fn where_nothing_runs_it_is_said_what_would_start_it() {
+    let world = World::new();
+    let app = world.app("idle", "tests/apps/echo");
+    app.push().ok();
+    app.run("ps:scale", &["web=0"]).ok();
+    // Of the types of its Procfile the first, by name.
+    wait_for("the end of web.1", Duration::from_secs(20), || app.run("ps", &[]).all().contains("ps:scale idle "));
+    app.run("apps:set", &["stack=trixie"]).ok().says("ps:rebuild idle");
+    app.run("apps:set", &["deploy-branch=main"]).ok().says("from the next push on").hides("ps:rebuild");
+    app.run("apps:set", &["enter=off"]).ok().says("from now on");
+    app.commit_change("Procfile", "Web: node server.js\njob: node server.js\n");
+    app.push().ok().says("No process type has an instance").says("=1").says("Requests go to the process type web");
 }
 
 #[test]

@@ -29,6 +29,20 @@ fn check(line: &str, want: &str) {
 }
 
 #[test]
+fn a_slip_is_not_answered_with_what_cannot_be_taken_back() {
+    for line in ["shutdown --nosuch", "apps:destroy", "users:remove"] {
+        let no = ask(line).unwrap_err();
+        let verb = line.split(' ').next().unwrap();
+        assert!(no.next.contains(&format!("help {verb}")), "{line}: {:?}", no.next);
+        assert!(
+            !no.next.iter().any(|next| next.contains("--apps") || next.contains("--confirm")),
+            "{line}: {:?}",
+            no.next
+        );
+    }
+}
+
+#[test]
 fn lines_become_requests() {
     check("", "help");
     check("help config:set", "help · COMMAND:config:set");

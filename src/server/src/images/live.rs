@@ -291,7 +291,7 @@ fn hostile_paths() {
 }
 
 #[test]
-#[ignore = "a measurement: cargo test --release"]
+#[ignore = "a measurement, by hand: cargo test --release -p hoist --lib -- --ignored --nocapture big_layer"]
 fn big_layer() {
     let data = tempfile::tempdir().unwrap();
     let blobs = BlobStore::open(data.path()).unwrap();

@@ -85,7 +85,7 @@ async fn ends() {
 }
 
 #[tokio::test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement, by hand: cargo test --release -p hoist --lib -- --ignored --nocapture how_long"]
 async fn how_long() {
     Bench::with(|bench| async move {
         let image = bench_image(&bench).await;
