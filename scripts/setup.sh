@@ -119,7 +119,7 @@ build() {
   local stacks='' status=0 log
   log=$(mktemp)
   if [ -z "$ROOT" ]; then
-    scripts/stacks "$STACKS" >"$log" 2>&1 &
+    scripts/roots "$STACKS" >"$log" 2>&1 &
     stacks=$!
   fi
   if [ -z "$BINARY" ]; then

@@ -65,11 +65,11 @@ install_compiler() {
   done_step
 }
 
-# The stacks come from the network, the binary from the processor: both at once. Where the build fails the stacks are
+# Stacks and builder come from the network, the binary from the processor: both at once. Where the build fails they are
 # made all the same, and the next run finds them.
 build() {
   local stacks status=0
-  "${AS_ROOT[@]}" scripts/stacks "$STACKS" >"$TRY/stacks.log" 2>&1 &
+  "${AS_ROOT[@]}" scripts/roots "$STACKS" >"$TRY/stacks.log" 2>&1 &
   stacks=$!
   if [ -x "$BUILT" ]; then
     step "building hoist (release)"

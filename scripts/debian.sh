@@ -1,0 +1,46 @@
+# shellcheck shell=bash
+# Where Debian is, for the scripts that make roots of its packages: this machine's own mirror, keyring and proxy. Sourced,
+# never run.
+
+# shellcheck disable=SC2034 # those who source this use it
+KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# Every URI of the machine's own apt sources, in both of their formats: where this machine gets Debian from is where
+# the stacks come from.
+apt_uris() {
+  local file
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [ ! -f "$file" ] || sed -nE 's/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' "$file"
+  done
+  for file in /etc/apt/sources.list.d/*.sources; do
+    [ ! -f "$file" ] || sed -nE 's/^URIs:[[:space:]]*(.*)/\1/p' "$file" | tr -s ' ' '\n'
+  done
+}
+
+# Where Debian is: the machine's own mirror, else the one that mmdebstrap takes by default.
+main_mirror() {
+  local found=${HOIST_DEBIAN_MIRROR:-$(apt_uris | grep -m 1 -E '/debian/?$' || true)}
+  echo "${found:-$(grep -oE 'https?://[a-z0-9.-]+/debian\b' "$(command -v mmdebstrap)" | head -n 1)}"
+}
+security_mirror() {
+  apt_uris | grep -m 1 -E '/debian-security/?$' || true
+}
+
+# Lines for mmdebstrap. None where this machine has no Debian mirror of its own (another distribution): then
+# mmdebstrap takes its default one.
+# sources SUITE
+sources() {
+  local suite=$1 main security
+  main=${HOIST_DEBIAN_MIRROR:-$(apt_uris | grep -m 1 -E '/debian/?$' || true)}
+  security=$(apt_uris | grep -m 1 -E '/debian-security/?$' || true)
+  [ -n "$main" ] || return 0
+  echo "deb $main $suite main"
+  echo "deb $main $suite-updates main"
+  [ -z "$security" ] || echo "deb $security $suite-security main"
+}
+
+# The proxies that this machine's apt uses, as options of mmdebstrap. Unset and empty values must not reach apt: it takes
+# them for a proxy without a name.
+apt_options() {
+  apt-config dump 2>/dev/null | sed -nE 's/^(Acquire::https?::Proxy[^ ]* ".+").*/--aptopt=\1/p'
+}
