@@ -13,6 +13,7 @@ pub mod deploy;
 pub mod dockerfile;
 pub mod doctor;
 pub mod domains;
+pub mod floors;
 pub mod formation;
 pub mod hooks;
 pub mod hosting;

@@ -1,6 +1,7 @@
 //! Findings about what builds and runs: Docker, git, stacks.
 
-use super::{Docker, Finding};
+use super::{Builder, Docker, Finding};
+use crate::floors::{self, Part};
 
 /// The oldest Docker that the tests run on.
 const DOCKER_MIN: (u32, u32) = (20, 10);
@@ -8,6 +9,9 @@ const DOCKER_MIN: (u32, u32) = (20, 10);
 const API_MIN: (u32, u32) = (1, 41);
 /// proc-receive came with it.
 const GIT_MIN: (u32, u32) = (2, 29);
+/// What mends an old part of the machine's own engine.
+const DOCKER_PARTS: &str =
+    "upgrade it with your package manager (apt-get update && apt-get upgrade), or a newer Docker Engine";
 /// Stores that copy every layer, or that Docker gave up.
 const SLOW_STORES: [&str; 3] = ["vfs", "devicemapper", "aufs"];
 
@@ -45,27 +49,47 @@ pub(super) fn docker(docker: &Result<Docker, String>) -> Vec<Finding> {
         ),
         false => Finding::ok("store", docker.store.clone()),
     };
+    let parts = docker.parts.iter().flat_map(|(part, version)| below_floors(*part, version));
+    let parts = parts.map(|seen| Finding::warn("docker-parts", seen, DOCKER_PARTS));
     // Of one that is too old anyway there is nothing more to say.
-    let builder = if old { None } else { Some(builder(&docker.version)) };
-    [version].into_iter().chain(builder).chain([restore, store]).collect()
+    let parts = parts.take(if old { 0 } else { usize::MAX });
+    [version].into_iter().chain(parts).chain([restore, store]).collect()
 }
 
-/// BuildKit before 0.12.5 deletes empty files of the host for a hostile build (CVE-2024-23652); Docker 25.0.2 and 24.0.9 have
-/// it mended.
-fn builder(version: &str) -> Finding {
-    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
-    let mut next = || numbers.next().unwrap_or_default();
-    let numbers = (next(), next(), next());
-    match numbers >= (25, 0, 2) || ((24, 0, 9)..(25, 0, 0)).contains(&numbers) {
-        true => Finding::ok("builder", format!("BuildKit of Docker {version}")),
-        false => Finding::warn(
-            "builder",
-            format!(
-                "BuildKit of Docker {version}: a hostile Dockerfile can delete empty files of this host (CVE-2024-23652)"
-            ),
-            "give keys only to people whom you trust with that, or upgrade Docker Engine to 24.0.9, 25.0.2 or later",
-        ),
+/// The floors that a part of an engine is below, in words.
+fn below_floors(part: Part, version: &str) -> Vec<String> {
+    floors::below(part, version)
+        .map(|floor| format!("{part} {version} is below {}: {}", floor.at_least, floor.why))
+        .collect()
+}
+
+pub(super) fn builder(builder: &Builder) -> Vec<Finding> {
+    const CHECK: &str = "builder";
+    const RENEW: &str =
+        "delete builder.json beside the stacks, then scripts/builder: it fetches Debian's newest packages";
+    let parts = match (&builder.parts, builder.installed) {
+        (None, false) => {
+            let seen = "not installed: Dockerfiles are refused";
+            return vec![Finding::warn(CHECK, seen, "scripts/builder, in the checkout that Hoist was installed from")];
+        }
+        (None, true) => return vec![Finding::ok(CHECK, "installed; it starts with the next Dockerfile")],
+        (Some(parts), _) => parts,
+    };
+    let mut found = Vec::new();
+    for (part, version) in parts {
+        for floor in floors::below(*part, version) {
+            let seen = format!("{part} {version} is below {}: {}", floor.at_least, floor.why);
+            found.push(match floor.refused && !builder.old_allowed {
+                true => Finding::bad(CHECK, format!("{seen}; Dockerfiles are refused"), RENEW),
+                false => Finding::warn(CHECK, seen, RENEW),
+            });
+        }
     }
+    if found.is_empty() {
+        let all: Vec<String> = parts.iter().map(|(part, version)| format!("{part} {version}")).collect();
+        found.push(Finding::ok(CHECK, all.join(", ")));
+    }
+    found
 }
 
 pub(super) fn git(version: Option<(u32, u32)>) -> Finding {

@@ -10,6 +10,7 @@ mod net;
 #[cfg(test)]
 mod tests;
 
+use crate::floors::Part;
 use serde::Serialize;
 use std::fmt;
 use std::net::IpAddr;
@@ -75,6 +76,19 @@ pub struct Docker {
     pub live_restore: bool,
     /// `overlay2`, `overlayfs`, `vfs`.
     pub store: String,
+    /// What it consists of, with versions.
+    pub parts: Vec<(Part, String)>,
+}
+
+/// The builder of Dockerfiles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Builder {
+    /// Its root is there.
+    pub installed: bool,
+    /// What it consists of, with versions; `None`: it does not run now.
+    pub parts: Option<Vec<(Part, String)>>,
+    /// One below a floor builds all the same.
+    pub old_allowed: bool,
 }
 
 /// The firewall.
@@ -107,6 +121,8 @@ pub struct Facts {
     pub names: Option<Names>,
     /// Each stack and whether it is there.
     pub stacks: Vec<(String, bool)>,
+    /// The builder of Dockerfiles.
+    pub builder: Builder,
     /// File systems that we fill.
     pub disks: Vec<Disk>,
     /// Folders that only their owner may enter.
@@ -128,6 +144,7 @@ pub fn findings(facts: &Facts) -> Vec<Finding> {
     found.push(net::router(facts.router.as_ref(), facts.router_is_ours));
     found.extend(facts.names.iter().flat_map(net::names));
     found.extend(facts.stacks.iter().map(|(name, there)| engine::stack(name, *there)));
+    found.extend(engine::builder(&facts.builder));
     found.extend(facts.disks.iter().map(machine::disk));
     found.extend(facts.folders.iter().map(machine::folder));
     found.push(machine::clock(&facts.clock));

@@ -17,6 +17,7 @@ fn sound() -> Facts {
             api: "1.41".to_owned(),
             live_restore: true,
             store: "overlay2".to_owned(),
+            parts: vec![(Part::Runc, "1.3.6".to_owned()), (Part::Containerd, "1.7.24".to_owned())],
         }),
         git: Some((2, 39)),
         firewall: Firewall { holds: true, installed: true, bridges_call: Some(true) },
@@ -30,6 +31,11 @@ fn sound() -> Facts {
             ours: vec![here],
         }),
         stacks: vec![("deb13-run".to_owned(), true)],
+        builder: Builder {
+            installed: true,
+            parts: Some(vec![(Part::BuildKit, "v0.13.2".to_owned()), (Part::Runc, "1.1.15+ds1-2+deb13u1".to_owned())]),
+            old_allowed: false,
+        },
         disks: vec![disk("data"), disk("docker")],
         folders: vec![Folder {
             path: "/data".to_owned(),
@@ -73,7 +79,7 @@ fn a_sound_machine_is_ok_and_every_line_says_what_was_seen() {
     let found = findings(&sound());
     assert!(found.iter().all(|f| f.state == State::Ok && f.fix.is_empty() && !f.seen.is_empty()), "{found:#?}");
     let checks: Vec<&str> = found.iter().map(|f| f.check).collect();
-    let all = "docker builder live-restore store git firewall bridges ssh http router domain wildcard stack disk disk folder \
+    let all = "docker live-restore store git firewall bridges ssh http router domain wildcard stack builder disk disk folder \
                clock queue";
     assert_eq!(checks.join(" "), all);
 }
@@ -83,8 +89,19 @@ fn faults_of_what_builds_and_runs() {
     use State::{Bad, Warn};
     check(|f| f.docker = Err("Docker is not answering".to_owned()), "docker", Bad, "systemctl restart docker");
     check(|f| docker(f).version = "19.03.15".to_owned(), "docker", Bad, "20.10");
-    check(|f| docker(f).version = "20.10.24+dfsg1".to_owned(), "builder", Warn, "24.0.9");
-    check(|f| docker(f).version = "25.0.1".to_owned(), "builder", Warn, "25.0.2");
+    check(|f| docker(f).parts[0].1 = "1.1.12".to_owned(), "docker-parts", Warn, "upgrade");
+    check(
+        |f| f.builder = Builder { installed: false, parts: None, old_allowed: false },
+        "builder",
+        Warn,
+        "scripts/builder",
+    );
+    let old = |allowed: bool| {
+        let parts = Some(vec![(Part::BuildKit, "v0.11.6".to_owned())]);
+        move |f: &mut Facts| f.builder = Builder { installed: true, parts, old_allowed: allowed }
+    };
+    check(old(false), "builder", Bad, "scripts/builder");
+    check(old(true), "builder", Warn, "scripts/builder");
     check(|f| docker(f).api = "1.40".to_owned(), "docker", Bad, "20.10");
     check(|f| docker(f).live_restore = false, "live-restore", Bad, "daemon.json");
     check(|f| docker(f).store = "vfs".to_owned(), "store", Warn, "overlay2");
