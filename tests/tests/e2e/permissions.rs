@@ -71,6 +71,7 @@ fn expected(verb: Verb) -> (&'static [&'static str], &'static str) {
         Verb::AccessList => (&[], OF_AN_APP),
         Verb::AccessRemove => (&["nobody"], OF_AN_APP),
         Verb::RegistryLogin => (&["bad host", "ci"], ADMINS),
+        Verb::RegistryAllow => (&["bad host"], ADMINS),
         Verb::RegistryLogout => (&["nowhere.example"], ADMINS),
         Verb::RegistryList => (&[], ADMINS),
         Verb::Whoami => (&[], ANYBODY),

@@ -83,6 +83,7 @@ pub enum Verb {
     Whoami,
     Events,
     RegistryLogin,
+    RegistryAllow,
     RegistryLogout,
     RegistryList,
     Doctor,

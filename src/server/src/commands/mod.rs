@@ -325,6 +325,7 @@ impl Commands {
             Verb::AccessList => people::access_list(self, ask, io).await,
             Verb::Whoami => people::whoami(self, ask, env, io).await,
             Verb::RegistryLogin => registry::login(self, ask, io).await,
+            Verb::RegistryAllow => registry::allow(self, ask, io).await,
             Verb::RegistryLogout => registry::logout(self, ask, io).await,
             Verb::RegistryList => registry::list(self, ask, io).await,
             Verb::Events => events::events(self, ask, io).await,

@@ -10,14 +10,32 @@ pub(super) const LOGIN: Spec = Spec {
     aliases: &["registry:set"],
     args: &[
         required("HOST", "The registry's host, with its port if it has one"),
-        required("USER", "The user name there"),
+        optional(
+            "USER",
+            "The user name there; without one the registry is only let through, for one that asks for none",
+        ),
     ],
     need: Need::Admin,
     stdin: Stdin::Always,
     summary: "Let Dockerfile builds pull from a private registry; the password is read from standard input",
     help: "Holds for every app of this server: an image that was pulled once can be used by all of them anyway. The \
-           password is given to that host alone, when a Dockerfile names an image there.",
+           password is given to that host alone, when a Dockerfile names an image there. A registry on this server or in \
+           a private network, which builds do not reach otherwise, is reached from then on: its address and port, \
+           nothing else there.",
     examples: &["registry:login registry.example.com ci < password.txt"],
+    group: Group::Server,
+    ..BASE
+};
+
+pub(super) const ALLOW: Spec = Spec {
+    verb: Verb::RegistryAllow,
+    name: "registry:allow",
+    args: &[required("HOST", "The registry's host, with its port if it has one")],
+    need: Need::Admin,
+    summary: "Let Dockerfile builds reach a registry that asks for no password, on this server or in a private network",
+    help: "Builds reach the internet, but neither this server nor private networks: a registry there is let through by \
+           its address and port, for every app, and nothing else with it. registry:logout takes it back.",
+    examples: &["registry:allow 127.0.0.1:5000"],
     group: Group::Server,
     ..BASE
 };
