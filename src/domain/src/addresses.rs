@@ -149,6 +149,24 @@ pub fn parse_pool(text: &str) -> Result<Subnet, Refusal> {
     }
 }
 
+/// Ranges that builds do not reach, as the firewall lists them: this host's own loopback, private and shared addresses,
+/// a cloud's metadata, and what is no host. Listed, for documentation ranges are somebody's registry.
+pub const CLOSED_TO_BUILDS: [(Ipv4Addr, u8); 8] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(100, 64, 0, 0), 10),
+    (Ipv4Addr::new(127, 0, 0, 0), 8),
+    (Ipv4Addr::new(169, 254, 0, 0), 16),
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+    (Ipv4Addr::new(224, 0, 0, 0), 3),
+];
+
+/// Whether builds do not reach this address.
+pub fn closed_to_builds(address: Ipv4Addr) -> bool {
+    CLOSED_TO_BUILDS.iter().any(|(network, prefix)| Subnet::of(*network, *prefix).contains(address))
+}
+
 /// A route of this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {

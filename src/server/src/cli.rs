@@ -1,5 +1,6 @@
 //! What is typed: `serve`, `router`, `hook`, and every other word as a command for the running server.
 
+use crate::builder::enter::{self, Place};
 use crate::settings::{KEYS, Mistakes, Raw, Settings, domain_name};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub enum Job {
     SshSession(PathBuf, String),
     /// The drop-in for sshd: the data folder and the shared user.
     SshdConfig(PathBuf, String),
+    /// Become the builder of Dockerfiles: what `serve` runs in namespaces of its own.
+    Builder(Place),
     /// Print this and succeed.
     Print(String),
 }
@@ -45,6 +48,10 @@ pub fn read(words: &[String], variable: impl Fn(&str) -> Option<String>, cores: 
             [] => Ok(Job::Hosting(None)),
             [flag, name] if flag == "--domain" => host_name(name).map(|name| Job::Hosting(Some(name))),
             _ => Err(vec!["usage: hoist hosting [--domain NAME]".to_owned()]),
+        },
+        Some(enter::VERB) => match Place::read(words.get(1..).unwrap_or_default()) {
+            Some(place) => Ok(Job::Builder(place)),
+            None => Err(vec!["builder is what hoist serve runs".to_owned()]),
         },
         Some("ssh-session") => match words {
             [_, socket, ticket] => Ok(Job::SshSession(socket.into(), ticket.clone())),

@@ -109,6 +109,10 @@ impl Layout {
     pub fn bin(&self) -> PathBuf {
         self.data.join("bin")
     }
+    /// The builder of Dockerfiles: its images and results of steps, its socket, its log.
+    pub fn builder(&self) -> PathBuf {
+        self.data.join("builder")
+    }
     /// The SSH host key.
     pub fn host_key(&self) -> PathBuf {
         self.data.join("ssh_host_ed25519_key")

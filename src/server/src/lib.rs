@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod base;
 pub mod build;
+pub mod builder;
 pub mod cli;
 pub mod clock;
 pub mod commands;

@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Ok(Job::SshKeys(data, fingerprint)) => ExitCode::from(hoist::admin::authorized_keys(&data, &fingerprint)),
         Ok(Job::SshSession(socket, ticket)) => ExitCode::from(hoist::admin::run_session(&socket, &ticket)),
         Ok(Job::SshdConfig(data, user)) => sshd_config(&data, &user),
+        Ok(Job::Builder(place)) => failed(&hoist::builder::enter::enter(&place).chain()),
         Ok(Job::Print(text)) => {
             say(text.trim_end());
             ExitCode::SUCCESS

@@ -2,6 +2,7 @@
 
 use crate::base::BaseDomain;
 use crate::build::Builder;
+use crate::builder::ImageBuilder;
 use crate::deploy::Held;
 use crate::deploy::spec::{INSTALL_LABEL, KIND_LABEL};
 use crate::engine::{Engine, EngineError, Observed, Starts};
@@ -50,6 +51,8 @@ pub struct Parts {
     pub repos: Repos,
     /// Images.
     pub builder: Builder,
+    /// What builds Dockerfiles.
+    pub image_builder: Arc<ImageBuilder>,
     /// The routers.
     pub routes: Routes,
     /// The base domain in force.

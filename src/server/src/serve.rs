@@ -3,6 +3,7 @@
 use crate::admin;
 use crate::base::BaseDomain;
 use crate::build::Builder;
+use crate::builder::ImageBuilder;
 use crate::commands::Commands;
 use crate::deploy::{Deploys, Held};
 use crate::engine::{Docker, Starts};
@@ -66,6 +67,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         ssh::SshConfig { addr: settings.ssh, host_key_path: layout.host_key(), limits: ssh::Limits::default() };
     let ssh_server = ssh::Server::bind(ssh_config).await?;
     let admin_server = admin::Server::bind(layout.data()).await?;
+    let image_builder = ImageBuilder::open(&install, &settings, &layout, &net, &program, &tasks).await?;
     let repos =
         Repos::open(ReposConfig { data: layout.data().to_path_buf(), bin: program, socket: layout.admin_socket() })
             .await?;
@@ -78,6 +80,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         held: Held::default(),
         engine: Arc::new(Docker::new(&settings.docker, tasks.clone())),
         builder: Builder::new(registry, cores.div_ceil(2)),
+        image_builder,
         init: write_init(&layout)?,
         wake: Arc::new(Notify::new()),
         tasks: tasks.clone(),
@@ -104,7 +107,6 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
             err.lines().join("; ")
         );
     }
-    crate::build::clear_dockerfile().await;
     routes.keep(router, &tasks);
     let owner = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
     let deploys = Deploys::new(platform.clone(), owner);

@@ -71,6 +71,12 @@ pub const KEYS: &[Key] = &[
     Key { name: "build-memory", value: "MB", help: "memory of a build", default: "4096" },
     Key { name: "build-cpu", value: "N", help: "processors of a build, thousandths", default: "" },
     Key { name: "build-disk", value: "MB", help: "disk that one build may fill", default: "8192" },
+    Key {
+        name: "old-builder",
+        value: "refuse|allow",
+        help: "whether Dockerfiles are built by a builder with known holes",
+        default: "refuse",
+    },
     Key { name: "build-timeout", value: "SECONDS", help: "how long a build may take", default: "900" },
     Key {
         name: "fetch-ahead",
@@ -151,6 +157,8 @@ pub struct Settings {
     pub build_cpu: u64,
     /// Bytes a build may write.
     pub build_disk: u64,
+    /// Whether Dockerfiles are built by a builder below the floors of `domain::floors`.
+    pub old_builder: bool,
     /// Seconds a build may take.
     pub build_timeout: u64,
     /// The buildpacks whose runtimes are fetched before an app asks.
@@ -280,6 +288,7 @@ impl Settings {
         let build_memory = raw.parsed("build-memory", &mut bad, |v| number(v, 128, 1 << 20));
         let build_cpu = raw.parsed("build-cpu", &mut bad, |v| number(v, 10, 1 << 20));
         let build_disk = raw.parsed("build-disk", &mut bad, |v| number(v, 64, 1 << 22));
+        let old_builder = raw.parsed("old-builder", &mut bad, refuse_or_allow);
         let build_timeout = raw.parsed("build-timeout", &mut bad, |v| number(v, 5, 86_400));
         let fetch_ahead = raw.parsed("fetch-ahead", &mut bad, languages);
         let boot_timeout = raw.parsed("boot-timeout", &mut bad, |v| number(v, 1, 3_600));
@@ -321,6 +330,7 @@ impl Settings {
                 // What runs keeps a tenth of each processor, however hard a build works.
                 build_cpu: build_cpu.unwrap_or(cores.max(1) * 900),
                 build_disk: build_disk? * 1_000_000,
+                old_builder: old_builder?,
                 build_timeout: build_timeout?,
                 fetch_ahead: fetch_ahead?,
                 boot_timeout: boot_timeout?,
@@ -349,6 +359,14 @@ fn existing(value: &str) -> Result<PathBuf, String> {
 
 fn address(value: &str) -> Result<SocketAddr, String> {
     value.parse().map_err(|_| "an address and a port, such as 127.0.0.1:2222".to_owned())
+}
+
+fn refuse_or_allow(text: &str) -> Result<bool, String> {
+    match text {
+        "refuse" => Ok(false),
+        "allow" => Ok(true),
+        _ => Err("refuse or allow".to_owned()),
+    }
 }
 
 fn router_mode(value: &str) -> Result<RouterMode, String> {

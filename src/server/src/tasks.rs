@@ -56,3 +56,17 @@ pub async fn blocking<T: Send + 'static>(
         Err(err) => Err(crate::fault::Fault::new(act, err).into()),
     }
 }
+
+/// Runs blocking work on a thread of its own, for work that changes what the thread is: nobody else gets it afterwards.
+pub async fn apart<T: Send + 'static>(
+    act: &'static str,
+    work: impl FnOnce() -> crate::fault::Result<T> + Send + 'static,
+) -> crate::fault::Result<T> {
+    let (done, result) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name(act.to_owned()).spawn(move || {
+        // Whoever asked may have given up.
+        let _ = done.send(work());
+    });
+    thread.map_err(|err| crate::fault::Fault::new(act, err))?;
+    result.await.map_err(|err| crate::fault::Fault::new(act, err))?
+}

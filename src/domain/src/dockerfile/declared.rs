@@ -83,49 +83,33 @@ fn filled_in(name: &str, defaults: &BTreeMap<String, String>) -> String {
     name
 }
 
-/// What is done about a Dockerfile's `# syntax=` lines.
+/// What is said about a Dockerfile's `# syntax=` lines. Whatever they say, the builder takes its own frontend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Syntax {
     /// There is none.
     Absent,
-    /// They ask for the usual frontend. The engine has one of its own built in, and fetching another needs a registry.
-    /// Line numbers of the text stay as they are.
-    Usual {
-        /// Its name.
-        image: String,
-        /// The text without it.
-        plain: String,
-    },
-    /// One asks for this other frontend. It would be a program that speaks to the builder itself, and could read the cache
-    /// mounts of other apps.
+    /// They ask for the usual frontend, by this name.
+    Usual(String),
+    /// One asks for this other frontend: what follows may be another language.
     Other(String),
 }
 
-/// Looks at every line in which a builder, whichever version, could find a frontend's name: more than it does.
+/// Looks at every line in which a builder, whichever version, could find a frontend's name.
 pub fn syntax(text: &str) -> Syntax {
     let usual = ["docker/dockerfile", "docker/dockerfile-upstream"];
     let bare = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut found = None;
-    let mut plain = String::with_capacity(text.len());
-    let mut head = true;
-    for line in bare.split_inclusive('\n') {
-        let trimmed = line.trim();
-        head = head && (trimmed.is_empty() || trimmed.starts_with('#') || trimmed.starts_with("//"));
-        let value = if head { syntax_value(trimmed) } else { None };
-        match value {
-            Some(value) if usual.contains(&repository(&value)) => {
+    let head = bare.lines().map(str::trim);
+    let head = head.take_while(|line| line.is_empty() || line.starts_with('#') || line.starts_with("//"));
+    for value in head.filter_map(syntax_value) {
+        match usual.contains(&repository(&value)) {
+            true => {
                 found.get_or_insert(value);
-                plain.push_str("#\n");
             }
-            Some(value) => return Syntax::Other(value),
-            None => plain.push_str(line),
+            false => return Syntax::Other(value),
         }
     }
-    // Newer builders take a document of JSON too.
-    if bare.trim_start().starts_with('{') {
-        return Syntax::Other("{".to_owned());
-    }
-    found.map_or(Syntax::Absent, |image| Syntax::Usual { image, plain })
+    found.map_or(Syntax::Absent, Syntax::Usual)
 }
 
 /// `docker/dockerfile` of `docker/dockerfile:1@sha256:…`, with the usual registry's host or without; one of another

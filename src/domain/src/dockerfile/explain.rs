@@ -161,6 +161,7 @@ pub fn explain(failure: &Failure) -> Refusal {
 fn base_image(no: &dyn Fn(&str) -> Refusal, message: &str, words: &str, failure: &Failure) -> Option<Refusal> {
     let pulling = message.contains("failed to solve with frontend")
         || failure.step.contains("FROM")
+        || failure.step.contains("load metadata for")
         || message.contains("pull access denied");
     if message.contains("pull access denied")
         || message.contains("authorization failed")
@@ -179,9 +180,10 @@ fn base_image(no: &dyn Fn(&str) -> Refusal, message: &str, words: &str, failure:
     if unreachable.iter().any(|word| message.contains(word)) {
         return Some(
             no("base-image-unreachable")
-                .why(format!("the image is not on this server, and its registry does not answer: {words}"))
+                .why(format!("its registry does not answer where builds are: {words}"))
                 .next("FROM hoist/stack-run (to run) or FROM hoist/stack-build (with compilers): both are always here")
-                .next("or from a private registry: registry:login HOST USER"),
+                .next("an administrator lets a registry on this server or in a private network through: registry:login HOST USER")
+                .next("one that asks for no password: registry:allow HOST"),
         );
     }
     if pulling

@@ -16,13 +16,14 @@ mod work;
 
 pub use ahead::fetch_ahead;
 pub use assemble::GONE;
-pub use dockerfile::{Given, clear_dockerfile};
+pub use dockerfile::Given;
+pub(crate) use work::bytes_below;
 
 use crate::clock::now;
 use crate::deploy::Job;
 use crate::engine::EngineError;
 use crate::fault::{Act, Error, Fault, Result};
-use crate::images::{Budget, Layer, Registry, Stack, ensure_stack, trust};
+use crate::images::{Budget, Layer, Registry, Stack, ensure_stack};
 use crate::platform::Parts;
 use crate::store::{Build, BuildStatus};
 use crate::tasks::blocking;
@@ -215,16 +216,7 @@ impl Builder {
         if let Some(stack) = known.get(&name) {
             return Ok(stack.clone());
         }
-        if !p.settings.stacks.join(format!("{name}.json")).exists() {
-            let folder = p.settings.stacks.display();
-            let no = Refusal::new("no-stack", format!("the stack {name} is not in {folder}"));
-            let no = no
-                .next(format!("scripts/stacks --stack {} makes it, as the administrator of the server", stack.name()));
-            return Err(match stack {
-                buildpacks::Stack::Deb13 => no.into(),
-                buildpacks::Stack::Deb12 => no.next("or take the default stack: apps:set APP stack=").into(),
-            });
-        }
+        stack_there(p, stack, &name)?;
         let begun = now();
         let made = ensure_stack(p.engine.as_ref(), &self.registry, &p.settings.stacks, &name).await?;
         let took = now().millis_since(begun);
@@ -232,17 +224,6 @@ impl Builder {
             job.detail(format!("Stack {name} made ready in {}", domain::time::human_millis(took)));
         }
         known.insert(name, made.clone());
-        Ok(made)
-    }
-
-    /// The same, with the names that people know it by, which somebody may have taken away.
-    async fn stack_by_its_names(&self, p: &Parts, stack: buildpacks::Stack, base: Base, job: &Job) -> Result<Stack> {
-        let name = stack_name(stack, base);
-        self.stacks.lock().await.remove(&name);
-        let made = self.stack(p, stack, base, job).await?;
-        if let Some(bundle) = &p.settings.ca_bundle {
-            trust(p.engine.as_ref(), &self.registry, &name, &made, bundle).await?;
-        }
         Ok(made)
     }
 
@@ -328,6 +309,18 @@ fn stack_name(stack: buildpacks::Stack, base: Base) -> String {
         Base::Build => format!("{}-build", stack.name()),
         Base::Run => format!("{}-run", stack.name()),
     }
+}
+
+fn stack_there(p: &Parts, stack: buildpacks::Stack, name: &str) -> Result<()> {
+    if p.settings.stacks.join(format!("{name}.json")).exists() {
+        return Ok(());
+    }
+    let no = Refusal::new("no-stack", format!("the stack {name} is not in {}", p.settings.stacks.display()));
+    let no = no.next(format!("scripts/stacks --stack {} makes it, as the administrator of the server", stack.name()));
+    Err(match stack {
+        buildpacks::Stack::Deb13 => no.into(),
+        buildpacks::Stack::Deb12 => no.next("or take the default stack: apps:set APP stack=").into(),
+    })
 }
 
 /// The identity of both images of a stack. Only a digest is needed of the build stack: the engine gets it when a sandbox

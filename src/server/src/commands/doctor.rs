@@ -10,7 +10,8 @@ use crate::probes;
 use crate::rights;
 use crate::settings::RouterMode;
 use crate::tasks::blocking;
-use domain::doctor::{self, Clock, Docker, Facts, Firewall, Listener, Router, State, Waiting};
+use domain::doctor::{self, Builder, Clock, Docker, Facts, Firewall, Listener, Router, State, Waiting};
+use domain::floors::Part;
 use serde_json::json;
 use std::path::Path;
 
@@ -68,6 +69,7 @@ async fn facts(c: &Commands) -> Result<Facts> {
         router_is_ours: settings.router == RouterMode::Spawn,
         names,
         stacks: stacks.map(stack).to_vec(),
+        builder: builder(c).await,
         disks,
         folders: folders.into_iter().filter_map(|(path, wanted)| probes::folder(path, wanted)).collect(),
         clock: Clock { now: clock::now().0 / 1_000_000, stepped: clock::stepped(), kept },
@@ -77,7 +79,21 @@ async fn facts(c: &Commands) -> Result<Facts> {
 }
 
 fn docker(seen: EngineVersion) -> Docker {
-    Docker { version: seen.version, api: seen.api, live_restore: seen.live_restore, store: seen.store }
+    let part = |(part, name): (Part, &str)| Some((part, seen.parts.get(name)?.clone()));
+    let parts = [(Part::Containerd, "containerd"), (Part::Runc, "runc")].into_iter().filter_map(part).collect();
+    Docker { version: seen.version, api: seen.api, live_restore: seen.live_restore, store: seen.store, parts }
+}
+
+/// The builder of Dockerfiles; what it consists of is known while it runs.
+async fn builder(c: &Commands) -> Builder {
+    let builder = &c.p.image_builder;
+    let parts = builder.version().await.map(|seen| {
+        let mut parts = vec![(Part::Engine, seen.engine), (Part::BuildKit, seen.buildkit)];
+        parts.retain(|(_, version)| !version.starts_with("v0.0.0"));
+        parts.extend([(Part::Containerd, seen.containerd), (Part::Runc, seen.runc)]);
+        parts
+    });
+    Builder { installed: builder.root().await.is_some(), parts, old_allowed: builder.accepts_old() }
 }
 
 /// The ports and who holds them: we hold SSH's, the router HTTP's.

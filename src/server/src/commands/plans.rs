@@ -47,7 +47,7 @@ pub async fn plan(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         }
         How::Dockerfile(given) if json => super::show::json(io, &object(&given)).await,
         How::Dockerfile(given) => {
-            io.line(format!("{}, as the engine's BuildKit builds it", domain::text::plain(&given.path))).await;
+            io.line(format!("{}, as the builder's BuildKit builds it", domain::text::plain(&given.path))).await;
             let list = |names: &[String]| domain::text::plain(&names.join(", "));
             let mut rows = vec![("files", given.root.clone().unwrap_or_else(|| "the whole repository".to_owned()))];
             rows.push(("images", list(&given.declared.images)));

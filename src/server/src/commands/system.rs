@@ -123,6 +123,7 @@ pub async fn shutdown(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 /// the first look, so it looks until there is nothing left.
 async fn stop_apps(c: &Commands) -> Result<()> {
     let _turn = tokio::time::timeout(APP_GRACE, c.p.turn.lock()).await;
+    c.p.image_builder.remove().await?;
     let mut done = Ok(());
     for _ in 0..STOP_ROUNDS {
         let all = c.p.containers().await?;

@@ -1,4 +1,4 @@
-//! What an engine is asked to build from a Dockerfile, and what it says meanwhile. Plain data.
+//! What the builder is asked to build from a Dockerfile, and what it says meanwhile. Plain data.
 
 use super::EngineError;
 use domain::Secret;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 pub struct ImageBuild {
     /// Unique; the build can be ended by it.
     pub id: String,
-    /// The name of the image that is made.
-    pub tag: String,
+    /// The control group that its steps run in.
+    pub group: String,
     /// Builds with the same one may be given each other's files of the last time.
     pub shared_key: String,
     /// The Dockerfile's name among [`ContextFiles::dockerfile`].

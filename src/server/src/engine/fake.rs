@@ -3,10 +3,7 @@
 //!
 //! Invariant: it is held to the same contract test as Docker. Absent: chance; the same calls give the same world.
 
-use super::{
-    BuildError, Engine, EngineError, EngineVersion, Hint, ImageBuild, ImageReference, InstanceSpec, Neighbours,
-    NetworkSpec, Observed, Reports, Status,
-};
+use super::{Engine, EngineError, EngineVersion, Hint, ImageReference, InstanceSpec, NetworkSpec, Observed, Status};
 use async_trait::async_trait;
 use domain::dockerfile::ImageFacts;
 use std::collections::{BTreeMap, BTreeSet};
@@ -219,6 +216,7 @@ impl Engine for Fake {
         let word = |text: &str| text.to_owned();
         self.call("version", "", |_| {
             Ok(EngineVersion {
+                parts: BTreeMap::new(),
                 version: word("0"),
                 api: word("0"),
                 live_restore: true,
@@ -337,21 +335,8 @@ impl Engine for Fake {
             Ok(ours.map(|(tag, _)| tag.clone()).collect())
         })
     }
-    async fn build_image(&self, ask: ImageBuild, _reports: &Reports) -> Result<String, BuildError> {
-        self.call("build_image", &ask.tag, |state| {
-            state.images.insert(ask.tag.clone(), ask.labels.clone());
-            Ok(format!("sha256:{}", ask.id))
-        })
-        .map_err(BuildError::from)
-    }
     async fn image_facts(&self, tag: &str) -> Result<Option<ImageFacts>, EngineError> {
         self.call("image_facts", tag, |state| Ok(state.images.contains_key(tag).then(ImageFacts::default)))
-    }
-    async fn prune_build_cache(&self, _keep: u64) -> Result<(), EngineError> {
-        self.call("prune_build_cache", "", |_| Ok(()))
-    }
-    async fn neighbours(&self) -> Result<Neighbours, EngineError> {
-        self.call("neighbours", "", |_| Ok(Neighbours::default()))
     }
     async fn hints(&self, key: &str, value: &str) -> Result<mpsc::Receiver<Hint>, EngineError> {
         self.call("hints", value, |state| {

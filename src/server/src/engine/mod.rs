@@ -5,6 +5,7 @@
 //! Absent: any knowledge of releases, the store, or the router.
 
 mod build;
+pub mod buildkit;
 pub mod docker;
 pub mod fake;
 mod listeners;
@@ -14,6 +15,7 @@ mod starts;
 pub(crate) mod contract;
 
 pub use build::{BuildError, ContextEntry, ContextFiles, ContextKind, ImageBuild, Login, Reports};
+pub use buildkit::{BuildKit, BuilderVersion, Built};
 pub use docker::Docker;
 pub use fake::Fake;
 pub use listeners::{listeners, taken};
@@ -21,8 +23,8 @@ pub use starts::Starts;
 
 use async_trait::async_trait;
 use domain::dockerfile::ImageFacts;
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -233,25 +235,10 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     async fn remove_image(&self, tag: &str) -> Result<(), EngineError>;
     /// Names of the images that carry the label `key=value`.
     async fn images(&self, key: &str, value: &str) -> Result<Vec<String>, EngineError>;
-    /// Builds an image from a Dockerfile; its id. Takes as long as it takes: whoever drops the future ends the build.
-    async fn build_image(&self, ask: ImageBuild, reports: &Reports) -> Result<String, BuildError>;
     /// What the image says about itself; `None` if there is none of that name.
     async fn image_facts(&self, tag: &str) -> Result<Option<ImageFacts>, EngineError>;
-    /// Removes what earlier builds left for later ones, the oldest first, until this many bytes are left.
-    async fn prune_build_cache(&self, keep: u64) -> Result<(), EngineError>;
-    /// Who is on the engine's default bridge, where its builder's steps run too (those are not among them).
-    async fn neighbours(&self) -> Result<Neighbours, EngineError>;
     /// Hints about instances with the label `key=value`, until the receiver is dropped; lost, doubled and late ones happen.
     async fn hints(&self, key: &str, value: &str) -> Result<tokio::sync::mpsc::Receiver<Hint>, EngineError>;
-}
-
-/// The engine's default bridge.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Neighbours {
-    /// Its interface; `None`: the engine was told to have none.
-    pub bridge: Option<String>,
-    /// The addresses of what runs there, ours or not.
-    pub addresses: BTreeSet<IpAddr>,
 }
 
 /// What answers on the engine's socket.
@@ -267,6 +254,8 @@ pub struct EngineVersion {
     pub store: String,
     /// The folder that the engine fills.
     pub root: String,
+    /// The versions of what it consists of, by name: `containerd`, `runc`.
+    pub parts: BTreeMap<String, String>,
 }
 
 /// The user name that the loopback registry knows.

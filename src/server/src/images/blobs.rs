@@ -80,6 +80,11 @@ impl BlobStore {
         self.aliases.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), path);
     }
 
+    /// Serves it no longer.
+    pub fn forget_alias(&self, digest: &Digest) {
+        self.aliases.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
+    }
+
     /// Begins a blob whose digest is known when all is written.
     pub fn writer(&self) -> Result<BlobWriter, Fault> {
         let path = self.unfinished.join(format!("{:016x}", rand::random::<u64>()));

@@ -13,8 +13,6 @@ use std::path::{Path, PathBuf};
 
 /// The label by which a stack's image is known, with the digest of its layer.
 const LABEL: &str = "hoist.stack";
-/// The label of one with certificate authorities on top: the digests of both layers.
-const TRUSTS: &str = "hoist.stack.trusts";
 /// Where Debian's programs look for certificate authorities.
 pub const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 const BUNDLE_MAX: u64 = 64 << 20;
@@ -95,43 +93,44 @@ pub async fn ensure_stack(engine: &dyn Engine, registry: &Registry, stacks: &Pat
     Ok(Stack { image, layer, mirror })
 }
 
-/// Gives the names that people know the stack by an image with this bundle of certificate authorities on top: what a
-/// Dockerfile fetches comes from the same registries as what our own builds fetch.
-pub async fn trust(engine: &dyn Engine, registry: &Registry, name: &str, stack: &Stack, bundle: &Path) -> Result<()> {
+/// A stack as the builder of Dockerfiles gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// Its manifest among the registry's blobs.
+    pub manifest: Digest,
+    /// The names that it has there: the last one tells which bytes it is.
+    pub names: Vec<String>,
+}
+
+/// The stack for what people build on it (`FROM hoist/stack-run`): with this bundle of certificate authorities on top, so
+/// that what a Dockerfile fetches comes from the same registries as what our own builds fetch.
+pub async fn base(registry: &Registry, stacks: &Path, name: &str, bundle: Option<&Path>) -> Result<Base> {
     let (distribution, kind) = name.rsplit_once('-').unwrap_or((name, "run"));
-    let repository = format!("hoist/stack-{kind}");
-    let mut names = vec![format!("{repository}:{distribution}")];
+    let plain = format!("hoist/stack-{kind}:{distribution}");
+    let mut names = vec![plain.clone()];
     if distribution == DEFAULT {
-        names.push(format!("{repository}:latest"));
+        names.push(format!("hoist/stack-{kind}:latest"));
     }
-    let (path, blobs) = (bundle.to_owned(), registry.blobs().clone());
-    let pack = move || {
-        let text = std::fs::read(&path).act(|| format!("cannot read the CA bundle {}", path.display()))?;
-        let options = LayerOptions { uid: 0, gid: 0, home: "root".to_owned(), bytes_max: BUNDLE_MAX };
-        let mut layer = LayerWriter::new(&blobs, options)?;
-        let entry = Entry { path: BUNDLE.trim_start_matches('/').into(), node: Node::bytes(false, text) };
-        layer.add_entries([Ok(entry)])?;
-        layer.finish()
-    };
-    let layer = blocking("pack a CA bundle", pack).await?;
-    let both = format!("{} {}", stack.layer.digest, layer.digest);
-    let cannot = |err: EngineError| Fault::new(format!("cannot name the image {repository}"), err).transient();
-    let there = engine.images(TRUSTS, &both).await.map_err(cannot)?;
-    names.retain(|name| !there.contains(name));
-    if names.is_empty() {
-        return Ok(());
-    }
-    let mut config = config(&stack.layer);
-    config.layers.push(layer);
-    config.labels.insert(TRUSTS.to_owned(), both);
-    config.env.extend(CA_VARIABLES.map(|variable| (variable.to_owned(), BUNDLE.to_owned())));
+    let (stacks, name, bundle) = (stacks.to_owned(), name.to_owned(), bundle.map(Path::to_owned));
     let blobs = registry.blobs().clone();
-    let manifest = blocking("describe a stack", move || Ok(config.assemble(&blobs)?)).await?;
-    let reference = registry.reference(&repository, &manifest);
-    for name in names {
-        engine.pull(&reference, &name).await.map_err(cannot)?;
-    }
-    Ok(())
+    let describe = move || {
+        let (tar, layer, _) = read(&stacks, &name)?;
+        blobs.alias(&layer.digest, tar);
+        let mut config = config(&layer);
+        if let Some(path) = bundle {
+            let text = std::fs::read(&path).act(|| format!("cannot read the CA bundle {}", path.display()))?;
+            let options = LayerOptions { uid: 0, gid: 0, home: "root".to_owned(), bytes_max: BUNDLE_MAX };
+            let mut on_top = LayerWriter::new(&blobs, options)?;
+            let entry = Entry { path: BUNDLE.trim_start_matches('/').into(), node: Node::bytes(false, text) };
+            on_top.add_entries([Ok(entry)])?;
+            config.layers.push(on_top.finish()?);
+            config.env.extend(CA_VARIABLES.map(|variable| (variable.to_owned(), BUNDLE.to_owned())));
+        }
+        Ok(config.assemble(&blobs)?)
+    };
+    let manifest = blocking("describe a stack", describe).await?;
+    names.push(format!("{plain}-{}", manifest.hex().get(..12).unwrap_or_default()));
+    Ok(Base { manifest, names })
 }
 
 fn read(stacks: &Path, name: &str) -> Result<(PathBuf, Layer, Option<Mirror>)> {

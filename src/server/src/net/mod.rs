@@ -3,7 +3,7 @@
 //! Invariant: nothing that belongs to another installation, or to nobody of ours, is changed. Absent: bridges (the engine
 //! makes them), and every decision on which address is whose (`domain::addresses`).
 
-mod default_bridge;
+mod builder_net;
 mod firewall;
 #[allow(clippy::module_inception, reason = "the noun of this folder")]
 mod net;
@@ -15,7 +15,7 @@ mod share;
 #[allow(clippy::disallowed_methods, reason = "tests run programs of their own")]
 mod live;
 
-pub use default_bridge::{BridgeGuard, open_default_bridge};
+pub use builder_net::BuilderNet;
 pub use firewall::{Ensured, Firewall};
 pub use net::Net;
 pub use nft::NFT;

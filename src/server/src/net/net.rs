@@ -16,14 +16,13 @@ const INSTALL_LABEL: &str = "hoist.install";
 
 /// Networks and firewall of this installation. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Net(Arc<Inner>);
+pub struct Net(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    install: InstallId,
+pub(super) struct Inner {
+    pub(super) install: InstallId,
     shares: Vec<Subnet>,
     firewall: Firewall,
-    policy: Policy,
 }
 
 impl Net {
@@ -43,12 +42,7 @@ impl Net {
             resolvers,
             builds_may_reach: Vec::new(),
         };
-        Ok(Net(Arc::new(Inner {
-            install: install.clone(),
-            shares: claimed.shares,
-            firewall: Firewall::new(&policy),
-            policy,
-        })))
+        Ok(Net(Arc::new(Inner { install: install.clone(), shares: claimed.shares, firewall: Firewall::new(&policy) })))
     }
 
     /// The network of an app.
@@ -87,11 +81,7 @@ impl Net {
         self.0.firewall.remove().await
     }
 
-    pub(super) fn policy(&self) -> &Policy {
-        &self.0.policy
-    }
-
-    fn subnet(&self, number: u32) -> Option<Subnet> {
+    pub(super) fn subnet(&self, number: u32) -> Option<Subnet> {
         addresses::network(&self.0.shares, u16::try_from(number).ok()?)
     }
 

@@ -2,18 +2,16 @@
 //!
 //! What instances may do: the host, nothing but answers; builds, the internet and the resolver; apps, the internet, their
 //! own network and the resolver. Nothing new comes in to them except from the host itself (the router). A drop is final,
-//! whatever Docker's own chains say; an accept here only ends this table.
+//! whatever Docker's own chains say; an accept here only ends this table. What a build asks for in vain is refused, so that
+//! the step fails at once with its reason and not after the client's patience.
 
 use domain::InstallId;
-use domain::addresses::{BUILDS, Subnet, bridge_name, bridge_prefix, networks};
+use domain::addresses::{BUILDS, CLOSED_TO_BUILDS, Subnet, bridge_name, bridge_prefix, networks};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-/// Ranges that builds do not reach: listed, for documentation ranges are somebody's registry.
-pub(super) const CLOSED_TO_BUILDS: &str = "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, \
-                                192.168.0.0/16, 224.0.0.0/3";
 /// IPv6: loopback, unique local, link-local, multicast, and IPv4 in disguise.
-pub(super) const CLOSED_TO_ALL_V6: &str = "::/96, ::ffff:0:0/96, 64:ff9b::/96, fc00::/7, fe80::/10, ff00::/8";
+const CLOSED_TO_ALL_V6: &str = "::/96, ::ffff:0:0/96, 64:ff9b::/96, fc00::/7, fe80::/10, ff00::/8";
 /// Where clouds keep a machine's secrets, and what is no host's address.
 const CLOSED_TO_APPS: &str = "0.0.0.0/8, 100.100.100.200, 127.0.0.0/8, 169.254.0.0/16, 192.0.0.192, 224.0.0.0/3";
 
@@ -43,6 +41,7 @@ pub fn render(policy: &Policy) -> String {
     let builds = bridge_name(&policy.install, BUILDS);
     let resolver = resolver_rules(&policy.resolvers);
     let mirrors = list("ip daddr", policy.builds_may_reach.iter(), "accept");
+    let closed = CLOSED_TO_BUILDS.map(|(network, prefix)| Subnet::of(network, prefix).to_string()).join(", ");
     let (pool, same) = (policy.pool, same_bridge(policy));
     format!(
         r#"  set same_bridge {{
@@ -55,7 +54,7 @@ pub fn render(policy: &Policy) -> String {
   }}
   chain to_host {{
     ct state established,related accept
-{resolver}    drop
+{resolver}    reject
   }}
   chain forward {{
     type filter hook forward priority filter - 10; policy accept;
@@ -74,8 +73,8 @@ pub fn render(policy: &Policy) -> String {
     accept
   }}
   chain from_builds {{
-    ip daddr {pool} drop
-{mirrors}    ip daddr {{ {CLOSED_TO_BUILDS} }} drop
+    ip daddr {pool} reject
+{mirrors}    ip daddr {{ {closed} }} reject
     oifname "{bridges}*" drop
     accept
   }}
@@ -108,7 +107,7 @@ fn same_bridge(policy: &Policy) -> String {
     pairs
 }
 
-pub(super) fn resolver_rules(resolvers: &[IpAddr]) -> String {
+fn resolver_rules(resolvers: &[IpAddr]) -> String {
     let mut rules = String::new();
     for transport in ["udp", "tcp"] {
         let v4 = resolvers.iter().filter(|address| address.is_ipv4());
@@ -120,7 +119,7 @@ pub(super) fn resolver_rules(resolvers: &[IpAddr]) -> String {
 }
 
 /// A rule for a list of addresses; none for an empty list.
-pub(super) fn list(key: &str, addresses: impl Iterator<Item = impl ToString>, verdict: &str) -> String {
+fn list(key: &str, addresses: impl Iterator<Item = impl ToString>, verdict: &str) -> String {
     let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
     match addresses.is_empty() {
         true => String::new(),
@@ -160,7 +159,7 @@ mod tests {
               ip6 daddr { 2001:db8::53 } udp dport 53 accept
               ip daddr { 10.255.255.53 } tcp dport 53 accept
               ip6 daddr { 2001:db8::53 } tcp dport 53 accept
-              drop
+              reject
             }
             chain forward {
               type filter hook forward priority filter - 10; policy accept;
@@ -183,9 +182,9 @@ mod tests {
               accept
             }
             chain from_builds {
-              ip daddr 10.208.0.0/12 drop
+              ip daddr 10.208.0.0/12 reject
               ip daddr { 10.1.2.0/24 } accept
-              ip daddr { 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16, 224.0.0.0/3 } drop
+              ip daddr { 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16, 224.0.0.0/3 } reject
               oifname "hstabcd*" drop
               accept
             }

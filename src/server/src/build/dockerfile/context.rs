@@ -6,9 +6,7 @@
 use crate::engine::{ContextEntry, ContextFiles, ContextKind};
 use crate::fault::Result;
 use crate::git::{Kind, Reader, Repos};
-use domain::dockerfile::{
-    BuildSettings, DOCKERFILE, Declared, Ignore, Syntax, declared, kept_apart, reaches_out, syntax,
-};
+use domain::dockerfile::{BuildSettings, DOCKERFILE, Declared, Ignore, Syntax, declared, syntax};
 use domain::{AppId, Commit, Refusal, text};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -28,8 +26,7 @@ pub struct Context {
     entries: Vec<ContextEntry>,
     oids: Vec<Option<String>>,
     dockerfile: Vec<u8>,
-    plain: Vec<u8>,
-    /// The frontend that a line asks for; the engine's built-in one is used in its stead, unless [`Context::keep_syntax`].
+    /// The frontend that a line asks for; the builder's own is used in its stead.
     pub syntax: Option<String>,
     /// What the Dockerfile declares.
     pub declared: Declared,
@@ -76,12 +73,10 @@ impl Context {
         if let Some(image) = declared.of_an_app() {
             return Err(not_its_own(image).into());
         }
-        if let Some(no) = reaches_out(&source) {
-            return Err(no.into());
-        }
-        let (plain, syntax) = match syntax(&source) {
-            Syntax::Usual { image, plain } => (plain.into_bytes(), Some(image)),
-            Syntax::Absent => (dockerfile.clone(), None),
+        // Whatever is read here, the builder takes its own frontend: this only says so.
+        let syntax = match syntax(&source) {
+            Syntax::Usual(image) => Some(image),
+            Syntax::Absent => None,
             Syntax::Other(image) => return Err(other_syntax(&image).into()),
         };
         let patterns = text(&own_ignore).or_else(|| text(&ignore)).unwrap_or_default();
@@ -107,23 +102,12 @@ impl Context {
             entries,
             oids,
             dockerfile,
-            plain,
             syntax,
             declared,
             left_out,
             path,
             procfile,
         })
-    }
-
-    /// Leaves the line about the frontend in the Dockerfile, where the engine has that image.
-    pub fn keep_syntax(&mut self) {
-        self.plain.clone_from(&self.dockerfile);
-    }
-
-    /// Keeps results of steps from every build that is not told this word.
-    pub fn keep_apart(&mut self, own: &str) {
-        self.plain = kept_apart(&String::from_utf8_lossy(&self.plain), own).into_bytes();
     }
 
     /// Bytes of all files.
@@ -143,7 +127,7 @@ impl Context {
 
 impl ContextFiles for Context {
     fn dockerfile(&self) -> (String, Vec<u8>) {
-        (DOCKERFILE.to_owned(), self.plain.clone())
+        (DOCKERFILE.to_owned(), self.dockerfile.clone())
     }
 
     fn entries(&self) -> Vec<ContextEntry> {
@@ -197,8 +181,8 @@ fn no_dockerfile<'a>(path: &str, all: impl Iterator<Item = &'a str>, settings: &
 
 fn other_syntax(image: &str) -> Refusal {
     Refusal::new("dockerfile-syntax", format!("# syntax={} is not built here", text::plain(image)))
-        .why("a frontend of somebody's own speaks to the builder past the walls between apps")
-        .next("take the line away, or write # syntax=docker/dockerfile:1, which the engine's built-in one serves")
+        .why("a frontend of somebody's own could take what builds of other apps left in their caches")
+        .next("take the line away, or write # syntax=docker/dockerfile:1, which the builder's own serves")
 }
 
 fn not_its_own(image: &str) -> Refusal {

@@ -1,16 +1,17 @@
-//! From a commit with a Dockerfile to an image in the engine. The engine's own builder does the work; here is what goes in,
-//! what is seen of it, what it may use, and how it is ended.
+//! From a commit with a Dockerfile to an image in the engine. The builder does the work (`crate::builder`); here is what goes
+//! in, what is seen of it, what it may use, how it is ended, and how its image comes to the engine.
 
 mod context;
-mod limits;
 mod watch;
 
 use super::sources::Sources;
 use super::{BuildAsk, Builder, Made};
+use crate::builder::{Group, Lease, Limits, away};
 use crate::clock::now;
 use crate::deploy::Job;
-use crate::engine::{BuildError, ImageBuild, Login};
-use crate::fault::Result;
+use crate::engine::{BuildError, Built, EngineError, ImageBuild, Login};
+use crate::fault::{Act, Fault, Result};
+use crate::images::{Digest, archive, base, borrow};
 use crate::platform::Parts;
 use crate::store::{App, Build, BuildStatus};
 use crate::tasks::blocking;
@@ -19,7 +20,6 @@ use context::Context;
 use domain::config::ConfigVars;
 use domain::dockerfile::{self, BuildSettings, Declared, Failure, Line, Progress};
 use domain::{Commit, Refusal, Secret, procfile, text};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +32,8 @@ const CACHE_NAMESPACE: &str = "BUILDKIT_CACHE_MOUNT_NS";
 const SILENCE: Duration = Duration::from_secs(15);
 /// Reports on their way.
 const REPORTS_MAX: usize = 256;
-/// Bytes of earlier results that the engine keeps for later builds.
-const CACHE_KEPT: u64 = 10_000_000_000;
+/// Processes and threads of a build.
+const PROCESSES: u64 = 1_024;
 /// Files by which an app could be built in another way.
 const OTHERS: [&str; 6] = ["package.json", "requirements.txt", "pyproject.toml", "Pipfile", "go.mod", "index.html"];
 /// Variables that would change the builder itself.
@@ -73,15 +73,6 @@ pub(super) async fn given(p: &Parts, app: App, commit: &Commit) -> Result<Given>
     .await
 }
 
-/// Takes away what a build of a server that was killed left behind, unless another server's build runs just now.
-pub async fn clear_dockerfile() {
-    if limits::leftover()
-        && let Err(err) = crate::net::open_default_bridge().await
-    {
-        tracing::warn!("the default bridge stays closed to the unknown: {}", err.lines().join("; "));
-    }
-}
-
 /// One build's circumstances.
 #[derive(Clone, Copy)]
 pub(super) struct Order<'a> {
@@ -107,13 +98,24 @@ impl Builder {
             let name = &app.name;
             job.detail(format!("The Dockerfile goes before {other}; otherwise: apps:set {name} buildpack=NAME"));
         }
+        let lease = p.image_builder.lease(p.engine.as_ref(), |said| job.detail(said)).await?;
         // `FROM hoist/stack-run` must find them without any registry.
-        for (stack, base) in stacks_of(&context.declared) {
-            self.stack_by_its_names(p, stack, base, job).await?;
+        for (stack, kind) in stacks_of(&context.declared) {
+            self.give_stack(p, &lease, stack, kind, job).await?;
         }
+        let group = lease.group(&app.id);
+        let build = image_build(order, config, Arc::clone(&context), &group).await?;
+        let hosts = p.store.read(|tx| tx.registries()).await?.into_iter().map(|one| one.host).collect::<Vec<_>>();
+        p.image_builder.reach(&hosts).await?;
+        let built = run_build(order, &context, build, &lease, &group).await?;
         let tag = super::image_name(p, ask, &app.image_key);
-        let build = image_build(order, config, Arc::clone(&context), &tag).await?;
-        let image = run_build(order, &context, build).await?;
+        let handed = self.hand_over(order, &lease, &built, &tag).await;
+        // Its name there is a secret, and has done its work.
+        if let Err(err) = lease.kit.forget(&built.name).await {
+            tracing::warn!("an image stays in the builder for now: {err}");
+        }
+        handed?;
+        let image = built.manifest;
         let facts = p.engine.image_facts(&tag).await?.unwrap_or_default();
         let table = context.procfile.as_deref().map(procfile::parse).transpose()?;
         let (processes, launch, said) = dockerfile::launch(&facts, table, app.build_settings.port, app.name.as_str())?;
@@ -138,6 +140,46 @@ impl Builder {
         let (id, pins) = (ask.app.clone(), p.store.clone());
         Ok(Made { build, pins: pins.read(move |tx| tx.pins(&id)).await? })
     }
+
+    /// Makes sure that the builder has a stack, in the version that is beside us.
+    async fn give_stack(&self, p: &Parts, lease: &Lease, stack: Stack, kind: Base, job: &Job) -> Result<()> {
+        let name = super::stack_name(stack, kind);
+        super::stack_there(p, stack, &name)?;
+        let begun = Instant::now();
+        let wanted = base(&self.registry, &p.settings.stacks, &name, p.settings.ca_bundle.as_deref()).await?;
+        // Two builds that find it missing give it twice, which is only slow.
+        if let Some(exact) = wanted.names.last()
+            && lease.kit.has(exact).await.map_err(away)?
+        {
+            return Ok(());
+        }
+        job.detail(format!("Giving the builder the stack {name}, once"));
+        let pieces = archive(self.registry.blobs(), &wanted.manifest, &wanted.names, &p.tasks);
+        lease.kit.give(pieces).await.map_err(away)?;
+        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        job.detail(format!("Stack {name} made ready in {}", domain::time::human_millis(took)));
+        Ok(())
+    }
+
+    /// The engine pulls from us what the builder keeps: only layers that it lacks.
+    async fn hand_over(&self, order: Order<'_>, lease: &Lease, built: &Built, tag: &str) -> Result<()> {
+        let Order { p, ask, job, .. } = order;
+        let begun = Instant::now();
+        let manifest: Digest = built.manifest.parse().act(|| "the builder does not say what it made")?;
+        let folder = lease.blob("");
+        let borrowed = borrow(self.registry.blobs(), &manifest, move |hex| folder.join(hex)).await?;
+        let reference = self.registry.reference(&format!("hoist/{}-{}", p.install, ask.app), &manifest);
+        match p.engine.pull(&reference, tag).await {
+            Err(err @ EngineError::LayerGone(_)) => {
+                return Err(Fault::new("a layer that was just built is gone", err).transient().into());
+            }
+            pulled => pulled.map_err(crate::fault::Error::from)?,
+        }
+        drop(borrowed);
+        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        job.detail(format!("Image handed over in {}", domain::time::human_millis(took)));
+        Ok(())
+    }
 }
 
 async fn context_of(Order { p, ask, job, app }: Order<'_>) -> Result<Arc<Context>> {
@@ -145,7 +187,7 @@ async fn context_of(Order { p, ask, job, app }: Order<'_>) -> Result<Arc<Context
         (p.repos.clone(), app.id.clone(), ask.commit.clone(), app.build_settings.clone());
     let root = app.root.clone();
     let read = blocking("read the commit", move || Context::read(&repos, &id, &commit, root.as_deref(), &settings));
-    let mut context = read.await?;
+    let context = read.await?;
     job.head(format!("Building {}", text::plain(&context.path)));
     let size = text::human_bytes(context.bytes());
     let out = match context.left_out {
@@ -153,17 +195,8 @@ async fn context_of(Order { p, ask, job, app }: Order<'_>) -> Result<Arc<Context
         n => format!("; .dockerignore leaves out {n}"),
     };
     job.detail(format!("{} files, {size}{out}", context.files()));
-    if let Some(syntax) = context.syntax.clone() {
-        // One that somebody fetched by hand is used as the file asks for it.
-        match p.engine.has_image(&syntax).await? {
-            true => context.keep_syntax(),
-            false => job.detail(format!("# syntax={}: the engine's built-in one is used", text::plain(&syntax))),
-        }
-    }
-    if !app.build_settings.build_secrets.is_empty() {
-        // What a step made of a secret is known to the builder by the step's text alone, which others can write too.
-        let own = Sha256::digest(format!("steps of {}", app.image_key));
-        context.keep_apart(&own.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>());
+    if let Some(syntax) = &context.syntax {
+        job.detail(format!("# syntax={}: the builder's built-in one is used", text::plain(syntax)));
     }
     Ok(Arc::new(context))
 }
@@ -172,7 +205,7 @@ async fn image_build(
     Order { p, ask, job, app }: Order<'_>,
     config: &ConfigVars,
     context: Arc<Context>,
-    tag: &str,
+    group: &Group,
 ) -> Result<ImageBuild> {
     let settings = &app.build_settings;
     let mut args = declared_vars(&settings.build_args, config, &app.name, "build-args", job);
@@ -186,11 +219,11 @@ async fn image_build(
         job.warn(format!("the secret {name} is not offered: apps:set {} build-secrets={name}", app.name));
     }
     let registries = p.store.read(|tx| tx.registries()).await?;
-    let registries =
-        registries.into_iter().map(|one| (one.host, Login { user: one.user, password: one.password })).collect();
+    let logins = registries.into_iter().filter(|one| !one.user.is_empty());
+    let registries = logins.map(|one| (one.host, Login { user: one.user, password: one.password })).collect();
     Ok(ImageBuild {
         id: format!("hoist-{}-{}-{:08x}", p.install, ask.deploy, rand::random::<u32>()),
-        tag: tag.to_owned(),
+        group: group.path.clone(),
         shared_key: format!("{}-{}", p.install, app.id),
         dockerfile: dockerfile::DOCKERFILE.to_owned(),
         target: settings.target.clone(),
@@ -207,38 +240,39 @@ async fn image_build(
 }
 
 /// Runs the build under its limits to its end; the image's id.
-async fn run_build(Order { p, ask, job, app }: Order<'_>, context: &Context, build: ImageBuild) -> Result<String> {
-    let began = Instant::now();
-    let mut held = limits::Held::acquire(p, job).await?;
-    // Waiting for others is not its own time.
-    let deadline = ask.deadline + began.elapsed();
-    held.close(p.net.guard_default_bridge(p.engine.as_ref()).await?);
+async fn run_build(
+    Order { p, ask, job, app }: Order<'_>,
+    context: &Context,
+    build: ImageBuild,
+    lease: &Lease,
+    group: &Group,
+) -> Result<Built> {
+    let limits = Limits { memory: p.settings.build_memory, cpu_millis: p.settings.build_cpu, processes: PROCESSES };
+    let limited = group.clone();
+    blocking("limit a build", move || Ok(limited.limit(limits).act(|| "cannot limit a build")?)).await?;
+    let killed_before = group.killed();
     let (reports, mut heard) = mpsc::channel(REPORTS_MAX);
-    let work = p.engine.build_image(build, &reports);
-    let (watch, closed) = (watch::over(p, &held), held.keep_closed(p.engine.as_ref()));
-    tokio::pin!(work, watch, closed);
+    let work = lease.kit.build(build, &reports);
+    let watch = watch::over(p, lease, group);
+    tokio::pin!(work, watch);
     let mut screen = Screen { job, progress: Progress::default(), said: Instant::now() };
     let done = loop {
         tokio::select! {
             Some(report) = heard.recv() => screen.show(&report),
             done = &mut work => break done,
             no = &mut watch => return Err(no.into()),
-            no = &mut closed => return Err(no),
-            () = tokio::time::sleep_until(deadline) => return Err(too_long(p)),
+            () = tokio::time::sleep_until(ask.deadline) => return Err(too_long(p)),
             () = tokio::time::sleep_until(screen.said + SILENCE) => screen.wait(),
         }
     };
     while let Ok(report) = heard.try_recv() {
         screen.show(&report);
     }
-    let out_of_memory = held.out_of_memory();
-    // What later builds can use is kept within a budget; a full disk is worse than a slow build.
-    if let Err(err) = p.engine.prune_build_cache(CACHE_KEPT).await {
-        tracing::info!("the build cache is not pruned: {err}");
-    }
+    let out_of_memory = group.killed() > killed_before;
+    group.remove();
     match done {
-        Ok(image) => Ok(image),
-        Err(BuildError::Engine(err)) => Err(err.into()),
+        Ok(built) => Ok(built),
+        Err(BuildError::Engine(err)) => Err(away(err)),
         Err(BuildError::Failed(message)) => {
             let (step, tail) = screen.progress.failure().unwrap_or_default();
             say_again(job, &step, &tail);

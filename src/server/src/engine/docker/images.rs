@@ -5,11 +5,16 @@ use crate::engine::{CALL_MAX, EngineError, ImageReference, REGISTRY_USER};
 use bollard::auth::DockerCredentials;
 use bollard::models::ImageSummary;
 use bollard::query_parameters::{
-    CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+    CreateImageOptionsBuilder, ImportImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
+    TagImageOptionsBuilder,
 };
-use futures_util::StreamExt;
+use bytes::Bytes;
+use domain::dockerfile::ImageFacts;
+use futures_util::{Stream, StreamExt};
 use std::time::Duration;
 
+/// A whole archive says nothing until it is unpacked.
+const LOAD_MAX: Duration = Duration::from_secs(900);
 /// A pull that says nothing for so long counts as not answering; a pull that makes progress may take its time.
 const PULL_SILENCE_MAX: Duration = Duration::from_secs(60);
 
@@ -60,8 +65,49 @@ impl Docker {
         }
     }
 
-    pub(super) async fn image_there(&self, tag: &str) -> Result<bool, EngineError> {
+    pub(in crate::engine) async fn image_there(&self, tag: &str) -> Result<bool, EngineError> {
         Ok(self.image_id(tag).await?.is_some())
+    }
+
+    pub(in crate::engine) async fn image_load(
+        &self,
+        archive: impl Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let client = match tokio::time::timeout(CALL_MAX, self.client()).await {
+            Err(_) => return Err(EngineError::NotAnswering),
+            Ok(client) => client.map_err(|err| self.failed(err, "load", "an image"))?,
+        };
+        let options = ImportImageOptionsBuilder::default().quiet(true).build();
+        let mut progress = client.import_image_stream(options, archive, None);
+        loop {
+            match tokio::time::timeout(LOAD_MAX, progress.next()).await {
+                Err(_) => return Err(EngineError::NotAnswering),
+                Ok(None) => return Ok(()),
+                Ok(Some(Ok(_))) => {}
+                Ok(Some(Err(err))) => return Err(self.failed(err, "load", "an image")),
+            }
+        }
+    }
+
+    pub(super) async fn image_facts(&self, tag: &str) -> Result<Option<ImageFacts>, EngineError> {
+        let found = self
+            .call("inspect image", tag, |docker| async move {
+                failures::fine(docker.inspect_image(tag).await.map(Some), &[404])
+            })
+            .await?;
+        let Some(config) = found.and_then(|image| image.config) else { return Ok(None) };
+        Ok(Some(ImageFacts {
+            user: config.user.unwrap_or_default(),
+            workdir: config.working_dir.unwrap_or_default(),
+            entrypoint: config.entrypoint.unwrap_or_default(),
+            cmd: config.cmd.unwrap_or_default(),
+            exposed: config.exposed_ports.unwrap_or_default(),
+            healthcheck: config
+                .healthcheck
+                .is_some_and(|check| check.test.is_some_and(|test| test.first().is_some_and(|word| word != "NONE"))),
+            volumes: config.volumes.unwrap_or_default(),
+            stop_signal: config.stop_signal.unwrap_or_default(),
+        }))
     }
 
     async fn image_id(&self, tag: &str) -> Result<Option<String>, EngineError> {
@@ -71,7 +117,7 @@ impl Docker {
         .await
     }
 
-    pub(super) async fn image_remove(&self, tag: &str) -> Result<(), EngineError> {
+    pub(in crate::engine) async fn image_remove(&self, tag: &str) -> Result<(), EngineError> {
         self.call("remove image", tag, |docker| async move {
             let options = RemoveImageOptionsBuilder::default().force(false).noprune(false).build();
             // 404: gone already. 409: something made from it is still there.

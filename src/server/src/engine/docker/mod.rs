@@ -3,7 +3,6 @@
 //! Invariant: every call has a deadline, the connection is made when it is needed, so a Docker that is dead or hung costs
 //! an error and nothing else. Absent: retries (callers decide), shell, and any use of Docker's log drivers.
 
-mod buildkit;
 mod failures;
 mod hints;
 mod images;
@@ -16,14 +15,13 @@ mod spec;
 mod live;
 
 use super::{
-    BuildError, CALL_MAX, Engine, EngineError, EngineVersion, Hint, ImageBuild, ImageReference, InstanceSpec,
-    Neighbours, NetworkSpec, Observed, Reports, Status,
+    CALL_MAX, Engine, EngineError, EngineVersion, Hint, ImageReference, InstanceSpec, NetworkSpec, Observed, Status,
 };
 use crate::tasks::Tasks;
 use async_trait::async_trait;
 use bollard::{API_DEFAULT_VERSION, errors::Error as BollardError};
 use domain::dockerfile::ImageFacts;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -121,6 +119,21 @@ impl Docker {
     }
 }
 
+impl Docker {
+    /// The versions of what it consists of, by name: `Engine`, `containerd`, `runc`. Where a distribution has patched one,
+    /// its own version of the package.
+    pub(super) async fn components(&self) -> Result<BTreeMap<String, String>, EngineError> {
+        let about = self.call("ask", "its parts", |docker| async move { docker.version().await }).await?;
+        let version = |one: bollard::models::SystemVersionComponents| {
+            let commit = one.details.and_then(|details| details.get("GitCommit").cloned()).unwrap_or_default();
+            // Debian's packages say their whole version where others name a commit.
+            let whole = commit.starts_with(one.version.trim_start_matches('v')) && !one.version.is_empty();
+            (one.name, if whole { commit } else { one.version })
+        };
+        Ok(about.components.unwrap_or_default().into_iter().map(version).collect())
+    }
+}
+
 /// A filter `label=key=value`, as several calls take it.
 fn by_label(key: &str, value: &str) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), vec![format!("{key}={value}")])])
@@ -132,7 +145,9 @@ impl Engine for Docker {
         let (info, api) = self
             .call("ask", "its version", |docker| async move { Ok((docker.info().await?, docker.client_version())) })
             .await?;
+        let parts = self.components().await?;
         Ok(EngineVersion {
+            parts,
             version: info.server_version.unwrap_or_default(),
             api: api.to_string(),
             live_restore: info.live_restore_enabled.unwrap_or(false),
@@ -185,17 +200,8 @@ impl Engine for Docker {
     async fn images(&self, key: &str, value: &str) -> Result<Vec<String>, EngineError> {
         self.image_names(key, value).await
     }
-    async fn build_image(&self, ask: ImageBuild, reports: &Reports) -> Result<String, BuildError> {
-        self.image_build(ask, reports).await
-    }
     async fn image_facts(&self, tag: &str) -> Result<Option<ImageFacts>, EngineError> {
         self.image_facts(tag).await
-    }
-    async fn prune_build_cache(&self, keep: u64) -> Result<(), EngineError> {
-        self.build_cache_prune(keep).await
-    }
-    async fn neighbours(&self) -> Result<Neighbours, EngineError> {
-        self.default_bridge().await
     }
     async fn hints(&self, key: &str, value: &str) -> Result<mpsc::Receiver<Hint>, EngineError> {
         self.hint_stream(key, value).await

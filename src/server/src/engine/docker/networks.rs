@@ -1,13 +1,11 @@
 //! Networks: bridges with a name, subnet and gateway of ours.
 
 use super::{Docker, by_label, failures::fine};
-use crate::engine::{EngineError, Neighbours, NetworkSpec};
+use crate::engine::{EngineError, NetworkSpec};
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, NetworkInspect};
-use bollard::query_parameters::{InspectNetworkOptions, ListContainersOptionsBuilder, ListNetworksOptionsBuilder};
+use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder};
 use std::collections::HashMap;
 
-/// The network that the engine makes by itself.
-const DEFAULT: &str = "bridge";
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 const MEMBERS_TALK: &str = "com.docker.network.bridge.enable_icc";
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
@@ -48,19 +46,6 @@ impl Docker {
         let mut names: Vec<String> = found.into_iter().filter_map(|network| network.name).collect();
         names.sort();
         Ok(names)
-    }
-
-    pub(super) async fn default_bridge(&self) -> Result<Neighbours, EngineError> {
-        let Some(found) = self.network_inspect(DEFAULT).await? else { return Ok(Neighbours::default()) };
-        let bridge = found.options.unwrap_or_default().remove(BRIDGE_NAME);
-        let filters = HashMap::from([("network".to_owned(), vec![DEFAULT.to_owned()])]);
-        let options = ListContainersOptionsBuilder::default().filters(&filters).build();
-        let there = self
-            .call("list", "the default bridge", |docker| async move { docker.list_containers(Some(options)).await })
-            .await?;
-        let networks = there.into_iter().filter_map(|one| one.network_settings?.networks?.remove(DEFAULT));
-        let ends = networks.flat_map(|end| [end.ip_address, end.global_ipv6_address]);
-        Ok(Neighbours { bridge, addresses: ends.flatten().filter_map(|address| address.parse().ok()).collect() })
     }
 
     async fn network_inspect(&self, name: &str) -> Result<Option<NetworkInspect>, EngineError> {

@@ -4,10 +4,11 @@
 //! host that is asked about. Nothing of it is logged.
 
 use super::files;
+use super::grpc::{code, framed, take};
 use super::messages::{CredentialsRequest, CredentialsResponse, GetSecretRequest, GetSecretResponse, HealthResponse};
 use crate::engine::ImageBuild;
 use crate::tasks::Tasks;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
@@ -27,19 +28,14 @@ pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// A question is small; more is none.
 const QUESTION_MAX: usize = 64 * 1024;
 const HEAD_MAX: usize = 8 * 1024;
-/// gRPC's numbers.
-const NOT_FOUND: u16 = 5;
-const INVALID: u16 = 3;
-const UNIMPLEMENTED: u16 = 12;
 
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 const SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
 const CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
 const FILES: &str = "/moby.filesync.v1.FileSync/DiffCopy";
 
-/// Opens the connection and turns it round.
+/// Opens the session of a build.
 pub(super) async fn open(socket: &Path, ask: &ImageBuild, id: &str) -> io::Result<UnixStream> {
-    let mut stream = UnixStream::connect(socket).await?;
     let methods = [SECRET, CREDENTIALS, FILES, HEALTH];
     let methods: String = methods.iter().map(|m| format!("X-Docker-Expose-Session-Grpc-Method: {m}\r\n")).collect();
     let head = format!(
@@ -48,6 +44,12 @@ pub(super) async fn open(socket: &Path, ask: &ImageBuild, id: &str) -> io::Resul
          X-Docker-Expose-Session-Sharedkey: {}\r\n{methods}\r\n",
         ask.shared_key
     );
+    upgraded(socket, &head).await
+}
+
+/// Sends a request's head, which asks to speak another protocol, and gives the connection when that is granted.
+pub(super) async fn upgraded(socket: &Path, head: &str) -> io::Result<UnixStream> {
+    let mut stream = UnixStream::connect(socket).await?;
     stream.write_all(head.as_bytes()).await?;
     let mut answer = Vec::new();
     // Byte by byte: what comes after the head belongs to the next protocol.
@@ -76,8 +78,9 @@ pub(super) async fn serve(stream: UnixStream, ask: Arc<ImageBuild>, tasks: Tasks
     }
 }
 
+/// Runs what a connection needs as tasks of ours.
 #[derive(Clone)]
-struct OnTasks(Tasks);
+pub(super) struct OnTasks(pub Tasks);
 
 impl<F> hyper::rt::Executor<F> for OnTasks
 where
@@ -96,19 +99,19 @@ async fn answer(request: Request<Incoming>, ask: &Arc<ImageBuild>, tasks: &Tasks
         SECRET => match question::<GetSecretRequest>(body).await {
             Some(question) => match ask.secrets.get(&question.id) {
                 Some(value) => message(&GetSecretResponse { data: value.reveal().clone().into_bytes() }),
-                None => refuse(NOT_FOUND, &format!("secret {} not found", question.id)),
+                None => refuse(code::NOT_FOUND, &format!("secret {} not found", question.id)),
             },
-            None => refuse(INVALID, "bad question"),
+            None => refuse(code::INVALID, "bad question"),
         },
         CREDENTIALS => match question::<CredentialsRequest>(body).await {
             Some(question) => message(&credentials(ask, &question.host)),
-            None => refuse(INVALID, "bad question"),
+            None => refuse(code::INVALID, "bad question"),
         },
         FILES => {
             let named = head.headers.get("dir-name").and_then(|name| name.to_str().ok()).unwrap_or_default();
             files::answer(body, Arc::clone(ask), named, &included(&head.headers), tasks)
         }
-        _ => refuse(UNIMPLEMENTED, "not here"),
+        _ => refuse(code::UNIMPLEMENTED, "not here"),
     }
 }
 
@@ -137,39 +140,11 @@ fn login_host(host: &str) -> &str {
 async fn question<M: Message + Default>(body: Incoming) -> Option<M> {
     let bytes = http_body_util::Limited::new(body, QUESTION_MAX).collect().await.ok()?.to_bytes();
     let mut buffer = BytesMut::from(bytes.as_ref());
-    M::decode(take(&mut buffer).ok()??).ok()
-}
-
-/// One message from the front of what has arrived; `None`: there is no whole one yet.
-pub(super) fn take(buffer: &mut BytesMut) -> Result<Option<Bytes>, &'static str> {
-    let Some((head, _)) = buffer.split_at_checked(5) else { return Ok(None) };
-    if head.first() != Some(&0) {
-        return Err("compressed");
-    }
-    let size = head.get(1..5).map_or(0, |mut size| size.get_u32()) as usize;
-    if size > QUESTION_MAX {
-        return Err("too large");
-    }
-    if buffer.len() < 5 + size {
-        return Ok(None);
-    }
-    buffer.advance(5);
-    Ok(Some(buffer.split_to(size).freeze()))
-}
-
-/// A message as it goes over the wire.
-pub(super) fn framed(message: &impl Message) -> Bytes {
-    let size = message.encoded_len();
-    let mut out = BytesMut::with_capacity(size + 5);
-    out.put_u8(0);
-    out.put_u32(u32::try_from(size).unwrap_or(u32::MAX));
-    // There is room for it: it was asked for just now.
-    let _ = message.encode(&mut out);
-    out.freeze()
+    M::decode(take(&mut buffer, QUESTION_MAX).ok()??).ok()
 }
 
 fn message(message: &impl Message) -> Response<Body> {
-    let frames = [Ok(Frame::data(framed(message))), Ok(trailers(0, ""))];
+    let frames = [Ok(Frame::data(framed(message))), Ok(trailers(code::OK, ""))];
     response(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync())
 }
 
@@ -181,7 +156,7 @@ fn refuse(code: u16, words: &str) -> Response<Body> {
 /// A stream of messages, and the good end after it.
 pub(super) fn stream(messages: tokio::sync::mpsc::Receiver<Bytes>) -> Response<Body> {
     let messages = futures_util::stream::unfold(messages, |mut from| async move { Some((from.recv().await?, from)) });
-    let end = futures_util::stream::once(async { trailers(0, "") });
+    let end = futures_util::stream::once(async { trailers(code::OK, "") });
     response(StreamBody::new(messages.map(Frame::data).chain(end).map(Ok)).boxed_unsync())
 }
 

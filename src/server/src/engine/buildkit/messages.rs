@@ -59,6 +59,50 @@ pub struct StatusResponse {
     pub logs: Vec<VertexLog>,
 }
 
+/// A build: what is to be made how, and where its result goes.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SolveRequest {
+    #[prost(string, tag = "1")]
+    pub r#ref: String,
+    #[prost(string, tag = "3")]
+    pub exporter: String,
+    #[prost(map = "string, string", tag = "4")]
+    pub exporter_attrs: HashMap<String, String>,
+    #[prost(string, tag = "5")]
+    pub session: String,
+    #[prost(string, tag = "6")]
+    pub frontend: String,
+    #[prost(map = "string, string", tag = "7")]
+    pub frontend_attrs: HashMap<String, String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SolveResponse {
+    #[prost(map = "string, string", tag = "1")]
+    pub exporter_response: HashMap<String, String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StatusRequest {
+    #[prost(string, tag = "1")]
+    pub r#ref: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct InfoRequest {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct BuildkitVersion {
+    #[prost(string, tag = "2")]
+    pub version: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct InfoResponse {
+    #[prost(message, optional, tag = "1")]
+    pub version: Option<BuildkitVersion>,
+}
+
 impl From<StatusResponse> for plain::Report {
     fn from(all: StatusResponse) -> plain::Report {
         let millis = |time: Option<Time>| {

@@ -1,7 +1,8 @@
 //! Hands a build's files over: a list of all, then the content of those that the engine does not have from last time.
 
+use super::grpc::{framed, take};
 use super::messages::{Packet, Stat, kind};
-use super::session::{Body, framed, stream, take};
+use super::session::{Body, stream};
 use crate::engine::{ContextEntry, ContextKind, ImageBuild};
 use crate::tasks::{Tasks, blocking};
 use bytes::{Bytes, BytesMut};
@@ -15,6 +16,8 @@ use tokio::sync::mpsc;
 /// Packets under way in each direction.
 const PACKETS_MAX: usize = 64;
 const CHUNK: usize = 128 * 1024;
+/// What the builder says here is short.
+const PACKET_MAX: usize = 64 * 1024;
 /// Go's bits for a folder and a link.
 const FOLDER: u32 = 1 << 31;
 const SYMLINK: u32 = 1 << 27;
@@ -75,7 +78,7 @@ async fn listen(mut body: Incoming, to: mpsc::Sender<Asked>) {
         let Ok(data) = frame.into_data() else { return };
         buffer.extend_from_slice(&data);
         loop {
-            let packet = match take(&mut buffer) {
+            let packet = match take(&mut buffer, PACKET_MAX) {
                 Ok(Some(bytes)) => Packet::decode(bytes),
                 Ok(None) => break,
                 Err(_) => return,
