@@ -2,6 +2,7 @@
 
 use crate::proc::run;
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -21,7 +22,35 @@ pub fn leftovers(install: &str) -> BTreeSet<String> {
         + &docker(&["network", "ls", "--filter", &label, "--format", "network {{.Name}}"]);
     left.extend(lines.lines().map(str::to_owned));
     left.extend(firewall(install).map(|table| table.join(" ")));
+    left.extend(builder_files(install).into_iter().map(|path| path.display().to_string()));
     left
+}
+
+/// What the kernel keeps of the installation's builder of Dockerfiles: a network namespace and control groups.
+fn builder_files(install: &str) -> Vec<PathBuf> {
+    let groups = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    let groups = groups.map(|entry| entry.path().join(format!("hoist-{install}")));
+    let all = groups.chain([namespace(install)]).chain([PathBuf::from(format!("/sys/fs/cgroup/hoist-{install}"))]);
+    all.filter(|path| path.exists()).collect()
+}
+
+fn namespace(install: &str) -> PathBuf {
+    Path::new("/run/netns").join(format!("hoist-{install}-builder"))
+}
+
+/// Removes those; nobody is in them any more.
+fn clear_builder(install: &str) {
+    let name = namespace(install);
+    if name.exists() {
+        let mut ip = Command::new("ip");
+        ip.args(["netns", "del"]).arg(name.file_name().unwrap());
+        run(ip, b"", DEADLINE);
+    }
+    for group in builder_files(install) {
+        let mut find = Command::new("find");
+        find.arg(group).args(["-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]);
+        run(find, b"", DEADLINE);
+    }
 }
 
 /// The main processes of the running containers of one app process (`web`), by label.
@@ -124,6 +153,7 @@ pub fn clear(install: &str) {
         command.args(["network", "rm", id]);
         run(command, b"", DEADLINE);
     }
+    clear_builder(install);
     remove_firewall(install);
     remove_images(install);
 }

@@ -104,7 +104,7 @@ fn words_of(out: ChildStdout, mut log: std::fs::File) -> Arc<Mutex<Vec<String>>>
 
 /// SIGKILL to whatever of one data folder still runs.
 pub fn end_all(data: &Path) {
-    for verb in ["serve", "router"] {
+    for verb in ["serve", "router", "builder"] {
         for pid in processes(data, verb) {
             let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
         }

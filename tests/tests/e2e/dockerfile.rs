@@ -2,19 +2,34 @@
 
 use e2e::{App, World, wait_for};
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 pub const FIXTURE: &str = "tests/apps/dockerfile";
-/// The end of a Dockerfile that serves.
-pub const SERVE: &str = "\nFROM hoist/stack-build AS build\nCOPY server.c .\nRUN gcc -O1 -static -o /server server.c\n\
-    FROM scratch\nCOPY --from=build /server /server\nENTRYPOINT [\"/server\"]\n";
+/// The end of a Dockerfile that serves: the fixture's server, made outside, so that no compiler is needed inside.
+pub const SERVE: &str = "\nFROM scratch\nCOPY server /server\nENTRYPOINT [\"/server\"]\n";
 
-/// An app with this Dockerfile.
+/// An app with this Dockerfile, and the server that [`SERVE`] starts beside it.
 pub fn app<'w>(world: &'w World, name: &str, dockerfile: &str) -> App<'w> {
     let app = world.app(name, FIXTURE);
+    std::fs::copy(server(), app.dir.join("server")).unwrap();
     app.commit_change("Dockerfile", dockerfile);
     app
+}
+
+/// The fixture's server as a static program, compiled once.
+fn server() -> &'static Path {
+    static MADE: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("server");
+        let mut cc = Command::new("cc");
+        cc.args(["-O1", "-static", "-o"]).arg(&program).arg(e2e::repository().join(FIXTURE).join("server.c"));
+        e2e::run(cc, b"", Duration::from_secs(60)).ok();
+        (folder, program)
+    });
+    &MADE.1
 }
 
 /// A line that no build before had: Docker keeps results of steps from one run of the tests to the next.
@@ -107,15 +122,18 @@ fn what_dockerignore_names_stays_away_and_links_are_not_followed() {
         app.commit_change(path, "x");
     }
     let pushed = app.push().ok();
-    pushed.says(". ./.dockerignore ./deep ./deep/c ./keep.log ./link ./server.c").says(".dockerignore leaves out 4");
+    pushed
+        .says(". ./.dockerignore ./deep ./deep/c ./keep.log ./link ./server ./server.c")
+        .says(".dockerignore leaves out 4");
     app.commit_change("Dockerfile.dockerignore", "deep\n");
     app.push().ok().says("./secret/d").hides("./deep");
     // A sub-folder has its own Dockerfile and its own list.
+    std::fs::create_dir(app.dir.join("sub")).unwrap();
+    std::fs::copy(server(), app.dir.join("sub/server")).unwrap();
     app.commit_change(
         "sub/my.Dockerfile",
         &format!("FROM hoist/stack-run AS list\nCOPY . /all\nRUN cd /all && find . | sort | tr '\\n' ' '{SERVE}"),
     );
-    app.commit_change("sub/server.c", &std::fs::read_to_string(app.dir.join("server.c")).unwrap());
     app.run("apps:set", &["root=sub", "dockerfile=my.Dockerfile"]).ok();
     app.run("apps:info", &[]).ok().says("my.Dockerfile");
     app.git(&["commit", "-q", "--allow-empty", "-m", "x"]).ok();
@@ -150,8 +168,7 @@ fn of_several_ports_the_push_asks_and_a_procfile_goes_after_the_entrypoint() {
 #[test]
 fn an_image_that_runs_as_root_binds_port_80_with_few_rights() {
     let world = World::new();
-    let run = "FROM hoist/stack-build AS build\nCOPY server.c .\nRUN gcc -O1 -static -o /server server.c\n\
-        FROM hoist/stack-run\nCOPY --from=build /server /server\nEXPOSE 80\n\
+    let run = "FROM hoist/stack-run\nCOPY server /server\nEXPOSE 80\n\
         CMD touch /x && chown 65534 /x && grep CapEff /proc/self/status && exec /server\n";
     let app = app(&world, "rooted", run);
     app.push().ok().says("Runs as root, with these rights only").says("NET_BIND_SERVICE");
@@ -184,7 +201,7 @@ fn failures_say_the_step_the_cause_and_what_to_do() {
 #[test]
 fn hogs_are_ended_and_others_are_not_hurt() {
     let world = World::with(&[("build-memory", "300"), ("build-disk", "500"), ("build-timeout", "20")]);
-    let other = world.app("other", FIXTURE);
+    let other = app(&world, "other", SERVE);
     other.push().ok();
     let (_, report) = world.load("other.localhost", 20, || {
         let hog = "FROM hoist/stack-run\nRUN perl -e '$x = q(a) x 600e6; print length $x'\n";
@@ -218,6 +235,25 @@ fn ctrl_c_ends_the_build_in_the_engine() {
     wait_for("the row", Duration::from_secs(10), || app.run("builds", &[]).out.contains("cancelled"));
 }
 
+#[test]
+fn two_dockerfiles_are_built_side_by_side() {
+    let world = World::new();
+    let seconds = format!("{}", 5_000 + std::process::id() % 1_000);
+    let slow = app(&world, "slow", &format!("FROM hoist/stack-run\nRUN echo begun; sleep {seconds}\n"));
+    let before = world.last_job();
+    let push = slow.spawn(&["push", "hoist", "main"]);
+    world.wait_job(before, |said| said.contains("begun\n"));
+    let quick = app(
+        &world,
+        "quick",
+        &format!("FROM hoist/stack-run AS a\n{}\nRUN echo passed by{SERVE}COPY --from=a /etc/passwd /x\n", salt()),
+    );
+    quick.push().ok().says("passed by");
+    assert!(sleeps(&seconds), "the first one goes on");
+    push.interrupt();
+    push.end().fails();
+}
+
 /// Whether a step that sleeps for so long runs on this host.
 fn sleeps(seconds: &str) -> bool {
     let all = Command::new("ps").args(["-eo", "args"]).output().unwrap();
@@ -235,10 +271,7 @@ fn a_server_killed_in_mid_build_leaves_no_step_behind_and_resumes() {
     );
     app.user.ssh(&["apps:create", "killed"]).ok();
     let dockerfile = std::fs::read_to_string(app.dir.join("Dockerfile")).unwrap();
-    app.commit_change(
-        "Dockerfile",
-        &dockerfile.replace("COPY --from=build", "COPY --from=0 /etc/passwd /x\nCOPY --from=build"),
-    );
+    app.commit_change("Dockerfile", &dockerfile.replace("COPY server", "COPY --from=0 /etc/passwd /x\nCOPY server"));
     let push = world.kill9_serve_when(|said| said.contains("begun\n"), || app.spawn(&["push", "hoist", "main"]));
     wait_for("the end of the step", Duration::from_secs(5), || !sleeps(&seconds));
     push.end();
@@ -268,7 +301,7 @@ fn a_build_reaches_neither_the_host_nor_apps_nor_private_addresses() {
     });
     let addresses = Command::new("hostname").arg("-I").output().unwrap();
     let addresses = String::from_utf8_lossy(&addresses.stdout).into_owned();
-    let neighbour = world.app("neighbour", FIXTURE);
+    let neighbour = app(&world, "neighbour", &format!("{SERVE}EXPOSE 8080\n"));
     neighbour.push().ok();
     let label = format!("label=hoist.install={}", world.install());
     let instance = docker(&["ps", "-q", "--filter", &label, "--filter", "label=hoist.kind=instance"]);
@@ -317,17 +350,16 @@ fn a_build_reaches_neither_the_host_nor_apps_nor_private_addresses() {
 #[test]
 fn one_off_programs_run_as_the_image_says() {
     let world = World::new();
-    let bare = world.app("bare", FIXTURE);
+    let bare = app(&world, "bare", SERVE);
     bare.push().ok();
     bare.run("run", &["echo $HOME | wc"]).exits(127).says("the image has no shell");
     bare.run("enter", &[]).exits(127).says("the image has no shell");
-    bare.run("builds:plan", &[]).ok().says("Dockerfile, as the engine's BuildKit builds it").says("hoist/stack-build");
+    bare.run("builds:plan", &[]).ok().says("Dockerfile, as the builder's BuildKit builds it");
     bare.run("builds:eject", &[]).exits(1).says("its own Dockerfile").says("docker build -f Dockerfile");
     let full = app(
         &world,
         "full",
-        "FROM hoist/stack-build AS build\nCOPY server.c .\nRUN gcc -O1 -static -o /server server.c\n\
-         FROM hoist/stack-run\nCOPY --from=build /server /server\nRUN printf '#!/bin/sh\\nFROM=entry exec \"$@\"' >/e && \
+        "FROM hoist/stack-run\nCOPY server /server\nRUN printf '#!/bin/sh\\nFROM=entry exec \"$@\"' >/e && \
          chmod +x /e\nWORKDIR /srv\nUSER 4321\nENV COLOUR=blue\nENTRYPOINT [\"/e\"]\nCMD [\"/server\"]\n",
     );
     full.commit_change("Procfile", "web: /server\nask: sh -c 'echo from=$FROM'\n");

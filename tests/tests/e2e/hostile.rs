@@ -1,9 +1,12 @@
 //! Dockerfiles and build scripts of somebody who means harm: what they want from the host, from other apps, from whoever
 //! waits.
 
-use crate::dockerfile::{FIXTURE, SERVE, app, image_of};
+use crate::dockerfile::{SERVE, app, image_of};
 use e2e::World;
+use std::io::Write;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -132,18 +135,90 @@ fn the_hosts_files_devices_and_rights_stay_out_of_reach() {
     app.run("apps:set", &["dockerfile=/etc/passwd"]).fails();
 }
 
+/// Counts who comes, on every address of this host, and answers each with a secret.
+struct Secret {
+    port: u16,
+    came: Arc<AtomicU32>,
+}
+
+impl Secret {
+    fn listen() -> Secret {
+        let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+        let (port, came) = (listener.local_addr().unwrap().port(), Arc::new(AtomicU32::new(0)));
+        let count = Arc::clone(&came);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                count.fetch_add(1, Ordering::Relaxed);
+                let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 11\r\n\r\nhost-secret");
+            }
+        });
+        Secret { port, came }
+    }
+}
+
+/// Every spelling of a fetch that the builder understands is a fetch from inside its walls: nothing of the host answers.
 #[test]
-fn what_the_builder_itself_would_fetch_or_look_up_on_the_host_is_refused() {
+fn what_the_builder_itself_fetches_never_comes_from_the_host() {
     let world = World::new();
+    let secret = Secret::listen();
+    let all = Command::new("hostname").arg("-I").output().unwrap();
+    let own = String::from_utf8_lossy(&all.stdout)
+        .split_whitespace()
+        .find(|a| a.contains('.'))
+        .unwrap_or("127.0.0.1")
+        .to_owned();
     let app = app(&world, "reach", "FROM x\n");
-    for (line, what) in [
-        ("ADD http://127.0.0.1:9/x /x", "ADD fetches addresses from the host"),
-        ("ARG A=http\nADD ${A}://127.0.0.1:9/x /x", "ADD fetches addresses from the host"),
-        ("RUN true \\\u{a0}\nADD http://127.0.0.1:9/x /x", "ADD fetches addresses from the host"),
-        ("RUN --mount=type=cache,\"source=dir\",target=/c true", "without source="),
+    let at = |host: &str| format!("{host}:{}", secret.port);
+    let (here, host) = (at("127.0.0.1"), at(&own));
+    for lines in [
+        format!("ADD http://{here}/x /s"),
+        format!("ADD http://{host}/x /s"),
+        format!("ADD http:\\/\\/{here}/x /s"),
+        format!("ADD http:'/'/{here}/x /s"),
+        format!("ADD [\"http:\\u002f\\u002f{here}/x\", \"/s\"]"),
+        format!("RUN true \\\r\r\nADD \\\nhttp://{here}/x /s"),
+        format!("RUN true \\\\\nADD \\\nhttp://{here}/x /s"),
+        format!("ARG A=http\nADD ${{A}}://{host}/x /s"),
+        format!("ADD http://{here}/r.git /s"),
+        format!("RUN --network=host (exec 3<>/dev/tcp/127.0.0.1/{} && cat <&3) >/s 2>&1", secret.port),
+        format!("RUN --security=insecure (exec 3<>/dev/tcp/127.0.0.1/{} && cat <&3) >/s 2>&1", secret.port),
+        format!("RUN (exec 3<>/dev/tcp/{own}/{} && timeout 5 cat <&3) >/s 2>&1", secret.port),
+        format!("COPY --from={here}/team/x:1 /m /s"),
+        format!("COPY --from={host}/team/x:1 /m /s"),
     ] {
-        app.commit_change("Dockerfile", &format!("FROM hoist/stack-run\n{line}\n"));
-        app.push().fails().says(what).hides("] FROM");
+        app.commit_change("Dockerfile", &format!("FROM hoist/stack-run\n{lines}\nRUN cat /s; exit 7\n"));
+        app.push().fails().hides("host-secret");
+    }
+    assert_eq!(secret.came.load(Ordering::Relaxed), 0, "somebody came to the host's own listener");
+}
+
+/// CVE-2024-23652: what a builder removes after a step can be led out of the step's root by a link.
+#[test]
+fn a_mount_that_is_moved_away_removes_nothing_of_the_host() {
+    let world = World::new();
+    let victim = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(victim.path().join("b")).unwrap();
+    let empty = victim.path().join("b/empty");
+    std::fs::write(&empty, "").unwrap();
+    let path = victim.path().display();
+    let app = app(
+        &world,
+        "mover",
+        &format!(
+            "FROM hoist/stack-run AS a\n{}\nRUN --mount=type=tmpfs,target=/a/b/empty mv /a /a2; ln -s {path} /a; echo moved{SERVE}COPY --from=a /etc/passwd /x\n",
+            crate::dockerfile::salt()
+        ),
+    );
+    app.push().says("moved");
+    assert!(empty.exists(), "the builder removed a file of the host");
+    for lines in [
+        "RUN --mount=type=cache,source=../../../..,target=/c ls /c/etc/shadow",
+        "RUN --mount=type=cache,target=/c ln -s / /c/up\nRUN --mount=type=cache,source=up,target=/c cat /c/etc/hostname /c/etc/shadow",
+    ] {
+        app.commit_change("Dockerfile", &format!("FROM hoist/stack-run\n{lines}\nRUN exit 7\n"));
+        let shadow = std::fs::read_to_string("/etc/shadow").unwrap();
+        let root = shadow.lines().find(|line| line.starts_with("root:")).unwrap().to_owned();
+        app.push().fails().hides(&root);
     }
 }
 
@@ -179,13 +254,13 @@ fn a_frontend_of_somebodys_own_is_refused_unfetched() {
     }
     // The usual one is built in, and not fetched either.
     app.commit_change("Dockerfile", &format!("# syntax=docker/dockerfile:1.99{SERVE}"));
-    app.push().ok().says("the engine's built-in one is used");
+    app.push().ok().says("the builder's built-in one is used");
 }
 
 #[test]
 fn a_flood_of_output_ends_and_is_clipped() {
     let world = World::new();
-    let other = world.app("other", FIXTURE);
+    let other = app(&world, "other", SERVE);
     other.push().ok();
     let flood = "FROM hoist/stack-run\nRUN yes hoist-flood | head -c 300000000; head -c 3000000 /dev/zero | tr '\\0' x; exit 9\n";
     let (pushed, report) = world.load("other.localhost", 20, || app(&world, "flood", flood).push().fails());
