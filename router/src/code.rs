@@ -128,6 +128,12 @@ impl Page {
         Self::new(404, "no-such-host", "There is no app at this address")
     }
 
+    /// The page for one request too many of a source.
+    pub fn too_many_at_once() -> Self {
+        let page = Self::new(429, "too-many-at-once", "Too many requests at once from your address");
+        Self { retry_after: Some(1), ..page }
+    }
+
     /// The page for a request that does not pass the gate.
     pub fn refused(no: crate::gate::Refused) -> Self {
         Self::new(no.status, Code::RequestError.name(), format!("Request error: {}", no.why))
@@ -234,7 +240,17 @@ fn words(code: &str) -> Words {
             "<code>maintenance:off APP</code> ends it.",
         ),
         "H12" | "H20" => ("This app takes too long to answer", SOON, "<code>logs APP</code> shows what it was doing."),
-        "H11" | "H22" => ("This app is busy", SOON, "<code>ps:scale APP web+1</code> adds an instance."),
+        "H11" => ("This app is busy", SOON, "<code>ps:scale APP web+1</code> adds an instance."),
+        "H22" => (
+            "This server is busy",
+            SOON,
+            "The settings <code>http-connections</code> and <code>http-per-source</code> say how many may connect.",
+        ),
+        "too-many-at-once" => (
+            "Too many requests at once from your address",
+            "Please try again when some of them are done.",
+            "The settings <code>http-requests-per-source</code> and <code>trusted-proxies</code> say how many are too many.",
+        ),
         "H13" | "H15" | "H17" | "H18" | "H19" | "H21" => {
             ("This app did not answer", SOON, "<code>logs APP</code> shows what happened.")
         }
@@ -273,6 +289,7 @@ fn reason(status: u16) -> &'static str {
         408 => "Request Timeout",
         414 => "URI Too Long",
         417 => "Expectation Failed",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         502 => "Bad Gateway",

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::source::Network;
+
 /// Everything [`crate::run`] needs besides the listeners.
 #[derive(Clone, Debug)]
 pub struct RouterConfig {
@@ -19,6 +21,10 @@ pub struct RouterConfig {
     pub own_log: Option<String>,
     /// Bytes of a spool's two files together.
     pub spool_bytes: u64,
+    /// Proxies in front of this one: what they say about a client counts, and limits per source do not hold for them.
+    pub trusted: Vec<Network>,
+    /// Gets a line, now and then, about connections that were closed or refused. Called on the main thread.
+    pub report: Option<fn(&str)>,
     /// Times and sizes.
     pub limits: Limits,
 }
@@ -58,8 +64,14 @@ pub struct Limits {
     pub per_target: u32,
     /// Requests that may wait on one held route, in each worker (H11).
     pub held: u32,
-    /// Client connections of the whole process (H22).
+    /// Client connections of the whole process; beyond, those that wait are closed, and if none does it is H22.
     pub connections: usize,
+    /// The same of one source: an IPv4 address, an IPv6 /56. An IPv6 /48 may have four times as many.
+    pub per_source: usize,
+    /// Requests and tunnels of one source at once.
+    pub per_source_requests: usize,
+    /// What was closed or refused is said no more often than this.
+    pub report_every: Duration,
     /// How long `Serve` routes of another boot hold a request (H20).
     pub boot_hold: Duration,
     /// While draining, an idle client connection stays open so long for one more request.
@@ -79,6 +91,8 @@ impl RouterConfig {
             active: true,
             own_log: None,
             spool_bytes: 16 << 20,
+            trusted: vec![],
+            report: None,
             limits: Limits::default(),
         }
     }
@@ -117,6 +131,9 @@ impl Default for Limits {
             per_target: 200,
             held: 1000,
             connections: 10_000,
+            per_source: 2_000,
+            per_source_requests: 1_000,
+            report_every: s(10),
             boot_hold: s(60),
             drain_idle: s(5),
             grace: s(30),

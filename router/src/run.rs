@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     rc::Rc,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -25,7 +25,7 @@ use crate::{
     control::{Control, Disk, Parts, Workers},
     desk::{Desk, Matter, Socket},
     proto::{Answer, Event, Hello, VERSION, What},
-    worker::{self, Setup},
+    worker::{self, Census, Setup},
 };
 
 /// What the router says once it serves.
@@ -43,6 +43,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 const ORDERS: usize = 256;
 const EVENTS: usize = 256;
 const MATTERS: usize = 16;
+const NOTES: usize = 64;
 /// After the grace, how long threads may take to end.
 const LAST: Duration = Duration::from_secs(2);
 
@@ -52,15 +53,17 @@ pub fn run(config: RouterConfig, listeners: Vec<TcpListener>, ready: impl FnOnce
     let (disk, stored) = Disk::open(config.data.join("routes"))?;
     let log = Log::start(config.logs.clone(), config.spool_bytes)?;
     let (events_in, events) = mpsc::channel(EVENTS);
+    let (notes_in, notes) = mpsc::channel(NOTES);
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
-    let mut crew = Crew::start(&config, &listeners, &log, &events_in)?;
-    drop((listeners, events_in));
+    let mut crew = Crew::start(&config, &listeners, &log, (&events_in, &notes_in))?;
+    drop((listeners, events_in, notes_in));
     let (boot_hold, active) = (config.limits.boot_hold, config.active);
     let workers = crew.workers.clone();
     let control = Control::new(Parts { stored, boot_id, boot_hold, workers, disk, active });
     let thread_fault = |name: &'static str| move |_| RouterError::Thread { name: name.into() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(thread_fault("main"))?;
-    let result = LocalSet::new().block_on(&runtime, main(&config, control, addresses, events, &mut crew, ready));
+    let result =
+        LocalSet::new().block_on(&runtime, main(&config, control, addresses, (events, notes), &mut crew, ready));
     // Without senders a worker ends at once, also on an early error.
     drop(runtime);
     crew.join();
@@ -91,9 +94,9 @@ impl Crew {
         config: &RouterConfig,
         listeners: &[TcpListener],
         log: &Log,
-        events: &mpsc::Sender<Event>,
+        (events, notes): (&mpsc::Sender<Event>, &mpsc::Sender<String>),
     ) -> Result<Self, RouterError> {
-        let connections = Arc::new(AtomicUsize::new(0));
+        let (census, trusted) = (Arc::<Census>::default(), Arc::from(config.trusted.as_slice()));
         let own_log = config.own_log.as_deref().filter(|key| crate::table::is_log_key(key)).map(Arc::from);
         let (mut senders, mut threads, mut ended) = (vec![], vec![], vec![]);
         for n in 0..config.worker_count() {
@@ -108,7 +111,10 @@ impl Crew {
                 events: events.clone(),
                 sink: log.sink(),
                 own_log: own_log.clone(),
-                connections: connections.clone(),
+                workers: config.worker_count(),
+                trusted: Arc::clone(&trusted),
+                census: census.clone(),
+                notes: notes.clone(),
             };
             let work = move || {
                 let _guard: oneshot::Sender<()> = guard;
@@ -181,7 +187,7 @@ async fn main(
     config: &RouterConfig,
     mut control: Control,
     listeners: Vec<SocketAddr>,
-    mut events: mpsc::Receiver<Event>,
+    (mut events, mut notes): (mpsc::Receiver<Event>, mpsc::Receiver<String>),
     crew: &mut Crew,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), RouterError> {
@@ -207,7 +213,15 @@ async fn main(
         }
         std::future::pending::<()>().await;
     };
-    let beside = async { tokio::join!(owner, pass_on, socket.serve(desk.clone())) };
+    let report = async {
+        while let Some(line) = notes.recv().await {
+            if let Some(report) = config.report {
+                report(&line);
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let beside = async { tokio::join!(owner, pass_on, report, socket.serve(desk.clone())) };
     let ending = async {
         let grace = tokio::select! {
             () = signals.end() => config.limits.grace,

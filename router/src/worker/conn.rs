@@ -10,11 +10,12 @@ use tokio::{
     time::{Duration, Instant, timeout, timeout_at},
 };
 
-use super::{Worker, backend::Backend, buf::Buf, exchange::exchange, rewrite};
+use super::{Worker, backend::Backend, buf::Buf, crowd::At, door::Guest, exchange::exchange, rewrite};
 use crate::{
     access::{Entry, micros_now},
     code::{Code, Page, PageAsk},
     gate::{self, Body, HeadLimits, Refused, Scan, Slots, scan::Span},
+    source::{self, Source},
 };
 
 /// A client's connection.
@@ -22,6 +23,9 @@ pub(crate) struct Conn {
     pub(crate) stream: TcpStream,
     pub(crate) buf: Buf,
     pub(crate) peer: SocketAddr,
+    pub(crate) guest: Guest,
+    /// The peer is a proxy whose word about its clients counts.
+    trusted: bool,
     port: u16,
     /// The target of the last request.
     pub(crate) last: Option<Rc<Backend>>,
@@ -46,6 +50,8 @@ pub(crate) struct Asked {
     pub(crate) name: String,
     pub(crate) request_id: String,
     pub(crate) forwarded: String,
+    /// Whose request it is; `None` when a trusted proxy does not say.
+    pub(crate) source: Option<Source>,
     pub(crate) accept: String,
     pub(crate) minor: u8,
     pub(crate) body: Body,
@@ -73,9 +79,10 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 << 10;
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16) {
+pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, guest: Guest, peer: SocketAddr, port: u16) {
     let _ = stream.set_nodelay(true);
-    let mut conn = Conn { stream, buf: Buf::default(), peer, port, last: None, is_cut: false };
+    let trusted = worker.door.trusts(peer.ip());
+    let mut conn = Conn { stream, buf: Buf::default(), peer, guest, trusted, port, last: None, is_cut: false };
     let mut first = true;
     loop {
         let span = match next_head(&worker, &mut conn, first).await {
@@ -103,14 +110,16 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAdd
 async fn next_head(worker: &Worker, conn: &mut Conn, first: bool) -> Next {
     let limits = &worker.limits;
     let mut scan = Scan::default();
-    let Conn { stream, buf, .. } = conn;
+    let Conn { stream, buf, guest, .. } = conn;
     let (mut client, _) = stream.split();
     if buf.is_empty() {
+        guest.turn(At::Idle);
         let patience = if first { limits.header_read } else { limits.client_idle };
         let read = tokio::select! {
             biased;
             read = timeout(patience, buf.fill(&mut client, &worker.spare)) => read,
             () = worker.close_idle.cancelled() => return Next::End,
+            () = guest.sent_away() => return Next::End,
         };
         if !matches!(read, Ok(Ok(1..))) {
             return Next::End;
@@ -119,11 +128,19 @@ async fn next_head(worker: &Worker, conn: &mut Conn, first: bool) -> Next {
     let due = Instant::now() + limits.header_read;
     loop {
         match scan.advance(buf.bytes(), &HeadLimits::REQUEST) {
-            Ok(Some(span)) => return Next::Head(span),
-            Ok(None) => {}
+            Ok(Some(span)) => {
+                guest.turn(At::Busy);
+                return Next::Head(span);
+            }
+            Ok(None) => guest.turn(At::Head),
             Err(no) => return Next::Refused(no),
         }
-        match timeout_at(due, buf.fill(&mut client, &worker.spare)).await {
+        let read = tokio::select! {
+            biased;
+            read = timeout_at(due, buf.fill(&mut client, &worker.spare)) => read,
+            () = guest.sent_away() => return Next::End,
+        };
+        match read {
             Ok(Ok(1..)) => {}
             Ok(Ok(_) | Err(_)) => return Next::End,
             Err(_) => return Next::Refused(Refused { status: 408, why: "head too slow" }),
@@ -142,13 +159,22 @@ impl Asked {
             None => worker.ids.next(),
         };
         let accept = field("accept").and_then(|v| std::str::from_utf8(v).ok()).unwrap_or_default().to_string();
-        let forwarded = rewrite::forwarded_for(&request);
+        let mut forwarded = rewrite::forwarded_for(&request);
+        let mut source = Some(Source::of(conn.peer.ip()));
+        if conn.trusted {
+            let told = source::told(&forwarded, worker.door.proxies());
+            source = told.client.filter(|client| !worker.door.trusts(*client)).map(Source::of);
+            forwarded = told.list;
+        }
+        let said = if conn.trusted { rewrite::Said::by(&request) } else { rewrite::Said::default() };
         let added = rewrite::Added {
-            peer: conn.peer.ip(),
-            proto: "http",
-            port: conn.port,
+            // To the app the client is the last entry: a trusted proxy is none.
+            peer: (!conn.trusted || forwarded.is_empty()).then(|| conn.peer.ip()),
+            trusted: conn.trusted,
+            proto: said.proto.unwrap_or("http"),
+            port: said.port.unwrap_or(if said.proto == Some("https") { 443 } else { conn.port }),
             request_id: &request_id,
-            start_ms: micros_now() / 1000,
+            start_ms: said.start_ms.unwrap_or_else(|| micros_now() / 1000),
         };
         let mut head = Vec::with_capacity(bytes.len() + 256 + forwarded.len());
         rewrite::request(&mut head, &request, &forwarded, &added);
@@ -170,6 +196,7 @@ impl Asked {
             name: request.name,
             request_id,
             forwarded,
+            source,
             accept,
         })
     }
@@ -211,16 +238,23 @@ async fn close(worker: &Worker, conn: &mut Conn, unread: bool) {
     if conn.stream.shutdown().await.is_err() || (!unread && conn.buf.is_empty()) {
         return;
     }
-    let _ = timeout(LINGER, async {
-        let (mut client, _) = conn.stream.split();
+    // Nothing is served any more: it may go for others.
+    conn.guest.turn(At::Idle);
+    let Conn { stream, buf, guest, .. } = conn;
+    let (mut client, _) = stream.split();
+    let drain = timeout(LINGER, async {
         let mut seen = 0;
         while seen < LINGER_BYTES {
-            conn.buf.consume(conn.buf.len());
-            match conn.buf.fill(&mut client, &worker.spare).await {
+            buf.consume(buf.len());
+            match buf.fill(&mut client, &worker.spare).await {
                 Ok(n @ 1..) => seen += n,
                 Ok(_) | Err(_) => break,
             }
         }
-    })
-    .await;
+    });
+    tokio::select! {
+        biased;
+        _ = drain => {}
+        () = guest.sent_away() => {}
+    }
 }

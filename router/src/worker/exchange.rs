@@ -55,7 +55,11 @@ struct Tries {
 
 /// Serves one request and says whether the connection goes on.
 pub(crate) async fn exchange(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked) -> bool {
-    let (outcome, place) = dispatch(worker, conn, asked).await;
+    let (outcome, place) = match conn.guest.begin(asked.source) {
+        Ok(_at_work) => dispatch(worker, conn, asked).await,
+        Err(()) => (page(worker, conn, asked, &Page::too_many_at_once()).await, worker.find(&asked.name, asked.path())),
+    };
+    conn.guest.serves(None);
     if let Some(backend) = &outcome.backend {
         let counter = match &outcome.code {
             // What the client did is not the target's failure.
@@ -110,7 +114,10 @@ async fn dispatch(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked) -> (O
                 Held::TooMany => page(worker, conn, asked, &Code::BacklogTooDeep.page()).await,
             },
             Live::Serve(backends) => {
-                match place.claim(backends, worker.limits.per_target, &tries.refused_by, tries.last) {
+                let route = Rc::as_ptr(&place).addr();
+                let own = || worker.door.at_work_on(asked.source, route);
+                conn.guest.serves(asked.source.map(|source| (source, route)));
+                match place.claim(backends, worker.limits.per_target, &tries.refused_by, tries.last, own) {
                     Err(code) => page(worker, conn, asked, &code.page()).await,
                     Ok(claim) => match attempt(worker, conn, asked, claim, &mut tries).await {
                         Attempt::Over(outcome) => outcome,

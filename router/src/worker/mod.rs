@@ -7,6 +7,8 @@ mod backend;
 mod balance;
 mod buf;
 mod conn;
+mod crowd;
+mod door;
 mod exchange;
 mod flow;
 mod hold;
@@ -17,13 +19,12 @@ mod tunnel;
 use std::{
     cell::{Cell, OnceCell, RefCell},
     collections::HashMap,
+    future::poll_fn,
     hash::{BuildHasher, RandomState},
     net::{SocketAddr, TcpListener},
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -34,9 +35,11 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::door::Census;
 use self::{
     backend::Backend,
     buf::Spare,
+    door::{Door, Guest},
     place::{Live, Place, Site},
 };
 use crate::{
@@ -44,6 +47,7 @@ use crate::{
     code::{Code, Page, PageAsk},
     config::Limits,
     proto::{Event, Load},
+    source::Network,
     table::{Action, HostRoutes, Patch, Table, Target},
 };
 
@@ -67,8 +71,12 @@ pub(crate) struct Setup {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) sink: Sink,
     pub(crate) own_log: Option<Arc<str>>,
+    /// How many workers there are.
+    pub(crate) workers: usize,
+    pub(crate) trusted: Arc<[Network]>,
     /// Client connections of all workers.
-    pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) census: Arc<Census>,
+    pub(crate) notes: mpsc::Sender<String>,
 }
 
 /// A worker's state; everything in it belongs to one thread.
@@ -84,7 +92,7 @@ pub(crate) struct Worker {
     sink: Sink,
     own_log: Option<Arc<str>>,
     events: mpsc::Sender<Event>,
-    connections: Arc<AtomicUsize>,
+    door: Rc<Door>,
     held: Cell<u64>,
     draining: Cell<bool>,
     stop_accept: CancellationToken,
@@ -111,7 +119,8 @@ pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
 }
 
 async fn serve(setup: Setup) -> std::io::Result<()> {
-    let Setup { limits, listeners, mut orders, events, sink, own_log, connections } = setup;
+    let Setup { limits, listeners, mut orders, events, sink, own_log, workers, trusted, census, notes } = setup;
+    let door = Rc::new(Door::new(&limits, workers, trusted, census, notes));
     let worker = Rc::new(Worker {
         limits,
         table: RefCell::default(),
@@ -123,7 +132,7 @@ async fn serve(setup: Setup) -> std::io::Result<()> {
         sink,
         own_log,
         events,
-        connections,
+        door,
         held: Cell::new(0),
         draining: Cell::new(false),
         stop_accept: CancellationToken::new(),
@@ -199,60 +208,62 @@ async fn housekeeping(worker: &Worker) {
             worker.forget();
         }
     };
-    let ((), (), ()) = tokio::join!(lines, pool, targets);
+    let door = async {
+        loop {
+            sleep(worker.limits.report_every).await;
+            worker.door.report();
+        }
+    };
+    let ((), (), (), ()) = tokio::join!(lines, pool, targets, door);
 }
 
 async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener) {
     let port = listener.local_addr().map_or(0, |a| a.port());
+    // Looked at each time before one is taken: the socket is shared, and what is left in line is another worker's.
+    let next = || {
+        poll_fn(|cx| match worker.door.leaves_to_others() {
+            true => Poll::Ready(None),
+            false => listener.poll_accept(cx).map(Some),
+        })
+    };
     loop {
         let accepted = tokio::select! {
             biased;
             () = worker.stop_accept.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = next() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Some(Ok((stream, peer))) => {
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                match Counted::new(&worker) {
-                    Some(counted) => {
-                        drop(worker.tasks.spawn_local(client(counted, worker.clone(), stream, peer, port)))
-                    }
-                    None => turn_away(&stream),
+                match worker.door.enter(peer.ip()) {
+                    Some(guest) => drop(worker.tasks.spawn_local(client(guest, worker.clone(), stream, peer, port))),
+                    None => turn_away(stream),
                 }
             }
-            // Out of descriptors, most likely: let some close.
-            Err(_) => sleep(ACCEPT_PAUSE).await,
+            None => sleep(ACCEPT_PAUSE).await,
+            // It left while it stood in line; the next may be well.
+            Some(Err(err)) if err.kind() == std::io::ErrorKind::ConnectionAborted => {}
+            // Out of descriptors, most likely: close some, and let them close.
+            Some(Err(_)) => {
+                worker.door.make_any_room();
+                sleep(ACCEPT_PAUSE).await;
+            }
         }
     }
 }
 
-async fn client(counted: Counted, worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16) {
-    conn::serve(worker, stream, peer, port).await;
-    drop(counted);
-}
-
-/// One client connection within the limit of the process.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn new(worker: &Worker) -> Option<Self> {
-        let counted = Self(worker.connections.clone());
-        (counted.0.fetch_add(1, Ordering::Relaxed) < worker.limits.connections).then_some(counted)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+async fn client(guest: Guest, worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16) {
+    conn::serve(worker, stream, guest, peer, port).await;
 }
 
 /// Says H22 if the socket takes it at once.
-fn turn_away(stream: &TcpStream) {
+fn turn_away(stream: TcpStream) {
     let mut out = vec![];
     let ask = PageAsk { accept: "", request_id: "", keep_alive: false, body: true };
     Code::ConnectionLimit.page().write(&mut out, &ask);
-    let _ = stream.try_write(&out);
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = std::io::Write::write(&mut stream, &out);
+    }
 }
 
 impl Worker {

@@ -7,6 +7,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     backend::{Backend, Claim},
     balance::{Standing, choose},
+    crowd::fair,
 };
 use crate::{
     code::{Code, Page},
@@ -59,19 +60,21 @@ impl Place {
     }
 
     /// Chooses a target and counts the request there, in one step.
-    /// `tried` are targets that this request was refused by; `last` is what the last of them said.
+    /// `tried` are targets that this request was refused by; `last` is what the last of them said. `own` counts what the
+    /// request's source has here.
     pub(crate) fn claim(
         self: &Rc<Self>,
         backends: &[Rc<Backend>],
         per_target: u32,
         tried: &[Rc<Backend>],
         last: Code,
+        own: impl FnOnce() -> u32,
     ) -> Result<Claim, Code> {
         if backends.is_empty() {
             return Err(Code::NoInstances);
         }
         let cap = per_target.saturating_mul(u32::try_from(backends.len()).unwrap_or(u32::MAX));
-        if self.in_flight.get() >= cap {
+        if self.in_flight.get() >= cap || !fair(self.in_flight.get(), cap, own) {
             return Err(Code::BacklogTooDeep);
         }
         let turn = self.turn.get();

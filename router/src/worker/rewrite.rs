@@ -1,16 +1,22 @@
 //! Heads as they leave the router. Pure but for what comes in as arguments.
 //!
-//! Framing fields are written from the gate's verdict, never copied. What the client claims about itself (X-Forwarded-*,
-//! Forwarded, and the same names with underscores, which some apps read alike) does not reach the app, except that
-//! X-Forwarded-For keeps its list and gets the real peer at its right end.
+//! Framing fields are written from the gate's verdict, never copied. What the client claims about itself (the table in
+//! `headers`) does not reach the app, except that X-Forwarded-For keeps its list and gets the real peer at its right end.
+//! A trusted proxy's claims do, but not in another spelling, which it may have passed on unseen.
 
 use std::{fmt::Write as _, net::IpAddr};
 
-use crate::gate::{Body, Request, Response, listed};
+use crate::{
+    gate::{Body, Request, Response, listed},
+    headers::{Fate, fate, is_plain},
+};
 
 /// What the router adds to a request.
 pub(crate) struct Added<'a> {
-    pub(crate) peer: IpAddr,
+    /// The last entry of X-Forwarded-For, unless the list has it already.
+    pub(crate) peer: Option<IpAddr>,
+    /// What a trusted proxy claims passes.
+    pub(crate) trusted: bool,
     pub(crate) proto: &'a str,
     pub(crate) port: u16,
     pub(crate) request_id: &'a str,
@@ -34,8 +40,33 @@ const OWN: [&str; 13] = [
     "expect",
 ];
 
-/// Fields of requests that only the router may say.
-const TRUSTED: [&str; 4] = ["forwarded", "x-request-id", "x-request-start", "proxy"];
+/// What a trusted proxy says in those fields that the router writes, where it is what can be said there.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub(crate) proto: Option<&'static str>,
+    pub(crate) port: Option<u16>,
+    pub(crate) start_ms: Option<u64>,
+}
+
+impl Said {
+    /// A field that is there twice says nothing.
+    pub(crate) fn by(request: &Request<'_, '_>) -> Self {
+        let only = |name: &str| {
+            let mut all = request.fields.iter().filter(|f| f.name.eq_ignore_ascii_case(name));
+            let first = all.next().and_then(|f| std::str::from_utf8(f.value).ok());
+            if all.next().is_some() { None } else { first.map(str::trim) }
+        };
+        let proto = ["http", "https"]
+            .into_iter()
+            .find(|p| only("x-forwarded-proto").is_some_and(|v| v.eq_ignore_ascii_case(p)));
+        let digits = |v: &str| v.bytes().all(|b| b.is_ascii_digit());
+        let port = only("x-forwarded-port").filter(|v| digits(v)).and_then(|v| v.parse().ok()).filter(|port| *port > 0);
+        // Others write seconds or microseconds, and `t=`; what looks like milliseconds of this century is taken.
+        let start = only("x-request-start").map(|v| v.strip_prefix("t=").unwrap_or(v));
+        let start_ms = start.filter(|v| v.len() == 13 && digits(v)).and_then(|v| v.parse().ok());
+        Self { proto, port, start_ms }
+    }
+}
 
 /// A client's X-Request-Id, if it may stay.
 pub(crate) fn good_request_id(value: &[u8]) -> Option<&str> {
@@ -57,16 +88,14 @@ pub(crate) fn forwarded_for(request: &Request<'_, '_>) -> String {
     list
 }
 
-/// Whether a request field is left out because the router writes it or nobody may.
-fn request_drops(name: &str) -> bool {
-    let plain = |name: &str| {
-        OWN.iter().chain(&TRUSTED).any(|n| name.eq_ignore_ascii_case(n)) || starts_with(name, "x-forwarded-")
-    };
-    plain(name) || (name.contains('_') && plain(&name.replace('_', "-")))
-}
-
-fn starts_with(name: &str, prefix: &str) -> bool {
-    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+/// Whether a request field passes. `listed`: a Connection field names it, so that it is for us only; a proxy may have
+/// passed that on from a client, who must not be able to take away what the proxy says.
+fn passes(name: &str, trusted: bool, listed: impl FnOnce() -> bool) -> bool {
+    match fate(name) {
+        None => !listed(),
+        Some(Fate::Claim) => trusted && is_plain(name),
+        Some(Fate::Hop | Fate::Ours | Fate::Never) => false,
+    }
 }
 
 /// The request head for the app.
@@ -76,7 +105,7 @@ pub(crate) fn request(out: &mut Vec<u8>, request: &Request<'_, '_>, forwarded: &
     out.extend_from_slice(b"\r\n");
     let lists = request.fields.iter().any(|f| f.name.eq_ignore_ascii_case("connection"));
     for field in request.fields {
-        if !(request_drops(field.name) || lists && listed(request.fields, field.name)) {
+        if passes(field.name, added.trusted, || lists && listed(request.fields, field.name)) {
             copy(out, field);
         }
     }
@@ -95,9 +124,12 @@ pub(crate) fn request(out: &mut Vec<u8>, request: &Request<'_, '_>, forwarded: &
     if request.expects && !request.body.done() {
         text.push_str("Expect: 100-continue\r\n");
     }
-    let comma = if forwarded.is_empty() { "" } else { ", " };
-    let Added { peer, proto, port, request_id, start_ms } = added;
-    let _ = write!(text, "X-Forwarded-For: {forwarded}{comma}{peer}\r\nX-Forwarded-Proto: {proto}\r\n");
+    let Added { peer, proto, port, request_id, start_ms, .. } = added;
+    let _ = write!(text, "X-Forwarded-For: {forwarded}");
+    if let Some(peer) = peer {
+        let _ = write!(text, "{}{peer}", if forwarded.is_empty() { "" } else { ", " });
+    }
+    let _ = write!(text, "\r\nX-Forwarded-Proto: {proto}\r\n");
     let _ = write!(text, "X-Forwarded-Port: {port}\r\nX-Request-Id: {request_id}\r\n");
     let _ = write!(text, "X-Request-Start: {start_ms}\r\nVia: 1.{} hoist\r\n\r\n", request.minor);
     out.extend_from_slice(text.as_bytes());
@@ -177,7 +209,8 @@ mod tests {
         let mut slots = Slots::default();
         let r = gate::request(head.as_bytes(), &mut slots).unwrap();
         let forwarded = forwarded_for(&r);
-        let added = Added { peer: [1, 2, 3, 4].into(), proto: "http", port: 80, request_id: "id", start_ms: 7 };
+        let peer = Some([1, 2, 3, 4].into());
+        let added = Added { peer, trusted: false, proto: "http", port: 80, request_id: "id", start_ms: 7 };
         let mut out = vec![];
         request(&mut out, &r, &forwarded, &added);
         let want = "POST /a?b HTTP/1.1\r\nHost: A:80\r\nCookie: a=b\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\

@@ -88,13 +88,19 @@ async fn more_than_a_route_may_have_is_h11_and_no_target_is_h14() {
 }
 
 #[tokio::test]
-async fn too_many_connections_are_turned_away() {
-    let router = Router::with(|c| c.limits.connections = 2).await;
+async fn what_is_at_work_is_not_replaced_and_one_more_is_turned_away() {
+    let router = Router::with(|c| {
+        c.workers = 1;
+        c.limits.connections = 2;
+    })
+    .await;
+    let app = silent().await;
+    router.install(vec![serve("quiet.test", vec![app.target("q")])]).await;
     let (mut one, mut two) = (router.connect().await, router.connect().await);
     for raw in [&mut one, &mut two] {
-        raw.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
-        raw.response().await;
+        raw.send("GET / HTTP/1.1\r\nHost: quiet.test\r\n\r\n").await;
     }
+    wait_for("two requests", || app.connections.load(Ordering::SeqCst) == 2).await;
     assert_eq!(reason(&router.connect().await.rest().await), "H22");
     drop(one);
     let mut answer = String::new();

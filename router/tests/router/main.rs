@@ -7,6 +7,8 @@
 mod harness;
 
 mod change;
+mod claims;
+mod crowd;
 mod disk;
 mod forward;
 mod hostile;

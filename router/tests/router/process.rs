@@ -98,3 +98,44 @@ async fn a_second_signal_ends_it_now() {
     process.signal("-TERM");
     wait_for("the process to end", || process.child.try_wait().unwrap().is_some()).await;
 }
+
+#[tokio::test]
+async fn out_of_files_it_closes_what_waits_and_neither_spins_nor_ends() {
+    let app = App::new(|stream, _| async move { drop(Raw { stream, buf: vec![] }.rest().await) }).await;
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(dir.path());
+    let pid = process.child.id();
+    let (client, _, _events) = RouterClient::connect(&config(dir.path()).socket(), PATIENCE).await.unwrap();
+    let routes = vec![serve("quiet.test", vec![app.target("t1")])];
+    client.install(Snapshot { generation: 1, routes }, PATIENCE).await.unwrap();
+    let files = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let limit = files() + 20;
+    let set = format!("--nofile={limit}:{limit}");
+    assert!(Command::new("prlimit").args(["--pid", &pid.to_string(), &set]).status().unwrap().success());
+    let connect = async || Raw { stream: tokio::net::TcpStream::connect(process.addr).await.unwrap(), buf: vec![] };
+    // Many that wait: a visitor is served, for some of them are closed.
+    let mut idle = vec![];
+    for _ in 0..60 {
+        idle.push(connect().await);
+    }
+    assert_eq!(status(&process.get().await), 404);
+    drop(idle);
+    // All at work: nothing can be closed, and nothing is done in vain.
+    let mut busy = vec![];
+    for _ in 0..40 {
+        let mut raw = connect().await;
+        raw.send("GET / HTTP/1.1\r\nHost: quiet.test\r\n\r\n").await;
+        busy.push(raw);
+    }
+    wait_for("no file to be left", || files() >= limit).await;
+    let ticks = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let before = ticks();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert!(ticks() - before < 30, "{} hundredths of a second of work in one second", ticks() - before);
+    drop(busy);
+    assert_eq!(status(&process.get().await), 404, "it goes on");
+}
