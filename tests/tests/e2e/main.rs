@@ -36,6 +36,7 @@ mod run;
 mod run_life;
 mod share;
 mod sockets;
+mod ssh_audit;
 mod start;
 mod team;
 mod tidy;
