@@ -96,7 +96,7 @@ impl Crew {
         log: &Log,
         (events, notes): (&mpsc::Sender<Event>, &mpsc::Sender<String>),
     ) -> Result<Self, RouterError> {
-        let (census, trusted) = (Arc::<Census>::default(), Arc::from(config.trusted.as_slice()));
+        let (census, trusted) = (Arc::new(Census::new(config.worker_count())), Arc::from(config.trusted.as_slice()));
         let own_log = config.own_log.as_deref().filter(|key| crate::table::is_log_key(key)).map(Arc::from);
         let (mut senders, mut threads, mut ended) = (vec![], vec![], vec![]);
         for n in 0..config.worker_count() {
@@ -111,7 +111,7 @@ impl Crew {
                 events: events.clone(),
                 sink: log.sink(),
                 own_log: own_log.clone(),
-                workers: config.worker_count(),
+                place: (n, config.worker_count()),
                 trusted: Arc::clone(&trusted),
                 census: census.clone(),
                 notes: notes.clone(),

@@ -13,7 +13,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU8, AtomicU32, Ordering},
     },
 };
 
@@ -28,25 +28,30 @@ use crate::{
     source::{Network, Source, trusted},
 };
 
-/// Connections of all workers together: in all, and by source in a table of fixed size.
+/// What workers know of each other: what each can do for one more, and how many connections all have of a source.
 ///
+/// The latter is in a table of fixed size.
 /// Two sources may share a place in one row, hardly in both; the keys are random, so nobody chooses whose.
 pub(crate) struct Census {
-    /// Workers in which all places are at work.
-    stuck: AtomicU32,
+    /// One of [`ROOM`], [`FULL`], [`STUCK`] for each worker.
+    able: Box<[AtomicU8]>,
     rows: [(RandomState, Box<[AtomicU32]>); 2],
 }
 
 const PLACES: usize = 1 << 14;
-
-impl Default for Census {
-    fn default() -> Self {
-        let row = || (RandomState::new(), (0..PLACES).map(|_| AtomicU32::new(0)).collect());
-        Self { stuck: AtomicU32::new(0), rows: [row(), row()] }
-    }
-}
+/// It has a free place.
+const ROOM: u8 = 0;
+/// It must close one that waits.
+const FULL: u8 = 1;
+/// It has none that waits.
+const STUCK: u8 = 2;
 
 impl Census {
+    pub(crate) fn new(workers: usize) -> Self {
+        let row = || (RandomState::new(), (0..PLACES).map(|_| AtomicU32::new(0)).collect());
+        Self { able: (0..workers).map(|_| AtomicU8::new(ROOM)).collect(), rows: [row(), row()] }
+    }
+
     fn places(&self, source: Source) -> impl Iterator<Item = &AtomicU32> {
         let place = move |(keys, row): &(RandomState, Box<[AtomicU32]>)| {
             usize::try_from(keys.hash_one(source)).unwrap_or(usize::MAX) % row.len().max(1)
@@ -127,9 +132,9 @@ const NAMED: usize = 3;
 pub(crate) struct Door {
     /// The worker's part of all connections.
     share: u32,
-    workers: u32,
-    /// Counted in the census as one that has no place to give.
-    stuck: Cell<bool>,
+    /// Which worker this is, and what the census says of it.
+    me: usize,
+    able: Cell<u8>,
     per_source: u32,
     requests: u32,
     trusted: Arc<[Network]>,
@@ -153,7 +158,7 @@ struct Seats {
 impl Door {
     pub(crate) fn new(
         limits: &Limits,
-        workers: usize,
+        (me, workers): (usize, usize),
         trusted: Arc<[Network]>,
         census: Arc<Census>,
         notes: mpsc::Sender<String>,
@@ -162,8 +167,8 @@ impl Door {
         let part = |n: usize| count(n.div_ceil(workers.max(1)));
         Self {
             share: part(limits.connections),
-            workers: count(workers),
-            stuck: Cell::new(false),
+            me,
+            able: Cell::new(ROOM),
             per_source: count(limits.per_source),
             requests: part(limits.per_source_requests),
             trusted,
@@ -179,18 +184,23 @@ impl Door {
         }
     }
 
-    /// All that this worker has are at work, and others have a place or can make one: the next connection is theirs.
+    /// Another worker can do more for the next connection: it has a place, or one that waits to close for it.
     pub(crate) fn leaves_to_others(&self) -> bool {
-        let stuck = self.inside.get() >= self.share && self.waiting.get() == 0;
-        if stuck && !self.stuck.replace(true) {
-            self.census.stuck.fetch_add(1, Ordering::Relaxed);
-        }
-        stuck && self.census.stuck.load(Ordering::Relaxed) < self.workers
+        let able = self.able.get();
+        able > ROOM && self.census.able.iter().any(|other| other.load(Ordering::Relaxed) < able)
     }
 
-    fn unstick(&self) {
-        if self.stuck.replace(false) {
-            self.census.stuck.fetch_sub(1, Ordering::Relaxed);
+    /// Lets the others know what this worker can do.
+    fn publish(&self) {
+        let able = match (self.inside.get() < self.share, self.waiting.get()) {
+            (true, _) => ROOM,
+            (false, 1..) => FULL,
+            (false, 0) => STUCK,
+        };
+        if self.able.replace(able) != able
+            && let Some(mine) = self.census.able.get(self.me)
+        {
+            mine.store(able, Ordering::Relaxed);
         }
     }
 
@@ -284,12 +294,14 @@ impl Door {
         if seat.source.wide() != seat.source {
             self.census.enter(seat.source.wide());
         }
-        self.wait(seat, seat.at.get() != At::Busy);
+        if seat.at.get() != At::Busy {
+            self.wait(seat, true);
+        }
+        self.publish();
     }
 
     fn uncount(&self, seat: &Seat) {
         self.inside.set(self.inside.get().saturating_sub(1));
-        self.unstick();
         self.census.leave(seat.source);
         if seat.source.wide() != seat.source {
             self.census.leave(seat.source.wide());
@@ -297,13 +309,11 @@ impl Door {
         if seat.at.get() != At::Busy {
             self.wait(seat, false);
         }
+        self.publish();
     }
 
     /// One more that waits, or one less.
     fn wait(&self, seat: &Seat, more: bool) {
-        if more {
-            self.unstick();
-        }
         let step = |n: &Cell<u32>| n.set(if more { n.get() + 1 } else { n.get().saturating_sub(1) });
         step(&self.waiting);
         let [narrow, wide] = &seat.crowds;
@@ -429,6 +439,7 @@ impl Guest {
         let before = seat.at.replace(at);
         if (before == At::Busy) != (at == At::Busy) {
             self.door.wait(seat, at != At::Busy);
+            self.door.publish();
         }
         if before != at && at != At::Busy {
             seat.since.set(Instant::now());
@@ -502,11 +513,12 @@ mod tests {
         let limits = Limits { connections, per_source, per_source_requests: 2, ..Limits::default() };
         let (notes, told) = mpsc::channel(4);
         let trusted: Arc<[Network]> = vec!["10.0.0.0/8".parse().unwrap()].into();
-        (Rc::new(Door::new(&limits, 1, trusted, Arc::default(), notes)), told)
+        (Rc::new(Door::new(&limits, (0, 1), trusted, Arc::new(Census::new(1)), notes)), told)
     }
 
     fn empty(door: &Door) {
-        assert_eq!((door.inside.get(), door.waiting.get(), door.census.stuck.load(Ordering::Relaxed)), (0, 0, 0));
+        assert_eq!((door.inside.get(), door.waiting.get(), door.able.get()), (0, 0, ROOM));
+        assert!(door.census.able.iter().all(|able| able.load(Ordering::Relaxed) == ROOM));
         assert!(door.crowds.borrow().is_empty() && door.seats.borrow().all.is_empty());
         let places = door.census.rows.iter().flat_map(|row| row.1.iter());
         assert_eq!(places.map(|n| n.load(Ordering::Relaxed)).max(), Some(0));
@@ -550,26 +562,29 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_without_a_place_leaves_the_next_to_one_that_has() {
-        let limits = Limits { connections: 2, ..Limits::default() };
-        let census = Arc::<Census>::default();
-        let door = || Rc::new(Door::new(&limits, 2, Arc::from([]), census.clone(), mpsc::channel(1).0));
-        let (one, two) = (door(), door());
-        let enter = |door: &Rc<Door>| {
-            assert!(!door.leaves_to_others());
-            door.enter([192, 0, 2, 1].into()).unwrap()
-        };
-        let (first, second) = (enter(&one), enter(&two));
-        assert!(!one.leaves_to_others(), "one that waits can go");
-        first.turn(At::Busy);
-        assert!(one.leaves_to_others(), "the other can make room");
-        second.turn(At::Busy);
-        assert!(!two.leaves_to_others(), "nobody can: say so");
+    fn the_next_connection_is_for_the_worker_that_can_do_most() {
+        let limits = Limits { connections: 4, ..Limits::default() };
+        let census = Arc::new(Census::new(2));
+        let door = |n| Rc::new(Door::new(&limits, (n, 2), Arc::from([]), census.clone(), mpsc::channel(1).0));
+        let (one, two) = (door(0), door(1));
+        let leave = || (one.leaves_to_others(), two.leaves_to_others());
+        let enter = |door: &Rc<Door>| door.enter([192, 0, 2, 1].into()).unwrap();
+        let mut inside = vec![enter(&one), enter(&one)];
+        assert_eq!(leave(), (true, false), "the other has a free place: nobody is closed");
+        inside.extend([enter(&two), enter(&two)]);
+        assert_eq!(leave(), (false, false), "each can close one that waits");
+        inside[0].turn(At::Busy);
+        inside[1].turn(At::Busy);
+        assert_eq!(leave(), (true, false), "only the other can");
+        inside[2].turn(At::Busy);
+        inside[3].turn(At::Busy);
+        assert_eq!(leave(), (false, false), "nobody can: one of them says so");
         assert!(two.enter([192, 0, 2, 2].into()).is_none());
-        second.turn(At::Idle);
-        assert!(one.leaves_to_others() && !two.leaves_to_others());
-        drop((first, second));
+        inside[3].turn(At::Idle);
+        assert_eq!(leave(), (true, false));
+        drop(inside);
         empty(&one);
+        empty(&two);
     }
 
     #[test]

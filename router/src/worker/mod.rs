@@ -71,8 +71,8 @@ pub(crate) struct Setup {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) sink: Sink,
     pub(crate) own_log: Option<Arc<str>>,
-    /// How many workers there are.
-    pub(crate) workers: usize,
+    /// Which worker it is, and of how many.
+    pub(crate) place: (usize, usize),
     pub(crate) trusted: Arc<[Network]>,
     /// Client connections of all workers.
     pub(crate) census: Arc<Census>,
@@ -119,8 +119,8 @@ pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
 }
 
 async fn serve(setup: Setup) -> std::io::Result<()> {
-    let Setup { limits, listeners, mut orders, events, sink, own_log, workers, trusted, census, notes } = setup;
-    let door = Rc::new(Door::new(&limits, workers, trusted, census, notes));
+    let Setup { limits, listeners, mut orders, events, sink, own_log, place, trusted, census, notes } = setup;
+    let door = Rc::new(Door::new(&limits, place, trusted, census, notes));
     let worker = Rc::new(Worker {
         limits,
         table: RefCell::default(),
