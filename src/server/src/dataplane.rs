@@ -15,12 +15,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+/// Connections that may wait until they are accepted.
+const LINE: i32 = 4096;
+
 /// Serves requests until told to end. `say` gets the lines for standard output.
 pub fn run(settings: &Settings, say: impl Fn(&str)) -> Result<(), Fault> {
     // A session of its own: what ends the terminal or the control process does not end the router.
     let _ = rustix::process::setsid();
-    raise_files();
+    let files = raise_files();
     let listeners = listeners(settings)?;
+    for listener in &listeners {
+        // A burst of visitors stands in line, up to what the system allows (net.core.somaxconn), instead of trying anew.
+        let _ = rustix::net::listen(listener, LINE);
+    }
     enter(&settings.router_dir)?;
     match rights::router_user(settings.router_user.as_deref())? {
         Some(user) => {
@@ -32,7 +39,13 @@ pub fn run(settings: &Settings, say: impl Fn(&str)) -> Result<(), Fault> {
     }
     // The server makes each spool in it and gives it to the owner of this one.
     std::fs::create_dir_all(ROUTER_SPOOLS).act(|| "cannot make the folder of the access lines")?;
-    let config = RouterConfig::new(".", ROUTER_SPOOLS);
+    let mut config = RouterConfig::new(".", ROUTER_SPOOLS);
+    let visitors = &settings.visitors;
+    config.limits.connections = connections(visitors.connections, files);
+    config.limits.per_source = usize::try_from(visitors.per_source).unwrap_or(usize::MAX);
+    config.limits.per_source_requests = usize::try_from(visitors.requests).unwrap_or(usize::MAX);
+    config.trusted = visitors.trusted.clone();
+    config.report = Some(|line| tracing::warn!("{line}"));
     let done = router::run(config, listeners, |ready| {
         for address in &ready.listeners {
             say(&format!("http {address}"));
@@ -83,8 +96,38 @@ fn enter(dir: &Path) -> Result<(), Fault> {
 }
 
 /// As many open files as the system lets us have: every connection is two.
-fn raise_files() {
+fn raise_files() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let now = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+    getrlimit(Resource::Nofile).current
+}
+
+/// Open files that are no connection of a client nor one to an app for it: logs, sockets, kept connections to apps.
+const OTHER_FILES: u64 = 512;
+
+/// How many connections there may be: no more than there are files for.
+fn connections(wanted: u64, files: Option<u64>) -> usize {
+    let most = files.map_or(u64::MAX, |files| (files.saturating_sub(OTHER_FILES) / 2).max(16));
+    if most < wanted {
+        tracing::warn!("the limit of open files (LimitNOFILE) lets the router have {most} connections, not {wanted}");
+    }
+    usize::try_from(wanted.min(most)).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::connections;
+
+    #[test]
+    fn files_limit_connections() {
+        for (wanted, files, want) in [
+            (10_000, None, 10_000),
+            (10_000, Some(524_288), 10_000),
+            (10_000, Some(4_096), 1_792),
+            (10_000, Some(9), 16),
+        ] {
+            assert_eq!(connections(wanted, files), want);
+        }
+    }
 }

@@ -43,6 +43,25 @@ pub const KEYS: &[Key] = &[
         help: "the router's own folder; else router/ in the data folder",
         default: "",
     },
+    Key {
+        name: "trusted-proxies",
+        value: "NETWORKS",
+        help: "proxies in front of the router: what they say about a client is believed",
+        default: "",
+    },
+    Key { name: "http-connections", value: "N", help: "client connections of the router", default: "10000" },
+    Key {
+        name: "http-per-source",
+        value: "N",
+        help: "the same of one IPv4 address or IPv6 /56; trusted proxies have no such limit",
+        default: "2000",
+    },
+    Key {
+        name: "http-requests-per-source",
+        value: "N",
+        help: "requests and open upgrades at once of one IPv4 address or IPv6 /56",
+        default: "1000",
+    },
     Key { name: "base-domain", value: "NAME", help: "apps answer at APP.NAME", default: "localhost" },
     Key {
         name: "ssh-host",
@@ -107,6 +126,36 @@ pub const KEYS: &[Key] = &[
     Key { name: "logs-total", value: "MB", help: "disk that the logs of all apps may use", default: "4096" },
 ];
 
+/// What the router takes of whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Visitors {
+    /// The proxies in front of it.
+    pub trusted: Vec<router::Network>,
+    /// Client connections.
+    pub connections: u64,
+    /// The same of one source.
+    pub per_source: u64,
+    /// Requests of one source at once.
+    pub requests: u64,
+}
+
+impl Visitors {
+    /// The flags of a router that is to have these.
+    pub fn flags(&self) -> Vec<String> {
+        let numbers = [
+            ("http-connections", self.connections),
+            ("http-per-source", self.per_source),
+            ("http-requests-per-source", self.requests),
+        ];
+        let mut flags: Vec<String> = numbers.iter().map(|(name, n)| format!("--{name}={n}")).collect();
+        if !self.trusted.is_empty() {
+            let networks: Vec<String> = self.trusted.iter().map(ToString::to_string).collect();
+            flags.push(format!("--trusted-proxies={}", networks.join(",")));
+        }
+        flags
+    }
+}
+
 /// Who starts the router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouterMode {
@@ -131,6 +180,8 @@ pub struct Settings {
     pub router_user: Option<String>,
     /// The router's own folder.
     pub router_dir: PathBuf,
+    /// What the router takes of whom.
+    pub visitors: Visitors,
     /// Apps answer at `APP.base_domain`.
     pub base_domain: String,
     /// The host in printed remotes.
@@ -275,6 +326,10 @@ impl Settings {
         let router = raw.parsed("router", &mut bad, router_mode);
         let router_user = raw.parsed("router-user", &mut bad, user_name);
         let router_dir = raw.parsed("router-dir", &mut bad, absolute);
+        let trusted = raw.parsed("trusted-proxies", &mut bad, networks);
+        let connections = raw.parsed("http-connections", &mut bad, |v| number(v, 16, 1_000_000));
+        let per_source = raw.parsed("http-per-source", &mut bad, |v| number(v, 1, 1_000_000));
+        let requests = raw.parsed("http-requests-per-source", &mut bad, |v| number(v, 1, 1_000_000));
         let base_domain = raw.parsed("base-domain", &mut bad, domain_name);
         let ssh_host = raw.parsed("ssh-host", &mut bad, domain_name);
         let first_admin_keys = raw.parsed("first-admin-keys", &mut bad, absolute);
@@ -315,6 +370,12 @@ impl Settings {
                 data,
                 ssh: ssh?,
                 http: http?,
+                visitors: Visitors {
+                    trusted: trusted.unwrap_or_default(),
+                    connections: connections?,
+                    per_source: per_source?,
+                    requests: requests?,
+                },
                 ssh_host: ssh_host.unwrap_or_else(|| base_domain.clone()),
                 base_domain,
                 first_admin_keys,
@@ -414,6 +475,11 @@ fn languages(value: &str) -> Result<Vec<&'static str>, String> {
         .ok_or_else(|| format!("some of {}, or none", buildpacks::FETCHING.join(", ")))
 }
 
+fn networks(value: &str) -> Result<Vec<router::Network>, String> {
+    let words = value.split([' ', ',']).filter(|word| !word.is_empty());
+    words.map(|word| word.parse().map_err(|bad: router::BadNetwork| bad.to_string())).collect()
+}
+
 fn network(value: &str) -> Result<(std::net::Ipv4Addr, u8), String> {
     let parse = || {
         let (net, len) = value.split_once('/')?;
@@ -476,6 +542,29 @@ mod tests {
         for bad in ["cobol", "", "node none", "static"] {
             let expect = format!("--fetch-ahead=\"{bad}\" is not valid: some of node, python, go, or none");
             assert_eq!(of(bad).unwrap_err(), [expect]);
+        }
+    }
+
+    #[test]
+    fn what_the_router_is_told_comes_to_the_same() {
+        let visitors = |flags: &[(&str, &str)]| check(flags, &[], "data = \"/f\"").map(|got| got.visitors);
+        let usual = visitors(&[]).unwrap();
+        assert_eq!(
+            (usual.trusted.len(), usual.connections, usual.per_source, usual.requests),
+            (0, 10_000, 2_000, 1_000)
+        );
+        let proxies = ("trusted-proxies", "127.0.0.1, 10.0.0.0/8 2001:db8::/32");
+        let own = visitors(&[proxies, ("http-connections", "99"), ("http-per-source", "7")]).unwrap();
+        assert_eq!(own.trusted.len(), 3);
+        for told in [&usual, &own] {
+            let flags = told.flags();
+            let pairs: Vec<(&str, &str)> =
+                flags.iter().map(|flag| flag.strip_prefix("--").unwrap().split_once('=').unwrap()).collect();
+            assert_eq!(&visitors(&pairs).unwrap(), told);
+        }
+        for bad in ["10.0.0.0/33", "localhost", "10.0.0.0/8;::1"] {
+            let why = visitors(&[("trusted-proxies", bad)]).unwrap_err();
+            assert!(why[0].starts_with(&format!("--trusted-proxies=\"{bad}\" is not valid: ")), "{why:?}");
         }
     }
 

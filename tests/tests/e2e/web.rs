@@ -200,3 +200,27 @@ fn names(user: &User) -> Vec<String> {
     let listed = user.ssh(&["apps:list", "--format", "json"]).ok().json();
     listed.as_array().unwrap().iter().map(|app| app["name"].as_str().unwrap().to_owned()).collect()
 }
+
+#[test]
+fn a_proxy_that_the_settings_name_is_believed_and_nobody_else() {
+    let claims =
+        "x-real-ip: 203.0.113.7\r\nx_real_ip: 6.6.6.6\r\nx-forwarded-for: 203.0.113.7\r\nx-forwarded-proto: https\r\n";
+    for (setting, real, proto, last) in [
+        ("127.0.0.0/8 ::1", "\"x-real-ip\": \"203.0.113.7\"", "https", "203.0.113.7"),
+        ("192.0.2.1", "", "http", "127.0.0.1"),
+    ] {
+        let world = World::with(&[("trusted-proxies", setting)]);
+        let app = world.app("shop", "tests/apps/echo");
+        app.push().ok();
+        let mut proxy = TcpStream::connect(world.http).unwrap();
+        proxy.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        write!(proxy, "GET / HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{claims}\r\n", app.host()).unwrap();
+        let mut seen = String::new();
+        proxy.read_to_string(&mut seen).unwrap();
+        assert!(seen.starts_with("HTTP/1.1 200 ") && seen.contains(real) && !seen.contains("6.6.6.6"), "{seen}");
+        assert_eq!(seen.contains("x-real-ip"), !real.is_empty(), "{seen}");
+        assert!(seen.contains(&format!("\"x-forwarded-proto\": \"{proto}\"")), "{seen}");
+        let list = seen.lines().find(|line| line.contains("\"x-forwarded-for\"")).unwrap();
+        assert!(list.trim_end_matches(['"', ',']).ends_with(last), "{list}");
+    }
+}

@@ -29,6 +29,7 @@ pub struct RouterLaunch {
     http: SocketAddr,
     mode: RouterMode,
     user: Option<String>,
+    flags: Vec<String>,
     program: PathBuf,
     /// The socket of the router that we started.
     listener: Mutex<Option<TcpListener>>,
@@ -38,7 +39,8 @@ impl RouterLaunch {
     /// The router that the settings describe, of this program.
     pub fn new(settings: &Settings, layout: Layout, program: PathBuf) -> RouterLaunch {
         let (http, mode, user) = (settings.http, settings.router, settings.router_user.clone());
-        RouterLaunch { layout, http, mode, user, program, listener: Mutex::default() }
+        let flags = settings.visitors.flags();
+        RouterLaunch { layout, http, mode, user, flags, program, listener: Mutex::default() }
     }
 
     /// Who starts the router.
@@ -109,6 +111,7 @@ impl RouterLaunch {
         command.arg("router").arg("--data").arg(self.layout.data());
         command.arg("--router-dir").arg(self.layout.router());
         command.arg("--http").arg(self.address().to_string());
+        command.args(&self.flags);
         if let Some(user) = &self.user {
             command.arg("--router-user").arg(user);
         }
