@@ -139,10 +139,10 @@ pub(crate) fn batch(most: u32) -> usize {
     usize::try_from(most / 64).unwrap_or(0).clamp(1, 256)
 }
 
-/// Whether one more request of a source is served by a route that has so many at work. The last quarter of a route's places
+/// Whether one more request of a source is served by a route that has so many at work. The last eighth of a route's places
 /// is not for a source that has half of them already.
 pub(crate) fn fair(at_work: u32, most: u32, own: impl FnOnce() -> u32) -> bool {
-    at_work < most - most / 4 || own() < most / 2
+    at_work < most - most / 8 || own() < most / 2
 }
 
 #[cfg(test)]
@@ -251,11 +251,11 @@ mod tests {
     #[test]
     fn a_route_keeps_places_for_others() {
         for (at_work, own, want) in
-            [(0, 0, true), (149, 149, true), (150, 99, true), (150, 100, false), (199, 0, true), (199, 150, false)]
+            [(0, 0, true), (174, 174, true), (175, 99, true), (175, 100, false), (199, 0, true), (199, 150, false)]
         {
             assert_eq!(fair(at_work, 200, || own), want, "{own} of {at_work}");
         }
-        assert!(fair(0, 1, || 0) && fair(1, 2, || 0) && fair(0, 2, || 2));
+        assert!(fair(0, 1, || 0) && fair(1, 2, || 2) && fair(0, 2, || 2));
         assert_eq!((batch(0), batch(10_000), batch(u32::MAX)), (1, 156, 256));
     }
 }

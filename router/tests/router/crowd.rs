@@ -187,7 +187,7 @@ async fn the_last_places_of_a_route_are_not_for_the_one_who_has_most() {
     let quiet = App::new(|s, _| async move { drop(Raw { stream: s, buf: vec![] }.rest().await) }).await;
     router.install(vec![serve("quiet.test", vec![quiet.target("q")])]).await;
     let mut busy = vec![];
-    for (source, count) in [("127.0.0.2", 6), ("127.0.0.3", 1)] {
+    for (source, count) in [("127.0.0.2", 7), ("127.0.0.3", 1)] {
         for _ in 0..count {
             let mut raw = from(&router, source).await;
             raw.send("GET / HTTP/1.1\r\nHost: quiet.test\r\n\r\n").await;
