@@ -102,6 +102,15 @@ pub struct Base {
     pub names: Vec<String>,
 }
 
+impl Base {
+    /// Those of these names by which older bytes of this stack are known.
+    pub fn outdated(&self, names: &[String]) -> Vec<String> {
+        let (Some(plain), Some(exact)) = (self.names.first(), self.names.last()) else { return Vec::new() };
+        let dated = format!("{plain}-");
+        names.iter().filter(|name| name.starts_with(&dated) && *name != exact).cloned().collect()
+    }
+}
+
 /// The stack for what people build on it (`FROM hoist/stack-run`): with this bundle of certificate authorities on top, so
 /// that what a Dockerfile fetches comes from the same registries as what our own builds fetch.
 pub async fn base(registry: &Registry, stacks: &Path, name: &str, bundle: Option<&Path>) -> Result<Base> {
@@ -162,5 +171,19 @@ fn config(layer: &Layer) -> ImageConfig {
         created: EPOCH.to_owned(),
         layers: vec![layer.clone()],
         architecture: architecture().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_bytes_of_a_stack_are_told_from_the_present_ones() {
+        let names = ["hoist/stack-run:deb13", "hoist/stack-run:latest", "hoist/stack-run:deb13-b"].map(str::to_owned);
+        let base = Base { manifest: Digest::of(b""), names: names.to_vec() };
+        let there =
+            ["hoist/stack-run:deb13-a", "hoist/stack-run:deb13-b", "hoist/stack-run:deb12-a", "hoist/stack-run:deb13"];
+        assert_eq!(base.outdated(&there.map(str::to_owned)), ["hoist/stack-run:deb13-a"]);
     }
 }

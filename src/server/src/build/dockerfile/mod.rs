@@ -156,6 +156,10 @@ impl Builder {
         job.detail(format!("Giving the builder the stack {name}, once"));
         let pieces = archive(self.registry.blobs(), &wanted.manifest, &wanted.names, &p.tasks);
         lease.kit.give(pieces).await.map_err(away)?;
+        // Nothing else would ever remove an older one: a gigabyte each.
+        for old in wanted.outdated(&lease.kit.names().await.map_err(away)?) {
+            lease.kit.forget(&old).await.map_err(away)?;
+        }
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         job.detail(format!("Stack {name} made ready in {}", domain::time::human_millis(took)));
         Ok(())

@@ -122,6 +122,11 @@ impl BuildKit {
         self.engine.image_load(archive).await
     }
 
+    /// The names of all that it has.
+    pub async fn names(&self) -> Result<Vec<String>, EngineError> {
+        self.engine.all_image_names().await
+    }
+
     /// Forgets an image; gone already is fine.
     pub async fn forget(&self, name: &str) -> Result<(), EngineError> {
         self.engine.image_remove(name).await

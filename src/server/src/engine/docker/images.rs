@@ -126,6 +126,14 @@ impl Docker {
         .await
     }
 
+    /// The names of all images.
+    pub(in crate::engine) async fn all_image_names(&self) -> Result<Vec<String>, EngineError> {
+        let options = ListImagesOptionsBuilder::default().build();
+        let found: Vec<ImageSummary> =
+            self.call("list", "images", |docker| async move { docker.list_images(Some(options)).await }).await?;
+        Ok(found.into_iter().flat_map(|image| image.repo_tags).collect())
+    }
+
     pub(super) async fn image_names(&self, key: &str, value: &str) -> Result<Vec<String>, EngineError> {
         let options = ListImagesOptionsBuilder::default().filters(&by_label(key, value)).build();
         let found: Vec<ImageSummary> =
