@@ -11,6 +11,8 @@ CALLED_FROM=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
+# shellcheck source=scripts/packages.sh
+. scripts/packages.sh
 
 usage() {
   cat <<'USAGE'

@@ -41,6 +41,6 @@ sources() {
 
 # The proxies that this machine's apt uses, as options of mmdebstrap. Unset and empty values must not reach apt: it takes
 # them for a proxy without a name.
-apt_options() {
+apt_proxies() {
   apt-config dump 2>/dev/null | sed -nE 's/^(Acquire::https?::Proxy[^ ]* ".+").*/--aptopt=\1/p'
 }

@@ -13,7 +13,7 @@ setup() {
   find_keys
   confirm "$([ "$upgrade" = yes ] && echo Upgrade || echo Install) Hoist here, data in $DATA, SSH on port $SSH_PORT, HTTP on port $HTTP_PORT?"
   if [ -z "$ROOT" ]; then
-    scripts/docker-up
+    if [ -z "$BINARY" ]; then scripts/docker-up build; else scripts/docker-up; fi
   fi
   build
   make_user
@@ -46,6 +46,8 @@ settle() {
 }
 
 check_machine() {
+  # What is looked at before anything is installed.
+  need ssh-keygen ss
   [ "$(uname -s)" = Linux ] || fail "this is $(uname -s), and Hoist runs on Linux" "use a Linux machine"
   [ "$((${#DATA} + SOCKET_ROOM))" -le 107 ] || fail "the data folder's name is too long for the sockets in it" "./install.sh --data /srv/hoist"
   [[ $DATA$BIN$CONFIG != *[[:space:]\"\'\\%]* ]] || fail "a folder with blanks, quotes, % or \\ in its name: $DATA" "./install.sh --data /srv/hoist"
@@ -123,7 +125,6 @@ build() {
     stacks=$!
   fi
   if [ -z "$BINARY" ]; then
-    command -v cc >/dev/null 2>&1 || DEBIAN_FRONTEND=noninteractive quietly apt-get install -y --no-install-recommends gcc libc6-dev
     step "building hoist (release)$([ -x "$BUILT" ] || echo '; the first time takes 5 to 10 minutes on two cores')"
     cargo build --release --locked -p hoist || fail "the build failed, the reason is above" "git status (a clean checkout builds), then run this again"
     BINARY=$BUILT

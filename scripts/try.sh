@@ -57,14 +57,6 @@ check_machine() {
   fi
 }
 
-install_compiler() {
-  command -v cc >/dev/null 2>&1 && return 0
-  step "installing a C compiler"
-  quietly "${AS_ROOT[@]}" apt-get update
-  quietly "${AS_ROOT[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev
-  done_step
-}
-
 # Stacks and builder come from the network, the binary from the processor: both at once. Where the build fails they are
 # made all the same, and the next run finds them.
 build() {
@@ -242,8 +234,7 @@ try() {
   make_folder
   # Without its data a server has another host key.
   "${AS_ROOT[@]}" test -e "$DATA" || rm -f "$TRY/known_hosts"
-  "${AS_ROOT[@]}" scripts/docker-up
-  install_compiler
+  "${AS_ROOT[@]}" scripts/docker-up build
   build
   start_server
   make_access

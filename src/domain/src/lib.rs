@@ -24,6 +24,7 @@ pub mod names;
 pub mod output;
 pub mod people;
 pub mod procfile;
+pub mod programs;
 pub mod push;
 pub mod queue;
 pub mod reconcile;

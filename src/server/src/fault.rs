@@ -1,5 +1,6 @@
 //! What goes wrong: a [`Refusal`] the user can act on, or a fault of ours, shown with an id that is in the log too.
 
+use crate::proc::Missing;
 use domain::Refusal;
 use std::fmt;
 
@@ -38,17 +39,21 @@ impl Fault {
         self.transient = true;
         self
     }
-    /// Whether a full disk is the cause.
-    fn is_full_disk(&self) -> bool {
+    /// What the machine lacks, where that is the cause.
+    fn of_machine(&self) -> Option<Refusal> {
         let mut next = self.source.as_ref().map(|s| s.as_ref() as &(dyn std::error::Error + 'static));
         while let Some(cause) = next {
-            let io = cause.downcast_ref::<std::io::Error>();
-            if io.is_some_and(|io| io.kind() == std::io::ErrorKind::StorageFull) {
-                return true;
+            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+                if io.kind() == std::io::ErrorKind::StorageFull {
+                    return Some(full_disk());
+                }
+                if let Some(missing) = io.get_ref().and_then(|inner| inner.downcast_ref::<Missing>()) {
+                    return Some(missing.0.missing());
+                }
             }
             next = cause.source();
         }
-        false
+        None
     }
     /// The whole chain, for the log: `cannot start i12: no such image`.
     pub fn chain(&self) -> String {
@@ -102,11 +107,11 @@ impl Error {
     pub fn lines(&self) -> Vec<String> {
         match self {
             Error::Refused(no) => no.lines(),
-            Error::Fault(fault) if fault.is_full_disk() => {
-                tracing::error!("{}", fault.chain());
-                full_disk().lines()
-            }
             Error::Fault(fault) => {
+                if let Some(no) = fault.of_machine() {
+                    tracing::error!("{}", fault.chain());
+                    return no.lines();
+                }
                 let id: u32 = rand::random();
                 tracing::error!(fault = format!("{id:08x}"), "{}", fault.chain());
                 vec![
@@ -121,11 +126,11 @@ impl Error {
     pub fn refusal(&self) -> Refusal {
         match self {
             Error::Refused(no) => no.clone(),
-            Error::Fault(fault) if fault.is_full_disk() => {
-                tracing::error!("{}", fault.chain());
-                full_disk()
-            }
-            Error::Fault(_) => {
+            Error::Fault(fault) => {
+                if let Some(no) = fault.of_machine() {
+                    tracing::error!("{}", fault.chain());
+                    return no;
+                }
                 let lines = self.lines();
                 let mut no = Refusal::new("fault", lines.first().cloned().unwrap_or_default());
                 no.why = lines.get(1).cloned().unwrap_or_default();

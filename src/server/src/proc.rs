@@ -4,10 +4,11 @@
 //! group outlives the value that started it. Absent: any way to pass a command line as one string.
 
 use crate::fault::{Act, Error, Fault, Result};
+use domain::programs;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -60,6 +61,11 @@ impl Program {
         self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
+    /// Why it could not be started.
+    fn not_started(&self, err: std::io::Error) -> std::io::Error {
+        let listed = self.name.to_str().and_then(programs::find);
+        not_started(err, listed.filter(|one| !is_installed(one.name)))
+    }
     /// The program and its first argument, for messages: `git update-ref`.
     fn label(&self) -> String {
         let mut label = Path::new(&self.name).file_name().unwrap_or(&self.name).to_string_lossy().into_owned();
@@ -69,6 +75,24 @@ impl Program {
         }
         label
     }
+}
+
+/// A program of ours that is not installed.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not installed: {}", .0.name, .0.install())]
+pub struct Missing(pub programs::Program);
+
+/// "No such file" may be said of the folder, too: only a program that is missing blames its package.
+fn not_started(err: std::io::Error, missing: Option<programs::Program>) -> std::io::Error {
+    match missing {
+        Some(one) if err.kind() == ErrorKind::NotFound => std::io::Error::new(err.kind(), Missing(one)),
+        Some(_) | None => err,
+    }
+}
+
+/// Whether a program is where programs are looked for.
+pub fn is_installed(name: &str) -> bool {
+    PATH.split(':').any(|folder| Path::new(folder).join(name).exists())
 }
 
 /// What a run may take.
@@ -150,7 +174,8 @@ pub fn start(program: &Program) -> Result<Running> {
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    let child = command.spawn().act(|| format!("cannot start {}", program.label()))?;
+    let child =
+        command.spawn().map_err(|err| program.not_started(err)).act(|| format!("cannot start {}", program.label()))?;
     let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
     Ok(Running { child, group, label: program.label() })
 }
@@ -159,7 +184,7 @@ pub fn start(program: &Program) -> Result<Running> {
 /// a build can nest folders deeper than a thread's stack. Links are not followed; absent is fine. Blocking.
 pub fn remove_tree(path: &Path) -> std::io::Result<()> {
     match path.symlink_metadata() {
-        Err(err) if err.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(err) if err.kind() == ErrorKind::NotFound => return Ok(()),
         Ok(about) if !about.is_dir() => return std::fs::remove_file(path),
         Ok(_) | Err(_) => {}
     }
@@ -171,7 +196,8 @@ pub fn remove_tree(path: &Path) -> std::io::Result<()> {
         .envs(program.env.iter().map(|(key, value)| (key, value)))
         .current_dir(&program.cwd)
         .stdin(Stdio::null())
-        .output()?;
+        .output()
+        .map_err(|err| program.not_started(err))?;
     match done.status.success() {
         true => Ok(()),
         false => Err(std::io::Error::other(String::from_utf8_lossy(&done.stderr).trim().to_owned())),
@@ -270,6 +296,7 @@ pub fn reader(program: &Program) -> Result<impl Read + use<>> {
         .stderr(Stdio::null())
         .process_group(0)
         .spawn()
+        .map_err(|err| program.not_started(err))
         .act(|| format!("cannot start {}", program.label()))?;
     let stdout = child.stdout.take().ok_or_else(|| Error::from(Fault::plain("a pipe is missing")))?;
     Ok(ReadOutput { child, stdout })
@@ -344,6 +371,18 @@ mod tests {
             run(&sh("yes | head -c 3000000"), b"", Limits { output_max: 10, ..Limits::seconds(10) }).await.unwrap();
         assert_eq!(long.stdout.len(), 10);
         assert!(run(&Program::new("no-such-program", Path::new("/")), b"", Limits::seconds(1)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_missing_says_which_package_brings_it() {
+        let error = |missing| Fault::new("cannot start git gc", not_started(ErrorKind::NotFound.into(), missing));
+        let missing = Error::from(error(programs::find("git")));
+        assert_eq!(missing.lines(), programs::find("git").unwrap().missing().lines());
+        assert_eq!(missing.refusal().code, "program-missing");
+        assert!(error(programs::find("git")).chain().ends_with("git is not installed: apt-get install git"));
+        // Its folder is what is missing.
+        let no = run(&Program::new("rm", Path::new("/nowhere")), b"", Limits::seconds(1)).await.unwrap_err();
+        assert!(matches!(&no, Error::Fault(fault) if !fault.chain().contains("apt-get")), "{no}");
     }
 
     /// The group's members hold the pipe: it ends only when all of them have.

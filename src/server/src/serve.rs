@@ -40,6 +40,9 @@ const INIT: &[u8] = include_bytes!(env!("HOIST_INIT_PATH"));
 /// Runs the control process until it is told to end. `say` gets the lines for standard output.
 pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     crate::clock::stepped();
+    for (program, _) in crate::probes::programs().iter().filter(|(_, there)| !there) {
+        tracing::warn!("{}", crate::proc::Missing(*program));
+    }
     let layout = Layout::with_router(&settings.data, &settings.router_dir);
     layout.create().act(|| format!("cannot make the data folder {}", settings.data.display()))?;
     let _lock = only_one(&layout).await?;

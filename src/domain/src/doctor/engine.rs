@@ -96,7 +96,7 @@ pub(super) fn git(version: Option<(u32, u32)>) -> Finding {
     match version {
         Some((major, minor)) if (major, minor) >= GIT_MIN => Finding::ok("git", format!("{major}.{minor}")),
         Some((major, minor)) => Finding::bad("git", format!("{major}.{minor}"), "install git 2.29 or later"),
-        None => Finding::bad("git", "not found", "apt-get install git"),
+        None => Finding::bad("git", "it does not say its version", "git version; then apt-get install --reinstall git"),
     }
 }
 

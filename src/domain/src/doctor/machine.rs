@@ -1,6 +1,7 @@
 //! Findings about the machine: disks, folders, clock, and what waits.
 
 use super::Finding;
+use crate::programs::{Program, Use};
 use crate::text::human_bytes;
 
 /// A file system that we fill.
@@ -59,6 +60,18 @@ const INODES_BAD: u64 = 10_000;
 const BORN: i64 = 1_735_689_600;
 /// A clock that is kept right moves by less.
 const STEP_MAX: i64 = 2;
+
+/// One line for all that are there, one for each that is missing.
+pub(super) fn programs(seen: &[(Program, bool)]) -> Vec<Finding> {
+    let there: Vec<&str> = seen.iter().filter(|(_, there)| *there).map(|(one, _)| one.name).collect();
+    let missing = seen.iter().filter(|(_, there)| !there).map(|(one, _)| match one.used {
+        Use::Doctor => Finding::warn("programs", format!("{} is missing: one check is less", one.name), one.install()),
+        Use::Serve | Use::Setup | Use::Build | Use::Tests | Use::Bench => {
+            Finding::bad("programs", format!("{} is missing: the server needs it", one.name), one.install())
+        }
+    });
+    [Finding::ok("programs", there.join(", "))].into_iter().chain(missing).collect()
+}
 
 pub(super) fn disk(seen: &Disk) -> Finding {
     let fix = || match seen.what.as_str() {

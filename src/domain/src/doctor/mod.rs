@@ -11,6 +11,7 @@ mod net;
 mod tests;
 
 use crate::floors::Part;
+use crate::programs::Program;
 use serde::Serialize;
 use std::fmt;
 use std::net::IpAddr;
@@ -96,8 +97,6 @@ pub struct Builder {
 pub struct Firewall {
     /// Our table is there with our rules.
     pub holds: bool,
-    /// nftables is installed.
-    pub installed: bool,
     /// Bridges call the firewall; `None`: this kernel does not say.
     pub bridges_call: Option<bool>,
 }
@@ -107,8 +106,10 @@ pub struct Firewall {
 pub struct Facts {
     /// Docker, or why it cannot be asked.
     pub docker: Result<Docker, String>,
-    /// git's version; `None`: not found.
+    /// git's version; `None`: it does not say.
     pub git: Option<(u32, u32)>,
+    /// The programs that the server starts, and whether each is installed.
+    pub programs: Vec<(Program, bool)>,
     /// The firewall.
     pub firewall: Firewall,
     /// Where users arrive: SSH, HTTP.
@@ -138,8 +139,11 @@ pub struct Facts {
 /// Every finding, in a fixed order.
 pub fn findings(facts: &Facts) -> Vec<Finding> {
     let mut found = engine::docker(&facts.docker);
-    found.push(engine::git(facts.git));
-    found.extend(net::firewall(facts.firewall));
+    let missing = |name| facts.programs.iter().any(|(one, there)| one.name == name && !there);
+    found.extend(machine::programs(&facts.programs));
+    // Of one that is missing there is nothing more to say.
+    found.extend(if missing("git") { None } else { Some(engine::git(facts.git)) });
+    found.extend(net::firewall(facts.firewall, missing("nft")));
     found.extend(facts.listeners.iter().map(net::listener));
     found.push(net::router(facts.router.as_ref(), facts.router_is_ours));
     found.extend(facts.names.iter().flat_map(net::names));

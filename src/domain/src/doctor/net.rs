@@ -46,15 +46,20 @@ pub struct Names {
     pub ours: Vec<IpAddr>,
 }
 
-pub(super) fn firewall(seen: Firewall) -> Vec<Finding> {
-    let table = match (seen.holds, seen.installed) {
+/// Without the program there is no way to see the table, and none to make it.
+pub(super) fn firewall(seen: Firewall, missing: bool) -> Vec<Finding> {
+    let table = match (seen.holds, missing) {
         (true, _) => Finding::ok("firewall", "our nftables table, with our rules"),
-        (false, true) => Finding::bad(
+        (false, false) => Finding::bad(
             "firewall",
             "our table is not there, or not as it should be: apps and builds are not walled off",
             "wait 10 s, the server puts it back; then look at its log (journalctl -u hoist)",
         ),
-        (false, false) => Finding::bad("firewall", "nftables is not installed", "apt-get install nftables"),
+        (false, true) => Finding::bad(
+            "firewall",
+            "nothing can be seen of our table: apps and builds are perhaps not walled off",
+            "install nft, as above; within 10 s the server makes the table",
+        ),
     };
     let check = "bridges";
     let bridges = match seen.bridges_call {

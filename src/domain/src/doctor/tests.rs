@@ -20,7 +20,8 @@ fn sound() -> Facts {
             parts: vec![(Part::Runc, "1.3.6".to_owned()), (Part::Containerd, "1.7.24".to_owned())],
         }),
         git: Some((2, 39)),
-        firewall: Firewall { holds: true, installed: true, bridges_call: Some(true) },
+        programs: crate::programs::of_server().into_iter().map(|one| (one, true)).collect(),
+        firewall: Firewall { holds: true, bridges_call: Some(true) },
         listeners: vec![listener("ssh", 2222), listener("http", 80)],
         router: Some(Router { pid: 7, user: Some("hoist-router".to_owned()), generation: 4, current: true }),
         router_is_ours: true,
@@ -79,7 +80,7 @@ fn a_sound_machine_is_ok_and_every_line_says_what_was_seen() {
     let found = findings(&sound());
     assert!(found.iter().all(|f| f.state == State::Ok && f.fix.is_empty() && !f.seen.is_empty()), "{found:#?}");
     let checks: Vec<&str> = found.iter().map(|f| f.check).collect();
-    let all = "docker live-restore store git firewall bridges ssh http router domain wildcard stack builder disk disk folder \
+    let all = "docker live-restore store programs git firewall bridges ssh http router domain wildcard stack builder disk disk folder \
                clock queue";
     assert_eq!(checks.join(" "), all);
 }
@@ -106,15 +107,35 @@ fn faults_of_what_builds_and_runs() {
     check(|f| docker(f).live_restore = false, "live-restore", Bad, "daemon.json");
     check(|f| docker(f).store = "vfs".to_owned(), "store", Warn, "overlay2");
     check(|f| f.git = Some((2, 20)), "git", Bad, "2.29");
-    check(|f| f.git = None, "git", Bad, "apt-get install git");
+    check(|f| f.git = None, "git", Bad, "git version");
     check(|f| f.stacks = vec![("deb13-run".to_owned(), false)], "stack", Bad, "scripts/stacks");
+}
+
+#[test]
+fn programs_that_are_missing() {
+    use State::{Bad, Warn};
+    let lose =
+        |f: &mut Facts, name| f.programs.iter_mut().filter(|(one, _)| one.name == name).for_each(|p| p.1 = false);
+    let no_git = |f: &mut Facts| {
+        f.git = None;
+        lose(f, "git");
+    };
+    check(no_git, "programs", Bad, "apt-get install git");
+    check(|f| lose(f, "rm"), "programs", Bad, "apt-get install coreutils");
+    check(|f| lose(f, "timedatectl"), "programs", Warn, "apt-get install systemd");
+    let mut facts = sound();
+    lose(&mut facts, "nft");
+    facts.firewall.holds = false;
+    let bad: Vec<Finding> = findings(&facts).into_iter().filter(|f| f.state == Bad).collect();
+    let told: Vec<(&str, &str)> = bad.iter().map(|f| (f.check, f.fix.as_str())).collect();
+    let table = "install nft, as above; within 10 s the server makes the table";
+    assert_eq!(told, [("programs", "apt-get install nftables"), ("firewall", table)]);
 }
 
 #[test]
 fn faults_of_ways_in_and_out() {
     use State::{Bad, Warn};
     check(|f| f.firewall.holds = false, "firewall", Bad, "puts it back");
-    check(|f| (f.firewall.holds, f.firewall.installed) = (false, false), "firewall", Bad, "apt-get install nftables");
     check(|f| f.firewall.bridges_call = Some(false), "bridges", Bad, "sysctl -w");
     check(|f| f.firewall.bridges_call = None, "bridges", Bad, "modprobe br_netfilter");
     check(

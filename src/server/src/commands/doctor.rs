@@ -59,11 +59,8 @@ async fn facts(c: &Commands) -> Result<Facts> {
     Ok(Facts {
         docker: engine.map(docker).map_err(|err| err.to_string()),
         git: git.ok(),
-        firewall: Firewall {
-            holds,
-            installed: probes::is_installed(crate::net::NFT),
-            bridges_call: probes::bridges_call(),
-        },
+        firewall: Firewall { holds, bridges_call: probes::bridges_call() },
+        programs: probes::programs(),
         listeners: listeners(c, router.as_ref().map(|r| r.pid)).await?,
         router,
         router_is_ours: settings.router == RouterMode::Spawn,

@@ -18,7 +18,6 @@ mod live;
 pub use builder_net::BuilderNet;
 pub use firewall::{Ensured, Firewall};
 pub use net::Net;
-pub use nft::NFT;
 pub use rules::{Policy, render};
 pub use share::{Claim, Claimer, HOST_FOLDER, claim, release};
 

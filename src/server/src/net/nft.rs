@@ -4,14 +4,11 @@ use crate::fault::Result;
 use crate::proc::{Limits, Program, run};
 use std::path::Path;
 
-/// The program.
-pub const NFT: &str = "nft";
-
 const NFT_SECONDS: u64 = 10;
 
 /// Runs `nft` and returns what it printed.
 pub(super) async fn nft(args: &[&str], input: &str) -> Result<String> {
-    let done =
-        run(&Program::new(NFT, Path::new("/")).args(args), input.as_bytes(), Limits::seconds(NFT_SECONDS)).await?;
+    let program = Program::new("nft", Path::new("/")).args(args);
+    let done = run(&program, input.as_bytes(), Limits::seconds(NFT_SECONDS)).await?;
     Ok(String::from_utf8_lossy(&done.success(format!("cannot run nft {}", args.join(" ")))?.stdout).into_owned())
 }

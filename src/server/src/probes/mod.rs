@@ -9,6 +9,7 @@ pub use ports::holders;
 use crate::proc::{self, Limits, Program};
 use crate::rights;
 use domain::doctor::{Disk, Folder};
+use domain::programs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -43,9 +44,9 @@ pub fn bridges_call() -> Option<bool> {
     Some(text.trim() == "1")
 }
 
-/// Whether a program is where the system keeps those of administrators.
-pub fn is_installed(program: &str) -> bool {
-    ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|dir| Path::new(dir).join(program).exists())
+/// The programs that the server starts, and whether each is installed.
+pub fn programs() -> Vec<(programs::Program, bool)> {
+    programs::of_server().into_iter().map(|one| (one, proc::is_installed(one.name))).collect()
 }
 
 /// Whether the kernel says that its clock is kept right; `None` where nobody can be asked.
