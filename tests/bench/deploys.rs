@@ -13,10 +13,9 @@
 
 mod floor;
 
-use e2e::World;
+use e2e::{World, program};
 use floor::{Floor, less_boot, median, seconds, shown};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 11;
@@ -95,8 +94,7 @@ fn three_hundred_packages(dir: &Path) -> usize {
     let server = "require('http').createServer((q, s) => s.end('ok')).listen(process.env.PORT, () => console.log('listening after ' + process.uptime()));\nprocess.on('SIGTERM', () => process.exit(0));\n";
     std::fs::write(dir.join("server.js"), server).unwrap();
     let _ = std::fs::remove_file(dir.join("package-lock.json"));
-    let done =
-        Command::new("npm").args(["install", "--package-lock-only", "--silent"]).current_dir(dir).status().unwrap();
+    let done = program("npm").args(["install", "--package-lock-only", "--silent"]).current_dir(dir).status().unwrap();
     assert!(done.success(), "npm cannot write the lock file");
     std::fs::read_to_string(dir.join("package-lock.json")).unwrap().matches("\"node_modules/").count()
 }

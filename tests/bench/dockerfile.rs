@@ -8,10 +8,9 @@
     reason = "what fails in a measurement ends it"
 )]
 
-use e2e::{App, World};
+use e2e::{App, World, program};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 11;
@@ -35,7 +34,7 @@ fn main() {
         app.push().ok();
         pushes.push(begun.elapsed().as_secs_f64());
     }
-    let _ = Command::new("docker").args(["rmi", "-f", IMAGE]).output();
+    let _ = program("docker").args(["rmi", "-f", IMAGE]).output();
     println!("docker build and docker run: {}", shown(&mut floors));
     println!("git push: {}", shown(&mut pushes));
     let more = median(&mut pushes) - median(&mut floors);
@@ -47,7 +46,7 @@ fn plain(app: &App<'_>) -> f64 {
     let docker = |args: &[&str]| {
         // A newer client elsewhere on the path may lack its BuildKit plug-in.
         let client = if Path::new("/usr/bin/docker").exists() { "/usr/bin/docker" } else { "docker" };
-        let done = Command::new(client).env("DOCKER_BUILDKIT", "1").args(args).current_dir(&app.dir).output().unwrap();
+        let done = program(client).env("DOCKER_BUILDKIT", "1").args(args).current_dir(&app.dir).output().unwrap();
         assert!(done.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&done.stderr));
         String::from_utf8_lossy(&done.stdout).trim().to_owned()
     };

@@ -14,10 +14,9 @@
 
 mod floor;
 
-use e2e::{App, World, wait_for};
+use e2e::{App, World, program, wait_for};
 use floor::{Floor, less_boot, median, seconds, shown};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 const ROUNDS: usize = 7;
@@ -191,7 +190,7 @@ fn plain(case: &Case, dir: &Path, stacks: &str) -> (f64, f64) {
          c=$(date +%s%N); echo \"took $((b - a)) $((c - b))\"",
         case.prepare, case.tool, case.again
     );
-    let done = Command::new("docker")
+    let done = program("docker")
         .args(["run", "--rm", "--network", "host", "-v", &format!("{}:/src:ro", dir.display())])
         .args(["-v", &format!("{bundle}:{BUNDLE}:ro")])
         .args(["-e", &format!("SSL_CERT_FILE={BUNDLE}"), "-e", &format!("PIP_CERT={BUNDLE}")])
@@ -207,7 +206,6 @@ fn plain(case: &Case, dir: &Path, stacks: &str) -> (f64, f64) {
 
 fn npm_lock(dir: &Path) {
     let _ = std::fs::remove_file(dir.join("package-lock.json"));
-    let done =
-        Command::new("npm").args(["install", "--package-lock-only", "--silent"]).current_dir(dir).status().unwrap();
+    let done = program("npm").args(["install", "--package-lock-only", "--silent"]).current_dir(dir).status().unwrap();
     assert!(done.success(), "npm cannot write the lock file");
 }

@@ -11,7 +11,7 @@
     reason = "what fails in a measurement ends it"
 )]
 
-use e2e::{HostSshd, User, World, wait_for};
+use e2e::{HostSshd, User, World, program, wait_for};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -83,7 +83,7 @@ struct Master {
 impl Master {
     fn open(user: &User, folder: &std::path::Path) -> Master {
         let socket = folder.join(format!("{}{}", user.login, user.name)).to_str().unwrap().to_owned();
-        let mut ssh = Command::new("ssh");
+        let mut ssh = program("ssh");
         ssh.args(["-M", "-N", "-S", &socket]).args(user.options()).args(["-p", &user.address.port().to_string()]);
         let ssh = ssh.arg(format!("{}@127.0.0.1", user.login)).stdin(Stdio::null()).spawn().unwrap();
         wait_for("the connection", Duration::from_secs(20), || std::path::Path::new(&socket).exists());
@@ -91,7 +91,7 @@ impl Master {
     }
 
     fn command(&self, line: &str) -> Command {
-        let mut ssh = Command::new("ssh");
+        let mut ssh = program("ssh");
         ssh.args(["-F", "/dev/null", "-S", &self.socket]).arg(format!("{}@127.0.0.1", self.user.login)).arg(line);
         ssh
     }

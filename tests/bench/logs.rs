@@ -11,7 +11,7 @@
     reason = "what fails in a measurement ends it"
 )]
 
-use e2e::{App, User, World, processes, wait_for};
+use e2e::{App, User, World, processes, program, wait_for};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -243,7 +243,7 @@ impl Master<'_> {
 
     fn command(&self, options: &[&str], words: &[&str]) -> Command {
         let plain = self.user.ssh_command(words);
-        let mut command = Command::new(plain.get_program());
+        let mut command = program(plain.get_program());
         command.arg("-o").arg(format!("ControlPath={}", self.socket.display())).args(options).args(plain.get_args());
         for (name, value) in plain.get_envs() {
             match value {
@@ -292,14 +292,14 @@ fn size(dir: &Path, ending: &str) -> u64 {
 }
 
 fn zstdcat(dir: &Path, filter: &[&str]) {
-    let mut cat = Command::new("zstdcat").args(files(dir, "zst")).stdout(Stdio::piped()).spawn().unwrap();
-    let mut last = Command::new(filter[0]);
+    let mut cat = program("zstdcat").args(files(dir, "zst")).stdout(Stdio::piped()).spawn().unwrap();
+    let mut last = program(filter[0]);
     last.args(&filter[1..]).stdin(cat.stdout.take().unwrap()).stdout(Stdio::null());
     assert!(last.status().unwrap().success() && cat.wait().unwrap().success());
 }
 
 fn drop_caches() {
-    let _ = Command::new("sync").status();
+    let _ = program("sync").status();
     std::fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
 }
 

@@ -1,15 +1,15 @@
 //! Looks into the engine with its own client: what of an installation is there.
 
 use crate::proc::run;
+use crate::programs::program;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
 fn docker(args: &[&str]) -> String {
-    let mut command = Command::new("docker");
+    let mut command = program("docker");
     command.args(args);
     run(command, b"", DEADLINE).ok().out
 }
@@ -42,12 +42,12 @@ fn namespace(install: &str) -> PathBuf {
 fn clear_builder(install: &str) {
     let name = namespace(install);
     if name.exists() {
-        let mut ip = Command::new("ip");
+        let mut ip = program("ip");
         ip.args(["netns", "del"]).arg(name.file_name().unwrap());
         run(ip, b"", DEADLINE);
     }
     for group in builder_files(install) {
-        let mut find = Command::new("find");
+        let mut find = program("find");
         find.arg(group).args(["-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]);
         run(find, b"", DEADLINE);
     }
@@ -67,7 +67,7 @@ pub fn kill(container: &str) {
 
 /// The main processes on the host of these containers.
 pub fn pids(containers: &[String]) -> Vec<String> {
-    let mut command = Command::new("docker");
+    let mut command = program("docker");
     command.args(["inspect", "--format", "{{.State.Pid}}"]).args(containers);
     // One may be gone by now.
     let said = run(command, b"", DEADLINE).out;
@@ -81,7 +81,7 @@ pub fn remove(container: &str) {
 
 /// The words of the line `table FAMILY NAME` of the installation's firewall table.
 pub fn firewall(install: &str) -> Option<Vec<String>> {
-    let mut nft = Command::new("nft");
+    let mut nft = program("nft");
     nft.args(["list", "tables"]);
     let tables = run(nft, b"", DEADLINE).out;
     let ours = tables.lines().find(|t| t.split([' ', '_', '-']).any(|word| word == install))?;
@@ -91,7 +91,7 @@ pub fn firewall(install: &str) -> Option<Vec<String>> {
 /// Removes the installation's firewall table.
 pub fn remove_firewall(install: &str) {
     if let Some(table) = firewall(install) {
-        let mut nft = Command::new("nft");
+        let mut nft = program("nft");
         nft.arg("delete").args(table);
         run(nft, b"", DEADLINE).ok();
     }
@@ -134,7 +134,7 @@ pub fn runs(container: &str) -> bool {
 pub fn remove_images(install: &str) {
     let images = images(install);
     if !images.is_empty() {
-        let mut command = Command::new("docker");
+        let mut command = program("docker");
         command.args(["rmi", "-f"]).args(images);
         run(command, b"", DEADLINE);
     }
@@ -144,12 +144,12 @@ pub fn remove_images(install: &str) {
 pub fn clear(install: &str) {
     let label = format!("label=hoist.install={install}");
     for id in docker(&["ps", "-aq", "--filter", &label]).split_whitespace() {
-        let mut command = Command::new("docker");
+        let mut command = program("docker");
         command.args(["rm", "-f", id]);
         run(command, b"", DEADLINE);
     }
     for id in docker(&["network", "ls", "-q", "--filter", &label]).split_whitespace() {
-        let mut command = Command::new("docker");
+        let mut command = program("docker");
         command.args(["network", "rm", id]);
         run(command, b"", DEADLINE);
     }

@@ -1,9 +1,9 @@
 //! A machine of its own for a visitor: a network namespace on a cable, with a resolver that answers as a test says.
 
 use crate::proc::{Output, run};
+use crate::programs::program;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -48,7 +48,7 @@ impl Outside {
     /// Gets a URL there as a visitor would, by name.
     #[track_caller]
     pub fn curl(&self, url: &str) -> Output {
-        let mut curl = Command::new("ip");
+        let mut curl = program("ip");
         curl.args(["netns", "exec", &self.name, "curl", "-sS", "--noproxy", "*", "--max-time", "10", url]);
         run(curl, b"", DEADLINE)
     }
@@ -56,8 +56,8 @@ impl Outside {
 
 impl Drop for Outside {
     fn drop(&mut self) {
-        let _ = Command::new("ip").args(["link", "delete", &self.cable]).status();
-        let _ = Command::new("ip").args(["netns", "delete", &self.name]).status();
+        let _ = program("ip").args(["link", "delete", &self.cable]).status();
+        let _ = program("ip").args(["netns", "delete", &self.name]).status();
         let _ = std::fs::remove_dir_all(etc(&self.name));
     }
 }
@@ -68,7 +68,7 @@ fn etc(name: &str) -> PathBuf {
 
 #[track_caller]
 fn ip(words: &[&str]) {
-    let mut ip = Command::new("ip");
+    let mut ip = program("ip");
     ip.args(words);
     run(ip, b"", DEADLINE).ok();
 }

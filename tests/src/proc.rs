@@ -1,5 +1,6 @@
 //! Runs a program to its end with a deadline, and keeps what it said.
 
+use crate::programs::program;
 use crate::wait::try_for;
 use std::fmt;
 use std::io::{Read, Write};
@@ -97,7 +98,7 @@ impl Running {
     /// has SIGINT ignored, and programs inherit that.
     #[track_caller]
     pub fn start(command: Command) -> Running {
-        let mut env = Command::new("env");
+        let mut env = program("env");
         env.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             match value {
@@ -122,7 +123,7 @@ impl Running {
 
     /// What Ctrl-C in a terminal does: SIGINT to the whole group.
     pub fn interrupt(&self) {
-        let _ = Command::new("kill").args(["-2", "--", &format!("-{}", self.child.id())]).status();
+        let _ = program("kill").args(["-2", "--", &format!("-{}", self.child.id())]).status();
     }
 
     /// Whether it is over.
@@ -174,7 +175,7 @@ fn collect(from: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
 }
 
 fn kill_group(leader: u32) {
-    let _ = Command::new("kill").args(["-9", "--", &format!("-{leader}")]).status();
+    let _ = program("kill").args(["-9", "--", &format!("-{leader}")]).status();
 }
 
 /// A word as a POSIX shell reads it back.
@@ -193,12 +194,12 @@ mod tests {
 
     #[test]
     fn output_code_input_and_deadline() {
-        let mut cat = Command::new("cat");
+        let mut cat = program("cat");
         cat.arg("-");
         assert_eq!(run(cat, b"hello", Duration::from_secs(10)).ok().out, "hello");
-        run(Command::new("false"), b"", Duration::from_secs(10)).exits(1);
+        run(program("false"), b"", Duration::from_secs(10)).exits(1);
         let endless = || {
-            let mut sleep = Command::new("sleep");
+            let mut sleep = program("sleep");
             sleep.arg("600");
             run(sleep, b"", Duration::from_millis(100))
         };
@@ -208,7 +209,7 @@ mod tests {
     #[test]
     fn words_survive_a_shell() {
         for word in ["plain", "", "two words", "it's", "$(id) `id` \\ \"q\" *", "a\nb", "ünï"] {
-            let mut shell = Command::new("sh");
+            let mut shell = program("sh");
             shell.args(["-c", &format!("printf %s {}", quoted(word))]);
             assert_eq!(run(shell, b"", Duration::from_secs(10)).ok().out, word);
         }

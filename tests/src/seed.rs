@@ -4,9 +4,9 @@
 //! anew, so that no layer of an older Hoist is tested.
 
 use crate::proc::run;
+use crate::programs::program;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ fn link(parts: &[&str], from: &Path, to: &Path) {
     for part in parts.iter().filter(|p| from.join(p).exists()) {
         let (from, to) = (from.join(part), to.join(part));
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        let mut cp = Command::new("cp");
+        let mut cp = program("cp");
         cp.arg("-al").arg(&from).arg(&to);
         run(cp, b"", DEADLINE).ok();
     }

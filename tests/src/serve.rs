@@ -1,10 +1,11 @@
 //! One run of `hoist serve`: started, its words read, killed.
 
+use crate::programs::program;
 use crate::wait::try_for;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ impl Serve {
     /// Starts the server and waits until it is ready. What it says is added to `log`.
     pub fn start(binary: &Path, data: &Path, ports: (u16, u16), flags: &[String], log: &Path) -> Serve {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        let mut command = Command::new(binary);
+        let mut command = program(binary);
         command.args(["serve", "--base-domain", "localhost", "--data"]).arg(data);
         command.args(["--ssh", &format!("127.0.0.1:{}", ports.0), "--http", &format!("127.0.0.1:{}", ports.1)]);
         command.args(flags);
@@ -71,7 +72,7 @@ impl Serve {
     pub fn terminate(&mut self) {
         // Its number may be another's once it was waited for.
         if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
-            let _ = Command::new("kill").args(["-15", &self.child.id().to_string()]).status();
+            let _ = program("kill").args(["-15", &self.child.id().to_string()]).status();
             self.wait_end();
         }
     }
@@ -106,7 +107,7 @@ fn words_of(out: ChildStdout, mut log: std::fs::File) -> Arc<Mutex<Vec<String>>>
 pub fn end_all(data: &Path) {
     for verb in ["serve", "router", "builder"] {
         for pid in processes(data, verb) {
-            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+            let _ = program("kill").args(["-9", &pid.to_string()]).status();
         }
     }
 }

@@ -1,15 +1,15 @@
 //! The host's own sshd, on a port and with a configuration of its own, and the user whose logins it hands over.
 
 use crate::proc::{Output, run};
+use crate::programs::program;
 use crate::wait::wait_for;
 use crate::world::{World, repository};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(30);
-const PROGRAM: &str = "/usr/sbin/sshd";
 
 /// An sshd that is started and ended by its test; its user and files go with it.
 #[derive(Debug)]
@@ -25,7 +25,6 @@ pub struct HostSshd {
 impl HostSshd {
     /// Makes the user and the configuration; nothing runs yet.
     pub fn new() -> HostSshd {
-        assert!(Path::new(PROGRAM).exists(), "no {PROGRAM}: apt-get install openssh-server");
         // sshd runs no program below a folder that others may write to, such as the one for temporary files.
         let folder = tempfile::Builder::new().prefix("ht-sshd").tempdir_in("/var/lib").unwrap();
         let (user, address) = loop {
@@ -64,7 +63,7 @@ impl HostSshd {
     /// `scripts/share-port-22 WORD …` on this sshd.
     #[track_caller]
     pub fn script(&self, words: &[&str]) -> Output {
-        let mut script = Command::new(repository().join("scripts/share-port-22"));
+        let mut script = program(repository().join("scripts/share-port-22"));
         script.args(words).args(["--user", &self.user, "--config", &self.path("sshd_config"), "--no-reload"]);
         run(script, b"", DEADLINE)
     }
@@ -90,7 +89,7 @@ impl HostSshd {
     pub fn run(&mut self) {
         std::fs::create_dir_all("/run/sshd").unwrap();
         let log = std::fs::File::create(self.path("log")).unwrap();
-        let mut sshd = command(PROGRAM, &["-D", "-e", "-f", &self.path("sshd_config")]);
+        let mut sshd = command("sshd", &["-D", "-e", "-f", &self.path("sshd_config")]);
         self.child = Some(sshd.stderr(log).spawn().unwrap());
         wait_for("sshd", DEADLINE, || TcpStream::connect(self.address).is_ok());
     }
@@ -103,7 +102,7 @@ impl HostSshd {
     /// A program run as the shared user, as a process of it on the host would.
     #[track_caller]
     pub fn as_user(&self, words: &[&str]) -> Output {
-        let mut env = Command::new("setpriv");
+        let mut env = program("setpriv");
         env.args(["--reuid", &self.user, "--regid", &self.user, "--clear-groups"]).args(words);
         run(env, b"", DEADLINE)
     }
@@ -136,8 +135,8 @@ impl Drop for HostSshd {
     }
 }
 
-fn command(program: &str, words: &[&str]) -> Command {
-    let mut command = Command::new(program);
+fn command(name: &str, words: &[&str]) -> Command {
+    let mut command = program(name);
     command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command
 }

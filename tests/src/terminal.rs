@@ -1,5 +1,6 @@
 //! A person at a terminal: a pseudo-terminal that a program runs on, typed at and looked at.
 
+use crate::programs::program;
 use crate::wait::try_for;
 use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -66,7 +67,7 @@ impl Terminal {
     /// The person changes the window's size.
     pub fn resize(&mut self, rows: u16, columns: u16) {
         tcsetwinsize(&self.master, size(rows, columns)).unwrap();
-        let _ = Command::new("kill").args(["-WINCH", &self.child.id().to_string()]).status();
+        let _ = program("kill").args(["-WINCH", &self.child.id().to_string()]).status();
     }
 
     /// The program is killed, as by a crash of the person's machine.

@@ -1,6 +1,7 @@
 //! One person: a key, the real ssh client, the real git.
 
 use crate::proc::{Output, quoted, run};
+use crate::programs::program;
 use crate::terminal::Terminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ impl User {
     pub fn with_key(name: &str, home: PathBuf, address: SocketAddr, kind: &[&str]) -> User {
         std::fs::create_dir_all(&home).unwrap();
         let key = home.join("key");
-        let mut keygen = Command::new("ssh-keygen");
+        let mut keygen = program("ssh-keygen");
         keygen.args(["-q", "-N", "", "-C", name]).args(kind).arg("-f").arg(&key);
         run(keygen, b"", DEADLINE).ok();
         User { name: name.to_owned(), key, home, address, login: "hoist".to_owned() }
@@ -66,7 +67,7 @@ impl User {
     /// The same, not yet run.
     pub fn ssh_command(&self, words: &[&str]) -> Command {
         let line: Vec<String> = words.iter().map(|w| quoted(w)).collect();
-        let mut ssh = Command::new("ssh");
+        let mut ssh = program("ssh");
         ssh.args(self.options()).args(["-p", &self.address.port().to_string(), "-l", &self.login]);
         ssh.arg(self.address.ip().to_string()).arg("--").arg(line.join(" "));
         ssh
@@ -76,7 +77,7 @@ impl User {
     #[track_caller]
     pub fn terminal(&self, words: &[&str]) -> Terminal {
         let plain = self.ssh_command(words);
-        let mut ssh = Command::new(plain.get_program());
+        let mut ssh = program(plain.get_program());
         ssh.arg("-tt").args(plain.get_args());
         Terminal::open(ssh, 24, 80)
     }
@@ -90,7 +91,7 @@ impl User {
     /// The same, not yet run.
     pub fn git_command(&self, dir: &Path, args: &[&str]) -> Command {
         let ssh: Vec<String> = self.options().iter().map(|w| quoted(w)).collect();
-        let mut git = Command::new("git");
+        let mut git = program("git");
         git.arg("-C").arg(dir).args(args);
         // Nothing of whoever runs the tests: no configuration, no agent, no repository around.
         for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "SSH_AUTH_SOCK"] {

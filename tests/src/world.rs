@@ -6,6 +6,7 @@ use crate::http::{Client, Response};
 use crate::load::{Report, load};
 use crate::outside::Outside;
 use crate::proc::{Output, Running, run};
+use crate::programs::program;
 use crate::seed;
 use crate::serve::{Serve, end_all, processes};
 use crate::user::User;
@@ -14,7 +15,6 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -62,19 +62,21 @@ impl World {
         let real = binary();
         seed::plant(&real, &root.path().join("data"), |seed| World::fill(&real, seed));
         std::fs::write(root.path().join("resolv.conf"), format!("nameserver {}\n", outside.here)).unwrap();
-        // In a mount namespace of its own, so that only this server sees that resolver.
-        let script = format!(
-            "#!/bin/sh\nexec unshare -m --propagation slave /bin/sh -c 'mount --bind {0}/resolv.conf /etc/resolv.conf && \
-             exec {1} \"$@\"' hoist \"$@\"\n",
-            root.path().display(),
-            real.display()
-        );
-        let wrapped = root.path().join("hoist");
-        std::fs::write(&wrapped, script).unwrap();
-        std::fs::set_permissions(&wrapped, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        // So that only this server sees that resolver.
+        let before = format!("mount --bind {}/resolv.conf /etc/resolv.conf && ", root.path().display());
+        let wrapped = apart(root.path(), &real, &before);
         let http = format!("{}:0", outside.here);
         let settings: Vec<_> = [("http", http.as_str())].into_iter().chain(settings.iter().copied()).collect();
         World::start(root, wrapped, &settings)
+    }
+
+    /// The same, where the server sees file systems of its own: what a test mounts there, nobody else has.
+    pub fn apart(settings: &[(&str, &str)]) -> World {
+        let root = tempfile::Builder::new().prefix("ht").tempdir().unwrap();
+        let real = binary();
+        seed::plant(&real, &root.path().join("data"), |seed| World::fill(&real, seed));
+        let wrapped = apart(root.path(), &real, "");
+        World::start(root, wrapped, settings)
     }
 
     fn start(root: tempfile::TempDir, binary: PathBuf, settings: &[(&str, &str)]) -> World {
@@ -162,7 +164,7 @@ impl World {
     /// The same with standard input.
     #[track_caller]
     pub fn hoist_with(&self, words: &[&str], stdin: &[u8]) -> Output {
-        let mut command = Command::new(&self.binary);
+        let mut command = program(&self.binary);
         command.arg("--data").arg(self.data()).args(words);
         run(command, stdin, DEADLINE)
     }
@@ -234,7 +236,7 @@ impl World {
 
     /// Every path below the data folder.
     pub fn paths(&self) -> BTreeSet<String> {
-        let mut find = Command::new("find");
+        let mut find = program("find");
         find.arg(self.data());
         run(find, b"", DEADLINE).out.lines().map(str::to_owned).collect()
     }
@@ -254,7 +256,7 @@ impl World {
         let routers = processes(&self.data(), "router");
         assert!(!routers.is_empty(), "no router runs");
         for pid in &routers {
-            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+            let _ = program("kill").args(["-9", &pid.to_string()]).status();
         }
         wait_for("the router's end", DEADLINE, || {
             !processes(&self.data(), "router").iter().any(|p| routers.contains(p))
@@ -316,7 +318,7 @@ impl World {
 
     #[track_caller]
     fn hoist_serve(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(&self.binary);
+        let mut command = program(&self.binary);
         command.arg("serve").arg("--data").arg(self.data()).args(words);
         run(command, b"", DEADLINE)
     }
@@ -366,6 +368,18 @@ impl Drop for World {
     }
 }
 
+/// A program that is the server in a mount namespace of its own, after the shell's words `before`.
+fn apart(root: &Path, real: &Path, before: &str) -> PathBuf {
+    let script = format!(
+        "#!/bin/sh\nexec unshare -m --propagation slave /bin/sh -c '{before}exec {} \"$@\"' hoist \"$@\"\n",
+        real.display()
+    );
+    let wrapped = root.join("hoist");
+    std::fs::write(&wrapped, script).unwrap();
+    std::fs::set_permissions(&wrapped, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    wrapped
+}
+
 /// The root of the repository.
 pub fn repository() -> &'static Path {
     static HERE: OnceLock<PathBuf> = OnceLock::new();
@@ -390,7 +404,7 @@ pub fn binary() -> PathBuf {
 /// Runs the binary by itself, without a server.
 #[track_caller]
 pub fn hoist(words: &[&str]) -> Output {
-    let mut command = Command::new(binary());
+    let mut command = program(binary());
     command.args(words).env_remove("HOIST_DATA");
     run(command, b"", DEADLINE)
 }

@@ -1,7 +1,6 @@
 //! Config vars: any value survives both shells, each change is a release without a build.
 
-use e2e::{World, run};
-use std::process::Command;
+use e2e::{World, program, run};
 use std::time::Duration;
 
 #[test]
@@ -107,7 +106,7 @@ fn a_file_is_imported_and_comes_out_as_it_went_in() {
         assert_eq!(app.run("config", &["--format", "json"]).ok().json(), whole, "{text}");
     }
     // What a shell makes of it is the same.
-    let mut bash = Command::new("bash");
+    let mut bash = program("bash");
     bash.args(["-c", &format!("{}\nprintf %s \"$A\"", app.run("config:export", &["--format", "shell"]).ok().out)]);
     assert_eq!(run(bash, b"", Duration::from_secs(10)).ok().out, "it's\n$(id) \"so\"");
 }
@@ -198,7 +197,7 @@ fn values_are_nowhere_but_in_the_database_and_the_instances() {
     world.hoist(&["events", "--format", "json"]).ok().hides(canary);
     // The command line of every process, and every file of the installation but the database.
     // The pattern comes on standard input: as an argument it would find itself.
-    let mut grep = Command::new("grep");
+    let mut grep = program("grep");
     grep.args(["-rlaF", "--exclude=hoist.db*", "-f", "-"]).arg(world.data().parent().unwrap());
     for process in std::fs::read_dir("/proc").unwrap().flatten() {
         if process.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()) {

@@ -1,9 +1,8 @@
 //! Apps with a Dockerfile.
 
-use e2e::{App, World, wait_for};
+use e2e::{App, World, program, wait_for};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -24,7 +23,7 @@ fn server() -> &'static Path {
     static MADE: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("server");
-        let mut cc = Command::new("cc");
+        let mut cc = program("cc");
         cc.args(["-O1", "-static", "-o"]).arg(&program).arg(e2e::repository().join(FIXTURE).join("server.c"));
         e2e::run(cc, b"", Duration::from_secs(60)).ok();
         (folder, program)
@@ -47,7 +46,7 @@ pub fn image_of(world: &World, build: &str) -> String {
 }
 
 pub fn docker(args: &[&str]) -> String {
-    let mut command = Command::new("docker");
+    let mut command = program("docker");
     command.args(args);
     e2e::run(command, b"", Duration::from_secs(30)).ok().out
 }
@@ -101,7 +100,7 @@ fn secrets_and_arguments_come_by_declaration_and_caches_are_the_apps_own() {
     let image = image_of(&world, "b2");
     let shown = docker(&["history", "--no-trunc", &image]) + &docker(&["inspect", &image]) + &pushed.to_string();
     assert!(!shown.contains(&canary), "{shown}");
-    let logs = Command::new("grep").args(["-rl", &canary]).arg(world.data().join("logs")).output().unwrap();
+    let logs = program("grep").args(["-rl", &canary]).arg(world.data().join("logs")).output().unwrap();
     assert!(logs.stdout.is_empty(), "{}", String::from_utf8_lossy(&logs.stdout));
     let two = app(&world, "two", &format!("{look}\nRUN echo two{SERVE}COPY --from=look /etc/passwd /x\n"));
     two.user.ssh(&["apps:create", "two"]).ok();
@@ -256,7 +255,7 @@ fn two_dockerfiles_are_built_side_by_side() {
 
 /// Whether a step that sleeps for so long runs on this host.
 fn sleeps(seconds: &str) -> bool {
-    let all = Command::new("ps").args(["-eo", "args"]).output().unwrap();
+    let all = program("ps").args(["-eo", "args"]).output().unwrap();
     String::from_utf8_lossy(&all.stdout).lines().any(|line| line == format!("sleep {seconds}"))
 }
 
@@ -285,7 +284,7 @@ struct Bystander(String);
 
 impl Drop for Bystander {
     fn drop(&mut self) {
-        let _ = Command::new("docker").args(["rm", "-f", &self.0]).output();
+        let _ = program("docker").args(["rm", "-f", &self.0]).output();
     }
 }
 
@@ -299,7 +298,7 @@ fn a_build_reaches_neither_the_host_nor_apps_nor_private_addresses() {
             let _ = stream.write_all(b"reached\n");
         }
     });
-    let addresses = Command::new("hostname").arg("-I").output().unwrap();
+    let addresses = program("hostname").arg("-I").output().unwrap();
     let addresses = String::from_utf8_lossy(&addresses.stdout).into_owned();
     let neighbour = app(&world, "neighbour", &format!("{SERVE}EXPOSE 8080\n"));
     neighbour.push().ok();

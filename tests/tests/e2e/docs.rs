@@ -5,9 +5,8 @@
 //! The lines of a ```text block right behind it must appear in its output in that order; `…` stands for any text, and
 //! alone on a line for any lines.
 
-use e2e::{Output, User, World, repository, run};
+use e2e::{Output, User, World, program, repository, run};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 const BLOCK_MAX: Duration = Duration::from_secs(300);
@@ -171,7 +170,7 @@ impl Reader {
     fn types(&mut self, script: &str) -> Output {
         let place = self.home.join("place");
         let text = format!("exec 2>&1\ntrap 'pwd >{}' EXIT\n{script}", e2e::quoted(&place.display().to_string()));
-        let mut bash = Command::new("bash");
+        let mut bash = program("bash");
         bash.args(["-eu", "-o", "pipefail", "-c", &text]).current_dir(&self.at);
         bash.env_clear().env("PATH", &self.path).env("HOME", &self.home).env("LANG", "C.UTF-8");
         bash.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0");

@@ -1,6 +1,6 @@
 //! `doctor` against faults that are planted for real; the judgement of each kind is tested in `domain`.
 
-use e2e::{World, engine, wait_for};
+use e2e::{World, engine, processes, program, run, wait_for};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -41,6 +41,60 @@ fn a_folder_open_to_others_a_missing_stack_and_a_lost_table_are_found() {
         finding(&world, "firewall").0 == "bad"
     });
     world.hoist(&["doctor"]).exits(1).says("FIX");
+}
+
+/// Programs that one server does not see, until this is dropped.
+struct Hidden<'w>(&'w World);
+
+impl<'w> Hidden<'w> {
+    /// Each folder that has one is covered by links to all the others in it.
+    fn new(world: &'w World, names: &[&str]) -> Hidden<'w> {
+        let (names, place) = (names.join(" "), world.folder("hidden"));
+        let cover = "k=$p$d t=$p/links$d; mkdir -p $k $t; mount --bind $d $k; ln -s -t $t $k/*; cd $t; rm -f $n; cd /; \
+                     mount --bind $t $d; echo $d >>$p/covered";
+        let script = format!(
+            "p={} n='{names}'\nfor d in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do\n\
+             for f in $n; do if [ ! -L $d ] && [ -e $d/$f ]; then {cover}; break; fi; done; done",
+            place.display()
+        );
+        let hidden = Hidden(world);
+        hidden.inside(&script);
+        hidden
+    }
+
+    fn inside(&self, script: &str) {
+        let mut inside = program("nsenter");
+        let server = processes(&self.0.data(), "serve")[0].to_string();
+        inside.args(["-m", "-t", &server, "sh", "-ec", script]);
+        run(inside, b"", Duration::from_secs(30)).ok();
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        self.inside(&format!("for d in $(cat {}/covered); do umount $d; done", self.0.folder("hidden").display()));
+    }
+}
+
+#[test]
+fn a_program_that_is_missing_is_told_with_the_package_that_brings_it() {
+    let world = World::apart(&[]);
+    let app = world.app("blog", "tests/apps/static");
+    app.push().ok();
+    world.hoist(&["doctor"]).ok().says("git, nft, rm");
+    {
+        let _hidden = Hidden::new(&world, &["git", "nft"]);
+        let said = world.hoist(&["doctor"]).exits(1).hides("git, nft, rm");
+        said.says("git is missing")
+            .says("apt-get install git")
+            .says("apt-get install nftables")
+            .says("install nft, as above");
+        app.commit_change("index.html", "changed");
+        let refused = app.push().fails().says("git is not installed on the server");
+        refused.says("next: an administrator: apt-get install git, then doctor").hides("fault");
+    }
+    world.hoist(&["doctor"]).ok().says("git, nft, rm");
+    app.push().ok();
 }
 
 #[test]

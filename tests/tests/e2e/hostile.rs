@@ -2,9 +2,8 @@
 //! waits.
 
 use crate::dockerfile::{SERVE, app, image_of};
-use e2e::World;
+use e2e::{World, program};
 use std::io::Write;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -161,7 +160,7 @@ impl Secret {
 fn what_the_builder_itself_fetches_never_comes_from_the_host() {
     let world = World::new();
     let secret = Secret::listen();
-    let all = Command::new("hostname").arg("-I").output().unwrap();
+    let all = program("hostname").arg("-I").output().unwrap();
     let own = String::from_utf8_lossy(&all.stdout)
         .split_whitespace()
         .find(|a| a.contains('.'))
@@ -268,7 +267,7 @@ fn a_flood_of_output_ends_and_is_clipped() {
     assert!(pushed.err.len() < 20_000_000, "{} bytes", pushed.err.len());
     let end = pushed.err.rsplit("Failed: ").next().unwrap();
     assert!(end.lines().count() < 40, "{end}");
-    let stored = Command::new("du").args(["-sm", world.data().join("logs").to_str().unwrap()]).output().unwrap();
+    let stored = program("du").args(["-sm", world.data().join("logs").to_str().unwrap()]).output().unwrap();
     let megabytes: u64 = String::from_utf8_lossy(&stored.stdout).split_whitespace().next().unwrap().parse().unwrap();
     assert!(megabytes < 64, "{megabytes} MB of logs");
 }

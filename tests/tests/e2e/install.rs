@@ -1,10 +1,9 @@
 //! `./install.sh` below a folder of its own (HOIST_ROOT): what it checks first, what it leaves, and that the commands it
 //! prints start an installation that serves.
 
-use e2e::{Client, Output, User, binary, engine, processes, repository, run, wait_for};
+use e2e::{Client, Output, User, binary, engine, processes, program, repository, run, wait_for};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -36,7 +35,7 @@ impl Machine {
     }
 
     fn install_sh(&self, words: &[&str]) -> Output {
-        let mut install = Command::new(repository().join("install.sh"));
+        let mut install = program(repository().join("install.sh"));
         install.args(words).env("HOIST_ROOT", self.root.path().join("m")).env_remove("SUDO_USER");
         install.env("ROOT_HOME", self.root.path().join("nobody"));
         install.env("HOIST_STACKS", std::env::var_os("HOIST_STACKS").unwrap_or_else(|| "/var/lib/hoist/stacks".into()));
@@ -60,7 +59,7 @@ impl Machine {
     fn start_as_told(&self, said: &str) {
         let commands: Vec<&str> = said.lines().map(str::trim).filter(|l| l.starts_with("setsid ")).collect();
         assert_eq!(commands.len(), 2, "two commands start it: {said}");
-        let mut bash = Command::new("bash");
+        let mut bash = program("bash");
         bash.args(["-c", &commands.join("\n")]);
         run(bash, b"", WITHIN).ok();
         wait_for("the server", WITHIN, || self.user.ssh(&["version"]).code == 0);
@@ -83,7 +82,7 @@ impl Drop for Machine {
     fn drop(&mut self) {
         for verb in ["serve", "router"] {
             for pid in processes(&self.path("etc/hoist"), verb) {
-                let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+                let _ = program("kill").args(["-9", &pid.to_string()]).status();
             }
         }
         if let Some(install) = installation(&self.data()) {
@@ -105,7 +104,7 @@ fn free_port() -> u16 {
 fn push(machine: &Machine) -> Output {
     let dir = machine.root.path().join("app");
     if !dir.exists() {
-        let mut copy = Command::new("cp");
+        let mut copy = program("cp");
         copy.arg("-r").arg(repository().join("tests/apps/hello")).arg(&dir);
         run(copy, b"", WITHIN).ok();
         machine.user.git(&dir, &["init", "-q", "-b", "main"]).ok();
@@ -142,7 +141,7 @@ fn installs_starts_as_told_upgrades_and_goes() {
 
     // A server that was killed is started for the end of its apps.
     let install = installation(&machine.data()).unwrap();
-    let _ = Command::new("kill").args(["-9", &machine.pid("serve").to_string()]).status();
+    let _ = program("kill").args(["-9", &machine.pid("serve").to_string()]).status();
     machine.install_sh(&["--uninstall"]).ok().says("The data is still in");
     assert!(engine::leftovers(&install).is_empty(), "{:?}", engine::leftovers(&install));
     assert!(machine.data().join("hoist.db").exists());
@@ -197,7 +196,7 @@ fn root_s_own_keys_are_taken_and_said() {
 fn units_are_as_systemd_wants_them() {
     let machine = Machine::new();
     machine.install_with(&binary(), &[]).ok();
-    let mut verify = Command::new("systemd-analyze");
+    let mut verify = program("systemd-analyze");
     verify.arg("verify");
     for unit in ["hoist-router.socket", "hoist-router.service", "hoist.service"] {
         verify.arg(machine.path("etc/systemd/system").join(unit));

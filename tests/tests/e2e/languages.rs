@@ -1,8 +1,7 @@
 //! Real apps of each language, with real dependencies: pushed, answered, changed.
 
-use e2e::{App, World};
+use e2e::{App, World, program};
 use std::path::Path;
-use std::process::Command;
 
 /// An image of this machine's stack with its CA bundle, as a build by Docker alone needs it.
 fn with_bundle(image: &str, name: &str, dir: &Path) {
@@ -18,7 +17,7 @@ fn with_bundle(image: &str, name: &str, dir: &Path) {
 fn docker(args: &[&str]) -> String {
     // Debian's own client brings BuildKit along; a newer one beside it may lack the part for it.
     let client = if Path::new("/usr/bin/docker").exists() { "/usr/bin/docker" } else { "docker" };
-    let done = Command::new(client).args(args).env("DOCKER_BUILDKIT", "1").output().unwrap();
+    let done = program(client).args(args).env("DOCKER_BUILDKIT", "1").output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "docker {args:?}\n{said}");
     String::from_utf8_lossy(&done.stdout).trim().to_owned()
@@ -27,9 +26,9 @@ fn docker(args: &[&str]) -> String {
 /// A lock file names the registry's host, which no fixture may: uv writes it on the spot.
 fn lock_with_uv(app: &App<'_>) {
     let venv = app.dir.with_extension("venv");
-    let run = |program: &str, args: &[&str]| {
-        let done = Command::new(program).args(args).current_dir(&app.dir).output().unwrap();
-        assert!(done.status.success(), "{program} {args:?}\n{}", String::from_utf8_lossy(&done.stderr));
+    let run = |name: &str, args: &[&str]| {
+        let done = program(name).args(args).current_dir(&app.dir).output().unwrap();
+        assert!(done.status.success(), "{name} {args:?}\n{}", String::from_utf8_lossy(&done.stderr));
     };
     let bin = |name: &str| venv.join("bin").join(name).to_str().unwrap().to_owned();
     run("python3", &["-m", "venv", venv.to_str().unwrap()]);

@@ -1,8 +1,7 @@
 //! The usual mistakes of a newcomer, each as a real push or command: the cause and what to type, on one screen.
 
-use e2e::{App, Output, User, World};
+use e2e::{App, Output, User, World, program};
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 /// Lines that somebody reads without scrolling.
@@ -112,7 +111,7 @@ fn a_name_that_is_taken_an_app_of_somebody_else_and_a_key_that_is_unknown() {
     helps(bob.user.ssh(&["ps:scale", "blgo", "web=2"]), "no app", "apps:list");
     let eve = User::new("eve", world.data().with_file_name("eve"), world.ssh);
     // What the server says before ssh gives up is shown at ssh's own level of talk, which the harness lowers.
-    let mut ssh = Command::new("ssh");
+    let mut ssh = program("ssh");
     ssh.args(["-o", "BatchMode=no", "-o", "LogLevel=INFO"]).args(eve.ssh_command(&["apps:list"]).get_args());
     let said = e2e::run(ssh, b"", Duration::from_secs(30)).fails();
     said.says("Permission denied").says("SHA256:").says("users:add");
@@ -138,13 +137,13 @@ struct SmallDisk(Option<PathBuf>);
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let Some(at) = &self.0 else { return };
-        let _ = Command::new("umount").arg(at).status();
+        let _ = program("umount").arg(at).status();
         let _ = std::fs::remove_dir_all(at.parent().unwrap());
     }
 }
 
 fn sh(line: &str) {
-    let mut sh = Command::new("sh");
+    let mut sh = program("sh");
     sh.args(["-ec", line]);
     e2e::run(sh, b"", Duration::from_secs(120)).ok();
 }

@@ -1,9 +1,9 @@
 //! Images from a registry of one's own: `registry:*` against Debian's docker-registry, with credentials and without.
 
 use crate::dockerfile::{SERVE, app, docker};
-use e2e::{World, wait_for};
+use e2e::{World, program, wait_for};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 /// A registry on loopback; ended when dropped.
@@ -19,7 +19,7 @@ impl Registry {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let host = format!("127.0.0.1:{port}");
         let auth = user.map_or_else(String::new, |(name, password)| {
-            let made = Command::new("htpasswd").args(["-Bbn", name, password]).output().unwrap();
+            let made = program("htpasswd").args(["-Bbn", name, password]).output().unwrap();
             std::fs::write(folder.join("users"), made.stdout).unwrap();
             format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", folder.join("users").display())
         });
@@ -29,7 +29,7 @@ impl Registry {
             folder.join("blobs").display()
         );
         std::fs::write(folder.join("config.yml"), config).unwrap();
-        let mut serve = Command::new("docker-registry");
+        let mut serve = program("docker-registry");
         let serve = serve.arg("serve").arg(folder.join("config.yml")).stdout(Stdio::null()).stderr(Stdio::null());
         let child = serve.spawn().expect("Debian's docker-registry");
         wait_for("the registry", Duration::from_secs(10), || std::net::TcpStream::connect(&host).is_ok());
@@ -42,7 +42,7 @@ impl Registry {
         std::fs::create_dir_all(&files).unwrap();
         std::fs::write(files.join("marker"), content).unwrap();
         let tar = files.with_extension("tar");
-        let packed = Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(&files).arg("marker").status().unwrap();
+        let packed = program("tar").arg("-cf").arg(&tar).arg("-C").arg(&files).arg("marker").status().unwrap();
         assert!(packed.success());
         docker(&["import", tar.to_str().unwrap(), &image]);
         if let Some((name, password)) = user {
@@ -88,7 +88,7 @@ fn a_private_registry_is_pulled_from_after_a_login() {
     boss.ssh(&["registry:list"]).ok().says(&registry.host).says(user).hides(&password);
     boss.ssh(&["registry:list", "--format", "json"]).ok().hides(&password);
     boss.ssh(&["events"]).ok().hides(&password);
-    let logs = Command::new("grep").args(["-rl", &password]).arg(world.data().join("logs")).output().unwrap();
+    let logs = program("grep").args(["-rl", &password]).arg(world.data().join("logs")).output().unwrap();
     assert!(logs.stdout.is_empty(), "{}", String::from_utf8_lossy(&logs.stdout));
     boss.ssh(&["registry:logout", &registry.host]).ok();
     boss.ssh(&["registry:logout", &registry.host]).exits(1).says("registry:list");

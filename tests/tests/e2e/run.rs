@@ -1,9 +1,8 @@
 //! `run`, `enter`, `ps:exec` as their user sees them: streams, codes, terminals, refusals.
 
-use e2e::{App, Output, World, run, wait_for};
+use e2e::{App, Output, World, program, run, wait_for};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -76,7 +75,7 @@ fn files_go_both_ways() {
     }
     let sum = |file: &mut File| {
         std::io::Seek::rewind(file).unwrap();
-        let mut sha = Command::new("sha256sum");
+        let mut sha = program("sha256sum");
         let out = sha.stdin(file.try_clone().unwrap()).output().unwrap();
         String::from_utf8(out.stdout).unwrap()
     };
@@ -192,7 +191,7 @@ fn as_quick_as_the_engine() {
     let world = World::new();
     let app = pushed(&world, "quick");
     let image = {
-        let mut docker = Command::new("docker");
+        let mut docker = program("docker");
         docker.args(["inspect", "--format", "{{.Config.Image}}", &world.containers("web")[0]]);
         run(docker, b"", SOON).ok().out.trim().to_owned()
     };
@@ -201,7 +200,7 @@ fn as_quick_as_the_engine() {
         let began = Instant::now();
         app.run("run", &["true"]).ok();
         ours.push(began.elapsed());
-        let mut docker = Command::new("docker");
+        let mut docker = program("docker");
         // The image carries our label, and what runs with it and is not ours is removed.
         docker.args(["run", "--rm", "--label", "hoist.install=none", "--entrypoint", "true", &image]);
         let began = Instant::now();

@@ -1,6 +1,6 @@
 //! One SSH port for two: a real sshd hands the logins of one user over; everything else of it stays as it is.
 
-use e2e::{HostSshd, User, World, wait_for};
+use e2e::{HostSshd, User, World, program, wait_for};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ fn pushes_and_commands_come_in_by_the_hosts_sshd() {
     let events = ana.ssh(&["events", "blog", "--format", "json"]).ok().json();
     assert!(events[0]["origin"].as_str().unwrap().starts_with("127.0.0.1:"), "{}", events[0]);
     // A terminal of sshd's own: its line ends.
-    let mut tty = std::process::Command::new("ssh");
+    let mut tty = program("ssh");
     tty.args(ana.options()).args(["-tt", "-p", &sshd.address.port().to_string()]);
     tty.arg(format!("{}@127.0.0.1", sshd.user)).arg("whoami");
     assert!(e2e::run(tty, b"", Duration::from_secs(30)).ok().out.contains("name: ana\r\n"));
@@ -50,7 +50,7 @@ fn nothing_else_comes_in() {
     let stranger = User::new("eve", world.folder("eve"), sshd.address).at(&sshd.user, sshd.address);
     stranger.ssh(&["whoami"]).exits(255).says("Permission denied (publickey)");
     let with = |options: &[&str], words: &[&str]| {
-        let mut ssh = std::process::Command::new("ssh");
+        let mut ssh = program("ssh");
         ssh.args(ana.options()).args(["-p", &sshd.address.port().to_string()]).args(options);
         ssh.arg(format!("{}@127.0.0.1", sshd.user)).args(words);
         e2e::run(ssh, b"", Duration::from_secs(30))
@@ -66,18 +66,13 @@ fn nothing_else_comes_in() {
         sshd.as_user(&[&program, "ssh-session", &socket, ticket]).exits(1).says("connect again");
     }
     let key = String::from_utf8(
-        std::process::Command::new("ssh-keygen")
-            .args(["-lf"])
-            .arg(ana.key.with_extension("pub"))
-            .output()
-            .unwrap()
-            .stdout,
+        e2e::program("ssh-keygen").args(["-lf"]).arg(ana.key.with_extension("pub")).output().unwrap().stdout,
     );
     let key = key.unwrap().split(' ').nth(1).unwrap().to_owned();
     let data = world.data().to_str().unwrap().to_owned();
     sshd.as_user(&[&program, "--data", &data, "ssh-keys", &key]).fails().hides("ssh-session");
     // A ticket works once. root may ask for one; it stands for the key alone.
-    let mut ask = std::process::Command::new(&program);
+    let mut ask = e2e::program(&program);
     ask.args(["--data", &data, "ssh-keys", &key]);
     let line = e2e::run(ask, b"", Duration::from_secs(30)).ok().out;
     assert!(line.starts_with("restrict,pty,command=\"/") && line.contains("\" ssh-ed25519 AAAA"), "{line}");

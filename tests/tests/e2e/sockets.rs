@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 const WITHIN: Duration = Duration::from_secs(20);
@@ -19,7 +19,7 @@ fn status(pid: u32, field: &str) -> String {
 }
 
 fn number(option: &str) -> String {
-    let mut id = Command::new("id");
+    let mut id = e2e::program("id");
     id.args([option, USER]);
     run(id, b"", WITHIN).ok().out.trim().to_owned()
 }
@@ -82,7 +82,7 @@ impl Activated {
         let (program, router, told) = (dir.path().join("hoist"), dir.path().join("router"), dir.path().join("told"));
         // Where the build output lies, its user may have no way.
         std::fs::copy(binary(), &program).unwrap();
-        let mut make = Command::new("install");
+        let mut make = e2e::program("install");
         make.args(["-d", "-m", "700", "-o", USER, "-g", USER]).arg(&router);
         run(make, b"", WITHIN).ok();
         let listen = UnixDatagram::bind(&told).unwrap();
@@ -90,7 +90,7 @@ impl Activated {
         open(&told, 0o666);
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (uid, gid) = (number("-u"), number("-g"));
-        let mut activate = Command::new("systemd-socket-activate");
+        let mut activate = e2e::program("systemd-socket-activate");
         activate.args([
             "-l",
             &address.to_string(),
@@ -165,7 +165,7 @@ fn a_server_whose_router_is_missing_says_so_and_goes_on_when_it_comes() {
     let world = World::with(&[("router", "external"), ("router-dir", dir.to_str().unwrap())]);
     let log = || std::fs::read_to_string(world.data().with_file_name("serve.log")).unwrap();
     wait_for("a word about it", WITHIN, || log().contains("the router does not answer"));
-    let mut start = Command::new(binary());
+    let mut start = e2e::program(binary());
     start.args(["router", "--data", "/nowhere", "--http", "127.0.0.1:0", "--router-dir"]).arg(&dir);
     let router = e2e::Running::start(start);
     wait_for("the router", WITHIN, || dir.join("run/router.sock").exists());

@@ -1,6 +1,6 @@
 //! A team on one server: keys of every kind, roles, deploy keys, what is written down about it all.
 
-use e2e::{Running, User, World, wait_for};
+use e2e::{Running, User, World, program, wait_for};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(1);
@@ -14,7 +14,7 @@ fn with_key(world: &World, user: &str, kind: &[&str]) -> User {
 }
 
 fn fingerprint(of: &User) -> String {
-    let mut keygen = std::process::Command::new("ssh-keygen");
+    let mut keygen = program("ssh-keygen");
     keygen.arg("-lf").arg(of.key.with_extension("pub"));
     e2e::run(keygen, b"", SOON).ok().out.split(' ').nth(1).unwrap().to_owned()
 }
@@ -31,7 +31,7 @@ fn keys_of_every_kind_log_in_and_small_or_old_ones_do_not() {
     let sign = |algorithm: &str| {
         let mut ssh = rsa.ssh_command(&["whoami"]);
         let words: Vec<std::ffi::OsString> = ssh.get_args().map(Into::into).collect();
-        ssh = std::process::Command::new("ssh");
+        ssh = program("ssh");
         ssh.arg("-o").arg(format!("PubkeyAcceptedAlgorithms={algorithm}")).args(words);
         e2e::run(ssh, b"", Duration::from_secs(30))
     };
@@ -66,7 +66,7 @@ fn a_removed_key_or_user_ends_what_it_opened_within_a_second() {
     let laptop = with_key(&world, "ana", &["-t", "ed25519"]);
     // An idle connection, and one that follows a log.
     let socket = world.folder("mux").join("s").to_str().unwrap().to_owned();
-    let mut idle = std::process::Command::new("ssh");
+    let mut idle = program("ssh");
     idle.args(["-M", "-N", "-S", &socket]).args(laptop.options()).args(["-o", "ControlMaster=yes"]);
     idle.args(["-o", &format!("ControlPath={socket}"), "-p", &world.ssh.port().to_string(), "hoist@127.0.0.1"]);
     let mut idle = Running::start(idle);

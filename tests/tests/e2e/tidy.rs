@@ -3,6 +3,7 @@
 //! A finding that is known and not yet mended stands in `tests/ratchet.txt` as `RULE PATH COUNT`. More than that fails, and
 //! so does less: the file only shrinks.
 
+use domain::programs::{self, Use};
 use e2e::repository;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -43,6 +44,7 @@ fn the_tree_is_tidy() {
         if path.ends_with(".rs") {
             shape(&path, &text, &mut found);
             code(&path, &text, &mut found);
+            starts(&path, &text, &mut found);
         }
     }
     for (manifest, strangers) in STRANGERS {
@@ -58,13 +60,15 @@ fn the_tree_is_tidy() {
 fn words_are_found_where_they_stand_alone() {
     assert!(names("use tar::Builder;", "tar") && names("let x = ::tar::new();", "tar"));
     assert!(!names("my_tar::x()", "tar") && !names("star::x", "tar") && !names("tar = 1", "tar"));
+    let line = concat!("let a = Command::", "new(\"git\"); run(Program::", "new(\"nft\", cwd), Command::", "new(at))");
+    assert_eq!(started(line), ["git", "nft"]);
     assert!(depends_on("[dependencies]\nrouter.workspace = true\n", "router"));
     assert!(!depends_on("[package]\nname = \"router\"\n[dependencies]\nrouter-x = \"1\"\n", "router"));
 }
 
 /// Every tracked text file.
 fn tracked() -> Vec<(String, String)> {
-    let mut git = std::process::Command::new("git");
+    let mut git = e2e::program("git");
     git.args(["ls-files", "-z"]).current_dir(repository());
     let listed = e2e::run(git, b"", std::time::Duration::from_secs(30)).ok().out;
     let read = |path: &str| Some((path.to_owned(), std::fs::read_to_string(repository().join(path)).ok()?));
@@ -139,6 +143,39 @@ fn code(path: &str, text: &str, found: &mut Findings) {
             report("unsafe");
         }
     }
+}
+
+/// What is started is on the list: the server's programs under its own uses, the others under any that the tests install.
+fn starts(path: &str, text: &str, found: &mut Findings) {
+    const HARNESS: &str = "tests/src/programs.rs";
+    let new = concat!("Command::", "new(");
+    let tests_from = text.lines().position(|line| line == "mod tests {").unwrap_or(usize::MAX);
+    for (number, line) in text.lines().enumerate() {
+        let code = line.split("// ").next().unwrap_or("");
+        if path.starts_with("tests/") && path != HARNESS && code.contains(new) {
+            add(found, "program", path, number, "the harness starts programs: e2e::program");
+        }
+        let server = path.starts_with(SERVER) && !is_test(path) && number < tests_from;
+        let most = if server { Use::Doctor } else { Use::Tests };
+        for name in started(code) {
+            let listed = programs::find(name).is_some_and(|one| one.used <= most);
+            if !listed && !name.starts_with("no-such-") {
+                add(
+                    found,
+                    "program",
+                    path,
+                    number,
+                    &format!("{name} is not in scripts/programs under a use that fits"),
+                );
+            }
+        }
+    }
+}
+
+/// The names of programs that a line of code starts, as it has them in quotes.
+fn started(code: &str) -> Vec<&str> {
+    let after = |kind: &str| code.split(&format!("{kind}::new(\"")).skip(1).collect::<Vec<_>>();
+    [after("Command"), after("Program")].concat().into_iter().filter_map(|rest| rest.split('"').next()).collect()
 }
 
 fn is_test(path: &str) -> bool {
