@@ -1,21 +1,9 @@
 # shellcheck shell=bash
-# Where Debian is, for the scripts that make roots of its packages: this machine's own mirror, keyring and proxy. Sourced,
-# never run.
+# Where Debian is, for the scripts that make roots of its packages: this machine's own mirror and keyring. Sourced after
+# packages.sh, never run.
 
 # shellcheck disable=SC2034 # those who source this use it
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
-
-# Every URI of the machine's own apt sources, in both of their formats: where this machine gets Debian from is where
-# the stacks come from.
-apt_uris() {
-  local file
-  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-    [ ! -f "$file" ] || sed -nE 's/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' "$file"
-  done
-  for file in /etc/apt/sources.list.d/*.sources; do
-    [ ! -f "$file" ] || sed -nE 's/^URIs:[[:space:]]*(.*)/\1/p' "$file" | tr -s ' ' '\n'
-  done
-}
 
 # Where Debian is: the machine's own mirror, else the one that mmdebstrap takes by default.
 main_mirror() {
@@ -37,10 +25,4 @@ sources() {
   echo "deb $main $suite main"
   echo "deb $main $suite-updates main"
   [ -z "$security" ] || echo "deb $security $suite-security main"
-}
-
-# The proxies that this machine's apt uses, as options of mmdebstrap. Unset and empty values must not reach apt: it takes
-# them for a proxy without a name.
-apt_proxies() {
-  apt-config dump 2>/dev/null | sed -nE 's/^(Acquire::https?::Proxy[^ ]* ".+").*/--aptopt=\1/p'
 }

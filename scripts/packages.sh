@@ -29,9 +29,9 @@ there() {
 # missing USE…: the entries that are not here and that a package brings.
 missing() {
   local package item
-  while read -r package item; do
+  listed "$@" | while read -r package item; do
     [ "$package" = - ] || there "$item" || printf '%s %s\n' "$package" "$item"
-  done < <(listed "$@")
+  done
 }
 
 # need PROGRAM…: fails with the package of the first that is not here.
@@ -73,6 +73,7 @@ install_programs() {
 # first_known A|B: the first of these packages that this Debian has.
 first_known() {
   local name
+  if [[ $1 != *"|"* ]]; then echo "$1"; return; fi
   for name in ${1//|/ }; do
     if apt-cache show "$name" >/dev/null 2>&1; then echo "$name"; return; fi
   done
@@ -108,3 +109,19 @@ only_listed() {
     ln -sf "$found" "$folder/$item"
   done < <(listed "$@")
 }
+
+# Every URI of the machine's own apt sources, in both of their formats: where this machine gets Debian from is where
+# whatever we make of Debian comes from.
+apt_uris() {
+  local file
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+    [ ! -f "$file" ] || sed -nE 's/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' "$file"
+  done
+  for file in /etc/apt/sources.list.d/*.sources; do
+    [ ! -f "$file" ] || sed -nE 's/^URIs:[[:space:]]*(.*)/\1/p' "$file" | tr -s ' ' '\n'
+  done
+}
+
+# The proxies of this machine's apt, as options of mmdebstrap. Unset and empty values must not reach apt: it takes them for
+# a proxy without a name.
+apt_proxies() { apt-config dump 2>/dev/null | sed -nE 's/^(Acquire::https?::Proxy[^ ]* ".+".*)/--aptopt=\1/p'; }

@@ -32,7 +32,7 @@ pub use http::{Client, Response};
 pub use load::Report;
 pub use outside::Outside;
 pub use proc::{Output, Running, quoted, run};
-pub use programs::program;
+pub use programs::{only_listed, program};
 pub use serve::processes;
 pub use sshd::HostSshd;
 pub use terminal::Terminal;

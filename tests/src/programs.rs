@@ -1,7 +1,7 @@
 //! The one way by which tests start a program: by the list in `scripts/programs`, so that one that nobody installs fails on
 //! the machine of whoever wrote the test.
 
-use domain::programs;
+use domain::programs::{self, Use};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,6 +25,16 @@ pub fn program(what: impl AsRef<OsStr>) -> Command {
     let found = if path.is_absolute() { Some(path.to_owned()).filter(|file| file.is_file()) } else { find(name) };
     let missing = || format!("{name} is missing: {}; ./tests/run installs all that the tests need", listed.install());
     Command::new(found.unwrap_or_else(|| panic!("{}", missing())))
+}
+
+/// Fills a folder with links to the list's programs up to a use: as PATH, it finds no other.
+pub fn only_listed(folder: &Path, most: Use) {
+    std::fs::create_dir_all(folder).unwrap();
+    for one in programs::listed().filter(|one| one.used <= most && !one.name.starts_with('/')) {
+        if let Some(file) = find(one.name) {
+            std::os::unix::fs::symlink(file, folder.join(one.name)).unwrap();
+        }
+    }
 }
 
 fn find(name: &str) -> Option<PathBuf> {

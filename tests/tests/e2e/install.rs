@@ -1,7 +1,8 @@
 //! `./install.sh` below a folder of its own (HOIST_ROOT): what it checks first, what it leaves, and that the commands it
 //! prints start an installation that serves.
 
-use e2e::{Client, Output, User, binary, engine, processes, program, repository, run, wait_for};
+use domain::programs::Use;
+use e2e::{Client, Output, User, binary, engine, only_listed, processes, program, repository, run, wait_for};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +22,8 @@ impl Machine {
     fn new() -> Machine {
         // Short: the path of a unix socket below it holds 107 bytes.
         let root = tempfile::Builder::new().prefix("hi").tempdir().unwrap();
+        // What the tests start is on this machine; on a server is what the scripts of the installation say.
+        only_listed(&root.path().join("programs"), Use::Setup);
         let (ssh, http) = (free_port(), free_port());
         let user = User::new("me", root.path().join("home"), SocketAddr::from(([127, 0, 0, 1], ssh)));
         Machine { root, user, ssh, http }
@@ -37,6 +40,7 @@ impl Machine {
     fn install_sh(&self, words: &[&str]) -> Output {
         let mut install = program(repository().join("install.sh"));
         install.args(words).env("HOIST_ROOT", self.root.path().join("m")).env_remove("SUDO_USER");
+        install.env("PATH", self.root.path().join("programs"));
         install.env("ROOT_HOME", self.root.path().join("nobody"));
         install.env("HOIST_STACKS", std::env::var_os("HOIST_STACKS").unwrap_or_else(|| "/var/lib/hoist/stacks".into()));
         let bundle = "/etc/ssl/certs/ca-certificates.crt";
