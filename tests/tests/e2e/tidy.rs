@@ -134,10 +134,6 @@ fn code(path: &str, text: &str, found: &mut Findings) {
         if product && code.contains("unbounded") {
             report("unbounded");
         }
-        if product && !is_test(path) && ["sh", "bash"].iter().any(|s| code.contains(&format!("Command::new(\"{s}\")")))
-        {
-            report("shell");
-        }
         let words = code.split('"').step_by(2).collect::<String>();
         if product && words.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|w| w == "unsafe") {
             report("unsafe");
@@ -146,6 +142,7 @@ fn code(path: &str, text: &str, found: &mut Findings) {
 }
 
 /// What is started is on the list: the server's programs under its own uses, the others under any that the tests install.
+/// The product starts no shell.
 fn starts(path: &str, text: &str, found: &mut Findings) {
     const HARNESS: &str = "tests/src/programs.rs";
     let new = concat!("Command::", "new(");
@@ -155,9 +152,12 @@ fn starts(path: &str, text: &str, found: &mut Findings) {
         if path.starts_with("tests/") && path != HARNESS && code.contains(new) {
             add(found, "program", path, number, "the harness starts programs: e2e::program");
         }
-        let server = path.starts_with(SERVER) && !is_test(path) && number < tests_from;
-        let most = if server { Use::Doctor } else { Use::Tests };
+        let product = !path.starts_with("tests/") && !is_test(path) && number < tests_from;
+        let most = if product { Use::Doctor } else { Use::Tests };
         for name in started(code) {
+            if product && ["sh", "bash"].contains(&name) {
+                add(found, "shell", path, number, line);
+            }
             let listed = programs::find(name).is_some_and(|one| one.used <= most);
             if !listed && !name.starts_with("no-such-") {
                 add(
