@@ -152,11 +152,11 @@ fn files_that_others_could_have_written_are_not_run() {
 
 #[test]
 fn a_hook_that_hangs_or_floods_or_is_killed_is_ended_with_all_it_started() {
-    let world = World::with(&[("hook-timeout", "2")]);
+    let world = World::with(&[("hook-timeout", "5")]);
     let app = world.app("blog", "tests/apps/static");
     let mark = format!("{}", 86_400 + std::process::id());
     hook(&world, "pre-build", &format!("echo begun; sleep {mark} & sleep {mark}"));
-    app.push().fails().says("begun").says("not done after 2 s");
+    app.push().fails().says("begun").says("not done after 5 s");
     let alive = || e2e::try_for(Duration::ZERO, || sleeping(&mark));
     wait_for("the end of what it started", SOON, || !alive());
     hook(&world, "pre-build", "yes flood | head -n 300000; yes x | tr -d '\\n' | head -c 3000000; echo; echo the end");
