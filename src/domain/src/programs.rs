@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn what_the_server_starts_and_who_brings_it() {
         let names: Vec<&str> = of_server().iter().map(|program| program.name).collect();
-        assert_eq!(names, ["git", "nft", "rm", "timedatectl"]);
+        assert_eq!(names, ["git", "nft", "rm", "ip", "nsenter", "unshare", "timedatectl"]);
         assert_eq!(find("nft").unwrap().install(), "apt-get install nftables");
         assert!(find("docker").unwrap().install().starts_with("apt-get install docker-cli (or: docker."));
         assert_eq!(find("cargo").unwrap().install(), "install cargo");

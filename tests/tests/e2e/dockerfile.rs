@@ -22,11 +22,11 @@ pub fn app<'w>(world: &'w World, name: &str, dockerfile: &str) -> App<'w> {
 fn server() -> &'static Path {
     static MADE: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
         let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("server");
+        let made = folder.path().join("server");
         let mut cc = program("cc");
-        cc.args(["-O1", "-static", "-o"]).arg(&program).arg(e2e::repository().join(FIXTURE).join("server.c"));
+        cc.args(["-O1", "-static", "-o"]).arg(&made).arg(e2e::repository().join(FIXTURE).join("server.c"));
         e2e::run(cc, b"", Duration::from_secs(60)).ok();
-        (folder, program)
+        (folder, made)
     });
     &MADE.1
 }
