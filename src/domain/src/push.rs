@@ -3,8 +3,10 @@
 //! Invariant: no ref name, path or push option that failed its grammar is ever part of a command shown to the user.
 //! Absent: git itself; the shell brings ref names, ids and counted facts.
 
+mod memory;
 mod tree;
 
+pub use memory::{COMMIT_MAX, Fall, LISTS_MAX, commit_too_long, fell, lists_too_long};
 pub use tree::{TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts, judge_tree};
 
 use crate::names::Commit;

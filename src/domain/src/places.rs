@@ -1,0 +1,233 @@
+//! Places that are shared: how many there are of something, how many of them one person may hold, and who may still come in
+//! when they are nearly gone.
+//!
+//! Pure: who holds what comes in. A deploy key counts for the person whom its app belongs to: keys cost nothing to make.
+
+use crate::access::Principal;
+use crate::names::AppId;
+use crate::refusal::Refusal;
+use std::collections::BTreeMap;
+
+/// Whom something counts for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owner {
+    /// Root on the host, and the server itself.
+    Local,
+    /// A user, with the deploy keys of their apps.
+    User(i64),
+    /// An app that is nobody's, with its deploy keys.
+    App(AppId),
+}
+
+/// Who asks for a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimant {
+    /// Whom it counts for.
+    pub owner: Owner,
+    /// Whether it may have what is kept for administrators.
+    pub admin: bool,
+}
+
+impl Claimant {
+    /// Root on the host.
+    pub fn local() -> Claimant {
+        Claimant { owner: Owner::Local, admin: true }
+    }
+
+    /// Whom `who` counts for; `app_owner` is the owner of a deploy key's app.
+    pub fn of(who: &Principal, app_owner: Option<i64>) -> Claimant {
+        match (who, app_owner) {
+            (Principal::Local, _) => Claimant::local(),
+            (Principal::User { id, .. }, _) => Claimant { owner: Owner::User(*id), admin: who.is_admin() },
+            (Principal::DeployKey { .. }, Some(id)) => Claimant { owner: Owner::User(id), admin: false },
+            (Principal::DeployKey { app, .. }, None) => Claimant { owner: Owner::App(app.clone()), admin: false },
+        }
+    }
+}
+
+/// How many places there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// In all.
+    pub all: usize,
+    /// For one owner.
+    pub each: usize,
+    /// Of all, the last ones, which only administrators get.
+    pub kept: usize,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// The asker holds as many as one may.
+    Theirs,
+    /// All are taken.
+    All,
+}
+
+/// Whether there is a place for `who`, as things stand. Root on the host has no bound of its own.
+pub fn admit(held: &BTreeMap<Owner, usize>, bound: Bound, who: &Claimant) -> Result<(), Full> {
+    let theirs = held.get(&who.owner).copied().unwrap_or(0);
+    let all: usize = held.values().sum();
+    let open = if who.admin { bound.all } else { bound.all.saturating_sub(bound.kept).max(1) };
+    if who.owner != Owner::Local && theirs >= bound.each {
+        Err(Full::Theirs)
+    } else if all >= open {
+        Err(Full::All)
+    } else {
+        Ok(())
+    }
+}
+
+/// What is counted, for the words of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Open SSH connections.
+    Sessions,
+    /// Commands that run.
+    Commands,
+    /// Pushes that are open, from their first byte to the end of their deploy.
+    Pushes,
+    /// Packs that git takes in at the moment.
+    Receiving,
+    /// Packs that it gives out.
+    Fetching,
+}
+
+impl Kind {
+    fn plural(self) -> &'static str {
+        match self {
+            Kind::Sessions => "connections are open",
+            Kind::Commands => "commands run",
+            Kind::Pushes => "pushes are open",
+            Kind::Receiving => "pushes are being taken in",
+            Kind::Fetching => "fetches are being served",
+        }
+    }
+
+    fn setting(self) -> &'static str {
+        match self {
+            Kind::Sessions => "sessions-per-user",
+            Kind::Commands => "commands-per-user",
+            Kind::Pushes => "pushes-per-user",
+            Kind::Receiving | Kind::Fetching => "git-memory",
+        }
+    }
+}
+
+/// The honest "busy".
+pub fn busy(kind: Kind, bound: Bound, full: Full) -> Refusal {
+    let (number, whose) = match full {
+        Full::Theirs => (bound.each, " for you"),
+        Full::All => (bound.all, " on this server"),
+    };
+    let no = Refusal::new("busy", format!("{number} {}{whose} already, and that is the most", kind.plural()));
+    let first = match (kind, full) {
+        (Kind::Sessions | Kind::Commands, Full::Theirs) => {
+            "end one of yours (logs -t, run, ssh -O exit), then try again"
+        }
+        (Kind::Pushes | Kind::Receiving | Kind::Fetching, Full::Theirs) => {
+            "wait until one of yours has ended, then try again"
+        }
+        (_, Full::All) => "try again in a minute",
+    };
+    no.why("deploy keys of your apps count for you; nothing was changed")
+        .next(first)
+        .next(format!("an administrator: raise {} (docs/operations.md)", kind.setting()))
+}
+
+/// How the memory that git may use in all is shared out: half to packs that come in, a quarter to packs that go out, and a
+/// quarter to what is left of a push while its deploy runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GitPlaces {
+    /// Packs that come in at once.
+    pub receiving: Bound,
+    /// Packs that go out at once.
+    pub fetching: Bound,
+    /// Pushes that are open at once.
+    pub pushes: Bound,
+}
+
+/// Bytes that one takes: of a pack that comes in, of one that goes out, of a push that waits for its deploy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Takes {
+    /// A pack that comes in.
+    pub receiving: u64,
+    /// A pack that goes out.
+    pub fetching: u64,
+    /// A push that waits.
+    pub waiting: u64,
+}
+
+/// The places for this much memory; there is always one of each. No user has more than half of what carries packs.
+pub fn git_places(memory: u64, takes: Takes, pushes_each: usize) -> GitPlaces {
+    let number = |memory: u64, one: u64| usize::try_from(memory / one.max(1)).unwrap_or(usize::MAX).max(1);
+    let carried = |all: usize| Bound { all, each: all.div_ceil(2).min(4), kept: usize::from(all > 2) };
+    let open = number(memory / 4, takes.waiting).max(4);
+    GitPlaces {
+        receiving: carried(number(memory / 2, takes.receiving)),
+        fetching: carried(number(memory / 4, takes.fetching)),
+        pushes: Bound { all: open, each: pushes_each, kept: open / 8 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gets_a_place() {
+        let bound = Bound { all: 6, each: 2, kept: 1 };
+        let user = |id| Claimant { owner: Owner::User(id), admin: false };
+        let admin = |id| Claimant { owner: Owner::User(id), admin: true };
+        let held = |all: &[(i64, usize)]| all.iter().map(|(id, n)| (Owner::User(*id), *n)).collect::<BTreeMap<_, _>>();
+        for (holds, who, expect) in [
+            (held(&[]), user(1), Ok(())),
+            (held(&[(1, 1)]), user(1), Ok(())),
+            (held(&[(1, 2)]), user(1), Err(Full::Theirs)),
+            (held(&[(1, 2)]), user(2), Ok(())),
+            (held(&[(1, 2), (2, 2), (3, 1)]), user(4), Err(Full::All)),
+            (held(&[(1, 2), (2, 2), (3, 1)]), admin(4), Ok(())),
+            (held(&[(1, 2), (2, 2), (3, 2)]), admin(4), Err(Full::All)),
+            (held(&[(1, 2), (2, 2), (3, 2)]), admin(1), Err(Full::Theirs)),
+            (BTreeMap::from([(Owner::Local, 5)]), Claimant::local(), Ok(())),
+        ] {
+            assert_eq!(admit(&holds, bound, &who), expect, "{holds:?} {who:?}");
+        }
+        // However small it is, somebody gets in.
+        assert_eq!(admit(&BTreeMap::new(), Bound { all: 1, each: 1, kept: 1 }, &user(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_deploy_key_counts_for_whom_its_app_belongs_to() {
+        let key = crate::access::KeyRef { fingerprint: "SHA256:x".into(), name: String::new() };
+        let app: AppId = "appid234".parse().unwrap();
+        let who = Principal::DeployKey { app: app.clone(), app_name: "blog".parse().unwrap(), key };
+        assert_eq!(Claimant::of(&who, Some(7)), Claimant { owner: Owner::User(7), admin: false });
+        assert_eq!(Claimant::of(&who, None), Claimant { owner: Owner::App(app), admin: false });
+    }
+
+    #[test]
+    fn bounds_follow_the_memory() {
+        let mb = 1_000_000;
+        let takes = Takes { receiving: 125 * mb, fetching: 200 * mb, waiting: 8 * mb };
+        for (memory, packs, each, out, open) in
+            [(2048, 8, 4, 2, 64), (1024, 4, 2, 1, 32), (256, 1, 1, 1, 8), (1, 1, 1, 1, 4)]
+        {
+            let at = git_places(memory * mb, takes, 10);
+            assert_eq!((at.receiving.all, at.receiving.each), (packs, each), "{memory}");
+            assert_eq!((at.fetching.all, at.pushes.all, at.pushes.each), (out, open, 10), "{memory}");
+        }
+    }
+
+    #[test]
+    fn busy_says_what_to_do() {
+        let bound = Bound { all: 32, each: 10, kept: 4 };
+        for kind in [Kind::Sessions, Kind::Commands, Kind::Pushes, Kind::Receiving, Kind::Fetching] {
+            for full in [Full::Theirs, Full::All] {
+                let lines = busy(kind, bound, full).lines().join("\n");
+                assert!(lines.contains("next: ") && lines.contains(kind.setting()), "{lines}");
+            }
+        }
+    }
+}
