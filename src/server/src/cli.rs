@@ -17,6 +17,8 @@ pub enum Job {
     Router(Box<Settings>),
     /// A git hook calls back.
     Hook(String),
+    /// Put up walls and become another program.
+    Limited(Vec<String>),
     /// A command for the server of this data folder.
     Command(PathBuf, Vec<String>),
     /// Say under which name a new installation would be reached.
@@ -36,6 +38,7 @@ pub enum Job {
 /// Reads the words after the program's name. The error is every mistake, for exit code 64.
 pub fn read(words: &[String], variable: impl Fn(&str) -> Option<String>, cores: u64) -> Result<Job, Mistakes> {
     match words.first().map(String::as_str) {
+        Some(crate::walls::VERB) => Ok(Job::Limited(words.get(1..).unwrap_or_default().to_vec())),
         Some("hook") => Ok(Job::Hook(words.get(1).cloned().unwrap_or_default())),
         Some("serve" | "router") if words.iter().any(|word| word == "--help" || word == "-h") => Ok(Job::Print(help())),
         Some("serve") => {

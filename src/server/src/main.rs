@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Ok(Job::Serve(settings)) => serve(*settings),
         Ok(Job::Router(settings)) => router(*settings),
         Ok(Job::Hook(name)) => ExitCode::from(hoist::git::hook_main(&name)),
+        Ok(Job::Limited(words)) => ExitCode::from(hoist::walls::main(&words)),
         Ok(Job::Command(data, argv)) => ExitCode::from(hoist::admin::run_command(&data, &argv)),
         Ok(Job::Hosting(asked)) => {
             let hosting = domain::hosting::choose(asked.as_deref(), way_out());

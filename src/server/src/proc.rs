@@ -4,6 +4,7 @@
 //! group outlives the value that started it. Absent: any way to pass a command line as one string.
 
 use crate::fault::{Act, Error, Fault, Result};
+use crate::walls::Walls;
 use domain::programs;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ pub struct Program {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     cwd: PathBuf,
+    within: Option<Walls>,
 }
 
 impl Program {
@@ -41,6 +43,7 @@ impl Program {
             args: Vec::new(),
             env: base.iter().map(|(k, v)| (OsString::from(k), OsString::from(v))).collect(),
             cwd: cwd.to_owned(),
+            within: None,
         }
     }
     /// Adds one argument, exactly as it is.
@@ -65,6 +68,23 @@ impl Program {
     fn not_started(&self, err: std::io::Error) -> std::io::Error {
         let listed = self.name.to_str().and_then(programs::find);
         not_started(err, listed.filter(|one| !is_installed(one.name)))
+    }
+    /// Runs it, and whatever it starts, within these walls.
+    #[must_use]
+    pub fn within(mut self, walls: &Walls) -> Program {
+        self.within = Some(walls.clone());
+        self
+    }
+    /// What is started: the program, or what puts up its walls and becomes it.
+    fn words(&self) -> (OsString, Vec<OsString>) {
+        match &self.within {
+            None => (self.name.clone(), self.args.clone()),
+            Some(walls) => {
+                let before = walls.words().map(OsString::from);
+                let words = before.into_iter().chain([self.name.clone()]).chain(self.args.iter().cloned());
+                (walls.bin.clone().into_os_string(), words.collect())
+            }
+        }
     }
     /// The program and its first argument, for messages: `git update-ref`.
     fn label(&self) -> String {
@@ -162,10 +182,11 @@ pub async fn run(program: &Program, input: &[u8], limits: Limits) -> Result<Done
 
 /// Starts a program with three pipes in a process group of its own, which ends at the latest when the value is dropped.
 pub fn start(program: &Program) -> Result<Running> {
+    let (name, args) = program.words();
     #[allow(clippy::disallowed_methods, reason = "the one place that runs external programs")]
-    let mut command = Command::new(&program.name);
+    let mut command = Command::new(name);
     command
-        .args(&program.args)
+        .args(args)
         .env_clear()
         .envs(program.env.iter().map(|(k, v)| (k, v)))
         .current_dir(&program.cwd)
@@ -285,9 +306,10 @@ impl Drop for Running {
 /// Standard output of a program as a blocking reader, for work on the blocking pool; the program ends with the reader.
 pub fn reader(program: &Program) -> Result<impl Read + use<>> {
     use std::os::unix::process::CommandExt;
+    let (name, args) = program.words();
     #[allow(clippy::disallowed_methods, reason = "the one place that runs external programs")]
-    let mut child = std::process::Command::new(&program.name)
-        .args(&program.args)
+    let mut child = std::process::Command::new(name)
+        .args(args)
         .env_clear()
         .envs(program.env.iter().map(|(k, v)| (k, v)))
         .current_dir(&program.cwd)

@@ -71,9 +71,15 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let ssh_server = ssh::Server::bind(ssh_config).await?;
     let admin_server = admin::Server::bind(layout.data()).await?;
     let image_builder = ImageBuilder::open(&install, &settings, &layout, &net, &program, &tasks).await?;
-    let repos =
-        Repos::open(ReposConfig { data: layout.data().to_path_buf(), bin: program, socket: layout.admin_socket() })
-            .await?;
+    let repos = Repos::open(ReposConfig {
+        data: layout.data().to_path_buf(),
+        bin: program,
+        socket: layout.admin_socket(),
+        memory: settings.git_memory.unwrap_or_else(crate::walls::share_of_memory),
+        group: Some(format!("hoist-{install}")),
+        pushes_each: usize::try_from(settings.pushes_per_user).unwrap_or(usize::MAX),
+    })
+    .await?;
     let blobs = Arc::new(BlobStore::open(layout.data())?);
     let registry = Registry::start(&tasks, blobs).await?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -98,7 +104,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         store,
         net,
         logs,
-        repos,
+        repos: repos.clone(),
         routes: routes.clone(),
     }));
     say(&format!("ssh {ssh_addr}"));
@@ -145,6 +151,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     if left > 0 {
         tracing::warn!("{left} tasks did not end in time");
     }
+    repos.close();
     Ok(())
 }
 

@@ -112,6 +112,15 @@ pub const KEYS: &[Key] = &[
     Key { name: "run-timeout", value: "SECONDS", help: "how long a one-off instance may run", default: "86400" },
     Key { name: "run-memory", value: "MB", help: "the most memory that run --memory may ask for", default: "2048" },
     Key { name: "run-max", value: "N", help: "one-off instances of one app at once", default: "10" },
+    Key {
+        name: "git-memory",
+        value: "MB",
+        help: "memory of all of git's programs together; else a quarter of the machine's, 256 to 2048",
+        default: "",
+    },
+    Key { name: "pushes-per-user", value: "N", help: "pushes of one user that are open at once", default: "10" },
+    Key { name: "sessions-per-user", value: "N", help: "SSH connections of one user at once", default: "50" },
+    Key { name: "commands-per-user", value: "N", help: "commands of one user that run at once", default: "50" },
     Key { name: "audit-days", value: "N", help: "days that audit rows (events) are kept", default: "365" },
     Key { name: "audit-rows", value: "N", help: "audit rows that are kept, the newest", default: "1000000" },
     Key {
@@ -222,6 +231,14 @@ pub struct Settings {
     pub run_memory: u64,
     /// One-off instances of one app at once.
     pub run_max: u64,
+    /// Bytes of memory of all of git's programs together; by the machine where nobody says.
+    pub git_memory: Option<u64>,
+    /// Pushes of one user that are open at once.
+    pub pushes_per_user: u64,
+    /// SSH connections of one user at once.
+    pub sessions_per_user: u64,
+    /// Commands of one user that run at once.
+    pub commands_per_user: u64,
     /// Which audit rows are kept.
     pub audit_keep: domain::audit::Keep,
     /// The host's user whose SSH logins are ours, by the host's own sshd.
@@ -350,6 +367,10 @@ impl Settings {
         let run_timeout = raw.parsed("run-timeout", &mut bad, |v| number(v, 1, 30 * 86_400));
         let run_memory = raw.parsed("run-memory", &mut bad, |v| number(v, 16, 1 << 20));
         let run_max = raw.parsed("run-max", &mut bad, |v| number(v, 1, 30));
+        let git_memory = raw.parsed("git-memory", &mut bad, |v| number(v, 256, 1 << 20));
+        let pushes_per_user = raw.parsed("pushes-per-user", &mut bad, |v| number(v, 1, 1_000));
+        let sessions_per_user = raw.parsed("sessions-per-user", &mut bad, |v| number(v, 1, 1_000));
+        let commands_per_user = raw.parsed("commands-per-user", &mut bad, |v| number(v, 1, 1_000));
         let audit_days = raw.parsed("audit-days", &mut bad, |v| number(v, 1, 36_500));
         let audit_rows = raw.parsed("audit-rows", &mut bad, |v| number(v, 1_000, 1 << 32));
         let ssh_share = raw.parsed("ssh-share", &mut bad, host_user);
@@ -398,6 +419,10 @@ impl Settings {
                 run_timeout: run_timeout?,
                 run_memory: run_memory? * 1_000_000,
                 run_max: run_max?,
+                git_memory: git_memory.map(|mb| mb * 1_000_000),
+                pushes_per_user: pushes_per_user?,
+                sessions_per_user: sessions_per_user?,
+                commands_per_user: commands_per_user?,
                 audit_keep: domain::audit::Keep { days: u32::try_from(audit_days?).ok()?, rows: audit_rows? },
                 ssh_share,
                 ssh_share_socket: ssh_share_socket?,

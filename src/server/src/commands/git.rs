@@ -28,6 +28,9 @@ pub struct Push {
 }
 
 pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) -> Result<u8> {
+    let claimant = c.claimant(ask.principal()).await;
+    // Before anything is made for it.
+    let _place = c.p.repos.pushes().take(&claimant, super::crowd::PUSH_PATIENCE).await?;
     let (app, made) = match ask.app() {
         Some(app) => (app.id.clone(), false),
         None => {
@@ -39,7 +42,7 @@ pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) 
     let name = ask.what().app.as_ref().map(ToString::to_string).unwrap_or_default();
     let push = Push { app: app.clone(), name, who: ask.principal().clone(), accepted: false };
     c.pushes.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket.as_str().to_owned(), push);
-    let done = c.p.repos.receive_pack(&app, &ticket, env.git_protocol.as_deref(), io).await;
+    let done = c.p.repos.receive_pack(&app, (&ticket, &claimant), env.git_protocol.as_deref(), io).await;
     let (push, alone) = {
         let mut pushes = c.pushes.lock().unwrap_or_else(PoisonError::into_inner);
         let push = pushes.remove(ticket.as_str());
@@ -64,7 +67,8 @@ async fn is_unused(c: &Commands, app: &AppId) -> Result<bool> {
 
 pub async fn upload_pack(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let app = ask.the_app()?.id.clone();
-    Ok(u8::try_from(c.p.repos.upload_pack(&app, io).await?).unwrap_or(u8::MAX))
+    let claimant = c.claimant(ask.principal()).await;
+    Ok(u8::try_from(c.p.repos.upload_pack(&app, &claimant, io).await?).unwrap_or(u8::MAX))
 }
 
 impl Commands {

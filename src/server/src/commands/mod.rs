@@ -8,6 +8,7 @@ mod audit;
 mod base;
 mod builds;
 mod config;
+mod crowd;
 mod doctor;
 mod domains;
 mod enter;
@@ -30,6 +31,7 @@ use crate::clock::now;
 use crate::deploy::Deploys;
 use crate::fault::{Error, Result};
 use crate::io::Io;
+use crate::places::Places;
 use crate::platform::Platform;
 use crate::ssh::SessionEnv;
 use crate::store::AuditRow;
@@ -60,6 +62,8 @@ pub struct Inner {
     rights: watch::Sender<u64>,
     /// What sshd was given for logins that it has yet to hand over.
     tickets: Mutex<Tickets>,
+    /// Commands that run.
+    running: Places,
 }
 
 impl std::ops::Deref for Commands {
@@ -76,6 +80,7 @@ impl Commands {
     pub fn new(p: Platform, deploys: Deploys, end: Arc<Notify>) -> Commands {
         let audit = audit::AuditLog::start(p.store.clone(), &p.tasks);
         Commands(Arc::new(Inner {
+            running: crowd::running(&p.settings),
             p,
             deploys,
             pushes: Mutex::default(),
@@ -163,6 +168,11 @@ impl Commands {
                 Err(err) => refuse(&io, &err).await,
             };
         }
+        // Held until it ends.
+        let _place = match self.place(&who).await {
+            Ok(place) => place,
+            Err(no) => return refuse(&io, &no).await,
+        };
         match self.run(who, words, env, &mut io).await {
             Ok(code) => code,
             Err(err) => refuse(&io, &err).await,

@@ -45,7 +45,8 @@ pub(super) fn ensure(path: &Path, hooks: &Path) -> Result<(), Fault> {
 }
 
 /// Everything a repository is told, in one place. Checks that old but harmless history fails (dates, padded modes) are
-/// off: a pusher can do nothing about commits of ten years ago. Memory caps keep a push of any size below 150 MB.
+/// off: a pusher can do nothing about commits of ten years ago. The numbers for memory make git thrifty; what holds it are the
+/// walls of `repos`.
 fn config_text(hooks: &Path) -> Result<String, Fault> {
     let hooks = hooks.to_str().filter(|h| !h.contains(['\n', '"', '\\'])).ok_or_else(|| {
         Fault::plain(format!("the path {} has characters that git's config cannot hold", hooks.display()))
@@ -68,8 +69,8 @@ fn config_text(hooks: &Path) -> Result<String, Fault> {
     let fsck: String = harmless.iter().map(|check| format!("\t{check} = ignore\n")).collect();
     Ok(format!(
         "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n\thooksPath = \"{hooks}\"\n\
-         \tlogAllRefUpdates = false\n\tfsync = committed,reference\n\tbigFileThreshold = 16m\n\
-         \tdeltaBaseCacheLimit = 32m\n\tpackedGitWindowSize = 16m\n\tpackedGitLimit = 128m\n\
+         \tlogAllRefUpdates = false\n\tfsync = committed,reference\n\tbigFileThreshold = 8m\n\
+         \tdeltaBaseCacheLimit = 8m\n\tpackedGitWindowSize = 1m\n\tpackedGitLimit = 16m\n\
          \tfilesRefLockTimeout = 5000\n\tpackedRefsTimeout = 5000\n\
          [receive]\n\tprocReceiveRefs = refs/heads\n\tadvertisePushOptions = true\n\tshallowUpdate = true\n\
          \tfsckObjects = true\n\tmaxInputSize = 2g\n\tunpackLimit = 1\n\thideRefs = refs/hoist\n\
@@ -77,7 +78,7 @@ fn config_text(hooks: &Path) -> Result<String, Fault> {
          [receive \"fsck\"]\n{fsck}\
          [transfer]\n\thideRefs = refs/hoist\n\tfsckObjects = true\n\
          [uploadpack]\n\tallowFilter = false\n\
-         [pack]\n\tthreads = 2\n\twindowMemory = 32m\n\tdeltaCacheSize = 32m\n\
+         [pack]\n\tthreads = 1\n\twindowMemory = 8m\n\tdeltaCacheSize = 8m\n\
          [gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n"
     ))
 }

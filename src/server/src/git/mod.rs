@@ -6,6 +6,7 @@
 
 mod frames;
 mod glue;
+mod head;
 mod hook;
 mod layout;
 mod messages;
@@ -15,6 +16,7 @@ mod refs;
 mod repos;
 mod serve;
 mod shallow;
+mod sideband;
 mod slugignore;
 mod walk;
 

@@ -1,13 +1,17 @@
 //! Reading commits and trees with git2. Blocking: call it from the blocking pool, as the methods of `Repos` below do.
 //!
-//! Invariant: every id is a checked [`Commit`] or comes from the repository; every walk has a deadline and a limit.
+//! Invariant: every id is a checked [`Commit`] or comes from the repository; every walk has a deadline and a limit. An
+//! object's size is known before it is read, and one is unpacked at a time in this process: it may be small and made from a
+//! large one.
 
-use super::repos::{Quarantine, Repos, git_program};
+use super::repos::{GIT_SECONDS, Quarantine, Repos, git_program};
 use super::slugignore::SlugIgnore;
-use super::walk::{Entry, Flow, Met, walk};
+use super::walk::{Entry, Flow, Met, PATH_MAX, alone, walk};
 use crate::fault::{Act, Error, Fault, Result};
+use crate::walls::Walls;
 use crate::{proc, tasks};
-use domain::push::{BranchName, TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts};
+use domain::push::{BranchName, COMMIT_MAX, LISTS_MAX, TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts};
+use domain::push::{commit_too_long, lists_too_long};
 use domain::text::plain;
 use domain::{AppId, Commit, Refusal, Timestamp};
 use git2::{ErrorClass, ErrorCode, Oid, Repository, Tree};
@@ -34,6 +38,7 @@ const SLUGIGNORE_MAX: u64 = 256 * 1024;
 pub struct Reader {
     repo: Repository,
     path: PathBuf,
+    walls: Walls,
 }
 
 /// What a tree entry is.
@@ -88,10 +93,10 @@ pub struct CommitInfo {
 }
 
 impl Reader {
-    /// Opens a bare repository.
-    pub fn open(path: &Path) -> Result<Reader> {
+    /// Opens a bare repository. What git itself reads of it is read within `walls`.
+    pub(super) fn open(path: &Path, walls: &Walls) -> Result<Reader> {
         let repo = Repository::open_bare(path).act(|| format!("cannot open {}", path.display()))?;
-        Ok(Reader { repo, path: path.to_owned() })
+        Ok(Reader { repo, path: path.to_owned(), walls: walls.clone() })
     }
 
     /// Sees the objects of a quarantine too.
@@ -169,9 +174,7 @@ impl Reader {
             if size <= WHOLE_MAX {
                 return file(&entry, &mut self.blob(oid)?.as_slice());
             }
-            let git = git_program(&self.path).env("GIT_DIR", &self.path);
-            let content = proc::reader(&git.args(["cat-file", "blob", &oid.to_string()]))?;
-            file(&entry, &mut content.take(size))
+            file(&entry, &mut self.stream(&oid.to_string(), size)?)
         })
     }
 
@@ -183,8 +186,7 @@ impl Reader {
             take(&self.blob(id)?);
             return Ok(());
         }
-        let git = git_program(&self.path).env("GIT_DIR", &self.path);
-        let mut content = proc::reader(&git.args(["cat-file", "blob", oid]))?.take(size);
+        let mut content = self.stream(oid, size)?;
         let mut piece = vec![0; PIECE];
         loop {
             let got = content.read(&mut piece).act(|| format!("cannot read the file {oid}"))?;
@@ -196,27 +198,19 @@ impl Reader {
         }
     }
 
+    /// A large file, by git.
+    fn stream(&self, oid: &str, size: u64) -> Result<impl Read + use<>> {
+        let git = git_program(&self.path).env("GIT_DIR", &self.path).within(&self.walls);
+        Ok(proc::reader(&git.args(["cat-file", "blob", oid]))?.take(size))
+    }
+
     /// Where a link points.
     pub fn link(&self, oid: &str) -> Result<String> {
         let id = Oid::from_str(oid).act(|| format!("cannot read the id {oid}"))?;
+        if self.size(Kind::Symlink, id)? > PATH_MAX as u64 {
+            return Err(Fault::plain(format!("the link {oid} is longer than a path")).into());
+        }
         Ok(String::from_utf8_lossy(&self.blob(id)?).into_owned())
-    }
-
-    /// Whether `commit` is `ancestor` or has it in its history. Where history is cut (shallow) the answer is no.
-    pub fn is_descendant(&self, commit: &Commit, ancestor: &Commit) -> Result<bool> {
-        if commit == ancestor {
-            return Ok(true);
-        }
-        let (commit, ancestor) = (oid(commit)?, oid(ancestor)?);
-        let odb = self.repo.odb().act(|| "cannot read objects")?;
-        if !odb.exists(commit) || !odb.exists(ancestor) {
-            return Ok(false);
-        }
-        match self.repo.graph_descendant_of(commit, ancestor) {
-            Ok(yes) => Ok(yes),
-            Err(err) if err.class() == ErrorClass::Odb => Ok(false),
-            Err(err) => Err(Fault::new("cannot compare two commits", err).into()),
-        }
     }
 
     /// The commit a branch is at.
@@ -230,7 +224,7 @@ impl Reader {
 
     /// Who wrote a commit, when, and its first line.
     pub fn commit_info(&self, commit: &Commit) -> Result<CommitInfo> {
-        let found = self.repo.find_commit(oid(commit)?).act(|| format!("cannot read commit {}", commit.short()))?;
+        let found = self.commit(commit)?;
         let short = |bytes: &[u8]| plain(&String::from_utf8_lossy(bytes)).trim().chars().take(200).collect::<String>();
         let first = found.message_bytes().split(|b| *b == b'\n').find(|l| !l.is_empty()).unwrap_or_default();
         Ok(CommitInfo {
@@ -270,8 +264,21 @@ impl Reader {
     }
 
     fn root(&self, commit: &Commit) -> Result<Tree<'_>> {
-        match self.repo.find_commit(oid(commit)?) {
-            Ok(found) => Ok(found.tree().act(|| format!("cannot read the tree of {}", commit.short()))?),
+        let found = self.commit(commit)?;
+        if self.length(found.tree_id())? > LISTS_MAX {
+            return Err(lists_too_long().into());
+        }
+        Ok(alone(|| found.tree()).act(|| format!("cannot read the tree of {}", commit.short()))?)
+    }
+
+    fn commit(&self, commit: &Commit) -> Result<git2::Commit<'_>> {
+        let id = oid(commit)?;
+        // What is not there, or is something else, is said below.
+        if self.repo.odb().and_then(|odb| odb.read_header(id)).is_ok_and(|(size, _)| size as u64 > COMMIT_MAX) {
+            return Err(commit_too_long().into());
+        }
+        match alone(|| self.repo.find_commit(id)) {
+            Ok(found) => Ok(found),
             Err(err) if err.code() == ErrorCode::NotFound || err.class() == ErrorClass::Invalid => {
                 let no = Refusal::new("not-a-commit", format!("{} is not a commit", commit.short()));
                 Err(no.next("git push hoist HEAD:main").into())
@@ -284,19 +291,23 @@ impl Reader {
         if kind == Kind::Submodule {
             return Ok(0);
         }
+        self.length(oid)
+    }
+
+    fn length(&self, oid: Oid) -> Result<u64> {
         let odb = self.repo.odb().act(|| "cannot read objects")?;
-        Ok(odb.read_header(oid).act(|| "cannot read a file's size")?.0 as u64)
+        Ok(odb.read_header(oid).act(|| "cannot read an object's size")?.0 as u64)
     }
 
     fn blob(&self, oid: Oid) -> Result<Vec<u8>> {
-        Ok(self.repo.find_blob(oid).act(|| format!("cannot read the file {oid}"))?.content().to_vec())
+        Ok(alone(|| self.repo.find_blob(oid)).act(|| format!("cannot read the file {oid}"))?.content().to_vec())
     }
 }
 
 impl Repos {
     /// Opens an app's repository for blocking reads.
     pub fn reader(&self, app: &AppId) -> Result<Reader> {
-        Reader::open(&self.path(app))
+        Reader::open(&self.path(app), self.walls())
     }
 
     /// [`Reader::inspect`], of a commit that may still be in quarantine.
@@ -312,10 +323,19 @@ impl Repos {
         .await
     }
 
-    /// [`Reader::is_descendant`].
+    /// Whether `commit` is `ancestor` or has it in its history. Where history is cut (shallow) the answer is no. Git itself
+    /// looks, within its walls: history has no bound.
     pub async fn is_descendant(&self, app: &AppId, commit: &Commit, ancestor: &Commit) -> Result<bool> {
-        let (commit, ancestor) = (commit.clone(), ancestor.clone());
-        self.read(app, "cannot compare two commits", move |reader| reader.is_descendant(&commit, &ancestor)).await
+        if commit == ancestor {
+            return Ok(true);
+        }
+        let words = ["rev-list", "--max-count=1", ancestor.as_str(), &format!("^{commit}"), "--"];
+        let done = proc::run(&self.git_in(app).args(words), b"", proc::Limits::seconds(GIT_SECONDS)).await?;
+        let missing = done.code == 128 && String::from_utf8_lossy(&done.stderr).contains("bad object");
+        if missing {
+            return Ok(false);
+        }
+        Ok(done.success("cannot compare two commits")?.stdout.is_empty())
     }
 
     /// [`Reader::branch_tip`].
@@ -337,8 +357,8 @@ impl Repos {
         act: &'static str,
         work: impl FnOnce(Reader) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let path = self.path(app);
-        let done = tasks::blocking(act, move || work(Reader::open(&path)?));
+        let (path, walls) = (self.path(app), self.walls().clone());
+        let done = tasks::blocking(act, move || work(Reader::open(&path, &walls)?));
         match tokio::time::timeout(READ_MAX * 2, done).await {
             Ok(done) => done,
             Err(_) => Err(Error::from(Fault::plain(format!("{act}: it took too long")).transient())),

@@ -1,12 +1,16 @@
 //! The bare repositories, one per app, and how git is started on them.
 //!
 //! Invariant: a repository's config is ours in full and rewritten when it differs; no setting of the host or of a user
-//! takes part. Absent: what a push means; see `glue`.
+//! takes part. Git reads what strangers send, so every git runs within walls and in a number that is bounded; only this
+//! folder starts it. Absent: what a push means; see `glue`.
 
 use super::{layout, shallow};
 use crate::fault::{Act, Error, Fault, Result};
+use crate::places::Places;
 use crate::proc::{self, Limits, Program};
 use crate::tasks;
+use crate::walls::{Group, Walls};
+use domain::places::{GitPlaces, Kind, Takes, git_places};
 use domain::push::BranchName;
 use domain::{AppId, Refusal};
 use std::collections::HashMap;
@@ -21,6 +25,13 @@ use tokio_util::sync::CancellationToken;
 const GIT_MIN: (u32, u32) = (2, 29);
 /// How long a small call of git may take.
 pub(super) const GIT_SECONDS: u64 = 20;
+/// Memory of each of git's processes: 500,000 objects are taken in with 88 MB. With what else a push has, and what the server
+/// reads of it, it stays below 150 MB.
+pub(super) const GIT_MEMORY: u64 = 100_000_000;
+/// The same for giving out and for tidying, which hold a whole history at once.
+pub(super) const WHOLE_MEMORY: u64 = 200_000_000;
+/// What all take together, for how many there may be.
+const TAKES: Takes = Takes { receiving: 125_000_000, fetching: 205_000_000, waiting: 8_000_000 };
 
 /// Where everything lies.
 #[derive(Debug, Clone)]
@@ -31,6 +42,12 @@ pub struct ReposConfig {
     pub bin: PathBuf,
     /// The admin socket, on which hooks call back.
     pub socket: PathBuf,
+    /// Bytes of memory for all of git's programs together.
+    pub memory: u64,
+    /// The name of their control group; none is made without.
+    pub group: Option<String>,
+    /// Pushes of one user that may be open at once.
+    pub pushes_each: usize,
 }
 
 /// All repositories of this installation. Clones share one state.
@@ -40,6 +57,12 @@ pub struct Repos(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: ReposConfig,
+    walls: Walls,
+    /// Packs that come in, and go out.
+    receiving: Places,
+    fetching: Places,
+    /// Pushes that are open.
+    pushes: Places,
     live: Mutex<HashMap<String, Arc<Live>>>,
 }
 
@@ -91,14 +114,28 @@ impl Quarantine {
 impl Repos {
     /// Checks git's version and writes the hooks.
     pub async fn open(config: ReposConfig) -> Result<Repos> {
-        let data = config.data.clone();
-        tasks::blocking("cannot prepare the repositories", move || {
+        let (data, name, total) = (config.data.clone(), config.group.clone(), config.memory);
+        let group = tasks::blocking("cannot prepare the repositories", move || {
             fs::create_dir_all(data.join("repos")).act(|| "cannot make the folder of the repositories")?;
             layout::write_hooks(&data.join("hooks"))?;
-            Ok(())
+            Ok(name.and_then(|name| Group::make(&name, total)))
         })
         .await?;
-        let repos = Repos(Arc::new(Inner { config, live: Mutex::default() }));
+        if config.group.is_some() && group.is_none() {
+            tracing::info!(
+                "git's programs have no control group here: each has its own limit, and their number is bounded"
+            );
+        }
+        let walls = Walls { bin: config.bin.clone(), memory: GIT_MEMORY, group };
+        let GitPlaces { receiving, fetching, pushes } = git_places(config.memory, TAKES, config.pushes_each);
+        let repos = Repos(Arc::new(Inner {
+            walls,
+            receiving: Places::new(Kind::Receiving, receiving),
+            fetching: Places::new(Kind::Fetching, fetching),
+            pushes: Places::new(Kind::Pushes, pushes),
+            config,
+            live: Mutex::default(),
+        }));
         let version = repos.version().await?;
         if version < GIT_MIN {
             let (have, need) = (format!("{}.{}", version.0, version.1), format!("{}.{}", GIT_MIN.0, GIT_MIN.1));
@@ -173,7 +210,9 @@ impl Repos {
 
     /// Packs what many pushes left and drops objects that nothing has named for a day.
     pub async fn tidy(&self, app: &AppId) -> Result<()> {
-        let program = self.git_in(app).args(["gc", "--quiet", "--prune=1.day.ago"]);
+        // One at a time: the reconciler asks for one a sweep.
+        let walls = self.walls().with_memory(WHOLE_MEMORY);
+        let program = self.git_in(app).args(["gc", "--quiet", "--prune=1.day.ago"]).within(&walls);
         let limits = Limits { deadline: Duration::from_secs(1800), output_max: 1 << 16 };
         proc::run(&program, b"", limits).await?.success(format!("cannot tidy the repository of {app}"))?;
         Ok(())
@@ -203,13 +242,39 @@ impl Repos {
 
     /// Git with nothing of the host's or a user's settings.
     pub(super) fn git(&self, cwd: &Path) -> Program {
-        git_program(cwd)
+        git_program(cwd).within(self.walls())
     }
 
     /// Git within an app's repository.
     pub(super) fn git_in(&self, app: &AppId) -> Program {
         let path = self.path(app);
-        git_program(&path).env("GIT_DIR", &path)
+        self.git(&path).env("GIT_DIR", &path)
+    }
+
+    pub(super) fn walls(&self) -> &Walls {
+        &self.0.walls
+    }
+
+    /// Packs that come in.
+    pub(super) fn receiving(&self) -> &Places {
+        &self.0.receiving
+    }
+
+    /// Packs that go out.
+    pub(super) fn fetching(&self) -> &Places {
+        &self.0.fetching
+    }
+
+    /// Pushes that are open.
+    pub fn pushes(&self) -> &Places {
+        &self.0.pushes
+    }
+
+    /// Takes the control group away at the server's end; what still runs in it keeps it.
+    pub fn close(&self) {
+        if let Some(group) = &self.0.walls.group {
+            group.remove();
+        }
     }
 
     pub(super) fn config(&self) -> &ReposConfig {
@@ -276,6 +341,8 @@ pub(super) fn git_program(cwd: &Path) -> Program {
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_ATTR_NOSYSTEM", "1")
         .env("GIT_TERMINAL_PROMPT", "0")
+        // Else each thread of git's keeps memory of its own.
+        .env("MALLOC_ARENA_MAX", "1")
         // The folder is ours whoever owns it after a restore; git would refuse with "dubious ownership".
         .env("GIT_CONFIG_COUNT", "1")
         .env("GIT_CONFIG_KEY_0", "safe.directory")

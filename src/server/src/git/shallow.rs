@@ -5,7 +5,9 @@
 //! are settled when no push is open: what git did not write (the build failed, the pusher left) is added then, because
 //! `refs/hoist` may hold such a commit. Invariant: `shallow` changes only under git's own lock, in one step.
 
+use super::walk::alone;
 use crate::fault::{Act, Fault};
+use domain::push::COMMIT_MAX;
 use git2::{Oid, Repository};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, read_to_string, remove_file, rename};
@@ -71,7 +73,13 @@ pub(super) fn settle(git_dir: &Path) -> Result<(), Fault> {
 fn is_cut(repo: &Repository, id: &str) -> bool {
     // The object itself is read: a commit's parents as git2 gives them are those that `shallow` leaves.
     let Ok(odb) = repo.odb() else { return true };
-    let Some(object) = Oid::from_str(id).ok().and_then(|oid| odb.read(oid).ok()) else { return false };
+    let Ok(oid) = Oid::from_str(id) else { return false };
+    let Ok((size, _)) = odb.read_header(oid) else { return false };
+    // No message is that long: it stays a boundary, unread.
+    if size as u64 > COMMIT_MAX {
+        return true;
+    }
+    let Ok(object) = alone(|| odb.read(oid)) else { return false };
     let text = String::from_utf8_lossy(object.data());
     let parents = text.lines().take_while(|l| !l.is_empty()).filter_map(|l| l.strip_prefix("parent "));
     parents.filter_map(|p| Oid::from_str(p).ok()).any(|p| !odb.exists(p))

@@ -1,17 +1,20 @@
 //! One walk over the tree of a commit, in the order of full paths, without recursion.
 //!
-//! Invariant: it reads only objects: no working copy exists, and a link is a file that holds text.
+//! Invariant: it reads only objects: no working copy exists, and a link is a file that holds text. What it holds at once, the
+//! lists of the folders on the way down, has a bound.
 
 use crate::fault::{Act, Fault, Result};
+use domain::push::{LISTS_MAX, lists_too_long};
 use git2::{FileMode, ObjectType, Oid, Repository, Tree};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Folders within folders, at most.
 pub(super) const DEPTH_MAX: usize = 100;
 /// Bytes of one path, at most.
 pub(super) const PATH_MAX: usize = 4096;
-/// Entries looked at before the clock is.
-const CLOCK_EVERY: u64 = 256;
+/// Entries looked at before the clock is: each may be made from something large.
+const CLOCK_EVERY: u64 = 16;
 
 /// What a walk meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +50,16 @@ struct Level<'r> {
     at: usize,
     /// How long the path was before this folder's own entries.
     prefix: usize,
+    /// Bytes of its list.
+    size: u64,
+}
+
+/// Reads one object while no other is read in this process. Its size was looked at before, but what it was stored as a
+/// difference to may be larger: as large as git could hold when it took the pack in, which is then the bound for all readers.
+pub(super) fn alone<T>(read: impl FnOnce() -> T) -> T {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    read()
 }
 
 /// Walks `root`; `visit` steers. Late is a fault: nothing here waits for anybody.
@@ -58,7 +71,9 @@ pub(super) fn walk(
 ) -> Result<()> {
     let until = Instant::now() + time;
     let mut path: Vec<u8> = Vec::new();
-    let mut levels = vec![Level { tree: root, at: 0, prefix: 0 }];
+    // The root's own size was looked at before it was read.
+    let mut levels = vec![Level { tree: root, at: 0, prefix: 0, size: 0 }];
+    let (odb, mut held) = (repo.odb().act(|| "cannot read objects")?, 0_u64);
     let mut seen = 0_u64;
     while let (depth, Some(level)) = (levels.len(), levels.last_mut()) {
         seen += 1;
@@ -70,6 +85,7 @@ pub(super) fn walk(
             path.extend_from_slice(entry.name_bytes());
             (entry.id(), met(entry.kind(), entry.filemode()), good_name(entry.name_bytes()))
         }) else {
+            held = held.saturating_sub(level.size);
             levels.pop();
             continue;
         };
@@ -80,10 +96,15 @@ pub(super) fn walk(
         match visit(&Entry { path: safe, shown: &shown, oid, met })? {
             Flow::Stop => return Ok(()),
             Flow::Next if met == Met::Folder && good => {
-                let tree = repo.find_tree(oid).act(|| "cannot read a folder of the commit")?;
+                let size = odb.read_header(oid).act(|| "cannot read the size of a folder's list")?.0 as u64;
+                held = held.saturating_add(size);
+                if held > LISTS_MAX {
+                    return Err(lists_too_long().into());
+                }
+                let tree = alone(|| repo.find_tree(oid)).act(|| "cannot read a folder of the commit")?;
                 path.push(b'/');
                 let prefix = path.len();
-                levels.push(Level { tree, at: 0, prefix });
+                levels.push(Level { tree, at: 0, prefix, size });
             }
             Flow::Next | Flow::Skip => {}
         }

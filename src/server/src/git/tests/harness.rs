@@ -11,6 +11,7 @@ use crate::io::{CHUNKS_MAX, Chunk, Io};
 use crate::proc::{self, Done, Program};
 use crate::tasks::Tasks;
 use async_trait::async_trait;
+use domain::places::Claimant;
 use domain::push::{self, BranchName, Policy};
 use domain::{AppId, Commit};
 use std::os::unix::fs::PermissionsExt;
@@ -152,11 +153,20 @@ impl World {
             )
         };
         let verb = format!("export HOIST_TEST_SOCKET={} HOIST_TEST_VERB=\"$2\"\n", at("ssh.sock").display());
-        for (name, text) in [("hoist", part("\"$2\"", "")), ("ssh", part("ssh", &verb))] {
+        // Its other part, walls, is tested with the binary.
+        let limited = "[ \"$1\" != limited ] || { shift 3; exec \"$@\" >&3 3>&-; }\n";
+        for (name, text) in [("hoist", part("\"$2\"", limited)), ("ssh", part("ssh", &verb))] {
             std::fs::write(at(name), text).unwrap();
             std::fs::set_permissions(at(name), std::fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let config = ReposConfig { data: at("data"), bin: at("hoist"), socket: at("admin.sock") };
+        let config = ReposConfig {
+            data: at("data"),
+            bin: at("hoist"),
+            socket: at("admin.sock"),
+            memory: 1 << 30,
+            group: None,
+            pushes_each: 10,
+        };
         let repos = Repos::open(config).await.unwrap();
         let app: AppId = "appid234".parse().unwrap();
         repos.ensure(&app).await.unwrap();
@@ -366,9 +376,9 @@ async fn serve_one_client(desk: &Arc<Desk>, limits: &Limits, tasks: &Tasks, stre
     let mut io = Io { stdin, out, hangup, tty: false, terminal: None };
     let code = if receiving {
         let ticket = PushTicket::random();
-        desk.repos.receive_within(&desk.app, &ticket, Some("version=1"), &mut io, limits).await
+        desk.repos.receive_within(&desk.app, (&ticket, &Claimant::local()), Some("version=1"), &mut io, limits).await
     } else {
-        desk.repos.upload_pack(&desk.app, &mut io).await
+        desk.repos.upload_pack(&desk.app, &Claimant::local(), &mut io).await
     };
     desk.codes.lock().unwrap().push(code.unwrap());
     desk.ended.notify_one();

@@ -88,9 +88,11 @@ async fn history_is_read() {
     assert_eq!((info.author.as_str(), info.summary.as_str()), ("Ada", "The app"));
     assert!(info.time.0 > 1_600_000_000_000_000);
     let first: Commit = work.ok(&["rev-list", "--max-parents=0", "HEAD"]).await.parse().unwrap();
-    assert!(reader.is_descendant(&commit, &first).unwrap());
-    assert!(!reader.is_descendant(&first, &commit).unwrap());
-    assert!(!reader.is_descendant(&commit, &"a".repeat(40).parse().unwrap()).unwrap());
+    let descends = async |a: &Commit, b: &Commit| world.repos.is_descendant(&world.app, a, b).await.unwrap();
+    assert!(descends(&commit, &first).await && descends(&commit, &commit).await);
+    assert!(!descends(&first, &commit).await);
+    let unknown: Commit = "a".repeat(40).parse().unwrap();
+    assert!(!descends(&commit, &unknown).await && !descends(&unknown, &commit).await);
     assert!(reader.inspect(&"a".repeat(40).parse().unwrap()).unwrap_err().to_string().contains("not a commit"));
 }
 

@@ -1,0 +1,81 @@
+//! Many people at once: whom a thing counts for, places among the commands that run, and which addresses were here before.
+
+use super::Commands;
+use crate::fault::Result;
+use crate::places::{Place, Places};
+use crate::settings::Settings;
+use crate::store::AuditFilter;
+use domain::access::Principal;
+use domain::places::{Bound, Claimant, Kind};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Commands that run at once, by SSH.
+const COMMANDS_MAX: usize = 1_000;
+/// Of these, the last ones, for administrators.
+const COMMANDS_KEPT: usize = 50;
+/// How long a command waits for its place.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a push waits to be let in.
+pub(super) const PUSH_PATIENCE: Duration = Duration::from_secs(30);
+/// Audit rows that are read for addresses, the newest.
+const ROWS_MAX: u32 = 5_000;
+
+/// The places among commands that run.
+pub(super) fn running(settings: &Settings) -> Places {
+    let each = usize::try_from(settings.commands_per_user).unwrap_or(COMMANDS_MAX);
+    Places::new(Kind::Commands, Bound { all: COMMANDS_MAX, each, kept: COMMANDS_KEPT })
+}
+
+impl Commands {
+    /// Whom something that `who` does counts for.
+    pub async fn claimant(&self, who: &Principal) -> Claimant {
+        let owner = match who {
+            Principal::Local | Principal::User { .. } => None,
+            Principal::DeployKey { app, .. } => {
+                let id = app.clone();
+                self.p.store.read(move |tx| Ok(tx.app(&id)?.and_then(|app| app.owner))).await.unwrap_or_default()
+            }
+        };
+        Claimant::of(who, owner)
+    }
+
+    /// A place among the commands that run. Root on the host needs none.
+    pub(super) async fn place(&self, who: &Principal) -> Result<Option<Place>> {
+        match who {
+            Principal::Local => Ok(None),
+            Principal::User { .. } | Principal::DeployKey { .. } => {
+                self.running.take(&self.claimant(who).await, COMMAND_PATIENCE).await.map(Some)
+            }
+        }
+    }
+
+    /// Addresses from which somebody with a key of today gave a command of late, and whether an administrator did: a server
+    /// that has just started knows them too.
+    pub async fn seen_before(&self) -> Vec<(IpAddr, bool)> {
+        let filter = AuditFilter { max: ROWS_MAX, ..AuditFilter::default() };
+        let read = self.p.store.read(move |tx| {
+            let (mut keys, mut met) = (BTreeMap::new(), BTreeMap::new());
+            for row in tx.audit(&filter)? {
+                let Ok(peer) = row.origin.parse::<SocketAddr>() else { continue };
+                let admin = match keys.get(&row.key) {
+                    Some(known) => *known,
+                    None => {
+                        let known = tx.principal_by_key(&row.key)?.map(|who| who.is_admin());
+                        keys.insert(row.key.clone(), known);
+                        known
+                    }
+                };
+                if let Some(admin) = admin {
+                    *met.entry(peer.ip()).or_insert(false) |= admin;
+                }
+            }
+            Ok(met.into_iter().collect())
+        });
+        read.await.unwrap_or_else(|err| {
+            tracing::warn!("no address is known yet: {}", err.lines().join("; "));
+            Vec::new()
+        })
+    }
+}
