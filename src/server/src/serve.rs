@@ -66,8 +66,9 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let routes = Routes::new(store.clone(), logs.clone(), base.clone(), launch);
     let router = routes.first().await?;
     let http = router.as_ref().and_then(Connected::http).unwrap_or(settings.http);
-    let ssh_config =
-        ssh::SshConfig { addr: settings.ssh, host_key_path: layout.host_key(), limits: ssh::Limits::default() };
+    let sessions_each = usize::try_from(settings.sessions_per_user).unwrap_or(usize::MAX);
+    let limits = ssh::Limits { sessions_each, ..ssh::Limits::default() };
+    let ssh_config = ssh::SshConfig { addr: settings.ssh, host_key_path: layout.host_key(), limits };
     let ssh_server = ssh::Server::bind(ssh_config).await?;
     let admin_server = admin::Server::bind(layout.data()).await?;
     let image_builder = ImageBuilder::open(&install, &settings, &layout, &net, &program, &tasks).await?;
@@ -127,7 +128,8 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     }
     Reconciler::new(platform.clone(), deploys.clone()).start();
     crate::build::fetch_ahead(&platform, &deploys);
-    ssh_server.serve(Arc::new(commands.clone()), &tasks);
+    let met = commands.seen_before().await;
+    ssh_server.serve(Arc::new(commands.clone()), met, &tasks);
     if let Some(user) = &platform.settings.ssh_share {
         match admin::ShareServer::bind(&platform.settings.ssh_share_socket, user) {
             Ok(share) => share.serve(Arc::new(commands.clone()), &tasks),

@@ -7,11 +7,16 @@ use crate::io::Io;
 use crate::ssh::{PublicKeyText, SessionEnv, Shell};
 use async_trait::async_trait;
 use domain::access::Principal;
+use domain::places::Claimant;
 
 #[async_trait]
 impl Shell for Commands {
     async fn identify(&self, _key: &PublicKeyText, fingerprint: &str) -> Option<Principal> {
         self.holder(fingerprint).await
+    }
+
+    async fn claimant(&self, who: &Principal) -> Claimant {
+        Commands::claimant(self, who).await
     }
 
     async fn run(&self, who: Principal, line: &str, env: SessionEnv, io: Io) -> u8 {

@@ -19,11 +19,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// Conversations at once; more wait.
+/// Conversations of the local administrator, and of sshd about keys, at once; more wait.
 const CONVERSATIONS_MAX: usize = 256;
+/// Conversations of hooks at once; more wait. Each belongs to an open push, and their number is bounded elsewhere.
+const HOOKS_MAX: usize = 1_024;
+/// Clients that have not yet said what they want.
+const ARRIVING_MAX: usize = 64;
 /// How long a client may refuse to take output.
 const STALLED_MAX: Duration = Duration::from_secs(120);
 /// How long a conversation may last once the server stops.
@@ -99,10 +103,12 @@ impl Server {
         stop: CancellationToken,
     ) {
         let _file = self.path;
-        let places = Arc::new(Semaphore::new(CONVERSATIONS_MAX));
+        let arriving = Arc::new(Semaphore::new(ARRIVING_MAX));
+        // A push waits as long as its deploy takes: it does not keep the administrator out.
+        let places = Arc::new(Kinds { local: Semaphore::new(CONVERSATIONS_MAX), hooks: Semaphore::new(HOOKS_MAX) });
         loop {
             let next = async {
-                let place = places.clone().acquire_owned().await;
+                let place = arriving.clone().acquire_owned().await;
                 (self.listener.accept().await, place)
             };
             let (accepted, place) = tokio::select! {
@@ -111,16 +117,15 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) if may_enter(&stream, self.uid) => {
-                    let host = host.clone();
+                    let (host, places) = (host.clone(), places.clone());
                     tasks.spawn("admin conversation", move |stop| async move {
-                        let _place = place;
                         let deadline = async {
                             stop.cancelled().await;
                             tokio::time::sleep(STOP_MAX).await;
                         };
                         tokio::select! {
                             () = deadline => {}
-                            result = converse(stream, host) => {
+                            result = converse(stream, host, place.ok(), &places) => {
                                 if let Err(err) = result {
                                     tracing::debug!(%err, "admin conversation");
                                 }
@@ -143,14 +148,28 @@ fn may_enter(stream: &UnixStream, own: u32) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own)
 }
 
-async fn converse<H: LocalShell + HookHandler + Gatekeeper>(stream: UnixStream, host: Arc<H>) -> std::io::Result<()> {
+/// Places by what is wanted.
+struct Kinds {
+    local: Semaphore,
+    hooks: Semaphore,
+}
+
+async fn converse<H: LocalShell + HookHandler + Gatekeeper>(
+    stream: UnixStream,
+    host: Arc<H>,
+    arriving: Option<OwnedSemaphorePermit>,
+    places: &Kinds,
+) -> std::io::Result<()> {
     let (mut reader, mut writer) = stream.into_split();
     let first = tokio::time::timeout(HELLO_MAX, frames::read_async(&mut reader)).await??;
     let Some((Tag::Hello, bytes)) = first else { return Err(ErrorKind::InvalidData.into()) };
     let hello: serde_json::Value = serde_json::from_slice(&bytes)?;
+    drop(arriving);
     if hello.get("kind").and_then(serde_json::Value::as_str) == Some("hook") {
+        let _place = places.hooks.acquire().await;
         return hook(hello, host, reader, writer).await;
     }
+    let _place = places.local.acquire().await;
     match serde_json::from_value(hello)? {
         Hello::Command { argv, tty, stdin } => {
             let streams = Carried { stdin, tty, hangup: CancellationToken::new(), deaf: CancellationToken::new() };

@@ -198,3 +198,19 @@ fn rubbish_is_cut() {
     }
     assert_eq!(run(&world, &["apps:list"], Vec::new()).0, 0);
 }
+
+/// A push waits as long as its deploy takes, and there may be many.
+#[test]
+fn waiting_hooks_do_not_keep_the_administrator_out() {
+    let world = world();
+    let mut hooks = Vec::new();
+    for _ in 0..300 {
+        let mut hook = HookClient::connect(world.folder.path(), serde_json::json!({"push": "x"})).unwrap();
+        assert!(hook.recv().unwrap().is_some());
+        hook.send(b"wait").unwrap();
+        assert_eq!(world.reports.recv_timeout(Duration::from_secs(60)).unwrap(), "waiting");
+        hooks.push(hook);
+    }
+    let done = run(&world, &["apps:list"], Vec::new());
+    assert!(String::from_utf8_lossy(&done.1).contains("apps:list"), "{done:?}");
+}

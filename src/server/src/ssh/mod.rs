@@ -23,11 +23,13 @@ use crate::io::Io;
 use crate::tasks::Tasks;
 use async_trait::async_trait;
 use domain::access::Principal;
+use domain::door;
+use domain::places::Claimant;
 use guard::Guard;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +43,8 @@ pub trait Shell: Send + Sync + 'static {
     async fn identify(&self, key: &PublicKeyText, fingerprint: &str) -> Option<Principal>;
     /// Runs a line as it was sent (empty: a login without a command) and returns the exit code.
     async fn run(&self, who: Principal, line: &str, env: SessionEnv, io: Io) -> u8;
+    /// Whom a connection of a principal counts for.
+    async fn claimant(&self, who: &Principal) -> Claimant;
     /// Waits until the key of a principal is nobody's any more.
     async fn revoked(&self, who: &Principal);
     /// What somebody with an unknown key is told.
@@ -102,18 +106,14 @@ pub struct Limits {
     pub grace: Duration,
     /// Keys a client may try.
     pub auth_tries: usize,
-    /// Connections that are not authenticated yet, in total.
-    pub half_open_max: usize,
-    /// The same from one source (an IPv4 address, an IPv6 /64).
-    pub half_open_per_source: usize,
-    /// The same from this machine.
-    pub half_open_loopback: usize,
-    /// New connections per second from one source, after a burst; six times that from this machine.
-    pub connects_per_second: f64,
-    /// How many connections a source may make at once after a pause.
-    pub connects_burst: f64,
+    /// Connections that are not authenticated yet.
+    pub door: door::Limits,
     /// Authenticated sessions in total.
     pub sessions_max: usize,
+    /// Of these, the last ones, for administrators.
+    pub sessions_kept: usize,
+    /// Sessions of one user.
+    pub sessions_each: usize,
     /// Commands at once in one session.
     pub channels_max: usize,
     /// Silence before the server asks whether the client is there; three questions without an answer end it.
@@ -129,12 +129,10 @@ impl Default for Limits {
         Limits {
             grace: Duration::from_secs(15),
             auth_tries: 6,
-            half_open_max: 100,
-            half_open_per_source: 10,
-            half_open_loopback: 60,
-            connects_per_second: 5.0,
-            connects_burst: 30.0,
+            door: door::Limits::default(),
             sessions_max: 1_000,
+            sessions_kept: 50,
+            sessions_each: 50,
             channels_max: 10,
             keepalive: Duration::from_secs(15),
             stalled_write: Duration::from_secs(120),
@@ -183,9 +181,12 @@ impl Server {
         &self.fingerprint
     }
 
-    /// Serves until `tasks` stops.
-    pub fn serve(self, shell: Arc<dyn Shell>, tasks: &Tasks) {
-        let guard = Guard::new(self.limits.clone());
+    /// Serves until `tasks` stops. `met` are addresses from which somebody logged in before, and whether an administrator.
+    pub fn serve(self, shell: Arc<dyn Shell>, met: Vec<(IpAddr, bool)>, tasks: &Tasks) {
+        let guard = Guard::new(&self.limits);
+        for (address, admin) in met {
+            guard.met(address, admin);
+        }
         let door = Arc::new(Doorway { shell, config: self.config, limits: self.limits, tasks: tasks.clone() });
         let listener = self.listener;
         tasks.spawn("ssh listener", move |stop| accept(listener, guard, door, stop));
@@ -201,7 +202,7 @@ async fn accept(listener: TcpListener, guard: Arc<Guard>, door: Arc<Doorway>, st
         match accepted {
             Ok((stream, peer)) => {
                 // Over a limit the connection is closed before any key exchange: it costs an accept and nothing else.
-                let Some(pass) = guard.admit(peer.ip(), Instant::now()) else { continue };
+                let Some(pass) = guard.admit(peer.ip()) else { continue };
                 let shared = door.clone();
                 door.tasks.spawn("ssh session", move |stop| session::serve(stream, peer, pass, shared, stop));
             }

@@ -61,20 +61,21 @@ pub(super) async fn serve(
         deaf: CancellationToken::new(),
         who: None,
         stranger: None,
+        full: None,
         channels: HashMap::new(),
         finished,
         revoked: Box::pin(std::future::pending()),
     };
-    let (end, cut_short) = session.run(events, ended, grace, stop).await;
+    let (end, cut_short, full) = session.run(events, ended, grace, stop).await;
     let mut running = std::pin::pin!(running);
-    if let Some(why) = end.why() {
+    if let Some(why) = end.why(full) {
         fate.leave();
         // A client whose last command has just ended goes by itself once it has the exit code: a disconnect now would
         // overtake that. One whose command still runs has no code to come, and wants to know why.
         if !cut_short && tokio::time::timeout(FAREWELL_MAX, &mut running).await.is_ok() {
             return;
         }
-        let bye = handle.disconnect(russh::Disconnect::ByApplication, why.to_owned(), String::new());
+        let bye = handle.disconnect(russh::Disconnect::ByApplication, why, String::new());
         let _ = tokio::time::timeout(Duration::from_secs(1), bye).await;
         if tokio::time::timeout(Duration::from_secs(1), &mut running).await.is_ok() {
             return;
@@ -96,6 +97,8 @@ struct Session {
     who: Option<Principal>,
     /// The first key that was offered and that nobody has.
     stranger: Option<String>,
+    /// Why there is no place for this session, though its key is known.
+    full: Option<String>,
     channels: HashMap<ChannelId, Open>,
     finished: mpsc::Sender<ChannelId>,
     /// Ends when the key is nobody's any more.
@@ -111,15 +114,18 @@ enum End {
     Stop,
     /// The key was removed.
     Revoked,
+    /// There are too many of them.
+    Full,
 }
 
 impl End {
     /// What the client is told.
-    fn why(self) -> Option<&'static str> {
+    fn why(self, full: Option<String>) -> Option<String> {
         match self {
             End::Client => None,
-            End::Stop => Some("the server is stopping"),
-            End::Revoked => Some("the key of this connection was removed"),
+            End::Stop => Some("the server is stopping".to_owned()),
+            End::Revoked => Some("the key of this connection was removed".to_owned()),
+            End::Full => full,
         }
     }
 }
@@ -139,21 +145,27 @@ enum Stage {
 }
 
 impl Session {
-    /// Why it ended, and whether a command still ran.
+    /// Why it ended, whether it was cut short, and what is said of a session too many.
     async fn run(
         mut self,
         mut events: mpsc::Receiver<Event>,
         mut ended: mpsc::Receiver<ChannelId>,
         grace: Instant,
         stop: CancellationToken,
-    ) -> (End, bool) {
+    ) -> (End, bool, Option<String>) {
         let mut deadline = grace;
         let mut end = End::Client;
         while end == End::Client || self.running() > 0 {
             let stopping = end != End::Client;
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(event) => self.handle(event, stopping).await,
+                    Some(event) => {
+                        self.handle(event, stopping).await;
+                        if self.full.is_some() {
+                            end = End::Full;
+                            break;
+                        }
+                    }
                     None => break,
                 },
                 Some(id) = ended.recv() => drop(self.channels.remove(&id)),
@@ -181,7 +193,8 @@ impl Session {
             }
         }
         self.deaf.cancel();
-        (end, self.running() > 0)
+        // One too many has nothing that could end by itself.
+        (end, self.running() > 0 || end == End::Full, self.full)
     }
 
     fn running(&self) -> usize {
@@ -249,8 +262,12 @@ impl Session {
             return false;
         }
         if proven {
-            self.pass.authenticated();
             if let Some(who) = who.clone() {
+                let claimant = self.door.shell.claimant(&who).await;
+                if let Err(no) = self.pass.authenticated(&claimant) {
+                    self.full = Some(no.lines().join("; "));
+                    return true;
+                }
                 let shell = self.door.shell.clone();
                 self.revoked = Box::pin(async move { shell.revoked(&who).await });
             }

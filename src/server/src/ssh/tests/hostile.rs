@@ -85,7 +85,8 @@ fn silence_is_not_a_hangup() {
 
 #[test]
 fn half_open_connections_are_cut() {
-    let world = world(Limits { grace: Duration::from_millis(700), half_open_loopback: 20, ..Limits::default() });
+    let door = door::Limits { per_loopback: 20, ..door::Limits::default() };
+    let world = world(Limits { grace: Duration::from_millis(700), door, ..Limits::default() });
     let begun = Instant::now();
     let mut all: Vec<_> = (0..20).map(|_| world.raw()).collect();
     // One says who it is and nothing more; one trickles; one sends rubbish.

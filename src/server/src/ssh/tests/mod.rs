@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as std_mpsc;
+use std::time::Instant;
 
 /// Makes a key pair with the real tool.
 pub(super) fn keygen(path: &Path, kind: &str, bits: &str) {
@@ -109,6 +110,10 @@ impl Shell for Toy {
         0
     }
 
+    async fn claimant(&self, who: &Principal) -> Claimant {
+        Claimant::of(who, None)
+    }
+
     async fn revoked(&self, _who: &Principal) {
         self.removed.notified().await;
     }
@@ -151,7 +156,7 @@ fn world(limits: Limits) -> World {
     let addr = runtime.block_on(async {
         let server = Server::bind(config).await.unwrap();
         let addr = server.addr();
-        server.serve(toy.clone(), &tasks);
+        server.serve(toy.clone(), Vec::new(), &tasks);
         addr
     });
     World { folder, addr, reports, toy, tasks, runtime }
