@@ -45,6 +45,7 @@ RestartSec=200ms
 KillMode=process
 TimeoutStopSec=45
 LimitNOFILE=524288
+OOMScoreAdjust=-600
 
 NoNewPrivileges=yes
 CapabilityBoundingSet=
@@ -73,7 +74,8 @@ WantedBy=multi-user.target
 UNIT
 }
 
-# Restart=on-failure: the command `shutdown` ends it for good.
+# Restart=on-failure: the command `shutdown` ends it for good. Short of memory, the host ends git's programs first (they say so
+# of themselves), then apps, then this; what one of its programs is ended for ends no other (OOMPolicy).
 serve_service() {
   cat <<UNIT
 [Unit]
@@ -91,8 +93,21 @@ KillMode=mixed
 TimeoutStartSec=300
 TimeoutStopSec=30
 LimitNOFILE=65536
+OOMScoreAdjust=-500
+OOMPolicy=continue
+MemoryMax=$(server_memory)M
 
 [Install]
 WantedBy=multi-user.target
 UNIT
+}
+
+# What the server itself may take, in MB: half of the machine's memory, 512 at least and 2,048 at most. With what git may take,
+# where that has no group of its own.
+server_memory() {
+  local half git
+  half=$(($(awk '/^MemTotal:/ { print $2 }' /proc/meminfo) / 2048))
+  half=$((half < 512 ? 512 : half > 2048 ? 2048 : half))
+  git=$(configured git-memory)
+  echo "$((half + ${git:-0}))"
 }

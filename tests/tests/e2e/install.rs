@@ -209,4 +209,10 @@ fn units_are_as_systemd_wants_them() {
     assert_eq!(said.all().trim(), "", "systemd complains");
     let socket = std::fs::read_to_string(machine.path("etc/systemd/system/hoist-router.socket")).unwrap();
     assert!(socket.contains(&format!(":{}\n", machine.http)), "{socket}");
+    // Short of memory, neither tenants' apps (at 0) nor the server go first: git's programs do.
+    let server = std::fs::read_to_string(machine.path("etc/systemd/system/hoist.service")).unwrap();
+    let number = |name: &str| server.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
+    assert_eq!((number("OOMScoreAdjust="), number("OOMPolicy=")), ("-500".to_owned(), "continue".to_owned()));
+    let most: u64 = number("MemoryMax=").trim_end_matches('M').parse().unwrap();
+    assert!((512..=2_048).contains(&most), "{server}");
 }
