@@ -11,9 +11,11 @@
 )]
 
 mod ahead;
+mod bombs;
 mod ci;
 mod config;
 mod crash;
+mod crowds;
 mod dockerfile;
 mod docs;
 mod doctor;
