@@ -140,7 +140,7 @@ fn wide_and_deep_trees_are_refused_below_the_limit() {
     // A folder of a million files, twice: one that git can hold and the server does not read, one that git cannot hold.
     for (entries, says) in [(600_000, "list of files is longer than 16.0 MB"), (3_000_000, "of memory")] {
         let list: String = (0..entries).map(|n| format!("100644 blob {blob}\tf{n:07}\n")).collect();
-        let tree = deep_git(&app, &["mktree"], list.as_bytes()).ok().out.trim().to_owned();
+        let tree = deep_git(&app, &["mktree", "--missing"], list.as_bytes()).ok().out.trim().to_owned();
         let commit = app.git(&["commit-tree", "-m", "wide", &tree]).ok().out.trim().to_owned();
         let to = format!("{commit}:refs/heads/main");
         let (said, peak) = peak(&world, || app.git(&["push", "--force", "hoist", &to]));
