@@ -29,8 +29,9 @@ pub fn leftovers(install: &str) -> BTreeSet<String> {
 /// What the kernel keeps of the installation's builder of Dockerfiles: a network namespace and control groups.
 fn builder_files(install: &str) -> Vec<PathBuf> {
     let groups = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-    let groups = groups.map(|entry| entry.path().join(format!("hoist-{install}")));
-    let all = groups.chain([namespace(install)]).chain([PathBuf::from(format!("/sys/fs/cgroup/hoist-{install}"))]);
+    let name = format!("hoist-{install}-builder");
+    let groups = groups.map(|entry| entry.path().join(&name));
+    let all = groups.chain([namespace(install)]).chain([Path::new("/sys/fs/cgroup").join(&name)]);
     all.filter(|path| path.exists()).collect()
 }
 

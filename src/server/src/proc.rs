@@ -182,6 +182,11 @@ pub async fn run(program: &Program, input: &[u8], limits: Limits) -> Result<Done
 
 /// Starts a program with three pipes in a process group of its own, which ends at the latest when the value is dropped.
 pub fn start(program: &Program) -> Result<Running> {
+    // What puts up walls is there; what it becomes may not be.
+    if program.within.is_some() && program.name.to_str().is_some_and(|name| !is_installed(name)) {
+        let absent = program.not_started(std::io::ErrorKind::NotFound.into());
+        return Err(Fault::new(format!("cannot start {}", program.label()), absent).into());
+    }
     let (name, args) = program.words();
     #[allow(clippy::disallowed_methods, reason = "the one place that runs external programs")]
     let mut command = Command::new(name);

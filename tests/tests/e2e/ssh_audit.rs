@@ -1,11 +1,10 @@
 //! What ssh-audit, the tool, says of the server.
 
-use e2e::{Output, World, repository, run};
-use std::process::Command;
+use e2e::{Output, World, program, repository, run};
 use std::time::Duration;
 
 fn audit(world: &World, words: &[&str]) -> Output {
-    let mut audit = Command::new("ssh-audit");
+    let mut audit = program("ssh-audit");
     audit.args(["-n", "-p", &world.ssh.port().to_string()]).args(words).arg(world.ssh.ip().to_string());
     run(audit, b"", Duration::from_secs(120))
 }

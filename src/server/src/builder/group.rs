@@ -49,7 +49,7 @@ enum Version {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     groups: Groups,
-    /// From the root of the tree: `/hoist-h7k2q/a1b2`.
+    /// From the root of the tree: `/hoist-h7k2q-builder/a1b2c3d4`.
     pub path: String,
 }
 
@@ -63,7 +63,7 @@ impl Groups {
         } else {
             return None;
         };
-        Some(Groups { version, root: root.to_owned(), name: format!("/hoist-{install}") })
+        Some(Groups { version, root: root.to_owned(), name: format!("/{}", name(install)) })
     }
 
     /// The builder's own.
@@ -203,6 +203,11 @@ impl Group {
     }
 }
 
+/// The group above all others of a builder.
+pub fn name(install: &InstallId) -> String {
+    format!("hoist-{install}-builder")
+}
+
 /// Removes groups from the innermost up; the kernel keeps those that somebody is in.
 fn remove_below(folder: &Path, depth: usize) {
     if depth > 0 {
@@ -245,7 +250,7 @@ mod tests {
         let group = Groups::find(root.path(), &install()).unwrap().of(&app);
         group.limit(Limits { memory: 300, cpu_millis: 1_500, processes: 7 }).unwrap();
         let read = |kind: &str, file: &str| fs::read_to_string(group.path(kind, file)).unwrap();
-        assert_eq!(group.path, "/hoist-abcd/h7k2q3m4");
+        assert_eq!(group.path, "/hoist-abcd-builder/h7k2q3m4");
         assert_eq!((read("memory", "memory.limit_in_bytes"), read("pids", "pids.max")), ("300".into(), "7".into()));
         assert_eq!(read("cpu", "cpu.cfs_quota_us"), "150000");
         let step = group.path("pids", "buildkit/s1");
@@ -261,7 +266,7 @@ mod tests {
         fs::write(root.path().join("cgroup.controllers"), "").unwrap();
         let group = Groups::find(root.path(), &install()).unwrap().itself();
         group.limit(Limits { memory: 9, cpu_millis: 0, processes: 1 }).unwrap();
-        for folder in ["", "hoist-abcd"] {
+        for folder in ["", "hoist-abcd-builder"] {
             let enabled = fs::read_to_string(root.path().join(folder).join("cgroup.subtree_control")).unwrap();
             assert_eq!(enabled, "+memory +cpu +pids");
         }

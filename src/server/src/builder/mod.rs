@@ -331,7 +331,7 @@ impl ImageBuilder {
             "pidfile": "/run/docker.pid",
             "features": {"containerd-snapshotter": true},
             "exec-opts": ["native.cgroupdriver=cgroupfs"],
-            "cgroup-parent": format!("/hoist-{}", self.install),
+            "cgroup-parent": format!("/{}", group::name(&self.install)),
             "bip": net.steps,
             "icc": false,
             "userland-proxy": false,

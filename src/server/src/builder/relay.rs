@@ -26,7 +26,7 @@ const CONNECTIONS_MAX: usize = 64;
 const RELAYS_MAX: usize = 32;
 const RESOLVE_MAX: Duration = Duration::from_secs(5);
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// A connection over which nothing passes is cut: the builder asks again.
+/// After an accept that failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const HTTPS: u16 = 443;
 
@@ -65,7 +65,7 @@ impl Relays {
                 let tasks = self.tasks.clone();
                 self.tasks.spawn("registry relay", move |end| async move {
                     tokio::select! {
-                        () = accept(listener, address, tasks) => {}
+                        () = accept(listener, address, tasks, stop.clone()) => {}
                         () = stop.cancelled() => {}
                         () = end.cancelled() => {}
                     }
@@ -135,7 +135,7 @@ async fn listen(namespace: &Path, address: SocketAddrV4) -> Result<tokio::net::T
     Ok(tokio::net::TcpListener::from_std(bound.await?).act(|| act)?)
 }
 
-async fn accept(listener: tokio::net::TcpListener, to: SocketAddrV4, tasks: Tasks) {
+async fn accept(listener: tokio::net::TcpListener, to: SocketAddrV4, tasks: Tasks, closed: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -143,13 +143,15 @@ async fn accept(listener: tokio::net::TcpListener, to: SocketAddrV4, tasks: Task
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
+        // The builder keeps connections for its next pull: they end with the right to have them.
+        let closed = closed.clone();
         tasks.spawn("registry relay connection", move |stop| async move {
             let talk = async {
                 if let Ok(Ok(mut far)) = timeout(CONNECT_MAX, TcpStream::connect(to)).await {
                     let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
                 }
             };
-            tokio::select! { () = talk => {}, () = stop.cancelled() => {} }
+            tokio::select! { () = talk => {}, () = closed.cancelled() => {}, () = stop.cancelled() => {} }
             drop(place);
         });
     }
