@@ -2,12 +2,18 @@
 //!
 //! A segment starts with `hoist-spool 1 SEQ FIRST`: its number, and the number of its first record over the spool's
 //! life. A record is `MICROS STREAM TEXT`. What cannot be written is dropped and counted, never waited for: an app must
-//! not stop because a disk is full. No record is torn: a failed write is cut off again.
+//! not stop because a disk is full. No record is torn: a failed write is cut off again. What is found there is believed
+//! within the ring's own bounds only.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+use nix::libc;
+
+/// No spool lives to see larger numbers; what claims them is not a header.
+const NUMBER_MAX: u64 = 1 << 53;
 
 /// Where segments live: two files, or memory in tests.
 pub trait Segments {
@@ -152,7 +158,7 @@ impl<S: Segments> Spool<S> {
     }
 }
 
-/// The two files `0` and `1` of a folder, held open: after the drop of rights nothing else can open them.
+/// The two files `0` and `1` of a folder, held open.
 pub struct Files([File; 2]);
 
 impl Segments for Files {
@@ -168,32 +174,48 @@ impl Segments for Files {
 }
 
 /// Opens the folder's files, makes them where they are missing, and reads how far an earlier run came.
+///
+/// A file that has another name elsewhere is Hoist's, which reads it there: its name here is taken away. So what runs in
+/// the instance finds nothing to write to, as root neither; only init holds the file.
 pub fn open(folder: &Path, ring: u64) -> io::Result<Spool<Files>> {
     let file = |name| {
+        let path = folder.join(name);
         let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(folder.join(name))
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        // What an earlier program put in its place is not written through, nor waited for.
+        let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&path)?;
+        let about = file.metadata()?;
+        if !about.is_file() {
+            return Err(io::Error::other(format!("{name} is not a file")));
+        }
+        if about.nlink() > 1 {
+            std::fs::remove_file(&path)?;
+        }
+        Ok(file)
     };
     let files = [file("0")?, file("1")?];
     let [zero, one] = &files;
-    let found = [inspect(zero)?, inspect(one)?];
+    let found = [inspect(zero, ring)?, inspect(one, ring)?];
     Ok(Spool::start(Files(files), found, ring))
 }
 
-/// Header and number of complete records; nothing where the header makes no sense.
-pub fn inspect(file: impl io::Read) -> io::Result<Option<Found>> {
-    let mut reader = BufReader::with_capacity(256 * 1024, file);
+/// Header and number of complete records; nothing where the header makes no sense, or where there is more than the whole
+/// ring may hold: that was not written here.
+pub fn inspect(file: impl io::Read, ring: u64) -> io::Result<Option<Found>> {
+    let mut reader = BufReader::with_capacity(256 * 1024, io::Read::take(file, ring + 1));
     let mut header = Vec::new();
     // Bounded: a file of another kind may hold no newline at all.
     io::Read::take(&mut reader, 64).read_until(b'\n', &mut header)?;
     let Some((seq, first)) = parse_header(&header) else { return Ok(None) };
-    let mut records = 0;
+    let (mut records, mut bytes) = (0, header.len() as u64);
     loop {
         let chunk = reader.fill_buf()?;
         if chunk.is_empty() {
-            return Ok(Some(Found { seq, first, records }));
+            return Ok((bytes <= ring).then_some(Found { seq, first, records }));
         }
         records += chunk.iter().filter(|byte| **byte == b'\n').count() as u64;
         let length = chunk.len();
+        bytes += length as u64;
         reader.consume(length);
     }
 }
@@ -201,7 +223,8 @@ pub fn inspect(file: impl io::Read) -> io::Result<Option<Found>> {
 fn parse_header(line: &[u8]) -> Option<(u64, u64)> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
     let (seq, first) = line.strip_prefix("hoist-spool 1 ")?.split_once(' ')?;
-    Some((seq.parse().ok()?, first.parse().ok()?))
+    let number = |text: &str| text.parse().ok().filter(|number| *number <= NUMBER_MAX);
+    Some((number(seq)?, number(first)?))
 }
 
 #[cfg(test)]
@@ -231,7 +254,7 @@ mod tests {
 
     impl Memory {
         fn found(&self) -> [Option<Found>; 2] {
-            [0, 1].map(|which| inspect(self.segments[which].as_slice()).unwrap())
+            [0, 1].map(|which| inspect(self.segments[which].as_slice(), 1_000).unwrap())
         }
 
         fn text(&self, which: usize) -> &str {
@@ -267,6 +290,46 @@ mod tests {
         memory.segments[1] = vec![0; 500];
         say(&mut memory, 1_000, &["next"]);
         assert_eq!(memory.text(1), "hoist-spool 1 5 11\n7 o next\n");
+    }
+
+    #[test]
+    fn more_than_a_ring_is_no_segment() {
+        let mut bytes = b"hoist-spool 1 4 10\n".to_vec();
+        bytes.resize(1_000, b'\n');
+        assert!(inspect(bytes.as_slice(), 1_000).unwrap().is_some());
+        bytes.push(b'\n');
+        assert_eq!(inspect(bytes.as_slice(), 1_000).unwrap(), None);
+        // A file without end is not read to its end.
+        let endless = io::Read::chain(b"hoist-spool 1 4 10\n".as_slice(), io::repeat(0));
+        assert_eq!(inspect(endless, 1_000).unwrap(), None);
+    }
+
+    #[test]
+    fn what_hoist_keeps_elsewhere_has_no_name_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kept, here) = (dir.path().join("kept"), dir.path().join("here"));
+        std::fs::create_dir(&here).unwrap();
+        std::fs::write(&kept, "").unwrap();
+        std::fs::hard_link(&kept, here.join("0")).unwrap();
+        let mut spool = open(&here, 1_000).unwrap();
+        spool.set_time(7);
+        spool.record(b'o', b"one");
+        spool.flush();
+        assert_eq!(std::fs::read_to_string(&kept).unwrap(), "hoist-spool 1 0 0\n7 o one\n");
+        assert!(!here.join("0").exists() && here.join("1").exists(), "only what is kept elsewhere loses its name");
+    }
+
+    #[test]
+    fn only_files_are_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = dir.path().join("other");
+        std::fs::write(&other, "x").unwrap();
+        std::os::unix::fs::symlink(&other, dir.path().join("0")).unwrap();
+        assert!(open(dir.path(), 1_000).is_err());
+        std::fs::remove_file(dir.path().join("0")).unwrap();
+        nix::unistd::mkfifo(&dir.path().join("0"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(open(dir.path(), 1_000).is_err());
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "x");
     }
 
     #[test]
