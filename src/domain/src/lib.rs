@@ -32,6 +32,7 @@ pub mod queue;
 pub mod reconcile;
 pub mod refusal;
 pub mod report;
+pub mod room;
 pub mod routing;
 pub mod run;
 pub mod secret;

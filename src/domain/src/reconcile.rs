@@ -119,21 +119,19 @@ pub fn plan(
                 Ok(over) => actions.push(Action::Collect(row.id, over)),
                 Err(left) => look_again = Some(look_again.map_or(left, |l| l.min(left))),
             },
-            (Desire::Up, None | Some(Seen::Created)) => actions.push(Action::Ensure(row.id)),
+            (Desire::Up, None | Some(Seen::Created)) => match waits(row, now) {
+                0 => actions.push(Action::Ensure(row.id)),
+                left => look_again = Some(look_again.map_or(left, |l| l.min(left))),
+            },
             (Desire::Up, Some(Seen::Running { addresses })) if !addresses.contains(&row.address) => {
                 actions.push(Action::Replace(row.id));
             }
             (Desire::Up, Some(Seen::Running { .. })) if !row.ready => actions.push(Action::Probe(row.id)),
             (Desire::Up, Some(Seen::Running { .. })) => {}
-            (Desire::Up, Some(Seen::Exited)) => match row.ended {
-                None => actions.push(Action::NoteCrash(row.id)),
-                Some(ended) => {
-                    let wait = backoff::restart_delay_millis(row.crashes, 0);
-                    match wait.saturating_sub(now.millis_since(ended)) {
-                        0 => actions.push(Action::StartAgain(row.id)),
-                        left => look_again = Some(look_again.map_or(left, |l| l.min(left))),
-                    }
-                }
+            (Desire::Up, Some(Seen::Exited)) if row.ended.is_none() => actions.push(Action::NoteCrash(row.id)),
+            (Desire::Up, Some(Seen::Exited)) => match waits(row, now) {
+                0 => actions.push(Action::StartAgain(row.id)),
+                left => look_again = Some(look_again.map_or(left, |l| l.min(left))),
             },
         }
     }
@@ -144,6 +142,13 @@ pub fn plan(
             .map(|n| Action::RemoveStray(n.clone())),
     );
     (actions, look_again)
+}
+
+/// In how many ms a crashed instance is started again; 0 for one that has not crashed. Also where it was removed when it
+/// ended, so that it begins with an empty disk.
+fn waits(row: &Row, now: Timestamp) -> u64 {
+    let Some(ended) = row.ended else { return 0 };
+    backoff::restart_delay_millis(row.crashes, 0).saturating_sub(now.millis_since(ended))
 }
 
 /// Why a one-off instance is to be collected; or in how many ms to look again.
@@ -217,6 +222,8 @@ mod tests {
             row(8, Desire::Retiring, true, 0, None),
             row(9, Desire::Booting, false, 0, None),
             row(10, Desire::Up, true, 0, None),
+            row(11, Desire::Up, false, 1, Some(99)),
+            row(12, Desire::Up, false, 4, Some(99)),
         ];
         let seen: BTreeMap<String, Seen> = [
             ("n1", running()),
@@ -242,6 +249,7 @@ mod tests {
                 Action::Probe(InstanceId(6)),
                 Action::Retire(InstanceId(8)),
                 Action::Replace(InstanceId(10)),
+                Action::Ensure(InstanceId(11)),
                 Action::RemoveStray("stray".into()),
             ]
         );

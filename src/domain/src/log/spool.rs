@@ -13,6 +13,12 @@ use std::{fmt, str::FromStr};
 pub const FILES: [&str; 2] = ["0", "1"];
 /// The longest header there can be, newline included.
 pub const HEADER_MAX: usize = 64;
+/// More than any writer puts into one file: half of a ring of 128 MiB, and a last batch. What lies beyond is not ours.
+pub const SEGMENT_MAX: u64 = 72 * 1024 * 1024;
+/// More than any record has: a line of output is cut at 10,000 bytes, an access line is shorter than a request's head.
+pub const RECORD_MAX: usize = 64 * 1024;
+/// The longest that a record's time may be ahead of the clock, in ms: clocks are set back, but not by more.
+const AHEAD_MAX: i64 = 24 * 3_600 * 1_000;
 
 /// No spool lives to see larger numbers; what claims them is not a header.
 const NUMBER_MAX: u64 = 1 << 53;
@@ -126,7 +132,8 @@ impl SpoolStream {
             // What a build's init says is of no use outside it.
             SpoolStream::System if of == Source::Build => (Source::Build, Stream::System),
             SpoolStream::System => (Source::Platform, Stream::System),
-            SpoolStream::Router => (Source::Router, Stream::Out),
+            // Only the router's own spools hold its lines, whatever others claim.
+            SpoolStream::Router => (of, Stream::Out),
         }
     }
 }
@@ -160,6 +167,9 @@ pub struct SpoolRecord {
 impl<'a> SpoolLine<'a> {
     /// Reads one line without its newline. `None`: damaged.
     pub fn parse(line: &'a [u8]) -> Option<SpoolLine<'a>> {
+        if line.len() > RECORD_MAX {
+            return None;
+        }
         let space = line.iter().take(20).position(|b| *b == b' ')?;
         let micros = digits(std::str::from_utf8(line.get(..space)?).ok()?)?;
         let time = Timestamp(i64::try_from(micros).ok()?);
@@ -176,6 +186,11 @@ impl<'a> SpoolLine<'a> {
             return None;
         }
         Some(SpoolLine { time, stream, continued, text: line.get(space + 3..)? })
+    }
+
+    /// When it was written, as far as that can be: nothing comes from the days to come.
+    pub fn believed(&self, now: Timestamp) -> Timestamp {
+        if self.time > now.plus_millis(AHEAD_MAX) { now } else { self.time }
     }
 
     /// The same, owned.
@@ -243,11 +258,26 @@ mod tests {
             let want = want.map(|(t, stream, continued, x)| (Timestamp(t), stream, continued, x.as_bytes()));
             assert_eq!(got.map(|g| (g.time, g.stream, g.continued, g.text)), want, "{text:?}");
             if let Some(line) = got {
+                assert_eq!(line.believed(Timestamp(12)), line.time);
                 let mut bytes = Vec::new();
                 line.to_record().encode(&mut bytes);
                 assert_eq!(bytes, format!("{text}\n").into_bytes());
             }
         }
+    }
+
+    #[test]
+    fn what_no_writer_writes_is_not_believed() {
+        let now = Timestamp(1_700_000_000_000_000);
+        let time = |text: &str| SpoolLine::parse(text.as_bytes()).unwrap().believed(now);
+        assert_eq!(time("9223372036854775807 o x"), now);
+        assert_eq!(time("1700086400000001 o x"), now);
+        assert_eq!(time("1700086400000000 o x"), Timestamp(1_700_086_400_000_000), "a clock that was set back");
+        assert_eq!(time("0 o x"), Timestamp(0));
+        let long = |n: usize| SpoolLine::parse(format!("12 o {}", "x".repeat(n)).as_bytes()).is_some();
+        assert!(long(10_000) && !long(RECORD_MAX));
+        assert_eq!(SpoolStream::Router.stored(Source::App), (Source::App, Stream::Out));
+        assert_eq!(SpoolStream::Router.stored(Source::Router), (Source::Router, Stream::Out));
     }
 
     #[test]
