@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 /// The kernel's number for a socket that listens.
 const LISTEN: &str = "0A";
+/// For one whose last step the kernel waits for, or keeps back.
+const SYN_RECV: &str = "03";
 /// For one that is connected, and for one that the other side has ended.
 const ESTABLISHED: &str = "01";
 const CLOSE_WAIT: &str = "08";
@@ -50,7 +52,10 @@ pub enum Connection {
     Waiting,
     /// A process holds it.
     Taken,
-    /// It is not in the lists: closed again, or kept back until it brings data.
+    /// The kernel keeps it from the process until it brings data (the server asked for that: TCP_DEFER_ACCEPT), or because
+    /// there is no room among those that wait.
+    KeptBack,
+    /// It is not in the lists: closed again, most likely.
     Unseen,
 }
 
@@ -68,8 +73,13 @@ pub fn connection(tcp: &str, tcp6: &str, from: SocketAddr, port: u16) -> Connect
         let is_it = address == from.ip()
             && u16::from_str_radix(there.1, 16).ok()? == from.port()
             && u16::from_str_radix(here, 16).ok()? == port;
-        let open = matches!(*words.get(3)?, ESTABLISHED | CLOSE_WAIT);
-        (is_it && open).then_some(if *words.get(9)? == "0" { Connection::Waiting } else { Connection::Taken })
+        let state = match *words.get(3)? {
+            SYN_RECV => Connection::KeptBack,
+            ESTABLISHED | CLOSE_WAIT if *words.get(9)? == "0" => Connection::Waiting,
+            ESTABLISHED | CLOSE_WAIT => Connection::Taken,
+            _ => return None,
+        };
+        is_it.then_some(state)
     });
     found.unwrap_or(Connection::Unseen)
 }
@@ -151,8 +161,9 @@ mod tests {
         assert_eq!(of(&line(ours, "01", "0"), ""), Connection::Waiting);
         assert_eq!(of(&line(ours, "08", "0"), ""), Connection::Waiting);
         assert_eq!(of(&line(ours, "01", "88213"), ""), Connection::Taken);
-        // Not yet there, or not any more.
-        for state in ["03", "05", "06"] {
+        assert_eq!(of(&line(ours, "03", "0"), ""), Connection::KeptBack);
+        // Not any more.
+        for state in ["05", "06"] {
             assert_eq!(of(&line(ours, state, "0"), ""), Connection::Unseen);
         }
         // Of somebody else.
