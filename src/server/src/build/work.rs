@@ -5,13 +5,7 @@ use crate::fault::{Act, Result};
 use crate::proc::remove_tree;
 use buildpacks::{APP, Layer, MountMode};
 use domain::{Refusal, text};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
-use rustix::io::Errno;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-
-/// Folders within folders that are counted; each level holds an open file. A layer may not be deeper.
-const DEPTH_MAX: usize = 200;
 
 /// The folders of one layer's sandbox.
 #[derive(Debug)]
@@ -164,55 +158,6 @@ fn remove(path: &Path) {
     }
 }
 
-/// Bytes below a folder, never through a link; stops counting beyond `enough`. What cannot be looked into counts as more.
-pub fn bytes_below(folder: &Path, enough: u64) -> u64 {
-    match counted(folder, enough) {
-        Ok(bytes) => bytes,
-        // Away by now, or not there yet.
-        Err(Errno::NOENT) => 0,
-        Err(_) => enough.saturating_add(1),
-    }
-}
-
-/// By open folders, as a path may be longer than any call takes.
-fn counted(folder: &Path, enough: u64) -> Result<u64, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let open = |folder: OwnedFd| Ok::<_, Errno>((Dir::read_from(&folder)?, folder));
-    let mut levels = vec![open(rustix::fs::open(folder, flags, Mode::empty())?)?];
-    let mut total = 0;
-    while let Some((entries, here)) = levels.last_mut() {
-        let entry = match entries.next() {
-            // Its end, or the folder is gone by now.
-            None | Some(Err(Errno::NOENT)) => {
-                levels.pop();
-                continue;
-            }
-            Some(entry) => entry?,
-        };
-        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            continue;
-        }
-        let about = match rustix::fs::statat(&here, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(about) => about,
-            Err(Errno::NOENT) => continue,
-            Err(err) => return Err(err),
-        };
-        total += u64::try_from(about.st_blocks).unwrap_or(0) * 512;
-        if total > enough {
-            break;
-        }
-        if FileType::from_raw_mode(about.st_mode) == FileType::Directory {
-            match rustix::fs::openat(&here, entry.file_name(), flags, Mode::empty()) {
-                Ok(_) if levels.len() >= DEPTH_MAX => return Err(Errno::NAMETOOLONG),
-                Ok(below) => levels.push(open(below)?),
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                Err(err) => return Err(err),
-            }
-        }
-    }
-    Ok(total)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,33 +223,5 @@ mod tests {
         std::fs::remove_dir_all(&app).unwrap();
         std::os::unix::fs::symlink("/etc", &app).unwrap();
         assert_eq!(made("/app"), None);
-    }
-
-    #[test]
-    fn bytes_are_counted_at_any_depth() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(bytes_below(&dir.path().join("none"), 1 << 30), 0);
-        std::os::unix::fs::symlink("/usr", dir.path().join("usr")).unwrap();
-        std::fs::create_dir(dir.path().join("a")).unwrap();
-        std::fs::write(dir.path().join("a/file"), vec![1; 1 << 20]).unwrap();
-        let seen = bytes_below(dir.path(), 1 << 30);
-        assert!((1 << 20..2 << 20).contains(&seen), "{seen}");
-        // A path longer than any call takes.
-        let name = "x".repeat(250);
-        let mut at = rustix::fs::open(dir.path(), OFlags::DIRECTORY, Mode::empty()).unwrap();
-        for _ in 0..30 {
-            rustix::fs::mkdirat(&at, &name, Mode::RWXU).unwrap();
-            at = rustix::fs::openat(&at, &name, OFlags::DIRECTORY, Mode::empty()).unwrap();
-        }
-        let deep = rustix::fs::openat(&at, "deep", OFlags::CREATE | OFlags::WRONLY, Mode::RWXU).unwrap();
-        std::io::Write::write_all(&mut std::fs::File::from(deep), &vec![1; 3 << 20]).unwrap();
-        assert!(bytes_below(dir.path(), 1 << 30) >= 4 << 20);
-        assert!(bytes_below(dir.path(), 1000) > 1000);
-        // Deeper than can be looked at is more than allowed.
-        for _ in 0..DEPTH_MAX {
-            rustix::fs::mkdirat(&at, "y", Mode::RWXU).unwrap();
-            at = rustix::fs::openat(&at, "y", OFlags::DIRECTORY, Mode::empty()).unwrap();
-        }
-        assert_eq!(bytes_below(dir.path(), 1 << 30), (1 << 30) + 1);
     }
 }

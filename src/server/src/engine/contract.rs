@@ -149,6 +149,7 @@ async fn networks(engine: &dyn Engine, run: &str, network: &NetworkSpec) {
 async fn absent_things(engine: &dyn Engine, run: &str, network: &NetworkSpec) {
     let name = format!("{run}-i9");
     assert_eq!(engine.inspect(&name).await.unwrap(), None);
+    assert_eq!(engine.fillable(&name).await.unwrap(), [PathBuf::new(); 0]);
     engine.kill(&name).await.unwrap();
     engine.stop(&name, Duration::from_secs(1)).await.unwrap();
     engine.remove(&name).await.unwrap();
@@ -173,6 +174,8 @@ async fn life(engine: &dyn Engine, run: &str, network: &NetworkSpec, image: &str
     let names: Vec<String> = engine.list(LABEL, run).await.unwrap().into_iter().map(|one| one.name).collect();
     assert_eq!(names, [one.name.clone(), two.name.clone()], "in order of name");
     assert_eq!(engine.list(LABEL, "nobody").await.unwrap(), []);
+    let (first, second) = (engine.fillable(&one.name).await.unwrap(), engine.fillable(&two.name).await.unwrap());
+    assert!(!first.is_empty() && first.iter().all(|place| place.is_absolute() && !second.contains(place)), "{first:?}");
 
     let hint = async { while hints.recv().await.unwrap().name != one.name {} };
     tokio::time::timeout(Duration::from_secs(5), hint).await.expect("a hint about the start");

@@ -7,6 +7,7 @@ use super::{Engine, EngineError, EngineVersion, Hint, ImageReference, InstanceSp
 use async_trait::async_trait;
 use domain::dockerfile::ImageFacts;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -263,6 +264,12 @@ impl Engine for Fake {
     }
     async fn inspect(&self, name: &str) -> Result<Option<Observed>, EngineError> {
         self.call("inspect", name, |state| Ok(state.instances.get(name).map(|there| observed(name, there))))
+    }
+    async fn fillable(&self, name: &str) -> Result<Vec<PathBuf>, EngineError> {
+        self.call("fillable", name, |state| {
+            let place = state.instances.get(name).map(|_| PathBuf::from(format!("/fake/{name}")));
+            Ok(place.into_iter().collect())
+        })
     }
     async fn list(&self, key: &str, value: &str) -> Result<Vec<Observed>, EngineError> {
         self.call("list", value, |state| {

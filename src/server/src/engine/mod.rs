@@ -218,6 +218,8 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     async fn inspect(&self, name: &str) -> Result<Option<Observed>, EngineError>;
     /// All instances with the label `key=value`, in order of name.
     async fn list(&self, key: &str, value: &str) -> Result<Vec<Observed>, EngineError>;
+    /// Files and folders on the host that the instance can fill, besides those that its spec names; none if it is not there.
+    async fn fillable(&self, name: &str) -> Result<Vec<PathBuf>, EngineError>;
     /// Waits until the instance has ended; returns how. Has no deadline of its own, and survives a restart of the engine.
     async fn wait(&self, name: &str) -> Result<Status, EngineError>;
     /// Sends SIGTERM (or the signal that the image names), waits up to `grace`, sends SIGKILL; gone already is fine. Deadline: `grace` plus [`CALL_MAX`].

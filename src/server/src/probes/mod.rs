@@ -1,10 +1,12 @@
-//! Looks at the machine for `doctor`. Nothing is decided here, nothing is changed, and every look has a deadline.
+//! Looks at the machine for `doctor`, and at disks. Nothing is decided here, nothing is changed, and every look has a deadline.
 
 mod names;
 mod ports;
+mod used;
 
 pub use names::names;
 pub use ports::holders;
+pub use used::{bytes_below, used};
 
 use crate::proc::{self, Limits, Program};
 use crate::rights;

@@ -9,6 +9,7 @@ use bollard::query_parameters::{
     RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, stream};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -62,6 +63,16 @@ impl Docker {
             })
             .await?;
         Ok(found.map(|there| observed(name, there)))
+    }
+
+    /// The layer that the instance writes to, its volumes without a name, and three files that Docker keeps for it outside.
+    pub(super) async fn instance_fillable(&self, name: &str) -> Result<Vec<PathBuf>, EngineError> {
+        let found = self
+            .call("inspect", name, |docker| async move {
+                failures::fine(docker.inspect_container(name, None::<InspectContainerOptions>).await.map(Some), &[404])
+            })
+            .await?;
+        Ok(found.map(fillable).unwrap_or_default())
     }
 
     pub(super) async fn instance_list(&self, key: &str, value: &str) -> Result<Vec<Observed>, EngineError> {
@@ -151,6 +162,26 @@ impl Docker {
     }
 }
 
+fn fillable(there: ContainerInspectResponse) -> Vec<PathBuf> {
+    let layer = there.graph_driver.and_then(|driver| driver.data.get("UpperDir").cloned()).or_else(|| {
+        // Docker's newer store does not say where; the kernel does, while the instance runs.
+        let pid = there.state.as_ref()?.pid.filter(|pid| *pid > 0)?;
+        upper_layer(&std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).ok()?)
+    });
+    let volumes = there.mounts.unwrap_or_default().into_iter();
+    let volumes = volumes.filter(|mount| mount.typ.as_deref() == Some("volume")).filter_map(|mount| mount.source);
+    let files = [there.hosts_path, there.hostname_path, there.resolv_conf_path];
+    let all = layer.into_iter().chain(volumes).chain(files.into_iter().flatten());
+    all.map(PathBuf::from).filter(|place| place.is_absolute()).collect()
+}
+
+/// The upper folder of the overlay that is the root of a process, in the text of its `mountinfo`.
+fn upper_layer(mountinfo: &str) -> Option<String> {
+    let root = mountinfo.lines().find(|line| line.split(' ').nth(4) == Some("/"))?;
+    let options = root.split_once(" - overlay ")?.1.rsplit(' ').next()?;
+    options.split(',').find_map(|option| option.strip_prefix("upperdir=")).map(str::to_owned)
+}
+
 fn observed(name: &str, there: ContainerInspectResponse) -> Observed {
     let labels = there.config.and_then(|config| config.labels).unwrap_or_default();
     let networks = there.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
@@ -168,6 +199,23 @@ fn status(state: Option<ContainerState>) -> Status {
         }
         Some(S::EXITED | S::DEAD | S::REMOVING | S::EMPTY) | None => {
             Status::Exited { code: state.exit_code.unwrap_or(0), out_of_memory: state.oom_killed.unwrap_or(false) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layer_is_found_in_what_the_kernel_says() {
+        let text = "700 600 0:50 / / rw,relatime master:1 - overlay overlay rw,lowerdir=/a:/b,upperdir=/var/x/fs,workdir=/var/x/work\n\
+            701 700 0:51 / /proc rw - proc proc rw\n";
+        assert_eq!(upper_layer(text).as_deref(), Some("/var/x/fs"));
+        for none in
+            ["", "1 2 3 / / rw - ext4 /dev/vda rw", "700 600 0:50 / /proc rw - overlay overlay rw,upperdir=/x", "a"]
+        {
+            assert_eq!(upper_layer(none), None, "{none}");
         }
     }
 }

@@ -173,6 +173,9 @@ impl Engine for Docker {
     async fn inspect(&self, name: &str) -> Result<Option<Observed>, EngineError> {
         self.instance_inspect(name).await
     }
+    async fn fillable(&self, name: &str) -> Result<Vec<PathBuf>, EngineError> {
+        self.instance_fillable(name).await
+    }
     async fn list(&self, key: &str, value: &str) -> Result<Vec<Observed>, EngineError> {
         self.instance_list(key, value).await
     }
