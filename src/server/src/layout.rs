@@ -40,6 +40,10 @@ impl Layout {
     pub fn io(&self, id: InstanceId) -> PathBuf {
         self.ios().join(id.to_string())
     }
+    /// Folders of instances that are being removed.
+    pub fn trash(&self) -> PathBuf {
+        self.run().join("gone")
+    }
     /// The admin socket.
     pub fn admin_socket(&self) -> PathBuf {
         self.run().join("admin.sock")

@@ -5,6 +5,7 @@ use crate::build::Builder;
 use crate::builder::ImageBuilder;
 use crate::deploy::Held;
 use crate::deploy::spec::{INSTALL_LABEL, KIND_LABEL};
+use crate::disks::Disks;
 use crate::engine::{Engine, EngineError, Observed, Starts};
 use crate::fault::{Error, Fault};
 use crate::git::Repos;
@@ -15,6 +16,7 @@ use crate::routes::Routes;
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::tasks::Tasks;
+use crate::trash::Trash;
 use domain::log::Record;
 use domain::{AppId, InstallId, Refusal};
 use std::path::PathBuf;
@@ -43,6 +45,8 @@ pub struct Parts {
     pub starts: Starts,
     /// One-off instances that somebody in this process holds.
     pub held: Held,
+    /// What instances use of the disk.
+    pub disks: Disks,
     /// Addresses, networks, firewall.
     pub net: Net,
     /// Logs.
@@ -61,6 +65,8 @@ pub struct Parts {
     pub wake: Arc<Notify>,
     /// Everything that is spawned.
     pub tasks: Tasks,
+    /// Where folders go that instances filled.
+    pub trash: Trash,
     /// The init on the host, mounted into every instance.
     pub init: PathBuf,
     /// Set while the installation is being shut down: the reconciler rests.

@@ -6,6 +6,7 @@ use crate::build::Builder;
 use crate::builder::ImageBuilder;
 use crate::commands::Commands;
 use crate::deploy::{Deploys, Held};
+use crate::disks::Disks;
 use crate::engine::{Docker, Starts};
 use crate::fault::{Act, Fault, Result};
 use crate::git::{Repos, ReposConfig};
@@ -20,6 +21,7 @@ use crate::settings::Settings;
 use crate::ssh;
 use crate::store::{self, Store};
 use crate::tasks::{Tasks, blocking};
+use crate::trash::Trash;
 use domain::InstallId;
 use domain::addresses::Subnet;
 use std::fs::File;
@@ -88,12 +90,14 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let platform = Platform(Arc::new(Parts {
         starts: Starts::default(),
         held: Held::default(),
+        disks: Disks::default(),
         engine: Arc::new(Docker::new(&settings.docker, tasks.clone())),
         builder: Builder::new(registry, cores.div_ceil(2)),
         image_builder,
         init: write_init(&layout)?,
         wake: Arc::new(Notify::new()),
         tasks: tasks.clone(),
+        trash: Trash::open(layout.trash(), &tasks).act(|| "cannot make the folder of what is being removed")?,
         paused: AtomicBool::new(false),
         turn: tokio::sync::Mutex::default(),
         http_port: http.port(),

@@ -87,6 +87,13 @@ pub const KEYS: &[Key] = &[
     },
     Key { name: "app-memory", value: "MB", help: "memory of an instance", default: "512" },
     Key { name: "app-cpu", value: "N", help: "processors of an instance, thousandths", default: "" },
+    Key { name: "instance-disk", value: "MB", help: "disk that an instance may fill", default: "2048" },
+    Key {
+        name: "free-min",
+        value: "MB",
+        help: "free disk without which no push or build begins; else 2000, or a twentieth where that is less",
+        default: "",
+    },
     Key { name: "build-memory", value: "MB", help: "memory of a build", default: "4096" },
     Key { name: "build-cpu", value: "N", help: "processors of a build, thousandths", default: "" },
     Key { name: "build-disk", value: "MB", help: "disk that one build may fill", default: "8192" },
@@ -211,6 +218,10 @@ pub struct Settings {
     pub app_memory: u64,
     /// Thousandths of a processor of an instance.
     pub app_cpu: u64,
+    /// Bytes that an instance may write.
+    pub instance_disk: u64,
+    /// Free bytes without which no push or build begins, where it was said.
+    pub free_min: Option<u64>,
     /// Bytes of memory of a build.
     pub build_memory: u64,
     /// Thousandths of a processor of a build.
@@ -357,6 +368,8 @@ impl Settings {
         let create = raw.parsed("create-on-push", &mut bad, yes_no);
         let app_memory = raw.parsed("app-memory", &mut bad, |v| number(v, 16, 1 << 20));
         let app_cpu = raw.parsed("app-cpu", &mut bad, |v| number(v, 10, 1 << 20));
+        let instance_disk = raw.parsed("instance-disk", &mut bad, |v| number(v, 16, 1 << 22));
+        let free_min = raw.parsed("free-min", &mut bad, |v| number(v, 0, 1 << 22));
         let build_memory = raw.parsed("build-memory", &mut bad, |v| number(v, 128, 1 << 20));
         let build_cpu = raw.parsed("build-cpu", &mut bad, |v| number(v, 10, 1 << 20));
         let build_disk = raw.parsed("build-disk", &mut bad, |v| number(v, 64, 1 << 22));
@@ -408,6 +421,8 @@ impl Settings {
                 app_memory: app_memory? * 1_000_000,
                 // One instance leaves the platform a quarter of a processor each.
                 app_cpu: app_cpu.unwrap_or(cores.max(1) * 750),
+                instance_disk: instance_disk? * 1_000_000,
+                free_min: free_min.map(|megabytes| megabytes * 1_000_000),
                 build_memory: build_memory? * 1_000_000,
                 // What runs keeps a tenth of each processor, however hard a build works.
                 build_cpu: build_cpu.unwrap_or(cores.max(1) * 900),

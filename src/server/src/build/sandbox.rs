@@ -3,7 +3,6 @@
 //! Invariant: when a run ends, however it ends, its container is gone or will be removed by its deterministic name.
 
 use super::sources::APP_UID;
-use super::work::bytes_below;
 use super::{BuildAsk, Builder};
 use crate::deploy::Job;
 use crate::deploy::spec::{INIT_AT, INSTALL_LABEL, KIND_LABEL, SPOOL_AT};
@@ -12,6 +11,7 @@ use crate::fault::{Fault, Result};
 use crate::images::{BUNDLE, CA_VARIABLES, Stack};
 use crate::logs::SpoolMeta;
 use crate::platform::Parts;
+use crate::probes::bytes_below;
 use crate::tasks::blocking;
 use domain::log::{Source, SpoolKey, SpoolRecord, SpoolStream};
 use domain::output::Help;
@@ -248,7 +248,7 @@ async fn start(p: &Parts, ask: &BuildAsk, name: &str, key: &SpoolKey, sandbox: &
     let bind = |host: PathBuf, at: &str, writable| Mount::Bind { host, at: at.to_owned(), writable };
     let mut mounts = vec![
         bind(p.init.clone(), INIT_AT, false),
-        bind(p.logs.spool_dir(key), SPOOL_AT, true),
+        bind(p.logs.writer_dir(key), SPOOL_AT, true),
         bind(sandbox.steps.clone(), STEPS_AT, false),
     ];
     if let Some(bundle) = &p.settings.ca_bundle {

@@ -56,8 +56,8 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
     c.p.routes.publish_app(id, std::time::Duration::from_secs(5)).await;
     for row in &rows {
         c.p.engine.remove(&crate::deploy::spec::instance_name(&c.p.install, row.id)).await?;
-        c.p.logs.finish(&domain::log::SpoolKey::instance(row.id)).await?;
-        crate::inside::forget(&c.p.layout, row.id);
+        // Its last lines would be stored only to be removed with the others.
+        crate::inside::forget(&c.p, row.id);
     }
     let app = id.clone();
     let images = c.p.store.read(move |tx| tx.builds(&app, 10_000)).await?;

@@ -1,7 +1,7 @@
 //! `enter` and `ps:exec`: a program inside an instance that runs.
 
 use super::{Ask, Commands};
-use crate::fault::{Fault, Result};
+use crate::fault::Result;
 use crate::inside::{self, Ending};
 use crate::io::{Io, Terminal};
 use crate::store::InstanceRow;
@@ -48,12 +48,12 @@ async fn session(c: &Commands, ask: &Ask, terminal: Option<Terminal>, io: &mut I
                 .next(format!("ps {}", app.name));
             crate::fault::Error::from(no.next(format!("ps:restart {}", app.name)))
         }
-        _ => Fault::new(format!("cannot reach the init of {label}"), err).into(),
+        _ => not_ours(&label, app.name.as_str(), &err).into(),
     })?;
     let who = actor(ask.principal());
     c.p.note(&app.id, format!("{who} entered {label}")).await;
     let ending = inside::carry(stream, &argv, terminal, io).await;
-    let ending = ending.map_err(|err| Fault::new(format!("cannot carry the streams of {label}"), err))?;
+    let ending = ending.map_err(|err| not_ours(&label, app.name.as_str(), &err))?;
     let (code, how) = match ending {
         Ending::Exited(code) => (code, format!("exit code {code}")),
         Ending::NotStarted(code, why) => {
@@ -72,6 +72,13 @@ async fn session(c: &Commands, ask: &Ask, terminal: Option<Terminal>, io: &mut I
     };
     c.p.note(&app.id, format!("{who} left {label}: {how}")).await;
     Ok(code)
+}
+
+/// An image that runs as root can put something of its own where the init answers.
+fn not_ours(label: &str, app: &str, err: &std::io::Error) -> Refusal {
+    Refusal::new("cannot-enter", format!("what answers in {label} is not Hoist's init, or is out of order"))
+        .why(domain::text::plain(&err.to_string()))
+        .next(format!("ps:restart {app}"))
 }
 
 async fn find(c: &Commands, app: &AppRef, wanted: &str) -> Result<InstanceRow> {

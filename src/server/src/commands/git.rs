@@ -31,6 +31,8 @@ pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) 
     let claimant = c.claimant(ask.principal()).await;
     // Before anything is made for it.
     let _place = c.p.repos.pushes().take(&claimant, super::crowd::PUSH_PATIENCE).await?;
+    // Before a pack comes in, and before an app is made for it.
+    crate::disks::may_begin(&c.p, "a push")?;
     let (app, made) = match ask.app() {
         Some(app) => (app.id.clone(), false),
         None => {

@@ -13,7 +13,8 @@ use domain::access::actor;
 use domain::command::{Format, quote};
 use domain::deploy::Kind;
 use domain::reconcile::Desire;
-use domain::{AppId, Refusal, formation, time};
+use domain::text::human_bytes;
+use domain::{AppId, InstanceId, Refusal, formation, time};
 use serde_json::json;
 use std::time::Duration;
 
@@ -61,24 +62,39 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         None => state(row).to_owned(),
     };
     let since = |row: &InstanceRow| time::human_millis(at.millis_since(row.ended.unwrap_or(row.started)));
+    let limit = c.p.settings.instance_disk;
     let command = |row: &InstanceRow| table.get(&row.process).cloned().unwrap_or_default();
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|r| {
-            vec![r.label(), r.release.to_string(), shown(r), since(r), r.crashes.to_string(), quote_short(&command(r))]
+            vec![
+                r.label(),
+                r.release.to_string(),
+                shown(r),
+                since(r),
+                r.crashes.to_string(),
+                disk_words(c, r.id, limit),
+                quote_short(&command(r)),
+            ]
         })
         .collect();
     let mut json: Vec<serde_json::Value> = rows
         .iter()
         .map(|r| json!({"name": r.label(), "id": r.id.to_string(), "release": r.release.to_string(), "state": state(r), "since_ms": at.millis_since(r.ended.unwrap_or(r.started)),
-            "crashes": r.crashes, "next_start_ms": next_start_millis(r, at), "address": r.address.to_string(), "command": command(r)}))
+            "crashes": r.crashes, "next_start_ms": next_start_millis(r, at), "address": r.address.to_string(), "disk": disk_json(c, r.id, limit), "command": command(r)}))
         .collect();
     let empty = format!("Nothing runs; what starts it: {idle}");
     let format = ask.what().format;
-    json.extend(runs.iter().map(|run| super::run::json_of(run, at)));
+    json.extend(runs.iter().map(|run| {
+        let mut value = super::run::json_of(run, at);
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("disk".to_owned(), disk_json(c, run.id, limit));
+        }
+        value
+    }));
     if !cells.is_empty() || runs.is_empty() || format == Format::Json {
         let list = List {
-            columns: &["INSTANCE", "RELEASE", "STATE", "SINCE", "CRASHES", "COMMAND"],
+            columns: &["INSTANCE", "RELEASE", "STATE", "SINCE", "CRASHES", "DISK", "COMMAND"],
             rows: cells,
             json,
             empty,
@@ -86,11 +102,25 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         list.print(format, io).await;
     }
     if !runs.is_empty() && format == Format::Text {
-        let rows = runs.iter().map(|run| super::run::cells_of(run, at)).collect();
-        let columns = &["ONE-OFF", "RELEASE", "STATE", "SINCE", "BY", "COMMAND"];
+        let cells = |run| super::run::cells_of(run, disk_words(c, run.id, limit), at);
+        let rows = runs.iter().map(cells).collect();
+        let columns = &["ONE-OFF", "RELEASE", "STATE", "SINCE", "BY", "DISK", "COMMAND"];
         List { columns, rows, json: Vec::new(), empty: String::new() }.print(format, io).await;
     }
     Ok(0)
+}
+
+/// `12.3 MB of 2.0 GB`; a dash where it was not looked at yet, or does not run any more.
+fn disk_words(c: &Commands, id: InstanceId, limit: u64) -> String {
+    match c.p.disks.used(id) {
+        Some(used) => format!("{} of {}", used.words(), human_bytes(limit)),
+        None => "-".to_owned(),
+    }
+}
+
+fn disk_json(c: &Commands, id: InstanceId, limit: u64) -> serde_json::Value {
+    let used = c.p.disks.used(id);
+    json!({"used": used.map(|used| used.bytes), "more": used.is_some_and(|used| used.more), "limit": limit})
 }
 
 /// How long a crashed instance still waits for its next start.

@@ -168,14 +168,14 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<NewRun> {
 }
 
 /// A row of `ps`.
-pub fn cells_of(run: &RunRow, at: Timestamp) -> Vec<String> {
+pub fn cells_of(run: &RunRow, disk: String, at: Timestamp) -> Vec<String> {
     let (state, since) = match run.ended {
         None => ("up".to_owned(), run.begun),
         Some((ended, Some(code))) => (format!("ended with {code}"), ended),
         Some((ended, None)) => ("ended".to_owned(), ended),
     };
     let since = time::human_millis(at.millis_since(since));
-    vec![run.label(), run.release.to_string(), state, since, run.actor.clone(), quote_short(&run.command)]
+    vec![run.label(), run.release.to_string(), state, since, run.actor.clone(), disk, quote_short(&run.command)]
 }
 
 /// The same as JSON.

@@ -23,8 +23,12 @@ use tokio::time::{Instant, sleep};
 pub const STAY_UP: Duration = Duration::from_secs(3);
 /// When a pusher who waits is told what the app listens on instead.
 const HINT_AFTER: Duration = Duration::from_secs(5);
-/// How long a connection may be in none of the kernel's lists: one that brings no data may be kept back until it does.
+/// How long a connection may be in none of the kernel's lists.
 const UNSEEN_MAX: Duration = Duration::from_millis(200);
+/// How long the kernel may take to let a connection through before it counts as kept back until it brings data.
+const KEPT_BACK_MAX: Duration = Duration::from_millis(100);
+/// What a connection brings then: an empty line, which servers pass over before a request.
+const EMPTY_LINE: &[u8] = b"\r\n";
 /// Lines of an instance that ended, shown to the pusher: traces of two workers and of their master, and the cause before them.
 const LAST_LINES: usize = 80;
 
@@ -116,14 +120,21 @@ pub(super) async fn start_as(
             instance: row.label(),
             release: row.release.0,
         };
+        let followed = p.logs.follows(&key);
         p.logs.follow(meta).await?;
+        // An init that ran before took the files' names away; while one runs it must not find them again.
+        if followed && !is_there(p, row).await? {
+            p.logs.offer(&key).await?;
+            inside::forget(p, row.id);
+        }
     }
+    p.disks.begin(row.id);
     inside::prepare(&p.layout, row.id).act(|| format!("cannot make the folder of the socket of {}", row.label()))?;
     let host = HostSide {
         settings: &p.settings,
         install: &p.install,
         init: &p.init,
-        spool: p.logs.spool_dir(&key),
+        spool: p.logs.writer_dir(&key),
         io: p.layout.io(row.id),
         network: &network.name,
         domain: p.domain(&launch.app.name),
@@ -137,6 +148,12 @@ pub(super) async fn start_as(
         }
         other => Ok(other?),
     }
+}
+
+/// Whether the engine has it and it was started.
+async fn is_there(p: &Platform, row: &InstanceRow) -> Result<bool> {
+    let seen = p.engine.inspect(&spec::instance_name(&p.install, row.id)).await?;
+    Ok(seen.is_some_and(|seen| seen.status != Status::Created))
 }
 
 /// How waiting ended.
@@ -211,11 +228,18 @@ async fn serves(p: &Platform, name: &str, target: SocketAddr, limit: Duration) -
 /// Whether a process takes this connection; no if it is reset first, or until `end`.
 async fn is_taken(stream: &TcpStream, pid: u32, port: u16, end: Instant) -> bool {
     let Ok(from) = stream.local_addr() else { return true };
-    let (begun, mut seen) = (Instant::now(), Instant::now());
+    let (begun, mut seen, mut brought) = (Instant::now(), Instant::now(), false);
     while Instant::now() < end {
         match engine::taken(pid, from, port) {
             Ok(Connection::Taken) => return true,
             Ok(Connection::Waiting) => seen = Instant::now(),
+            Ok(Connection::KeptBack) => {
+                seen = Instant::now();
+                // With data a server that defers gets it at once, as it gets a request.
+                if !brought && begun.elapsed() >= KEPT_BACK_MAX {
+                    brought = stream.try_write(EMPTY_LINE).is_ok();
+                }
+            }
             Ok(Connection::Unseen) | Err(_) => match stream.try_read(&mut [0]) {
                 // Taken and closed again, or taken with a greeting, since the last look.
                 Ok(_) => return true,
@@ -283,6 +307,12 @@ fn not_serving(row: &InstanceRow, port: u16, limit: Duration) -> Error {
 
 async fn not_up(p: &Platform, row: &InstanceRow, code: i64, out_of_memory: bool) -> Error {
     let label = row.label();
+    if p.disks.over(row.id).is_some() {
+        return Refusal::new("boot-disk", format!("{label} filled its disk while starting"))
+            .why(domain::room::over(p.settings.instance_disk))
+            .next("write less at start, or raise instance-disk in the server's configuration")
+            .into();
+    }
     if out_of_memory {
         let limit = domain::text::human_bytes(p.settings.app_memory);
         return Refusal::new("boot-memory", format!("{label} ran out of memory while starting"))

@@ -124,6 +124,8 @@ impl Effects {
             Some(commit) => commit.clone(),
             None => return Err(Fault::plain("a build without a commit").into()),
         };
+        // It may have waited for its turn since the push came in.
+        crate::disks::may_begin(&self.p, "a build")?;
         let (app, deploy, actor) = (row.app.clone(), row.id, row.actor.clone());
         let (c, id) = (commit.clone(), app.clone());
         let (build, current) = self

@@ -199,7 +199,7 @@ pub async fn collect(p: &Platform, row: &InstanceRow, over: Over) -> Result<()> 
     note_end(p, id, code, &why).await?;
     p.engine.remove(&name).await?;
     p.logs.finish(&SpoolKey::instance(id)).await?;
-    inside::forget(&p.layout, id);
+    inside::forget(p, id);
     let row = row.clone();
     p.store.write(move |tx| tx.remove_instance(&row, now())).await
 }

@@ -34,11 +34,18 @@ pub async fn release_command(p: &Platform, job: &Job, deploy: &DeployRow, releas
     remove_leftover(p, deploy, &process).await?;
     let row = allocate(p, deploy, release, &process).await?;
     let ran = run(p, job, &row).await;
+    let over = p.disks.over(row.id);
     let removed = remove(p, &row).await;
     let code = ran?;
     removed?;
     if code == 0 {
         return Ok(());
+    }
+    if over.is_some() {
+        return Err(Refusal::new("release-command-disk", "the release command filled its disk")
+            .why(domain::room::over(p.settings.instance_disk))
+            .next("make it write less, or raise instance-disk in the server's configuration")
+            .into());
     }
     Err(Refusal::new("release-command-failed", format!("the release command exited with status {code}"))
         .next("fix the cause shown above, commit, push again")
@@ -115,7 +122,7 @@ async fn remove(p: &Platform, row: &InstanceRow) -> Result<()> {
         .await
         .map_err(|err| Fault::new("cannot remove a release command", err))?;
     p.logs.finish(&SpoolKey::instance(row.id)).await?;
-    crate::inside::forget(&p.layout, row.id);
+    crate::inside::forget(p, row.id);
     let row = row.clone();
     p.store.write(move |tx| tx.remove_instance(&row, now())).await
 }

@@ -49,7 +49,7 @@ pub struct HostSide<'a> {
     pub install: &'a InstallId,
     /// The init on the host.
     pub init: &'a Path,
-    /// The spool's folder on the host.
+    /// The folder on the host where the init finds its spool.
     pub spool: PathBuf,
     /// The folder of the socket for sessions on the host.
     pub io: PathBuf,

@@ -10,6 +10,7 @@ mod frames;
 
 use crate::io::{Chunk, Io, Terminal};
 use crate::layout::Layout;
+use crate::platform::Parts;
 use domain::InstanceId;
 use frames::{Ask, Told, receive, send};
 use rustix::fs::{Mode, OFlags, fstat, open, openat};
@@ -45,10 +46,10 @@ pub fn prepare(layout: &Layout, id: InstanceId) -> Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(layout.io(id))
 }
 
-/// Removes it, when the instance is gone.
-pub fn forget(layout: &Layout, id: InstanceId) {
-    let folder = layout.io(id);
-    if let Err(err) = crate::proc::remove_tree(&folder) {
+/// Removes it, when the instance is gone, with whatever the instance put there.
+pub fn forget(p: &Parts, id: InstanceId) {
+    let folder = p.layout.io(id);
+    if let Err(err) = p.trash.take(&folder) {
         tracing::warn!("cannot remove {}: {err}", folder.display());
     }
 }
@@ -153,5 +154,78 @@ pub async fn carry(stream: UnixStream, argv: &[String], terminal: Option<Termina
         ending = output => ending,
         () = left => Ok(Ending::Left),
         () = input => Ok(Ending::Left),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener as Blocking;
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixListener;
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn only_a_socket_in_the_folder_itself_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, at) = (dir.path().join("io"), dir.path().join("io/sock"));
+        std::fs::create_dir(&folder).unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        let _listening = Blocking::bind(&elsewhere).unwrap();
+        let tried = async |what: &str| {
+            let answer = tokio::time::timeout(DEADLINE, connect(&folder, Duration::from_millis(10))).await;
+            assert!(answer.expect(what).is_err(), "{what}");
+        };
+        tried("nothing").await;
+        std::os::unix::fs::symlink(&elsewhere, &at).unwrap();
+        tried("a link").await;
+        std::fs::remove_file(&at).unwrap();
+        std::fs::create_dir(&at).unwrap();
+        tried("a folder").await;
+        std::fs::remove_dir(&at).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &at, rustix::fs::FileType::Fifo, Mode::RWXU, 0).unwrap();
+        tried("a pipe").await;
+        std::fs::remove_file(&at).unwrap();
+        drop(Blocking::bind(&at).unwrap());
+        tried("a socket that nobody listens at").await;
+        std::fs::remove_file(&at).unwrap();
+        let full = Blocking::bind(&at).unwrap();
+        rustix::net::listen(&full, 0).unwrap();
+        let _waiting = std::os::unix::net::UnixStream::connect(&at).unwrap();
+        tried("a socket that takes nobody").await;
+    }
+
+    /// What speaks in the init's place cannot make us hold much, or take its word for anything but an end.
+    #[tokio::test]
+    async fn nonsense_and_floods_end_a_session() {
+        let dir = tempfile::tempdir().unwrap();
+        let flood = [[0, 0, 0, 1, b'n', b'x'].as_slice(); 10_000].concat();
+        let cases: [(&str, Vec<u8>, bool); 4] = [
+            ("words of another protocol", b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), false),
+            ("a frame of 4 GB", [255, 255, 255, 255, b'o'].to_vec(), false),
+            ("half a frame", [0, 0, 0, 9, b'o', 1].to_vec(), true),
+            ("notes without end, then an end", flood, true),
+        ];
+        for (n, (what, bytes, cut)) in cases.into_iter().enumerate() {
+            let folder = dir.path().join(n.to_string());
+            std::fs::create_dir(&folder).unwrap();
+            let listener = UnixListener::bind(folder.join("sock")).unwrap();
+            let stream = connect(&folder, DEADLINE).await.unwrap();
+            let (_stdin, stdin) = mpsc::channel(1);
+            let (out, mut shown) = mpsc::channel(64);
+            let mut io = Io { stdin, out, hangup: CancellationToken::new(), tty: false, terminal: None };
+            let speak = async {
+                let (mut theirs, _) = listener.accept().await.unwrap();
+                let _they_may_have_gone = theirs.write_all(&bytes).await;
+            };
+            let carried = async { tokio::join!(carry(stream, &[], None, &mut io), speak).0 };
+            let ending = tokio::time::timeout(DEADLINE, carried).await.expect(what);
+            assert_eq!(matches!(ending, Ok(Ending::Cut)), cut, "{what}: {ending:?}");
+            assert_eq!(ending.is_err(), !cut, "{what}: {ending:?}");
+            assert!(shown.try_recv().is_err(), "{what}");
+        }
     }
 }

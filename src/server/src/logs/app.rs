@@ -256,12 +256,12 @@ impl AppLog {
         self.lock().store.delete(number);
     }
 
-    /// The app is destroyed: nothing is stored from here on. Returns its spools.
-    pub fn close(&self) -> Vec<SpoolKey> {
+    /// The app is destroyed: nothing is stored from here on.
+    pub fn close(&self) {
         let mut inner = self.lock();
         inner.gone = true;
         self.news.send_modify(|news| news.gone = true);
-        std::mem::take(&mut inner.followers).into_keys().collect()
+        inner.followers.clear();
     }
 
     fn tell(&self, inner: &Inner) {

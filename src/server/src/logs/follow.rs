@@ -4,12 +4,12 @@ use super::app::{AppLog, Handle};
 use super::ready::Next;
 use super::spool::{Position, SpoolReader};
 use super::store::Marks;
-use super::{CHANNEL_MAX, Logs, Shared, SpoolMeta, clock, lines, lock, write_whole};
+use super::{CHANNEL_MAX, Logs, Shared, SpoolMeta, clock, lines, lock, offer, write_whole};
 use crate::fault::{Act, Fault, Result};
-use crate::proc::remove_tree;
 use crate::tasks::blocking;
-use domain::log::spool::{SpoolLine, SpoolStream};
+use domain::log::spool::{FILES, SpoolLine, SpoolStream};
 use domain::log::{SpoolKey, SpoolRecord};
+use domain::text::human_bytes;
 use domain::{AppId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -56,6 +56,9 @@ impl Logs {
             }
             let saved = Saved { life: clock().0, finishing: false, meta };
             make_for_writer(&dir).act(|| format!("cannot create {}", dir.display()))?;
+            if !saved.meta.key.is_routers() {
+                offer::offer(&dir, &shared.trash).act(|| format!("cannot make the files of {}", dir.display()))?;
+            }
             shared.save(&saved)?;
             shared.begin(saved).act(|| format!("cannot follow {}", dir.display()))?;
             Ok(dir)
@@ -120,7 +123,7 @@ impl Logs {
         let spool = lock(&self.shared.spools).get(key).cloned();
         let Some(spool) = spool else { return Err(Fault::plain(format!("the spool {key} is not followed")).into()) };
         let news = spool.signal.subscribe();
-        let reader = SpoolReader::new(self.spool_dir(key), None);
+        let reader = SpoolReader::new(self.shared.spool_dir(key), None);
         let (tx, rx) = mpsc::channel(CHANNEL_MAX);
         self.shared.tasks.spawn("logs-watch", move |stop| async move {
             tokio::select! {
@@ -140,13 +143,19 @@ impl Logs {
     pub async fn forget(&self, app: &AppId) -> Result<()> {
         let (shared, app) = (Arc::clone(&self.shared), app.clone());
         blocking("remove a log", move || {
-            let log = shared.app(&app).act(|| format!("cannot open the log of {app}"))?;
-            for key in log.close() {
+            // A store that cannot be opened is removed all the same.
+            if let Ok(log) = shared.app(&app) {
+                log.close();
+            }
+            let spools: Vec<SpoolKey> =
+                lock(&shared.spools).iter().filter(|(_, spool)| spool.app == app).map(|(key, _)| key.clone()).collect();
+            for key in spools {
                 shared.remove_spool(&key)?;
             }
             lock(&shared.apps).remove(&app);
+            lock(&shared.unopened).remove(&app);
             let dir = shared.app_dir(&app);
-            remove_tree(&dir).act(|| format!("cannot remove {}", dir.display()))?;
+            shared.trash.take(&dir).act(|| format!("cannot remove {}", dir.display()))?;
             Ok(())
         })
         .await
@@ -241,7 +250,14 @@ impl Shared {
         let (key, dir) = (saved.meta.key.clone(), self.spool_dir(&saved.meta.key));
         let at: Option<Position> = marks.get(&key).filter(|mark| mark.life == saved.life).map(|mark| mark.position);
         let spool = log.follow(saved.meta, saved.life, &dir, at);
-        let watched = self.watcher.as_ref().map(|w| w.add(&dir, Arc::clone(&spool)));
+        let watched = self.watcher.as_ref().map(|watcher| {
+            if key.is_routers() {
+                return watcher.add(&dir, Arc::clone(&spool));
+            }
+            // By the files themselves: they are written under their other names.
+            offer::make_files(&dir, &self.trash)?;
+            FILES.iter().try_for_each(|name| watcher.add_file(&dir.join(name), Arc::clone(&spool)))
+        });
         if !matches!(watched, Some(Ok(()))) {
             spool.watched.store(false, Ordering::Relaxed);
             tracing::warn!(spool = %key, error = ?watched, "cannot watch a log spool: looking twice a second");
@@ -313,7 +329,7 @@ impl Shared {
     /// The folder first, then the note: what is cut short goes on after a restart.
     fn remove_spool(&self, key: &SpoolKey) -> Result<()> {
         let (dir, note) = (self.spool_dir(key), self.meta_path(key));
-        remove_tree(&dir).act(|| format!("cannot remove {}", dir.display()))?;
+        self.trash.take(&dir).act(|| format!("cannot remove {}", dir.display()))?;
         absent_is_fine(std::fs::remove_file(&note)).act(|| format!("cannot remove {}", note.display()))?;
         lock(&self.spools).remove(key);
         Ok(())
@@ -345,9 +361,12 @@ async fn read_directly(
         reader = next;
         let whole = chunk.lines.split_inclusive(|b| *b == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
         let mut records: Vec<SpoolRecord> = whole.filter_map(SpoolLine::parse).map(|l| l.to_record()).collect();
-        if chunk.dropped > 0 {
+        let lost = [
+            (chunk.dropped, format!("{} {} dropped", chunk.dropped, lines(chunk.dropped))),
+            (chunk.passed, format!("{} passed over: damaged", human_bytes(chunk.passed))),
+        ];
+        for (_, text) in lost.into_iter().filter(|(count, _)| *count > 0) {
             let time = records.first().map_or(Timestamp::default(), |r| r.time);
-            let text = format!("{} {} dropped", chunk.dropped, lines(chunk.dropped));
             records.insert(0, SpoolRecord { time, stream: SpoolStream::System, continued: false, text });
         }
         for record in records {

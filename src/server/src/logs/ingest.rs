@@ -5,12 +5,13 @@
 use super::app::Handle;
 use super::bucket::{Bucket, Floods};
 use super::ready::Next;
-use super::spool::{Chunk, SpoolReader};
+use super::spool::{Chunk, SKIP_MAX, SpoolReader};
 use super::store::{Mark, Marks, Store};
 use super::{SpoolMeta, lines};
 use domain::log::merge::{self, Piece};
 use domain::log::spool::SpoolLine;
 use domain::log::{Record, Source, SpoolKey, Stream, View};
+use domain::text::human_bytes;
 use domain::{AppId, Timestamp};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +26,8 @@ const TURN: usize = 1024 * 1024;
 const CHUNK_MIN: usize = 64 * 1024;
 /// What is left of a backlog when the rest of it is shed: the newest lines.
 const KEEP: u64 = 64 * 1024;
+/// The most that one read is charged for what it passed over.
+const BILL_MAX: u64 = 8 * TURN as u64;
 const SHED_EVERY: Duration = Duration::from_secs(1);
 const THROTTLED: Duration = Duration::from_millis(100);
 const RETRY: Duration = Duration::from_secs(1);
@@ -99,7 +102,7 @@ impl Inner {
                 spools = &[];
             }
         }
-        let mut reads = self.read(spools, sheds);
+        let mut reads = self.read(spools, sheds, clock);
         let waits = self.choose(&mut reads, clock);
         if let Err(err) = self.store_batch(&reads, &before, clock, lost) {
             tracing::warn!(%err, "cannot store log lines; trying again");
@@ -132,19 +135,26 @@ impl Inner {
     }
 
     /// Reads a piece of each spool; with `sheds` only of its newest lines.
-    fn read(&mut self, spools: &[SpoolKey], sheds: bool) -> Vec<Read> {
+    fn read(&mut self, spools: &[SpoolKey], sheds: bool, clock: Timestamp) -> Vec<Read> {
         let room = (TURN / spools.len().max(1)).max(CHUNK_MIN);
+        let mut budget = SKIP_MAX;
         let mut reads = Vec::with_capacity(spools.len());
         for key in spools {
             let Some(follower) = self.followers.get_mut(key) else { continue };
-            let shed = if sheds { follower.reader.skip(KEEP).unwrap_or(0) } else { 0 };
-            match follower.reader.read(room, follower.finishing()) {
-                Ok(chunk) => {
-                    let lines = follower.lines(&chunk);
-                    reads.push(Read { key: key.clone(), stored: lines.len(), chunk, shed, lines });
+            let shed = if sheds { follower.reader.skip(KEEP, &mut budget).unwrap_or(0) } else { 0 };
+            let chunk = match follower.reader.read(room, follower.finishing()) {
+                Ok(chunk) => chunk,
+                Err(err) => {
+                    tracing::warn!(%err, spool = %key, "cannot read a log spool");
+                    if !follower.finishing() {
+                        continue;
+                    }
+                    // Nobody will mend it, and its end is waited for.
+                    Chunk { at_end: true, unreadable: true, ..Chunk::default() }
                 }
-                Err(err) => tracing::warn!(%err, spool = %key, "cannot read a log spool"),
-            }
+            };
+            let lines = follower.lines(&chunk, clock);
+            reads.push(Read { key: key.clone(), stored: lines.len(), chunk, shed, lines });
         }
         reads
     }
@@ -202,7 +212,9 @@ impl Inner {
         self.store.commit(&text, views.len() as u64, &moved, before)?;
         drop(views);
         if !reads.is_empty() {
-            self.bucket.take(text.len());
+            // What was passed over costs as much as a line of that length: nobody makes us read holes for ever.
+            let passed: u64 = reads.iter().map(|read| read.chunk.passed.min(BILL_MAX)).sum();
+            self.bucket.take(text.len() + usize::try_from(passed).unwrap_or(0));
         }
         if !self.unsaved.is_empty() {
             lost.fetch_sub(lost_now, Ordering::Relaxed);
@@ -228,12 +240,13 @@ impl Follower {
     }
 
     /// Where the lines of a chunk are, and what they sort by.
-    fn lines(&self, chunk: &Chunk) -> Vec<Line> {
+    fn lines(&self, chunk: &Chunk, clock: Timestamp) -> Vec<Line> {
         let (mut last, mut at) = (self.last, 0);
         let line = |bytes: &[u8]| {
             let start = at;
             at += bytes.len();
-            last = SpoolLine::parse(bytes.strip_suffix(b"\n").unwrap_or(bytes)).map_or(last, |l| last.max(l.time));
+            last = SpoolLine::parse(bytes.strip_suffix(b"\n").unwrap_or(bytes))
+                .map_or(last, |l| last.max(l.believed(clock)));
             Line { sort: last, start, end: at }
         };
         chunk.lines.split_inclusive(|b| *b == b'\n').map(line).collect()
@@ -261,18 +274,27 @@ impl Follower {
             let (source, stream) = parsed.stream.stored(self.meta.source);
             out.push((
                 line.sort,
-                view(parsed.time, source, stream, parsed.continued, String::from_utf8_lossy(parsed.text)),
+                view(parsed.believed(clock), source, stream, parsed.continued, String::from_utf8_lossy(parsed.text)),
             ));
         }
         let (sort, time) = out.get(start).map_or((self.last, clock), |(sort, first)| (*sort, first.time));
+        let mut say = |text: String| {
+            out.insert(start, (sort, view(time, Source::Platform, Stream::System, false, Cow::Owned(text))));
+        };
+        if read.chunk.unreadable {
+            say("the end of the output is lost: its spool cannot be read".to_owned());
+        }
+        if read.chunk.passed > 0 {
+            let bytes = human_bytes(read.chunk.passed);
+            say(format!("{bytes} passed over: damaged in the spool, or not written there by Hoist"));
+        }
         for (count, why) in [
             (read.shed, "Error L10 (log flood): the app logs faster than lines can be stored"),
             (read.chunk.dropped, "Error L12 (spool overflow): overwritten before they could be stored"),
             (damaged, "damaged in the spool"),
         ] {
             if count > 0 {
-                let text = Cow::Owned(format!("{count} {} dropped: {why}", lines(count)));
-                out.insert(start, (sort, view(time, Source::Platform, Stream::System, false, text)));
+                say(format!("{count} {} dropped: {why}", lines(count)));
             }
         }
     }

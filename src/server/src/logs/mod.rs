@@ -1,7 +1,8 @@
 //! Every app's log: lines flow from the spools that instances, builds and the router write into one store per app.
 //!
-//! `DATA/logs/spool/KEY/{0,1}` (the router's: `ROUTER/spool/KEY`) is written by others and only read here; `KEY.json`
-//! beside it says whose it is, so that a new control process goes on by itself; `DATA/logs/apps/APP` is the store.
+//! `DATA/logs/spool/KEY/{0,1}` (the router's: `ROUTER/spool/KEY`) is written by others and only read here; a writer in an
+//! instance gets the files by `KEY/in` (`offer`); `KEY.json` beside it says whose it is, so that a new control process goes
+//! on by itself; `DATA/logs/apps/APP` is the store.
 //! Invariants: each line is stored once,
 //! also across a kill at any byte; a flood costs its own app lines, which are counted, and nobody else; at rest nothing runs.
 //! Absent: Docker, the database, who may read what.
@@ -12,6 +13,7 @@ mod follow;
 mod grep;
 mod ingest;
 mod marks;
+mod offer;
 mod read;
 mod ready;
 mod scan;
@@ -26,6 +28,7 @@ mod tests;
 
 use crate::fault::{Act, Result};
 use crate::tasks::{Tasks, blocking};
+use crate::trash::Trash;
 use app::AppLog;
 use bucket::Floods;
 use domain::log::budget::{Budget, Segments};
@@ -116,6 +119,7 @@ struct Shared {
     tasks: Tasks,
     ready: Ready,
     watcher: Option<Watcher>,
+    trash: Trash,
     apps: Mutex<BTreeMap<AppId, Arc<AppLog>>>,
     spools: Mutex<BTreeMap<SpoolKey, Arc<app::Handle>>>,
     /// What lies in the logs of apps that nothing was done with yet.
@@ -139,7 +143,9 @@ impl Logs {
             tracing::warn!(%err, "no inotify: log spools are looked at twice a second");
         }
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let gone = config.dir.join("gone");
         let shared = Shared {
+            trash: Trash::open(gone, tasks).act(|| "cannot make the folder of removed logs")?,
             floods: Arc::new(Floods::new(config.floods)),
             unopened: Mutex::default(),
             waiting: seal::Waiting::default(),
@@ -161,9 +167,23 @@ impl Logs {
         Ok(logs)
     }
 
-    /// The folder of a spool, for its writer.
-    pub fn spool_dir(&self, key: &SpoolKey) -> PathBuf {
-        self.shared.spool_dir(key)
+    /// The folder of a spool that a writer in an instance gets to see.
+    pub fn writer_dir(&self, key: &SpoolKey) -> PathBuf {
+        offer::folder(&self.shared.spool_dir(key))
+    }
+
+    /// Puts a spool's files where the next writer looks for them. Nothing may run that sees the folder.
+    pub async fn offer(&self, key: &SpoolKey) -> Result<()> {
+        let (shared, key) = (Arc::clone(&self.shared), key.clone());
+        blocking("offer a log spool", move || {
+            Ok(offer::offer(&shared.spool_dir(&key), &shared.trash).act(|| format!("cannot offer the spool {key}"))?)
+        })
+        .await
+    }
+
+    /// Whether a spool is followed.
+    pub fn follows(&self, key: &SpoolKey) -> bool {
+        lock(&self.shared.spools).contains_key(key)
     }
 
     /// Stores a line at once. An app's log that cannot be written now keeps the line for later, up to a limit.
@@ -185,7 +205,7 @@ impl Logs {
 
     /// The last `n` lines of one spool, straight from it.
     pub async fn recent(&self, key: &SpoolKey, n: usize) -> Result<Vec<SpoolRecord>> {
-        let (dir, key) = (self.spool_dir(key), key.clone());
+        let (dir, key) = (self.shared.spool_dir(key), key.clone());
         blocking("read a log spool", move || {
             let newest =
                 SpoolReader::new(dir, None).newest(RECENT_MAX).act(|| format!("cannot read the spool {key}"))?;

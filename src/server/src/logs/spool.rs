@@ -2,13 +2,16 @@
 //!
 //! The writer truncates a file and begins its next segment there at any moment, so a chunk counts only if the header
 //! still says the same segment after it was read. Files are opened per read (no descriptor is held), never through a
-//! link: an app may have written the folder. Absent: the store, any waiting.
+//! link: an app may have written the folder. What is in them is believed within the bounds of what a writer of ours puts
+//! there; the rest is passed over and counted. Absent: the store, any waiting.
 
-use domain::log::spool::{FILES, HEADER_MAX, Header};
+use domain::log::spool::{FILES, HEADER_MAX, Header, SEGMENT_MAX};
 use rustix::fs::{Mode, OFlags};
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path, path::PathBuf};
 
 const SKIP: usize = 256 * 1024;
+/// Bytes that may be looked through in one turn to count lines that are shed.
+pub(super) const SKIP_MAX: u64 = 2 * SEGMENT_MAX;
 
 /// Where reading goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +29,16 @@ pub(super) struct Position {
 pub(super) struct Chunk {
     /// Whole lines, each with its newline.
     pub lines: Vec<u8>,
-    /// Records that were overwritten, or too long to be one, before `lines`.
+    /// Records that were overwritten before `lines`.
     pub dropped: u64,
+    /// Bytes before `lines` that no writer of ours puts there: no line is so long, no file so large.
+    pub passed: u64,
     /// Nothing more can be read now.
     pub at_end: bool,
     /// The last line stood there without its newline.
     pub torn: bool,
+    /// The spool cannot be read, and will not be written any more: what is left of it is lost.
+    pub unreadable: bool,
 }
 
 /// A reader of the spool in one folder.
@@ -40,23 +47,30 @@ pub(super) struct SpoolReader {
     dir: PathBuf,
     /// `None` until the first header was seen.
     pub position: Option<Position>,
+    /// The segment whose excess was counted.
+    excess: Option<u64>,
+    /// Bytes that were passed over and are not yet told.
+    owed: u64,
 }
 
 struct Segment {
     file: File,
     header: Header,
     body: u64,
+    /// Where reading ends.
     len: u64,
+    /// Bytes of the file beyond that.
+    excess: u64,
 }
 
 impl SpoolReader {
     pub fn new(dir: PathBuf, position: Option<Position>) -> SpoolReader {
-        SpoolReader { dir, position }
+        SpoolReader { dir, position, excess: None, owed: 0 }
     }
 
     /// Reads at most `max` bytes of whole lines. With `last`, what stands at the very end without a newline is a line too.
     pub fn read(&mut self, max: usize, last: bool) -> io::Result<Chunk> {
-        let mut chunk = Chunk::default();
+        let mut chunk = Chunk { passed: std::mem::take(&mut self.owed), ..Chunk::default() };
         // Each turn of the loop goes on to a later segment, or restarts after the writer took one away.
         for _ in 0..8 {
             let segments = self.segments()?;
@@ -64,9 +78,14 @@ impl SpoolReader {
                 chunk.at_end = true;
                 return Ok(chunk);
             };
+            if segment.excess > 0 && self.excess != Some(segment.header.seq) {
+                self.excess = Some(segment.header.seq);
+                chunk.passed = chunk.passed.saturating_add(segment.excess);
+            }
             let Some(position) = self.position.as_mut() else { break };
             position.offset = position.offset.min(segment.len);
-            let mut bytes = read_at(&segment.file, position.offset, max)?;
+            let room = usize::try_from(segment.len - position.offset).unwrap_or(max).min(max);
+            let mut bytes = read_at(&segment.file, position.offset, room)?;
             if header(&segment.file)?.is_none_or(|(now, _)| now.seq != segment.header.seq) {
                 continue;
             }
@@ -76,7 +95,7 @@ impl SpoolReader {
                 None if full => {
                     // Longer than any record: skipped piece by piece, the rest is a damaged line.
                     position.offset += bytes.len() as u64;
-                    chunk.dropped += 1;
+                    chunk.passed = chunk.passed.saturating_add(bytes.len() as u64);
                     continue;
                 }
                 None if last && newer.is_none() && !bytes.is_empty() => {
@@ -117,8 +136,9 @@ impl SpoolReader {
     }
 
     /// Passes over lines until between `keep` and `keep` + 256 KiB are left of what is there now; returns how many records
-    /// that were. A writer may be as fast as this: what it adds meanwhile is left for the next time.
-    pub fn skip(&mut self, keep: u64) -> io::Result<u64> {
+    /// that were. A writer may be as fast as this: what it adds meanwhile, and what is more than `budget` bytes to look
+    /// through, is left for the next time.
+    pub fn skip(&mut self, keep: u64, budget: &mut u64) -> io::Result<u64> {
         let enough = keep + SKIP as u64;
         let mut skipped = 0;
         // A whole segment need not be read: the header of the next one says how many records came before it.
@@ -130,12 +150,14 @@ impl SpoolReader {
             *position = newest.start();
         }
         for _ in 0..=self.left()? / (SKIP as u64 / 2) {
-            if self.left()? < enough {
+            if *budget == 0 || self.left()? < enough {
                 break;
             }
             let chunk = self.read(SKIP, false)?;
+            *budget = budget.saturating_sub((chunk.lines.len() as u64).max(chunk.passed).max(1));
+            self.owed = chunk.passed;
             skipped = u64::saturating_add(skipped, chunk.dropped.saturating_add(count_lines(&chunk.lines)));
-            if chunk.at_end || (chunk.lines.is_empty() && chunk.dropped == 0) {
+            if chunk.at_end || (chunk.lines.is_empty() && chunk.dropped == 0 && chunk.passed == 0) {
                 break;
             }
         }
@@ -159,7 +181,8 @@ impl SpoolReader {
         for segment in self.segments()?.iter().rev() {
             let room = max.saturating_sub(out.len() as u64);
             let start = segment.body.max(segment.len.saturating_sub(room));
-            let mut bytes = read_at(&segment.file, start, usize::try_from(segment.len - start).unwrap_or(0))?;
+            let mut bytes =
+                read_at(&segment.file, start, usize::try_from(segment.len.saturating_sub(start)).unwrap_or(0))?;
             if header(&segment.file)?.is_none_or(|(now, _)| now.seq != segment.header.seq) {
                 continue;
             }
@@ -201,8 +224,9 @@ impl SpoolReader {
         for name in FILES {
             let Some(file) = open(&self.dir.join(name))? else { continue };
             let Some((header, body)) = header(&file)? else { continue };
-            let len = file.metadata()?.len();
-            all.push(Segment { file, header, body: body as u64, len });
+            let whole = file.metadata()?.len();
+            let len = whole.min(SEGMENT_MAX);
+            all.push(Segment { file, header, body: body as u64, len, excess: whole - len });
         }
         all.sort_by_key(|s| s.header.seq);
         Ok(all)

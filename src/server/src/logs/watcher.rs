@@ -35,8 +35,17 @@ impl Watcher {
     /// Watches a spool's folder. It goes by itself when the folder goes.
     pub fn add(&self, dir: &Path, spool: Arc<Handle>) -> io::Result<()> {
         let flags = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+        self.watch(dir, flags, spool)
+    }
+
+    /// Watches a file, by whatever name it is written; not through a link.
+    pub fn add_file(&self, file: &Path, spool: Arc<Handle>) -> io::Result<()> {
+        self.watch(file, WatchFlags::MODIFY | WatchFlags::DONT_FOLLOW, spool)
+    }
+
+    fn watch(&self, path: &Path, flags: WatchFlags, spool: Arc<Handle>) -> io::Result<()> {
         let mut spools = self.spools.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = inotify::add_watch(self.fd.get_ref(), dir, flags)?;
+        let id = inotify::add_watch(self.fd.get_ref(), path, flags)?;
         spools.insert(id, spool);
         Ok(())
     }

@@ -5,11 +5,12 @@ use crate::clock::now;
 use crate::deploy::spec::instance_name;
 use crate::deploy::{boot, once};
 use crate::engine::{EngineError, Observed, Status};
-use crate::fault::Result;
+use crate::fault::{Act, Result};
+use crate::inside;
 use crate::store::InstanceRow;
 use domain::InstanceId;
 use domain::backoff::STEADY_MILLIS;
-use domain::log::Source;
+use domain::log::{Source, SpoolKey};
 use domain::reconcile::{Action, Desire};
 use std::time::Duration;
 
@@ -75,12 +76,22 @@ impl Reconciler {
         self.p
             .note(&row.app, format!("State of {} changed from up to crashed{why}; it starts again {when}", row.label()))
             .await;
+        if self.p.disks.over(id).is_some() {
+            self.p.note(&row.app, domain::room::OVER_NEXT).await;
+            // With it goes what it wrote; what comes in its place is made from the image again.
+            self.p.engine.remove(&instance_name(&self.p.install, id)).await?;
+            inside::forget(&self.p, id);
+        }
         self.p.wake.notify_one();
         Ok(())
     }
 
     /// What the engine knows of an end that the instance itself could not say.
     async fn why_ended(&self, id: InstanceId) -> String {
+        if self.p.disks.over(id).is_some() {
+            let why = domain::room::over(self.p.settings.instance_disk);
+            return format!(" ({why}; what it wrote is gone)");
+        }
         match self.p.engine.inspect(&instance_name(&self.p.install, id)).await {
             Ok(Some(Observed { status: Status::Exited { out_of_memory: true, .. }, .. })) => {
                 let limit = domain::text::human_bytes(self.p.settings.app_memory);
@@ -93,7 +104,16 @@ impl Reconciler {
     async fn start_again(&self, id: InstanceId) -> Result<()> {
         let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
         self.p.store.write(move |tx| tx.note_start(id, now())).await?;
+        self.p.disks.begin(id);
         let name = instance_name(&self.p.install, id);
+        let key = SpoolKey::instance(id);
+        if self.p.logs.follows(&key) {
+            self.p.logs.offer(&key).await?;
+        }
+        // Whatever it put in the way of its next life's socket.
+        inside::forget(&self.p, id);
+        inside::prepare(&self.p.layout, id)
+            .act(|| format!("cannot make the folder of the socket of {}", row.label()))?;
         match self.p.engine.start_again(&name).await {
             // It, or what it is made of (its network), is gone: made anew, it has all.
             Err(EngineError::NotFound(_) | EngineError::Failed { .. }) => {

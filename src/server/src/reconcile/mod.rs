@@ -2,6 +2,7 @@
 //! the engine afresh, on a timer, on a wake-up, and on hints of the engine.
 
 mod actions;
+mod disk;
 mod retire;
 mod sweep;
 
@@ -51,6 +52,8 @@ impl Reconciler {
         self.p.tasks.spawn("reconcile", move |stop| async move { this.run(stop).await });
         let this = self.clone();
         self.p.tasks.spawn("hints", move |stop| async move { this.hints(stop).await });
+        let this = self.clone();
+        self.p.tasks.spawn("disks", move |stop| async move { this.watch_disks(stop).await });
     }
 
     /// An event of the engine is only a reason to look.

@@ -39,7 +39,7 @@ impl Reconciler {
         }
         self.p.engine.remove(&name).await?;
         self.p.logs.finish(&SpoolKey::instance(id)).await?;
-        crate::inside::forget(&self.p.layout, id);
+        crate::inside::forget(&self.p, id);
         self.p.store.write(move |tx| tx.remove_instance(&row, now())).await
     }
 }

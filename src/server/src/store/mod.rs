@@ -86,6 +86,14 @@ impl From<rusqlite::Error> for Error {
             tracing::error!("cannot use the database: {err}");
             return crate::fault::full_disk().into();
         }
+        use rusqlite::ErrorCode::{CannotOpen, ReadOnly, SystemIoFailure};
+        if let Some(CannotOpen | ReadOnly | SystemIoFailure) = err.sqlite_error_code() {
+            tracing::error!("cannot use the database: {err}");
+            return domain::Refusal::new("database-unwritable", "the server's database cannot be written or read now")
+                .why(format!("{err}; running apps keep being served"))
+                .next("an administrator: is the disk of the data folder read-only or failing (dmesg)? then doctor")
+                .into();
+        }
         Fault::new("cannot use the database", err).into()
     }
 }

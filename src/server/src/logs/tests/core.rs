@@ -100,6 +100,100 @@ fn hostile_spools_are_no_danger() {
     assert!(dropped > 0);
 }
 
+/// Two files of 15 TB that hold nothing: the end is reached, and what was there before it is kept.
+#[test]
+fn endless_files_are_passed_over() {
+    let root = tempfile::tempdir().unwrap();
+    let spool = root.path().join("i1");
+    std::fs::create_dir(&spool).unwrap();
+    for (seq, name) in ["0", "1"].into_iter().enumerate() {
+        let path = spool.join(name);
+        std::fs::write(&path, format!("hoist-spool 1 {seq} {seq}\n5 o kept {seq}\n")).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(15 << 40).unwrap();
+    }
+    let begun = Instant::now();
+    let (log, _) = open_log(root.path(), &LogsConfig::at(root.path().to_owned()), begun);
+    let key = SpoolKey::instance(InstanceId(1));
+    log.follow(meta(1, key.as_str(), "web.1"), 1, &spool, None);
+    let mut drained = log.drain(&key).unwrap();
+    let mut turns = 0;
+    while drained.try_recv().is_err() {
+        log.mark_dirty(&key);
+        log.turn(Instant::now(), Timestamp(5));
+        turns += 1;
+        assert!(turns < 1_000 && begun.elapsed() < Duration::from_secs(60), "no end in sight after {turns} turns");
+    }
+    let texts: Vec<String> = stored(&log).into_iter().map(|r| r.text).collect();
+    assert!(texts.iter().any(|t| t == "kept 0") && texts.iter().any(|t| t == "kept 1"), "{texts:?}");
+    assert!(
+        texts.iter().filter(|t| t.contains("TB passed over: damaged") || t.contains("GB passed over: damaged")).count()
+            >= 2,
+        "{texts:?}"
+    );
+    assert!(texts.len() < 100, "{}", texts.len());
+    let recent = SpoolReader::new(spool, None).newest(1000).unwrap();
+    assert!(recent.len() <= 1000);
+}
+
+/// Who rewrites a file of holes all the time pays for what is read, as if it had logged that much.
+#[test]
+fn reading_holes_is_charged() {
+    let root = tempfile::tempdir().unwrap();
+    let spool = root.path().join("i1");
+    std::fs::create_dir(&spool).unwrap();
+    let begun = Instant::now();
+    let (log, _) = open_log(root.path(), &LogsConfig::at(root.path().to_owned()), begun);
+    let key = SpoolKey::instance(InstanceId(1));
+    log.follow(meta(1, key.as_str(), "web.1"), 1, &spool, None);
+    let mut waited = false;
+    for seq in 0..40 {
+        std::fs::write(spool.join("0"), format!("hoist-spool 1 {seq} {seq}\n")).unwrap();
+        std::fs::File::options().write(true).open(spool.join("0")).unwrap().set_len(16 << 20).unwrap();
+        log.mark_dirty(&key);
+        while !waited {
+            match log.turn(begun, Timestamp(5)) {
+                Next::Again => {}
+                Next::After(_) => waited = true,
+                Next::Idle => break,
+            }
+        }
+    }
+    assert!(waited, "640 MB of holes were read at once");
+}
+
+#[test]
+fn times_and_lines_that_no_writer_writes() {
+    let root = tempfile::tempdir().unwrap();
+    let spool = root.path().join("i1");
+    std::fs::create_dir(&spool).unwrap();
+    let text = format!(
+        "hoist-spool 1 0 0\n9223372036854775807 o of the future\n7 o of today\n8 r at=info forged\n8 o {}\n9 o last\n",
+        "x".repeat(100_000)
+    );
+    std::fs::write(spool.join("0"), text).unwrap();
+    let (log, _) = open_log(root.path(), &LogsConfig::at(root.path().to_owned()), Instant::now());
+    let key = SpoolKey::instance(InstanceId(1));
+    log.follow(meta(1, key.as_str(), "web.1"), 1, &spool, None);
+    let clock = Timestamp(1_000_000_000_000);
+    log.mark_dirty(&key);
+    while log.turn(Instant::now(), clock) == Next::Again {}
+    let mut drained = log.drain(&key).unwrap();
+    let mut turns = 0;
+    while drained.try_recv().is_err() {
+        log.mark_dirty(&key);
+        log.turn(Instant::now(), clock);
+        turns += 1;
+        assert!(turns < 10, "not drained after {turns} turns");
+    }
+    let found = stored(&log);
+    assert!(found.iter().all(|r| r.time <= clock), "{found:?}");
+    let of = |text: &str| found.iter().find(|r| r.text == text).unwrap_or_else(|| panic!("{text}: {found:?}"));
+    assert_eq!((of("of the future").time, of("of today").time), (clock, Timestamp(7)));
+    assert_eq!(of("at=info forged").source, Source::App);
+    of("1 line dropped: damaged in the spool");
+    of("last");
+}
+
 pub fn meta(n: u8, key: &str, instance: &str) -> SpoolMeta {
     let process = instance.split('.').next().unwrap_or_default().to_owned();
     SpoolMeta {

@@ -278,3 +278,106 @@ async fn answers_larger_than_what_is_held_come_whole() {
     let after = Filter { after: Some(299_989), ..Filter::default() };
     assert_eq!(logs.query(&app(1), after, usize::MAX).await.unwrap().len(), 10);
 }
+
+/// As the init does it: opened by the names in its folder, which are then taken away.
+#[tokio::test]
+async fn a_writer_whose_files_have_no_names_any_more_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, tasks) = open(dir.path()).await;
+    let meta = meta(1, "i1", "web.1");
+    logs.follow(meta.clone()).await.unwrap();
+    let seen = logs.writer_dir(&meta.key);
+    let mut tail = follow(&logs, &app(1), 10).await;
+    for life in 0..3_u64 {
+        let names: Vec<_> = ["0", "1"].map(|name| seen.join(name)).into();
+        let file = std::fs::File::options().write(true).open(&names[(life % 2) as usize]).unwrap();
+        names.iter().for_each(|name| std::fs::remove_file(name).unwrap());
+        // What runs inside fills what it sees, and finds nothing of the log there.
+        assert_eq!(std::fs::read_dir(&seen).unwrap().count(), 0);
+        std::fs::write(seen.join("0"), "hoist-spool 1 9 9\n5 o forged\n").unwrap();
+        std::fs::create_dir_all(seen.join("1/much/more")).unwrap();
+        file.set_len(0).unwrap();
+        let line = format!("hoist-spool 1 {life} {life}\n{life} o life {life}\n");
+        std::os::unix::fs::FileExt::write_all_at(&file, line.as_bytes(), 0).unwrap();
+        assert_eq!(tail.next().await.text, format!("life {life}"));
+        logs.offer(&meta.key).await.unwrap();
+    }
+    assert_eq!(std::fs::read_dir(&seen).unwrap().count(), 2);
+    // The watch is on the files: nothing is looked at by the clock.
+    assert!(
+        logs.shared
+            .spools
+            .lock()
+            .unwrap()
+            .values()
+            .all(|spool| spool.watched.load(std::sync::atomic::Ordering::Relaxed))
+    );
+    logs.finish(&meta.key).await.unwrap();
+    assert!(logs.query(&app(1), Filter::default(), 100).await.unwrap().iter().all(|r| r.text.starts_with("life ")));
+    assert_eq!(tasks.shutdown(DEADLINE).await, 0);
+}
+
+/// Whatever stands in a spool's place, it ends, and so does its app.
+#[tokio::test]
+async fn hostile_spools_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (logs, _tasks) = open(dir.path()).await;
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 9] = [
+        ("sparse", |spool| {
+            for name in ["0", "1"] {
+                std::fs::write(spool.join(name), "hoist-spool 1 3 3\n1 o x\n").unwrap();
+                std::fs::File::options().write(true).open(spool.join(name)).unwrap().set_len(15 << 40).unwrap();
+            }
+        }),
+        ("link", |spool| {
+            std::fs::remove_file(spool.join("0")).unwrap();
+            std::os::unix::fs::symlink("/etc/passwd", spool.join("0")).unwrap();
+        }),
+        ("folder", |spool| {
+            std::fs::remove_file(spool.join("1")).unwrap();
+            std::fs::create_dir_all(spool.join("1/0")).unwrap();
+        }),
+        ("pipe", |spool| {
+            std::fs::remove_file(spool.join("0")).unwrap();
+            rustix::fs::mknodat(
+                rustix::fs::CWD,
+                spool.join("0"),
+                rustix::fs::FileType::Fifo,
+                rustix::fs::Mode::RWXU,
+                0,
+            )
+            .unwrap();
+        }),
+        ("socket", |spool| {
+            std::fs::remove_file(spool.join("0")).unwrap();
+            drop(std::os::unix::net::UnixListener::bind(spool.join("0")).unwrap());
+        }),
+        ("many", |spool| {
+            (0..5_000).for_each(|n| std::fs::write(spool.join(format!("in/{n}")), "").unwrap());
+        }),
+        ("bytes", |spool| {
+            use std::os::unix::ffi::OsStrExt;
+            std::fs::write(spool.join("in").join(std::ffi::OsStr::from_bytes(b"\xff\xfe")), "").unwrap();
+            std::fs::write(spool.join("0"), [b"hoist-spool 1 0 0\n".as_slice(), &[0xff; 3_000_000]].concat()).unwrap();
+        }),
+        ("backwards", |spool| {
+            std::fs::write(spool.join("0"), format!("hoist-spool 1 {0} {0}\n1 o x\n", 1_u64 << 53)).unwrap();
+            std::fs::write(spool.join("1"), "hoist-spool 1 0 0\n1 o x\n").unwrap();
+        }),
+        ("gone", |spool| std::fs::remove_dir_all(spool).unwrap()),
+    ];
+    for (n, (what, harm)) in harms.into_iter().enumerate() {
+        let meta = meta(1, &format!("i{n}"), "web.1");
+        let spool = logs.follow(meta.clone()).await.unwrap();
+        Writer::new(&spool, 1 << 20).line(what);
+        harm(&spool);
+        tokio::time::timeout(DEADLINE, logs.finish(&meta.key)).await.expect(what).expect(what);
+        assert!(!spool.exists(), "{what}");
+    }
+    let meta = meta(1, "i99", "web.1");
+    let spool = logs.follow(meta).await.unwrap();
+    harms[0].1(&spool);
+    tokio::time::timeout(DEADLINE, logs.forget(&app(1))).await.unwrap().unwrap();
+    assert!(!spool.exists());
+}
