@@ -16,6 +16,7 @@ mod ci;
 mod config;
 mod crash;
 mod crowds;
+mod disk;
 mod dockerfile;
 mod docs;
 mod doctor;
