@@ -14,6 +14,7 @@ pub mod dockerfile;
 pub mod doctor;
 pub mod domains;
 pub mod door;
+pub mod fair;
 pub mod floors;
 pub mod formation;
 pub mod hooks;
