@@ -30,6 +30,7 @@ pub mod procfile;
 pub mod programs;
 pub mod push;
 pub mod queue;
+pub mod quota;
 pub mod reconcile;
 pub mod refusal;
 pub mod report;
