@@ -89,6 +89,14 @@ pub fn firewall(install: &str) -> Option<Vec<String>> {
     Some(ours.split_whitespace().map(str::to_owned).collect())
 }
 
+/// The rules in it.
+pub fn firewall_rules(install: &str) -> String {
+    let table = firewall(install).expect("a table");
+    let mut nft = Command::new("nft");
+    nft.arg("list").args(table);
+    run(nft, b"", DEADLINE).ok().out
+}
+
 /// Removes the installation's firewall table.
 pub fn remove_firewall(install: &str) {
     if let Some(table) = firewall(install) {
@@ -103,6 +111,18 @@ pub fn networks(install: &str) -> Vec<String> {
     let filter = format!("label=hoist.install={install}");
     let names = docker(&["network", "ls", "--filter", &filter, "--format", "{{.Name}}"]);
     names.lines().filter(|n| !n.ends_with("-builds")).map(str::to_owned).collect()
+}
+
+/// The bridges of these.
+pub fn bridges(install: &str) -> Vec<String> {
+    let networks = networks(install);
+    if networks.is_empty() {
+        return Vec::new();
+    }
+    let format = "{{index .Options \"com.docker.network.bridge.name\"}}";
+    let names: Vec<&str> =
+        ["network", "inspect", "--format", format].into_iter().chain(networks.iter().map(String::as_str)).collect();
+    docker(&names).lines().map(str::to_owned).collect()
 }
 
 /// Cuts every container off a network and removes it.

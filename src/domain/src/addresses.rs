@@ -280,6 +280,11 @@ pub fn pick_address(
     pick((2..last).filter_map(|n| network.address(n)), used, freed, now)
 }
 
+/// Whether what was freed at this time, if it ever was, may be given out again.
+pub fn rested(freed: Option<Timestamp>, now: Timestamp) -> bool {
+    freed.is_none_or(|at| now.millis_since(at) >= QUARANTINE_MILLIS)
+}
+
 /// First what was never used, in order; then what was freed longest ago, after its quarantine; then even before.
 fn pick<T: Ord + Copy>(
     all: impl Iterator<Item = T>,
@@ -289,8 +294,7 @@ fn pick<T: Ord + Copy>(
 ) -> Option<T> {
     let key = |one: &T| {
         let freed = freed.get(one);
-        let quarantined = freed.is_some_and(|at| now.millis_since(*at) < QUARANTINE_MILLIS);
-        (quarantined, freed.copied().unwrap_or(Timestamp(i64::MIN)), *one)
+        (!rested(freed.copied(), now), freed.copied().unwrap_or(Timestamp(i64::MIN)), *one)
     };
     all.filter(|one| !used.contains(one)).min_by_key(key)
 }

@@ -234,7 +234,7 @@ fn failed_lookup(said: &str) -> Refusal {
 }
 
 async fn start(p: &Parts, ask: &BuildAsk, name: &str, key: &SpoolKey, sandbox: &Sandbox) -> Result<()> {
-    let network = p.net.build_network();
+    let network = p.net.build_network()?;
     p.engine.ensure_network(&network).await?;
     let meta = SpoolMeta {
         key: key.clone(),

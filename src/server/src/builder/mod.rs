@@ -248,7 +248,7 @@ impl ImageBuilder {
 
     async fn start(&self, engine: &dyn Engine, groups: &Groups) -> Result<On> {
         let Some(root) = self.root().await else { return Err(not_there(&self.stacks).into()) };
-        engine.ensure_network(&self.net.build_network()).await.map_err(Error::from)?;
+        engine.ensure_network(&self.net.build_network()?).await.map_err(Error::from)?;
         let net = self.net.builder()?;
         net.ensure().await?;
         let (own, folder) = (groups.itself(), self.folder.clone());

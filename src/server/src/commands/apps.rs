@@ -75,7 +75,7 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
         c.p.engine.remove_image(&image).await?;
     }
     if let Some(app) = gone {
-        c.p.engine.remove_network(&c.p.net.app_network(&app).name).await?;
+        c.p.engine.remove_network(&c.p.net.app_network_name(&app.id)).await?;
     }
     c.p.repos.remove(id).await?;
     c.p.logs.forget(id).await?;

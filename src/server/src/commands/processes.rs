@@ -4,8 +4,8 @@ use super::follow::follow;
 use super::show::List;
 use super::{Ask, Commands};
 use crate::clock::now;
-use crate::deploy::boot;
 use crate::deploy::spec::instance_name;
+use crate::deploy::{boot, network};
 use crate::fault::Result;
 use crate::io::Io;
 use crate::store::{Ask as JobAsk, InstanceRow};
@@ -142,7 +142,8 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     }
     let turn = c.deploys.turn(&app.id).await?;
     let id = app.id.clone();
-    let net = c.p.net.clone();
+    network::ensure_number(&c.p, &app.id).await?;
+    let p = c.p.clone();
     let (rows, wanted) =
         c.p.store
             .write(move |tx| {
@@ -163,7 +164,7 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 }
                 // With the formation, or a crash here would leave fewer than it says.
                 let rows = match (row.current_set, row.stopped) {
-                    (Some(set), false) => boot::allocate_in(tx, &net, &id, number, set, Desire::Up)?,
+                    (Some(set), false) => boot::allocate_in(tx, &p, &id, number, set, Desire::Up)?,
                     (Some(_) | None, _) => Vec::new(),
                 };
                 Ok((rows, wanted))

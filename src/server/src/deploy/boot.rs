@@ -2,11 +2,11 @@
 
 use super::job::Job;
 use super::spec::{self, HostSide, Launch};
+use super::network;
 use crate::engine::{self, EngineError, InstanceSpec, Status};
 use crate::fault::{Act, Error, Fault, Result};
 use crate::inside;
 use crate::logs::SpoolMeta;
-use crate::net::Net;
 use crate::platform::Platform;
 use crate::store::{InstanceRow, NewInstance, Tx};
 use domain::listeners::Connection;
@@ -40,14 +40,15 @@ pub async fn allocate(
     set: i64,
     desire: Desire,
 ) -> Result<Vec<InstanceRow>> {
-    let (app, net) = (app.clone(), p.net.clone());
-    p.store.write(move |tx| allocate_in(tx, &net, &app, release, set, desire)).await
+    network::ensure_number(p, app).await?;
+    let (app, parts) = (app.clone(), p.clone());
+    p.store.write(move |tx| allocate_in(tx, &parts, &app, release, set, desire)).await
 }
 
-/// [`allocate`] as part of a transaction.
+/// [`allocate`] as part of a transaction; the app has a network.
 pub fn allocate_in(
     tx: &Tx<'_>,
-    net: &Net,
+    p: &Platform,
     app: &AppId,
     release: ReleaseNumber,
     set: i64,
@@ -67,7 +68,7 @@ pub fn allocate_in(
             }
             let have_addresses = tx.addresses_of(app)?;
             let now = crate::clock::now();
-            let address = net.choose_address(row.subnet, &have_addresses, now)?;
+            let address = p.net.choose_address(&row, &have_addresses, now)?;
             let served = formation::is_served(&process, &with_domain);
             let new = NewInstance { release, process: process.clone(), ordinal, set, desire, served };
             have.push(tx.add_instance(app, &new, address, now)?);
@@ -108,8 +109,8 @@ pub(super) async fn start_as(
     spec: impl FnOnce(&HostSide<'_>) -> Result<InstanceSpec, Fault>,
 ) -> Result<()> {
     let row = &launch.row;
-    let network = p.net.app_network(&launch.app);
-    p.engine.ensure_network(&network).await?;
+    let network = p.net.app_network(&launch.app)?;
+    network::ensure_network(p, &network).await?;
     let key = SpoolKey::instance(row.id);
     if let Some(source) = source {
         let meta = SpoolMeta {

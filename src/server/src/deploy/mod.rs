@@ -6,6 +6,7 @@ mod driver;
 mod effects;
 mod hooks;
 pub mod job;
+pub mod network;
 pub mod once;
 mod oneoff;
 pub mod spec;

@@ -6,6 +6,7 @@
 
 use super::boot;
 use super::spec::{self, Once};
+use super::network;
 use crate::clock::now;
 use crate::engine::Status;
 use crate::fault::{Fault, Result};
@@ -73,9 +74,10 @@ pub struct NewRun {
 
 /// Allocates a one-off instance and holds it.
 pub async fn allocate(p: &Platform, app: &AppId, new: &NewRun) -> Result<(InstanceRow, RunRow, Hold)> {
-    let (app, net, new, held, wake) = (app.clone(), p.net.clone(), new.clone(), p.held.clone(), p.wake.clone());
-    let most = p.settings.run_max;
-    p.store
+    network::ensure_number(p, app).await?;
+    let (app, p, new, held, wake) = (app.clone(), p.clone(), new.clone(), p.held.clone(), p.wake.clone());
+    let (store, most) = (p.store.clone(), p.settings.run_max);
+    store
         .write(move |tx| {
             let at = now();
             let row = tx.the_app(&app)?;
@@ -88,7 +90,7 @@ pub async fn allocate(p: &Platform, app: &AppId, new: &NewRun) -> Result<(Instan
                 .next(format!("ps:stop {} run.N", row.name))
                 .into());
             }
-            let address = net.choose_address(row.subnet, &tx.addresses_of(&app)?, at)?;
+            let address = p.net.choose_address(&row, &tx.addresses_of(&app)?, at)?;
             let ordinal = tx.next_run(&app)?;
             let desire = Desire::Once;
             let instance =

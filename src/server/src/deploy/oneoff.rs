@@ -2,6 +2,7 @@
 
 use super::boot;
 use super::job::Job;
+use super::network;
 use super::spec;
 use crate::clock::now;
 use crate::engine::Status;
@@ -58,12 +59,11 @@ async fn allocate(
     release: ReleaseNumber,
     process: &ProcessType,
 ) -> Result<InstanceRow> {
+    network::ensure_number(p, &deploy.app).await?;
     let (app, net, set, process) = (deploy.app.clone(), p.net.clone(), deploy.id, process.clone());
     p.store
         .write(move |tx| {
-            let subnet = tx.the_app(&app)?.subnet;
-            let have_addresses = tx.addresses_of(&app)?;
-            let address = net.choose_address(subnet, &have_addresses, now())?;
+            let address = net.choose_address(&tx.the_app(&app)?, &tx.addresses_of(&app)?, now())?;
             let new = NewInstance { release, process, ordinal: 1, set, desire: Desire::Booting, served: false };
             tx.add_instance(&app, &new, address, now())
         })

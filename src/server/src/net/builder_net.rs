@@ -20,7 +20,7 @@ const INSIDE: &str = "eth0";
 /// Of the builder among the addresses of builds: the last one, which the engine gives to nobody.
 const MEMBER: u32 = 62;
 /// The network whose addresses the builder uses inside, for the steps of builds: an app's, which no build ever reaches.
-const STEPS: u32 = 1;
+const STEPS: u16 = 1;
 
 /// What the builder's network is called and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Net {
     /// The builder's network, as it should be.
     pub fn builder(&self) -> Result<BuilderNet> {
         let impossible = || Fault::plain("the installation has no addresses for builds");
-        let builds = self.subnet(u32::from(BUILDS)).ok_or_else(impossible)?;
+        let builds = self.subnet(BUILDS).ok_or_else(impossible)?;
         let steps = self.subnet(STEPS).ok_or_else(impossible)?;
         let address = builds.address(MEMBER).ok_or_else(impossible)?;
         let name = name(&self.0.install);
@@ -49,7 +49,7 @@ impl Net {
             steps: format!("{}/{}", steps.gateway(), steps.prefix()),
             name,
             cable: format!("hsv{}", self.0.install),
-            bridge: self.build_network().bridge,
+            bridge: self.build_network()?.bridge,
             address: format!("{address}/{}", builds.prefix()),
             gateway: builds.gateway(),
         })

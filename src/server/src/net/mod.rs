@@ -19,7 +19,7 @@ pub use builder_net::BuilderNet;
 pub use firewall::{Ensured, Firewall};
 pub use net::Net;
 pub use rules::{Policy, render};
-pub use share::{Claim, Claimer, HOST_FOLDER, claim, release};
+pub use share::{Claim, Claimer, HOST_FOLDER, claim, claim_another, release};
 
 use crate::fault::{Act, Fault};
 use domain::addresses::{Route, parse_resolvers, parse_routes};

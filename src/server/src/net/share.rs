@@ -62,15 +62,26 @@ struct Own {
     shares: Vec<Subnet>,
 }
 
-/// Claims `count` shares: those it had, where nobody else has them now, and free ones. Blocks.
-pub fn claim(claimer: &Claimer<'_>, count: usize) -> Result<Claim> {
+/// Claims as many shares as it had, `least` at least: those it had, where nobody else has them now, and free ones. A share
+/// keeps its place, by which its networks are numbered. Blocks.
+pub fn claim(claimer: &Claimer<'_>, least: usize) -> Result<Claim> {
+    claim_with(claimer, &[], least)
+}
+
+/// Claims one share more than it has. Instances run in those: they stay as they are, whatever stands in their way by now.
+/// Blocks.
+pub fn claim_another(claimer: &Claimer<'_>, have: &[Subnet]) -> Result<Claim> {
+    claim_with(claimer, have, have.len() + 1)
+}
+
+fn claim_with(claimer: &Claimer<'_>, keep: &[Subnet], least: usize) -> Result<Claim> {
     let _lock = lock(claimer.host)?;
     let mut claims = live_claims(claimer.host)?;
     let had = read::<Own>(&claimer.data.join(OWN))?.filter(|own| own.install == *claimer.install);
-    let had = had.map(|own| own.shares).unwrap_or_default();
+    let had = if keep.is_empty() { had.map(|own| own.shares).unwrap_or_default() } else { keep.to_vec() };
     claims.retain(|_, holder| holder.data != claimer.data);
     let mut obstacles = Vec::new();
-    let free = |share: &Subnet| {
+    let mut free = |share: &Subnet| {
         let held = claims.iter().find(|(theirs, _)| theirs.overlaps(*share));
         let held = held.map(|(_, holder)| format!("installation {} in {}", holder.install, holder.data.display()));
         match held.or_else(|| obstacle(*share, claimer.install, claimer.routes, claimer.keep_clear)) {
@@ -82,10 +93,16 @@ pub fn claim(claimer: &Claimer<'_>, count: usize) -> Result<Claim> {
         }
     };
     let wanted = shares_to_try(claimer.pool, claimer.install);
-    let mut order: Vec<Subnet> = had.iter().copied().filter(|share| wanted.contains(share)).collect();
-    order.extend(wanted.iter().filter(|share| !had.contains(share)));
-    let shares: Vec<Subnet> = order.into_iter().filter(free).take(count).collect();
-    if shares.len() < count {
+    let mut stays = |share: &Subnet| keep.contains(share) || wanted.contains(share) && free(share);
+    let mut places: Vec<Option<Subnet>> = had.iter().map(|share| Some(*share).filter(&mut stays)).collect();
+    places.resize(had.len().max(least), None);
+    let fresh: Vec<Subnet> = wanted.into_iter().filter(|share| !had.contains(share)).collect();
+    let mut fresh = fresh.into_iter().filter(free);
+    for place in places.iter_mut().filter(|place| place.is_none()) {
+        *place = fresh.next();
+    }
+    let shares = without_holes(places);
+    if shares.len() < least.max(1) {
         obstacles.dedup();
         obstacles.truncate(3);
         return Err(Refusal::new(
@@ -103,8 +120,19 @@ pub fn claim(claimer: &Claimer<'_>, count: usize) -> Result<Claim> {
     // Own first: a claim whose data folder does not know of it counts as stale.
     write(&claimer.data.join(OWN), &Own { install: claimer.install.clone(), shares: shares.clone() })?;
     write(&claimer.host.join(CLAIMS), &claims)?;
-    let lost = had.into_iter().filter(|share| !shares.contains(share)).collect();
-    Ok(Claim { shares, lost })
+    let lost = had.into_iter().enumerate().filter(|(place, share)| shares.get(*place) != Some(share));
+    Ok(Claim { lost: lost.map(|(_, share)| share).collect(), shares })
+}
+
+/// Where nothing could be had for a place, the last share moves there.
+fn without_holes(mut places: Vec<Option<Subnet>>) -> Vec<Subnet> {
+    while let Some(hole) = places.iter().position(Option::is_none) {
+        let last = places.pop().flatten();
+        if let Some(place) = places.get_mut(hole) {
+            *place = last;
+        }
+    }
+    places.into_iter().flatten().collect()
 }
 
 /// Gives the installation's shares back, for good. Blocks.
@@ -190,6 +218,15 @@ mod tests {
         }
     }
 
+    impl Host {
+        fn another(&self, install: &str, data: &Path, have: &[Subnet]) -> Result<Claim> {
+            let (install, host) = (install.parse().unwrap(), self.run.path());
+            let claimer =
+                Claimer { host, data, install: &install, pool: self.pool, routes: &self.routes, keep_clear: &[] };
+            claim_another(&claimer, have)
+        }
+    }
+
     #[test]
     fn shares_do_not_meet() {
         let host = Host::new("10.208.0.0/16");
@@ -222,6 +259,42 @@ mod tests {
         assert_eq!(moved.lost, before.shares);
         let no = host.claim("bbbb", two.path(), 1).unwrap_err();
         assert!(no.to_string().contains("tun0") && no.to_string().contains("aaaa"), "{no}");
+    }
+
+    #[test]
+    fn another_share_comes_after_those_it_had() {
+        let mut host = Host::new("10.208.0.0/16");
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = host.claim("aaaa", one.path(), 1).unwrap().shares;
+        let both = host.claim("aaaa", one.path(), 2).unwrap().shares;
+        assert_eq!((both.len(), both[0]), (2, first[0]));
+        assert_eq!(host.claim("aaaa", one.path(), 1).unwrap().shares, both, "a start claims what it had");
+        let theirs = host.claim("bbbb", two.path(), 2).unwrap().shares;
+        let no = host.claim("aaaa", one.path(), 3).unwrap_err();
+        assert!(no.to_string().contains("no free range is left"), "{no}");
+        assert_eq!(host.claim("aaaa", one.path(), 1).unwrap().shares, both, "and nothing was lost by asking");
+        assert!(host.another("aaaa", one.path(), &both).is_err());
+
+        // While instances run in them, shares stay where they are, whatever is in their way by now.
+        release(host.run.path(), two.path()).unwrap();
+        host.routes = vec![Route { to: both[0], interface: "tun0".to_owned() }];
+        let three = host.another("aaaa", one.path(), &both).unwrap();
+        assert_eq!((&three.shares[..2], three.shares.len(), three.lost.len()), (&both[..], 3, 0));
+        release(host.run.path(), one.path()).unwrap();
+        host.routes.clear();
+        assert_eq!(host.another("aaaa", one.path(), &both[..1]).unwrap().shares, both);
+        assert_eq!(host.claim("bbbb", two.path(), 2).unwrap().shares, theirs);
+
+        // The first is lost: the second keeps its place, and its networks their numbers.
+        release(host.run.path(), two.path()).unwrap();
+        host.routes = vec![Route { to: both[0], interface: "tun0".to_owned() }];
+        let moved = host.claim("aaaa", one.path(), 1).unwrap();
+        assert_eq!((moved.shares.len(), moved.shares[1], moved.lost.as_slice()), (2, both[1], &both[..1]));
+        assert!(theirs.contains(&moved.shares[0]));
+        // Nothing else is free: the last takes the place of the first.
+        host.routes.extend(theirs.iter().map(|to| Route { to: *to, interface: "tun0".to_owned() }));
+        let moved = host.claim("aaaa", one.path(), 1).unwrap();
+        assert_eq!((moved.shares, moved.lost.len()), (vec![both[1]], 2));
     }
 
     #[test]

@@ -9,8 +9,8 @@ mod sweep;
 pub use retire::{DRAIN_MAX, STOP_GRACE};
 pub use sweep::clear_builds;
 
-use crate::deploy::Deploys;
 use crate::deploy::spec::{INSTALL_LABEL, KIND_LABEL, instance_name};
+use crate::deploy::{Deploys, network};
 use crate::engine::Status;
 use crate::fault::Result;
 use crate::platform::Platform;
@@ -220,18 +220,15 @@ impl Reconciler {
     async fn networks(&self) -> Result<()> {
         self.p.net.ensure_firewall().await?;
         let apps = self.p.store.read(|tx| tx.apps()).await?;
-        let mut wanted: BTreeSet<String> = apps.iter().map(|app| self.p.net.app_network(app).name).collect();
-        wanted.insert(self.p.net.build_network().name);
         let rows = self.p.store.read(|tx| tx.instances(None)).await?;
         let used: BTreeSet<_> = rows.iter().filter(|r| r.desire != Desire::Retiring).map(|r| r.app.clone()).collect();
         for app in apps.iter().filter(|a| used.contains(&a.id)) {
-            self.p.engine.ensure_network(&self.p.net.app_network(app)).await?;
-        }
-        for name in self.p.engine.networks(INSTALL_LABEL, self.p.install.as_str()).await? {
-            if !wanted.contains(&name) {
-                self.p.engine.remove_network(&name).await?;
+            // One whose addresses another installation has now gets a network with its next deploy.
+            if let Ok(network) = self.p.net.app_network(app) {
+                network::ensure_network(&self.p, &network).await?;
             }
         }
+        network::remove_leftovers(&self.p).await?;
         Ok(())
     }
 

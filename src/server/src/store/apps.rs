@@ -33,8 +33,8 @@ pub struct App {
     pub build_settings: BuildSettings,
     /// Part of its images' names, told to nobody: whoever could name one could build on it.
     pub image_key: String,
-    /// Which of the installation's subnets is its own.
-    pub subnet: u32,
+    /// Which of the installation's networks is its own; none before it first runs.
+    pub network: Option<u16>,
     /// `ps:stop`.
     pub stopped: bool,
     /// The config version in force.
@@ -45,7 +45,7 @@ pub struct App {
     pub current_set: Option<i64>,
 }
 
-const COLUMNS: &str = "id, name, owner, created, deploy_branch, buildpack, subnet, stopped, config_version, current_release, current_set, stack, root, build_settings, image_key";
+const COLUMNS: &str = "id, name, owner, created, deploy_branch, buildpack, (SELECT number FROM networks WHERE app_id = apps.id), stopped, config_version, current_release, current_set, stack, root, build_settings, image_key";
 
 type Raw = (App, String, String);
 
@@ -60,7 +60,7 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         created: Timestamp(row.get(3)?),
         deploy_branch: row.get(4)?,
         buildpack: row.get(5)?,
-        subnet: row.get(6)?,
+        network: row.get(6)?,
         stopped: row.get(7)?,
         config_version: row.get(8)?,
         current_release: row.get::<_, Option<u32>>(9)?.map(ReleaseNumber),
@@ -75,18 +75,16 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
 }
 
 impl Tx<'_> {
-    /// Makes an app with the lowest free subnet number; the name must be free.
+    /// Makes an app; the name must be free.
     pub fn add_app(&self, id: &AppId, name: &AppName, owner: Option<i64>, now: Timestamp) -> Result<App> {
         if self.app_by_name(name)?.is_some() {
             let no = Refusal::new("name-taken", format!("the name {name} is taken")).next("choose another name");
             return Err(no.into());
         }
         self.forget_old_name(name)?;
-        // Number 0 is the build network's.
-        let sql = "SELECT n FROM (SELECT 1 AS n UNION SELECT subnet + 1 FROM apps) WHERE n NOT IN (SELECT subnet FROM apps) ORDER BY n LIMIT 1";
-        let subnet: u32 = self.0.query_row(sql, [], |row| row.get(0))?;
-        let sql = "INSERT INTO apps (id, name, owner, created, subnet, image_key) VALUES (?1, ?2, ?3, ?4, ?5, lower(hex(randomblob(8))))";
-        self.0.execute(sql, params![id.as_str(), name.as_str(), owner, now.0, subnet])?;
+        let sql = "INSERT INTO apps (id, name, owner, created, subnet, image_key)
+                   VALUES (?1, ?2, ?3, ?4, (SELECT coalesce(max(subnet), 0) + 1 FROM apps), lower(hex(randomblob(8))))";
+        self.0.execute(sql, params![id.as_str(), name.as_str(), owner, now.0])?;
         self.app(id)?.ok_or_else(|| Fault::plain("an app just made is not there").into())
     }
 
@@ -149,6 +147,7 @@ impl Tx<'_> {
         if let Some(app) = self.app(id)? {
             self.free_domains(&app, now)?;
         }
+        self.free_network(id, now)?;
         // Releases refer to builds without a cascade of their own, so they go first.
         self.0.execute("DELETE FROM releases WHERE app_id = ?1", [id.as_str()])?;
         self.0.execute("DELETE FROM apps WHERE id = ?1", [id.as_str()])?;

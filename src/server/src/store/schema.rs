@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// One step each; `user_version` counts those that ran.
-const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS, DOMAINS, STACK_AND_ROOT, DOCKERFILES];
+const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS, DOMAINS, STACK_AND_ROOT, DOCKERFILES, QUOTAS];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -98,8 +98,30 @@ ALTER TABLE builds ADD COLUMN launch TEXT;
 CREATE TABLE registries (host TEXT PRIMARY KEY, username TEXT NOT NULL, password TEXT NOT NULL, created INTEGER NOT NULL) STRICT;
 ";
 
+/// What administrators gave to single users. Networks apart from apps: an app takes one when it first runs. `apps.subnet`,
+/// which was it, means nothing any more; its rule that no two are the same cannot be taken away.
+const QUOTAS: &str = "
+CREATE TABLE quotas (user_id INTEGER NOT NULL REFERENCES users(id) ON DELETE CASCADE, what TEXT NOT NULL, most INTEGER,
+  set_by TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (user_id, what)) STRICT;
+CREATE TABLE networks (number INTEGER PRIMARY KEY, app_id TEXT UNIQUE REFERENCES apps(id) ON DELETE SET NULL, freed INTEGER) STRICT;
+INSERT INTO networks (number, app_id) SELECT subnet, id FROM apps
+  WHERE current_release IS NOT NULL OR id IN (SELECT app_id FROM instances);
+CREATE INDEX apps_owner ON apps (owner);
+";
+
 /// Brings the database to the newest version.
 pub fn migrate(conn: &mut Connection, path: &Path) -> Result<(), Fault> {
+    migrate_to(conn, path, MIGRATIONS.len())
+}
+
+/// How many migrations there were before quotas.
+#[cfg(test)]
+pub fn before_quotas() -> usize {
+    MIGRATIONS.iter().position(|sql| *sql == QUOTAS).unwrap_or_default()
+}
+
+/// Brings it to the version after `steps` migrations.
+pub(super) fn migrate_to(conn: &mut Connection, path: &Path, steps: usize) -> Result<(), Fault> {
     let fail = |err: rusqlite::Error| Fault::new(format!("cannot migrate {}", path.display()), err);
     let version: u32 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(fail)?;
     let version = version as usize;
@@ -110,7 +132,7 @@ pub fn migrate(conn: &mut Connection, path: &Path) -> Result<(), Fault> {
             MIGRATIONS.len()
         )));
     }
-    for (n, sql) in MIGRATIONS.iter().enumerate().skip(version) {
+    for (n, sql) in MIGRATIONS.iter().enumerate().take(steps).skip(version) {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
         tx.execute_batch(sql).map_err(fail)?;
         tx.pragma_update(None, "user_version", n as u32 + 1).map_err(fail)?;

@@ -55,20 +55,56 @@ async fn a_failed_transaction_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn subnets_are_the_lowest_free_and_names_unique() {
+async fn names_are_unique_and_networks_are_taken_and_freed() {
     let (_dir, store) = open();
     store
         .write(|tx| {
             let a = tx.add_app(&app_id("aaaaaaaa"), &"a".parse()?, None, NOW)?;
             let b = tx.add_app(&app_id("bbbbbbbb"), &"b".parse()?, None, NOW)?;
-            tx.remove_app(&a.id, NOW)?;
+            assert_eq!((a.network, b.network), (None, None), "none before it runs");
+            tx.take_network(&a.id, 1, NOW)?;
+            tx.take_network(&b.id, 300, NOW)?;
+            assert_eq!(tx.the_app(&b.id)?.network, Some(300));
+            assert!(tx.take_network(&b.id, 1, NOW).is_err(), "another app's");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    store
+        .write(|tx| {
+            tx.take_network(&app_id("bbbbbbbb"), 2, NOW)?;
+            tx.remove_app(&app_id("aaaaaaaa"), NOW)?;
+            let have = Networks { used: [2].into(), freed: [(1, NOW), (300, NOW)].into() };
+            assert_eq!(tx.networks()?, have);
             let c = tx.add_app(&app_id("cccccccc"), &"c".parse()?, None, NOW)?;
-            assert_eq!((a.subnet, b.subnet, c.subnet), (1, 2, 1));
+            tx.take_network(&c.id, 1, NOW)?;
+            assert_eq!(tx.networks()?.used, [1, 2].into());
             assert!(tx.add_app(&app_id("dddddddd"), &"c".parse()?, None, NOW).is_err());
             Ok(())
         })
         .await
         .unwrap();
+}
+
+/// Of a file of before, apps that run keep their networks, and those that never did have none.
+#[test]
+fn networks_are_taken_over_from_older_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = path_in(dir.path());
+    let mut old = rusqlite::Connection::open(&path).unwrap();
+    schema::migrate_to(&mut old, &path, schema::before_quotas()).unwrap();
+    let rows = "INSERT INTO apps (id, name, created, subnet, current_release) VALUES
+                ('aaaaaaaa', 'a', 1, 3, 1), ('bbbbbbbb', 'b', 1, 4, NULL), ('cccccccc', 'c', 1, 256, NULL)";
+    old.execute_batch(rows).unwrap();
+    drop(old);
+    let store = Store::open(&path).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let seen = runtime.block_on(store.write(|tx| {
+        tx.add_app(&app_id("dddddddd"), &"d".parse()?, None, NOW)?;
+        tx.apps()
+    }));
+    let numbers: Vec<Option<u16>> = seen.unwrap().iter().map(|app| app.network).collect();
+    assert_eq!(numbers, [Some(3), None, None, None]);
 }
 
 #[tokio::test]
@@ -151,7 +187,6 @@ async fn an_address_rests_when_its_app_is_destroyed_and_another_takes_the_range(
             assert!(!tx.addresses_of(&b.id)?.freed.contains_key(&address), "of another app that is there");
             tx.remove_app(&a.id, NOW)?;
             let c = tx.add_app(&app_id("cccccccc"), &"c".parse()?, None, NOW)?;
-            assert_eq!(c.subnet, a.subnet);
             assert_eq!(tx.addresses_of(&c.id)?.freed.get(&address), Some(&NOW));
             Ok(())
         })
