@@ -77,6 +77,10 @@ impl Layout {
     pub fn logs(&self) -> PathBuf {
         self.data.join("logs")
     }
+    /// An app's log.
+    pub fn app_log(&self, app: &AppId) -> PathBuf {
+        self.logs().join("apps").join(app.as_str())
+    }
     /// Spools of instances and builds.
     pub fn spools(&self) -> PathBuf {
         self.logs().join("spool")

@@ -39,4 +39,5 @@ pub mod store;
 pub mod systemd;
 pub mod tasks;
 pub mod trash;
+pub mod usage;
 pub mod walls;

@@ -17,6 +17,7 @@ use crate::settings::Settings;
 use crate::store::Store;
 use crate::tasks::Tasks;
 use crate::trash::Trash;
+use crate::usage::Usage;
 use domain::log::Record;
 use domain::{AppId, InstallId, Refusal};
 use std::path::PathBuf;
@@ -57,6 +58,8 @@ pub struct Parts {
     pub builder: Builder,
     /// What builds Dockerfiles.
     pub image_builder: Arc<ImageBuilder>,
+    /// What apps keep on the disk.
+    pub usage: Usage,
     /// The routers.
     pub routes: Routes,
     /// The base domain in force.

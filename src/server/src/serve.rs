@@ -22,6 +22,7 @@ use crate::ssh;
 use crate::store::{self, Store};
 use crate::tasks::{Tasks, blocking};
 use crate::trash::Trash;
+use crate::usage::Usage;
 use domain::InstallId;
 use domain::addresses::Subnet;
 use std::fs::File;
@@ -91,6 +92,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         starts: Starts::default(),
         held: Held::default(),
         disks: Disks::default(),
+        usage: Usage::default(),
         engine: Arc::new(Docker::new(&settings.docker, tasks.clone())),
         builder: Builder::new(registry, cores.div_ceil(2)),
         image_builder,
@@ -132,6 +134,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     }
     Reconciler::new(platform.clone(), deploys.clone()).start();
     crate::build::fetch_ahead(&platform, &deploys);
+    crate::usage::start(&platform);
     let met = commands.seen_before().await;
     ssh_server.serve(Arc::new(commands.clone()), met, &tasks);
     if let Some(user) = &platform.settings.ssh_share {

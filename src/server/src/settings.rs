@@ -2,6 +2,7 @@
 //!
 //! Invariant: after [`Settings::resolve`] nothing looks a setting up again.
 
+use domain::quota::{Limit, Limits, UNLIMITED, What};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -118,6 +119,32 @@ pub const KEYS: &[Key] = &[
     },
     Key { name: "run-timeout", value: "SECONDS", help: "how long a one-off instance may run", default: "86400" },
     Key { name: "run-memory", value: "MB", help: "the most memory that run --memory may ask for", default: "2048" },
+    Key { name: "user-apps", value: "N|unlimited", help: "apps that one user may own", default: "20" },
+    Key {
+        name: "user-instances",
+        value: "N|unlimited",
+        help: "instances of one user's apps together, one-off ones too",
+        default: "30",
+    },
+    Key {
+        name: "user-memory",
+        value: "MB|unlimited",
+        help: "memory that these instances may use together",
+        default: "8192",
+    },
+    Key {
+        name: "user-cpu",
+        value: "N|unlimited",
+        help: "processors that these may use together, thousandths; else app-cpu times user-instances",
+        default: "",
+    },
+    Key {
+        name: "user-disk",
+        value: "MB|unlimited",
+        help: "repositories, build caches and logs of one user's apps together",
+        default: "10000",
+    },
+    Key { name: "user-builds", value: "N|unlimited", help: "builds of one user at work at a time", default: "2" },
     Key { name: "run-max", value: "N", help: "one-off instances of one app at once", default: "10" },
     Key {
         name: "git-memory",
@@ -250,6 +277,8 @@ pub struct Settings {
     pub sessions_per_user: u64,
     /// Commands of one user that run at once.
     pub commands_per_user: u64,
+    /// What one user may have, unless an administrator gives them more or less.
+    pub quotas: domain::quota::Limits,
     /// Which audit rows are kept.
     pub audit_keep: domain::audit::Keep,
     /// The host's user whose SSH logins are ours, by the host's own sshd.
@@ -384,6 +413,12 @@ impl Settings {
         let pushes_per_user = raw.parsed("pushes-per-user", &mut bad, |v| number(v, 1, 1_000));
         let sessions_per_user = raw.parsed("sessions-per-user", &mut bad, |v| number(v, 1, 1_000));
         let commands_per_user = raw.parsed("commands-per-user", &mut bad, |v| number(v, 1, 1_000));
+        let user_apps = raw.parsed("user-apps", &mut bad, |v| limit(v, 0));
+        let user_instances = raw.parsed("user-instances", &mut bad, |v| limit(v, 0));
+        let user_memory = raw.parsed("user-memory", &mut bad, |v| limit(v, 0));
+        let user_cpu = raw.parsed("user-cpu", &mut bad, |v| limit(v, 0));
+        let user_disk = raw.parsed("user-disk", &mut bad, |v| limit(v, 0));
+        let user_builds = raw.parsed("user-builds", &mut bad, |v| limit(v, 1));
         let audit_days = raw.parsed("audit-days", &mut bad, |v| number(v, 1, 36_500));
         let audit_rows = raw.parsed("audit-rows", &mut bad, |v| number(v, 1_000, 1 << 32));
         let ssh_share = raw.parsed("ssh-share", &mut bad, host_user);
@@ -397,7 +432,20 @@ impl Settings {
         let resolved = || {
             let base_domain: String = base_domain?;
             let data: PathBuf = data?;
+            // One instance leaves the platform a quarter of a processor each.
+            let app_cpu = app_cpu.unwrap_or(cores.max(1) * 750);
+            let instances = user_instances?;
+            let megabytes = |limit: Limit| limit.map(|mb| mb * 1_000_000);
+            let quotas = Limits::from([
+                (What::Apps, user_apps?),
+                (What::Instances, instances),
+                (What::Memory, megabytes(user_memory?)),
+                (What::Processors, user_cpu.unwrap_or(instances.map(|n| n * app_cpu))),
+                (What::Disk, megabytes(user_disk?)),
+                (What::Builds, user_builds?),
+            ]);
             Some(Settings {
+                quotas,
                 router: router?,
                 router_user,
                 router_dir: router_dir.unwrap_or_else(|| data.join("router")),
@@ -419,8 +467,7 @@ impl Settings {
                 pool: pool?,
                 create_on_push: create?,
                 app_memory: app_memory? * 1_000_000,
-                // One instance leaves the platform a quarter of a processor each.
-                app_cpu: app_cpu.unwrap_or(cores.max(1) * 750),
+                app_cpu,
                 instance_disk: instance_disk? * 1_000_000,
                 free_min: free_min.map(|megabytes| megabytes * 1_000_000),
                 build_memory: build_memory? * 1_000_000,
@@ -548,6 +595,14 @@ fn yes_no(value: &str) -> Result<bool, String> {
     }
 }
 
+/// The most that one user may have: a number, or as much as there is.
+fn limit(value: &str, least: u64) -> Result<Limit, String> {
+    match value {
+        UNLIMITED => Ok(None),
+        value => number(value, least, 1 << 30).map(Some).map_err(|err| format!("{err}, or {UNLIMITED}")),
+    }
+}
+
 fn number(value: &str, least: u64, most: u64) -> Result<u64, String> {
     value.parse().ok().filter(|n| (least..=most).contains(n)).ok_or_else(|| format!("a number from {least} to {most}"))
 }
@@ -572,6 +627,27 @@ mod tests {
         assert!(!got.create_on_push);
         assert_eq!((got.router, got.router_dir.to_str().unwrap()), (RouterMode::Spawn, "/f/router"));
         assert_eq!((got.app_cpu, got.app_memory, got.ssh_host.as_str()), (1_500, 512_000_000, "localhost"));
+    }
+
+    #[test]
+    fn what_one_user_may_have() {
+        let of = |flags: &[(&str, &str)]| check(&[&[("data", "/f")], flags].concat(), &[], "").map(|got| got.quotas);
+        let got = of(&[]).unwrap();
+        assert_eq!((got[&What::Apps], got[&What::Memory]), (Some(20), Some(8_192_000_000)));
+        // Two processors: 1.5 for each of 30 instances.
+        assert_eq!((got[&What::Processors], got[&What::Builds]), (Some(45_000), Some(2)));
+        let got = of(&[("user-apps", "unlimited"), ("user-disk", "1"), ("user-instances", "0")]).unwrap();
+        assert_eq!((got[&What::Apps], got[&What::Disk], got[&What::Processors]), (None, Some(1_000_000), Some(0)));
+        assert_eq!(of(&[("user-instances", "unlimited")]).unwrap()[&What::Processors], None);
+        assert_eq!(of(&[("user-cpu", "500")]).unwrap()[&What::Processors], Some(500));
+        let bad = of(&[("user-builds", "0"), ("user-apps", "many")]).unwrap_err();
+        assert_eq!(
+            bad,
+            [
+                "--user-apps=\"many\" is not valid: a number from 0 to 1073741824, or unlimited",
+                "--user-builds=\"0\" is not valid: a number from 1 to 1073741824, or unlimited",
+            ]
+        );
     }
 
     #[test]

@@ -278,8 +278,14 @@ fn unknown_option(spec: &'static Spec, word: &str) -> Refusal {
 }
 
 fn no_equals(spec: &'static Spec, word: &str) -> Refusal {
-    misuse(spec, format!("{} has no =", shown(word)))
-        .next(format!("{} APP \"NAME='a value with spaces'\" (quoted for both shells)", spec.name))
+    let no = misuse(spec, format!("{} has no =", shown(word)));
+    // Only a command about an app has values with spaces in them.
+    match spec.app {
+        AppArg::None => no,
+        AppArg::Required | AppArg::Optional | AppArg::GitPath => {
+            no.next(format!("{} APP \"NAME='a value with spaces'\" (quoted for both shells)", spec.name))
+        }
+    }
 }
 
 /// A refusal with the usage line and an example; not of what a slip of a finger must not do.

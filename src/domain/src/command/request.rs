@@ -101,19 +101,23 @@ impl Parsed {
 }
 
 impl Request {
-    /// What this request needs: the verb's need, and an administrator where it touches somebody else's keys.
+    /// What this request needs: the verb's need, and an administrator where it touches somebody else's keys or
+    /// quota.
     pub fn need(&self, principal: &Principal) -> Need {
         let own = match principal {
             Principal::Local | Principal::DeployKey { .. } => None,
             Principal::User { name, .. } => Some(name.as_str()),
         };
-        let about_keys = matches!(self.verb, Verb::KeysAdd | Verb::KeysList | Verb::KeysRemove);
+        let about_one = matches!(self.verb, Verb::KeysAdd | Verb::KeysList | Verb::KeysRemove | Verb::Quota);
         if self.verb == Verb::DomainsList && self.app.is_none() {
             // Without an app it lists everybody's.
             return Need::Admin;
         }
+        if self.verb == Verb::Quota && self.args.flag("all") {
+            return Need::Admin;
+        }
         match self.args.maybe("USER") {
-            Some(user) if about_keys && Some(user) != own => Need::Admin,
+            Some(user) if about_one && Some(user) != own => Need::Admin,
             Some(_) | None => self.verb.spec().need,
         }
     }

@@ -117,6 +117,8 @@ fn refusals_say_what_to_type() {
     assert_eq!(no.why, "usage: config:get APP NAME [--format json]");
     assert_eq!(no.next, ["config:get blog LOG_LEVEL"]);
     assert_eq!(ask("apps:destroy blog").unwrap_err().next, ["apps:destroy blog --confirm blog"]);
+    let two = ask("quota:set ada apps").unwrap_err().next.len() + ask("apps:set blog root").unwrap_err().next.len();
+    assert_eq!(two, 1 + 2, "values with spaces only where there are any");
 }
 
 #[test]
@@ -210,7 +212,7 @@ fn audit_lines_hold_no_values() {
 }
 
 #[test]
-fn other_peoples_keys_need_an_administrator() {
+fn other_peoples_keys_and_quotas_need_an_administrator() {
     let key = KeyRef { fingerprint: "SHA256:x".into(), name: String::new() };
     let ada = Principal::User { id: 1, name: "ada".parse().unwrap(), role: Role::Developer, key };
     for (line, need) in [
@@ -221,6 +223,12 @@ fn other_peoples_keys_need_an_administrator() {
         ("keys:remove SHA256:x", Need::Anyone),
         ("keys:remove SHA256:x bob", Need::Admin),
         ("access:add blog bob", Need::Manage),
+        ("quota", Need::Anyone),
+        ("quota ada", Need::Anyone),
+        ("quota bob", Need::Admin),
+        ("quota --all", Need::Admin),
+        ("quota:set ada apps=9", Need::Admin),
+        ("quota:unset ada", Need::Admin),
     ] {
         assert_eq!(ask(line).unwrap().need(&ada), need, "{line}");
     }

@@ -122,6 +122,7 @@ impl Builder {
             deploy: NUMBER,
             commit: "0".repeat(40).parse()?,
             deadline: tokio::time::Instant::now() + FETCH_MAX,
+            waited: super::Waited::default(),
             clear_cache: false,
         };
         let job = Job::unheard(NUMBER);

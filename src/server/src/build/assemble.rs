@@ -101,7 +101,7 @@ impl Builder {
         for item in &fetched {
             self.await_flight(work, item).await?;
         }
-        let _slot = self.slot(work.job).await?;
+        let _slot = self.slot(work.p, work.ask, work.job).await?;
         let layers = fetched.iter().map(|item| self.make_here(work, items, item));
         let layers = futures_util::future::try_join_all(layers).await?;
         Ok(fetched.iter().map(|item| item.layer.name.clone()).zip(layers).collect())
@@ -127,7 +127,7 @@ impl Builder {
             return Ok(Some(packed));
         }
         self.await_flight(work, item).await?;
-        let _slot = self.slot(work.job).await?;
+        let _slot = self.slot(work.p, work.ask, work.job).await?;
         self.make_here(work, items, item).await
     }
 
@@ -140,7 +140,7 @@ impl Builder {
             item.layer.steps.iter().for_each(|step| work.job.head(&step.title));
             work.job.detail("This is being fetched already; waiting for it");
         };
-        match tokio::time::timeout_at(work.ask.deadline, self.flights.enter(&item.kept, say)).await {
+        match tokio::time::timeout_at(work.ask.ends(), self.flights.enter(&item.kept, say)).await {
             Ok(_over) => Ok(()),
             Err(_) => Err(sandbox::too_long(work.p).into()),
         }

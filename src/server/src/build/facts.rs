@@ -31,7 +31,7 @@ impl Builder {
             job.detail(format!("Looking up the versions of {}", lookup.name));
         }
         // All at once in one place: they mostly wait for the network.
-        let _slot = self.slot(job).await?;
+        let _slot = self.slot(p, ask, job).await?;
         self.answers(p, ask, job, stack, questions).await
     }
 

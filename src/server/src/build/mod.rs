@@ -11,13 +11,15 @@ mod facts;
 mod flights;
 mod keys;
 mod sandbox;
+mod slots;
 mod sources;
 mod work;
 
 pub use ahead::fetch_ahead;
 pub use assemble::GONE;
 pub use dockerfile::Given;
-pub(crate) use work::bytes_below;
+pub use slots::{Permit, Person, Slots};
+pub use work::bytes_below;
 
 use crate::clock::now;
 use crate::deploy::Job;
@@ -36,8 +38,9 @@ use domain::{AppId, Commit, Refusal};
 use sources::Sources;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 /// The stacks of an installation: that of apps which ask for none.
 pub const STACKS: [&str; 2] = ["deb13-run", "deb13-build"];
@@ -56,10 +59,34 @@ pub struct BuildAsk {
     pub deploy: i64,
     /// The commit.
     pub commit: Commit,
-    /// When it must be done, all its sandboxes together.
+    /// When it must be done, all its sandboxes together, without what it waits for a place.
     pub deadline: tokio::time::Instant,
+    /// What it waited for places until now.
+    pub waited: Waited,
     /// No kept layer is used.
     pub clear_cache: bool,
+}
+
+impl BuildAsk {
+    /// When it must be done as things are.
+    pub fn ends(&self) -> tokio::time::Instant {
+        self.deadline + self.waited.get()
+    }
+}
+
+/// Time that a build spent waiting for places.
+#[derive(Debug, Clone, Default)]
+pub struct Waited(Arc<AtomicU64>);
+
+impl Waited {
+    fn add(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        // Some of a build's parts wait at the same time; each of them is only given more of it.
+        self.0.fetch_add(millis, Ordering::Relaxed);
+    }
+    fn get(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
 }
 
 /// What was built.
@@ -76,7 +103,7 @@ pub struct Made {
 pub struct Builder {
     registry: Registry,
     /// Places for sandboxes at work, on the whole host. What only fetches (look-ups, a runtime and its installer) shares one.
-    slots: Arc<Semaphore>,
+    slots: Slots,
     stacks: Mutex<BTreeMap<String, Stack>>,
     /// Layers for all apps that are being made.
     flights: flights::Flights,
@@ -104,7 +131,7 @@ impl Builder {
     pub fn new(registry: Registry, slots: usize) -> Builder {
         Builder {
             registry,
-            slots: Arc::new(Semaphore::new(slots.max(1))),
+            slots: Slots::new(slots),
             stacks: Mutex::default(),
             flights: flights::Flights::default(),
             packs: flights::Packs::default(),
@@ -350,4 +377,27 @@ fn processes(sources: &Sources, plan: &Plan) -> Result<ProcessTable> {
 
 fn refusal(no: buildpacks::Refusal) -> Refusal {
     Refusal { code: no.code, what: no.what, why: no.why, next: no.next }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waiting_for_a_place_is_not_building() {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(900);
+        let ask = BuildAsk {
+            app: "aaaaaaaa".parse().unwrap(),
+            build: 1,
+            deploy: 1,
+            commit: "0".repeat(40).parse().unwrap(),
+            deadline,
+            waited: Waited::default(),
+            clear_cache: false,
+        };
+        assert_eq!(ask.ends(), deadline);
+        ask.waited.add(Duration::from_millis(1_500));
+        ask.waited.add(Duration::from_secs(60));
+        assert_eq!(ask.ends(), deadline + Duration::from_millis(61_500));
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: when a run ends, however it ends, its container is gone or will be removed by its deterministic name.
 
+use super::slots::{Permit, Slots};
 use super::sources::APP_UID;
 use super::{BuildAsk, Builder};
 use crate::deploy::Job;
@@ -19,7 +20,6 @@ use domain::{InstallId, Refusal, text};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::sync::SemaphorePermit;
 use tokio::time::sleep;
 
 const STEPS_AT: &str = "/.hoist/steps.json";
@@ -80,11 +80,17 @@ pub fn base_env(p: &Parts, ask: &BuildAsk, stack: &Stack) -> BTreeMap<String, St
 
 impl Builder {
     /// A place among the sandboxes at work; says so when it must wait.
-    pub(super) async fn slot(&self, job: &Job) -> Result<SemaphorePermit<'_>> {
-        if self.slots.available_permits() == 0 {
-            job.detail("Waiting: the server is busy with another build");
-        }
-        Ok(self.slots.acquire().await.map_err(|err| Fault::new("no place for a build", err))?)
+    pub(super) async fn slot(&self, p: &Parts, ask: &BuildAsk, job: &Job) -> Result<Permit> {
+        let began = tokio::time::Instant::now();
+        let place = self.slots.acquire(p, &ask.app, job).await;
+        // However busy the server is, a build has its time.
+        ask.waited.add(began.elapsed());
+        place
+    }
+
+    /// The places for builds at work.
+    pub fn slots(&self) -> &Slots {
+        &self.slots
     }
 }
 
@@ -122,7 +128,7 @@ pub async fn run(p: &Parts, ask: &BuildAsk, job: &Job, sandbox: &Sandbox) -> Res
             Some(line) = lines.recv() => screen.show(&line),
             status = &mut end => break status,
             refused = &mut full => break Err(refused.into()),
-            () = tokio::time::sleep_until(ask.deadline) => {
+            () = tokio::time::sleep_until(ask.ends()) => {
                 break Err(too_long(p).into());
             }
         }

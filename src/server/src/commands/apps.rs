@@ -7,6 +7,7 @@ use crate::fault::Result;
 use crate::io::Io;
 use domain::access::{Principal, may_see, name_refusal};
 use domain::push::BranchName;
+use domain::quota::What;
 use domain::{AppId, AppName, Refusal};
 use serde_json::json;
 
@@ -21,6 +22,7 @@ pub async fn make(c: &Commands, who: &Principal, name: &AppName) -> Result<crate
         Principal::User { id, .. } => Some(*id),
     };
     let (id, name, who) = (AppId::from_random(rand::random()), name.clone(), who.clone());
+    let defaults = c.p.settings.quotas.clone();
     let app =
         c.p.store
             .write(move |tx| {
@@ -29,6 +31,12 @@ pub async fn make(c: &Commands, who: &Principal, name: &AppName) -> Result<crate
                     && !may_see(&who, &tx.app_ref(&before)?)
                 {
                     return Err(name_refusal(&who, &tx.app_ref(&before)?, &name).into());
+                }
+                if let Some(owner) = owner
+                    && let Some(holder) = tx.quota_holder(owner)?
+                {
+                    let have = tx.apps_owned(owner)?.len() as u64;
+                    holder.may(What::Apps, have, have + 1, &defaults)?;
                 }
                 tx.add_app(&id, &name, owner, now())
             })

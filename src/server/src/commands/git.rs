@@ -8,6 +8,7 @@ use crate::git::{JudgeAsk, Judged, LineSender, PushTicket, ReceiveAsk, Receiver,
 use crate::io::Io;
 use crate::ssh::SessionEnv;
 use crate::store::{App, Ask as JobAsk};
+use crate::usage;
 use async_trait::async_trait;
 use domain::access::{Principal, actor};
 use domain::deploy::{Deploy, Kind};
@@ -33,6 +34,12 @@ pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) 
     let _place = c.p.repos.pushes().take(&claimant, super::crowd::PUSH_PATIENCE).await?;
     // Before a pack comes in, and before an app is made for it.
     crate::disks::may_begin(&c.p, "a push")?;
+    let owner = match (ask.app(), ask.principal()) {
+        (Some(app), _) => app.owner,
+        (None, Principal::User { id, .. }) => Some(*id),
+        (None, Principal::Local | Principal::DeployKey { .. }) => None,
+    };
+    usage::may_push(&c.p, owner).await?;
     let (app, made) = match ask.app() {
         Some(app) => (app.id.clone(), false),
         None => {

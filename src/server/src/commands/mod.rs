@@ -21,6 +21,7 @@ mod maintenance;
 mod people;
 mod plans;
 mod processes;
+mod quota;
 mod registry;
 mod releases;
 mod run;
@@ -333,6 +334,9 @@ impl Commands {
             Verb::AccessAdd => people::access_change(self, ask, io, true).await,
             Verb::AccessRemove => people::access_change(self, ask, io, false).await,
             Verb::AccessList => people::access_list(self, ask, io).await,
+            Verb::Quota => quota::show(self, ask, io).await,
+            Verb::QuotaSet => quota::set(self, ask, io).await,
+            Verb::QuotaUnset => quota::unset(self, ask, io).await,
             Verb::Whoami => people::whoami(self, ask, env, io).await,
             Verb::RegistryLogin => registry::login(self, ask, io).await,
             Verb::RegistryAllow => registry::allow(self, ask, io).await,

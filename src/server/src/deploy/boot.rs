@@ -2,7 +2,7 @@
 
 use super::job::Job;
 use super::spec::{self, HostSide, Launch};
-use super::network;
+use super::{network, quota};
 use crate::engine::{self, EngineError, InstanceSpec, Status};
 use crate::fault::{Act, Error, Fault, Result};
 use crate::inside;
@@ -45,7 +45,7 @@ pub async fn allocate(
     p.store.write(move |tx| allocate_in(tx, &parts, &app, release, set, desire)).await
 }
 
-/// [`allocate`] as part of a transaction; the app has a network.
+/// [`allocate`] as part of a transaction; the app has a network. Refused where its owner may not have so many.
 pub fn allocate_in(
     tx: &Tx<'_>,
     p: &Platform,
@@ -58,6 +58,7 @@ pub fn allocate_in(
     let build = tx.the_release(app, release)?.build;
     let table = tx.build(build)?.ok_or_else(|| Fault::plain("the build of a release is gone"))?.processes;
     let wanted = formation::wanted(&tx.formation(app)?, &table);
+    quota::may_scale(tx, &p.settings, &row, wanted.values().copied().map(u64::from).sum())?;
     let with_domain = tx.domain_processes(app)?;
     let mut have = tx.instances(Some(app))?;
     have.retain(|i| i.set == set && i.desire != Desire::Retiring);

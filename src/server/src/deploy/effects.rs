@@ -3,7 +3,7 @@
 use super::driver::{failure_lines, took};
 use super::job::Job;
 use super::{boot, hooks, oneoff};
-use crate::build::BuildAsk;
+use crate::build::{BuildAsk, Waited};
 use crate::clock::now;
 use crate::fault::{Fault, Result};
 use crate::platform::Platform;
@@ -146,6 +146,7 @@ impl Effects {
             commit,
             clear_cache: row.ask.clear_cache,
             deadline: tokio::time::Instant::now() + Duration::from_secs(self.p.settings.build_timeout),
+            waited: Waited::default(),
         };
         let made = self.p.builder.build(&self.p, &ask, &self.job).await?;
         self.p

@@ -9,6 +9,7 @@ pub mod job;
 pub mod network;
 pub mod once;
 mod oneoff;
+pub mod quota;
 pub mod spec;
 pub mod turns;
 

@@ -6,7 +6,7 @@
 
 use super::boot;
 use super::spec::{self, Once};
-use super::network;
+use super::{network, quota};
 use crate::clock::now;
 use crate::engine::Status;
 use crate::fault::{Fault, Result};
@@ -90,6 +90,7 @@ pub async fn allocate(p: &Platform, app: &AppId, new: &NewRun) -> Result<(Instan
                 .next(format!("ps:stop {} run.N", row.name))
                 .into());
             }
+            quota::may_run_once(tx, &p.settings, &row, new.once.memory)?;
             let address = p.net.choose_address(&row, &tx.addresses_of(&app)?, at)?;
             let ordinal = tx.next_run(&app)?;
             let desire = Desire::Once;

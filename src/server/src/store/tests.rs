@@ -86,6 +86,81 @@ async fn names_are_unique_and_networks_are_taken_and_freed() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn what_runs_counts_to_its_owner() {
+    let (_dir, store) = open();
+    store
+        .write(|tx| {
+            let ana = tx.add_user(&"ana".parse()?, Role::Developer, NOW)?;
+            let bob = tx.add_user(&"bob".parse()?, Role::Developer, NOW)?;
+            let a = tx.add_app(&app_id("aaaaaaaa"), &"a".parse()?, Some(ana.id), NOW)?.id;
+            let b = tx.add_app(&app_id("bbbbbbbb"), &"b".parse()?, Some(bob.id), NOW)?.id;
+            tx.add_app(&app_id("cccccccc"), &"c".parse()?, None, NOW)?;
+            assert_eq!((tx.apps_owned(ana.id)?, tx.apps_owned(bob.id)?), (vec![a.clone()], vec![b.clone()]));
+            let mut last = 0;
+            let mut add = |app: &AppId, process: &str, set: i64, desire: Desire| {
+                last += 1;
+                let release = ReleaseNumber(1);
+                let new = NewInstance { release, process: process.parse()?, ordinal: last, set, desire, served: false };
+                tx.add_instance(app, &new, format!("10.208.0.{last}").parse().unwrap(), NOW)
+            };
+            // The old set, and the larger one that takes its place; what is on its way out, and a release command.
+            add(&a, "web", 1, Desire::Up)?;
+            add(&a, "web", 2, Desire::Booting)?;
+            add(&a, "worker", 2, Desire::Booting)?;
+            add(&a, "release", 2, Desire::Booting)?;
+            add(&a, "web", 3, Desire::Retiring)?;
+            add(&b, "web", 4, Desire::Up)?;
+            let once = add(&a, "run", 0, Desire::Once)?;
+            let run = RunRow {
+                id: once.id,
+                app: a.clone(),
+                number: 1,
+                release: ReleaseNumber(1),
+                command: "x".into(),
+                actor: "ana".into(),
+                detached: true,
+                memory: 77,
+                begun: NOW,
+                deadline: NOW,
+                ended: None,
+                why: String::new(),
+            };
+            tx.add_run(&run)?;
+            assert_eq!(tx.instances_owned(ana.id)?, [(a.clone(), 2)].into());
+            assert_eq!(tx.instances_owned(bob.id)?, [(b, 1)].into());
+            assert_eq!(tx.once_owned(ana.id)?, OnceLoad { count: 1, memory: 77 });
+            assert_eq!(tx.once_owned(bob.id)?, OnceLoad::default());
+            tx.end_run(once.id, Some(0), "", NOW)?;
+            assert_eq!(tx.once_owned(ana.id)?, OnceLoad::default());
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn quotas_are_set_changed_and_go_with_their_user() {
+    use domain::quota::What;
+    let (_dir, store) = open();
+    store
+        .write(|tx| {
+            let ana = tx.add_user(&"ana".parse()?, Role::Developer, NOW)?;
+            tx.set_quotas(&ana, &[(What::Apps, Some(3)), (What::Disk, None)].into(), "root", NOW)?;
+            tx.set_quotas(&ana, &[(What::Apps, Some(5))].into(), "eve", NOW)?;
+            let holder = tx.quota_holder(ana.id)?.unwrap();
+            assert_eq!(holder.own, [(What::Apps, Some(5)), (What::Disk, None)].into());
+            let apps = Quota { what: What::Apps, limit: Some(5), by: "eve".into() };
+            assert!(tx.quotas(ana.id)?.contains(&apps));
+            assert!(tx.unset_quota(&ana, What::Apps)? && !tx.unset_quota(&ana, What::Apps)?);
+            tx.remove_user(&ana)?;
+            assert_eq!((tx.quota_holder(ana.id)?, tx.quotas(ana.id)?), (None, Vec::new()));
+            Ok(())
+        })
+        .await
+        .unwrap();
+}
+
 /// Of a file of before, apps that run keep their networks, and those that never did have none.
 #[test]
 fn networks_are_taken_over_from_older_files() {

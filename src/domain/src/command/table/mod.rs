@@ -5,6 +5,7 @@ mod config;
 mod domains;
 mod oneoff;
 mod people;
+mod quota;
 mod registry;
 mod run;
 
@@ -66,6 +67,9 @@ pub static TABLE: &[&Spec] = &[
     &people::ACCESS_ADD,
     &people::ACCESS_LIST,
     &people::ACCESS_REMOVE,
+    &quota::QUOTA,
+    &quota::QUOTA_SET,
+    &quota::QUOTA_UNSET,
     &people::WHOAMI,
     &people::EVENTS,
     &registry::LOGIN,
@@ -136,6 +140,9 @@ pub(super) fn spec(verb: Verb) -> &'static Spec {
         Verb::AccessAdd => &people::ACCESS_ADD,
         Verb::AccessList => &people::ACCESS_LIST,
         Verb::AccessRemove => &people::ACCESS_REMOVE,
+        Verb::Quota => &quota::QUOTA,
+        Verb::QuotaSet => &quota::QUOTA_SET,
+        Verb::QuotaUnset => &quota::QUOTA_UNSET,
         Verb::Whoami => &people::WHOAMI,
         Verb::Events => &people::EVENTS,
         Verb::RegistryLogin => &registry::LOGIN,

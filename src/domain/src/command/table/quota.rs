@@ -1,0 +1,57 @@
+//! Rows about how much each user may have.
+
+use crate::access::Need;
+use crate::command::Verb;
+use crate::command::spec::*;
+
+pub(super) const QUOTA: Spec = Spec {
+    verb: Verb::Quota,
+    name: "quota",
+    aliases: &["quotas", "quota:list"],
+    args: &[optional("USER", "The user; you by default, another one if you are an administrator")],
+    flags: &[switch("all", None, "Of all users, for administrators")],
+    need: Need::Anyone,
+    audit: Audit::Verb,
+    reads: true,
+    summary: "Show how much you have of what you may have: apps, instances, memory, processors, disk, builds",
+    help: "An app and all that it uses counts to its owner, whoever pushes to it. Instances count with the most memory and \
+           processors that each may use, while they run or start; one-off instances count too. Disk is repositories, build \
+           caches and logs. More builds than the limit wait for their turn; more of anything else is refused. \
+           Administrators have no limits by default.",
+    examples: &["quota", "quota ada", "quota --all"],
+    group: Group::People,
+    ..BASE
+};
+
+pub(super) const QUOTA_SET: Spec = Spec {
+    verb: Verb::QuotaSet,
+    name: "quota:set",
+    aliases: &["quota:update"],
+    args: &[
+        required("USER", "The user"),
+        some(
+            "WHAT=N",
+            Shape::Pair,
+            "apps=20, instances=30, memory=8g, processors=4, disk=10g, builds=2, or =unlimited",
+        ),
+    ],
+    need: Need::Admin,
+    summary: "Set how much a user may have, in place of the server's defaults",
+    help: "What is more than that already goes on as it is; more is refused. The defaults are settings of the server: \
+           user-apps, user-instances, user-memory, user-cpu, user-disk, user-builds.",
+    examples: &["quota:set ada apps=40", "quota:set ada memory=16g disk=unlimited"],
+    group: Group::People,
+    ..BASE
+};
+
+pub(super) const QUOTA_UNSET: Spec = Spec {
+    verb: Verb::QuotaUnset,
+    name: "quota:unset",
+    aliases: &["quota:reset", "quota:remove"],
+    args: &[required("USER", "The user"), any_number("WHAT", "What of: apps, memory and so on; all by default")],
+    need: Need::Admin,
+    summary: "Give a user the server's defaults again",
+    examples: &["quota:unset ada", "quota:unset ada apps disk"],
+    group: Group::People,
+    ..BASE
+};
