@@ -34,6 +34,7 @@ mod people;
 mod permissions;
 mod processes;
 mod push;
+mod quota;
 mod registry;
 mod run;
 mod run_life;
