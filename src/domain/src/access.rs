@@ -51,6 +51,14 @@ impl Principal {
         }
     }
 
+    /// The user's id; none for root and deploy keys.
+    pub fn user_id(&self) -> Option<i64> {
+        match self {
+            Principal::Local | Principal::DeployKey { .. } => None,
+            Principal::User { id, .. } => Some(*id),
+        }
+    }
+
     /// Whether it may do what only administrators may.
     pub fn is_admin(&self) -> bool {
         match self {

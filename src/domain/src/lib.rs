@@ -20,6 +20,8 @@ pub mod formation;
 pub mod hooks;
 pub mod hosting;
 pub mod hostname;
+pub mod images;
+pub mod leaving;
 pub mod listeners;
 pub mod log;
 pub mod names;

@@ -57,11 +57,11 @@ impl Fault {
     }
     /// The whole chain, for the log: `cannot start i12: no such image`.
     pub fn chain(&self) -> String {
-        let mut text = self.act.clone();
+        let mut text = domain::images::without_keys(&self.act).into_owned();
         let mut next = self.source.as_ref().map(|s| s.as_ref() as &dyn std::error::Error);
         while let Some(cause) = next {
             text.push_str(": ");
-            text.push_str(&cause.to_string());
+            text.push_str(&domain::images::without_keys(&cause.to_string()));
             next = cause.source();
         }
         text
@@ -70,7 +70,7 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.act)
+        f.write_str(&domain::images::without_keys(&self.act))
     }
 }
 
@@ -95,6 +95,19 @@ impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> Act<T> for std::resul
     }
 }
 
+/// A refusal may quote what the engine said of an image.
+fn without_image_keys(mut no: Refusal) -> Refusal {
+    let clean = |text: &mut String| {
+        if let std::borrow::Cow::Owned(shorter) = domain::images::without_keys(text) {
+            *text = shorter;
+        }
+    };
+    clean(&mut no.what);
+    clean(&mut no.why);
+    no.next.iter_mut().for_each(clean);
+    no
+}
+
 /// What a full disk of ours is answered with, whoever met it.
 pub fn full_disk() -> Refusal {
     Refusal::new("disk-full", "no space is left on the disk of the server")
@@ -106,7 +119,7 @@ impl Error {
     /// The lines a person sees. A fault gets an id here, logged with its whole chain.
     pub fn lines(&self) -> Vec<String> {
         match self {
-            Error::Refused(no) => no.lines(),
+            Error::Refused(no) => without_image_keys(no.clone()).lines(),
             Error::Fault(fault) => {
                 if let Some(no) = fault.of_machine() {
                     tracing::error!("{}", fault.chain());
@@ -125,7 +138,7 @@ impl Error {
     /// The refusal that a job ends with. A fault is logged with an id that is in it.
     pub fn refusal(&self) -> Refusal {
         match self {
-            Error::Refused(no) => no.clone(),
+            Error::Refused(no) => without_image_keys(no.clone()),
             Error::Fault(fault) => {
                 if let Some(no) = fault.of_machine() {
                     tracing::error!("{}", fault.chain());
@@ -143,6 +156,29 @@ impl Error {
         match self {
             Error::Refused(_) => 1,
             Error::Fault(_) => 70,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_and_no_chain_tells_the_key_of_an_image() {
+        let name = "hoist/i-a:b3-0123456789abcdef";
+        let cause = || Fault::new(format!("cannot inspect image {name}"), format!("No such image: {name}"));
+        let no = || Refusal::new("x", format!("{name} is gone")).why(name).next(format!("use {name}"));
+        let said = [
+            cause().chain(),
+            cause().to_string(),
+            Error::from(cause()).lines().join(" "),
+            Error::from(cause()).refusal().to_string(),
+            Error::from(no()).lines().join(" "),
+            Error::from(no()).refusal().to_string(),
+        ];
+        for text in said {
+            assert!(text.contains("hoist/i-a:b3") && !text.contains("0123456789abcdef"), "{text}");
         }
     }
 }

@@ -25,10 +25,10 @@ pub async fn make(store: &Store, file: &Path) -> Result<()> {
     let fingerprints: Vec<String> = keys.iter().map(|key| key.fingerprint.clone()).collect();
     store
         .write(move |tx| {
-            let user = tx.add_user(&NAME.parse()?, Role::Admin, now())?;
+            let user = tx.add_user(&NAME.parse()?, Role::Admin, None, now())?;
             keys.into_iter().try_for_each(|key| {
                 let public = key.text();
-                tx.add_key(&user, &NewKey { fingerprint: key.fingerprint, name: key.comment, public }, now())
+                tx.add_key(&user, &NewKey { fingerprint: key.fingerprint, name: key.comment, public }, None, now())
             })
         })
         .await?;

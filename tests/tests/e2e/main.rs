@@ -36,6 +36,7 @@ mod processes;
 mod push;
 mod quota;
 mod registry;
+mod rights;
 mod run;
 mod run_life;
 mod share;

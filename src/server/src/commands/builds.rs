@@ -10,7 +10,7 @@ use crate::store::{Build, BuildStatus};
 use domain::command::Format;
 use domain::deploy::{Deploy, is_over};
 use domain::report::{Report, Status};
-use domain::{AppName, Refusal, text, time};
+use domain::{AppName, Refusal, images, text, time};
 use serde_json::json;
 use std::time::Duration;
 
@@ -22,7 +22,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = ask.the_app()?.id.clone();
     let max = ask.what().args.number("num", 20, 1_000)?;
-    let builds = c.p.store.read(move |tx| tx.builds(&id, max)).await?;
+    let mut builds = c.p.store.read(move |tx| tx.builds(&id, max)).await?;
+    for build in &mut builds {
+        build.why = build.why.take().map(|why| images::without_keys(&why).into_owned());
+    }
     let rows = builds
         .iter()
         .map(|b| {
@@ -41,7 +44,7 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         .collect();
     let json = builds
         .iter()
-        .map(|b| json!({"id": b.id, "status": b.status, "commit": b.commit, "language": b.language, "image": b.image, "digest": b.digest, "by": b.actor,
+        .map(|b| json!({"id": b.id, "status": b.status, "commit": b.commit, "language": b.language, "digest": b.digest, "by": b.actor,
             "started": b.started.rfc3339(), "ended": b.ended.map(|t| t.rfc3339()), "why": b.why}))
         .collect();
     let columns = ["BUILD", "STATUS", "COMMIT", "LANGUAGE", "TOOK", "BY", "WHEN", "WHY"];
@@ -102,7 +105,9 @@ pub async fn output(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let path = c.p.layout.job_logs().join(format!("{deploy}.log"));
     let text =
         crate::tasks::blocking("read a build's output", move || Ok(std::fs::read(&path).unwrap_or_default())).await?;
-    let text = String::from_utf8_lossy(&text).into_owned();
+    let text = String::from_utf8_lossy(&text);
+    // Files of older servers may name an image in full.
+    let text = images::without_keys(&text).into_owned();
     let shown = |line| if times { line } else { Said::without_time(line) };
     if ask.what().format == Format::Json {
         let lines: Vec<&str> = text.lines().map(shown).collect();

@@ -49,8 +49,8 @@ pub async fn add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     if keys.is_empty() {
         return Err(no_key_came("keys:add").into());
     }
-    let (name, added) = (user.name.clone(), keys.clone());
-    c.p.store.write(move |tx| keys.iter().try_for_each(|key| tx.add_key(&user, key, now()))).await?;
+    let (name, added, by) = (user.name.clone(), keys.clone(), ask.principal().user_id());
+    c.p.store.write(move |tx| keys.iter().try_for_each(|key| tx.add_key(&user, key, by, now()))).await?;
     for key in added {
         io.line(format!("Added {} for {name}", key.fingerprint)).await;
     }
@@ -63,7 +63,7 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let keys = c.p.store.read(move |tx| tx.keys(user.as_ref())).await?;
     let current = |fingerprint: &str| ask.principal().key().is_some_and(|k| k.fingerprint == fingerprint);
     let list = List {
-        columns: &["USER", "FINGERPRINT", "NAME", "ADDED", ""],
+        columns: &["USER", "FINGERPRINT", "NAME", "ADDED", "BY", ""],
         rows: keys
             .iter()
             .map(|k| {
@@ -73,6 +73,7 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                     k.fingerprint.clone(),
                     text::plain(&k.name),
                     k.created.short(),
+                    k.added_by.clone().unwrap_or_else(|| "root".to_owned()),
                     mark.to_owned(),
                 ]
             })
@@ -80,7 +81,7 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         json: keys
             .iter()
             .map(|k| {
-                json!({"user": k.user, "fingerprint": k.fingerprint, "name": k.name, "added": k.created.rfc3339(),
+                json!({"user": k.user, "fingerprint": k.fingerprint, "name": k.name, "added": k.created.rfc3339(), "by": k.added_by,
                     "current": current(&k.fingerprint)})
             })
             .collect(),
@@ -98,7 +99,7 @@ pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         Principal::User { name, .. } => Some(name.clone()),
         Principal::Local | Principal::DeployKey { .. } => None,
     };
-    let gone =
+    let (gone, lost) =
         c.p.store
             .write(move |tx| {
                 let keys = tx.keys(Some(&user))?;
@@ -109,11 +110,11 @@ pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 };
                 may_lose(&tx.standings()?, &user.name, Loss::Key, by.as_ref())?;
                 tx.remove_key(fingerprint, &user)?;
-                Ok(fingerprint.to_owned())
+                Ok((fingerprint.to_owned(), tx.end_lost_work(now())?))
             })
             .await?;
     io.line(format!("Removed {gone} of {name}; connections opened with it end now")).await;
-    c.rights_changed();
+    c.after_loss(lost, name.as_str(), ask.principal(), io).await;
     Ok(0)
 }
 
@@ -137,11 +138,14 @@ pub async fn deploy_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
         })?,
     };
     let key = NewKey { name: name.clone(), ..key };
-    let (id, by, fingerprint) = (app.id.clone(), actor(ask.principal()), key.fingerprint.clone());
+    let (id, by, fingerprint) = (app.id.clone(), ask.principal().clone(), key.fingerprint.clone());
     c.p.store.write(move |tx| tx.add_deploy_key(&id, &key, &by, now())).await?;
     io.line(format!("Added the deploy key {name} ({fingerprint}): it may push to {} and look at its builds", app.name))
         .await;
     io.line(format!("Its remote: {}", c.p.remote(&app.name))).await;
+    if let Principal::User { name, .. } = ask.principal() {
+        io.line(format!("It ends when {name} may not change {} any more", app.name)).await;
+    }
     Ok(0)
 }
 
@@ -173,6 +177,12 @@ pub async fn deploy_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         empty: format!("No deploy keys. deploy-keys:add {} ci < key.pub", app.name),
     };
     list.print(ask.what().format, io).await;
+    // Only of before it was noted by whose right a key is there.
+    for key in keys.iter().filter(|k| k.adder.is_none() && k.added_by != actor(&Principal::Local)) {
+        let (key, by) = (text::plain(&key.name), text::plain(&key.added_by));
+        io.note(text::warning(&format!("{key} was added by {by}, who is no user any more, and still pushes"))).await;
+        io.note(text::warning(&format!("to end it: deploy-keys:remove {} {key}", app.name))).await;
+    }
     Ok(0)
 }
 
@@ -192,14 +202,15 @@ pub async fn deploy_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 };
                 let Some(fingerprint) = found else { return Ok(None) };
                 tx.remove_deploy_key(&id, fingerprint)?;
-                Ok(keys.iter().find(|k| k.fingerprint == fingerprint).cloned())
+                let gone = keys.iter().find(|k| k.fingerprint == fingerprint).cloned();
+                Ok(gone.map(|gone| tx.end_lost_work(now()).map(|lost| (gone, lost))).transpose()?)
             })
             .await?;
-    let Some(gone) = gone else {
+    let Some((gone, lost)) = gone else {
         let no = Refusal::new("no-such-key", format!("{} has no such deploy key", app.name));
         return Err(no.next(format!("deploy-keys:list {}", app.name)).into());
     };
     io.line(format!("Removed the deploy key {} ({}) of {}", gone.name, gone.fingerprint, app.name)).await;
-    c.rights_changed();
+    c.after_loss(lost, &format!("deploy key {}", gone.name), ask.principal(), io).await;
     Ok(0)
 }

@@ -16,6 +16,7 @@ mod events;
 mod follow;
 mod git;
 mod keys;
+mod leaving;
 mod logs;
 mod maintenance;
 mod people;
@@ -119,6 +120,17 @@ impl Commands {
         let mut changes = self.rights.subscribe();
         let Some(key) = who.key() else { return std::future::pending().await };
         while self.holder(&key.fingerprint).await.is_some() {
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Waits until `who` is no administrator any more.
+    async fn role_lost(&self, who: &Principal) {
+        let mut changes = self.rights.subscribe();
+        let Some(key) = who.key() else { return std::future::pending().await };
+        while self.holder(&key.fingerprint).await.is_some_and(|who| who.is_admin()) {
             if changes.changed().await.is_err() {
                 return std::future::pending().await;
             }
@@ -256,13 +268,17 @@ impl Commands {
             .await
     }
 
-    /// Runs the handler; if its asker loses the right to see the app meanwhile, it is asked to end as by a hangup.
+    /// Runs the handler; if its asker loses the right to see the app meanwhile, or to read what administrators read, it is
+    /// asked to end as by a hangup.
     async fn dispatch_while_allowed(&self, ask: Ask, env: SessionEnv, io: &mut Io) -> Result<u8> {
         let (who, hangup, out) = (ask.principal().clone(), io.hangup.clone(), io.out.clone());
         let app = ask.app().map(|app| app.id.clone());
+        let spec = ask.what().verb.spec();
+        let for_admins = spec.reads && (spec.need == access::Need::Admin || spec.verb == Verb::Events);
         let lost = async {
             match &app {
                 Some(app) => self.sight_lost(&who, app).await,
+                None if for_admins && who.is_admin() => self.role_lost(&who).await,
                 None => std::future::pending().await,
             }
         };
@@ -271,7 +287,8 @@ impl Commands {
             done = &mut work => return done,
             () = lost => {}
         }
-        let note = format!("{}\n", domain::text::warning("you may not see this app any more"));
+        let what = if app.is_some() { "you may not see this app any more" } else { "you are no administrator any more" };
+        let note = format!("{}\n", domain::text::warning(what));
         let _ = out.try_send(crate::io::Chunk::Err(note.into()));
         drop(out);
         hangup.cancel();
@@ -331,8 +348,8 @@ impl Commands {
             Verb::UsersList => people::users_list(self, ask, io).await,
             Verb::UsersSet => people::users_set(self, ask, io).await,
             Verb::UsersRemove => people::users_remove(self, ask, io).await,
-            Verb::AccessAdd => people::access_change(self, ask, io, true).await,
-            Verb::AccessRemove => people::access_change(self, ask, io, false).await,
+            Verb::AccessAdd => people::access_add(self, ask, io).await,
+            Verb::AccessRemove => people::access_remove(self, ask, io).await,
             Verb::AccessList => people::access_list(self, ask, io).await,
             Verb::Quota => quota::show(self, ask, io).await,
             Verb::QuotaSet => quota::set(self, ask, io).await,

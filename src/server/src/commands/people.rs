@@ -1,14 +1,16 @@
 //! `users:*`, `access:*`, `whoami`.
 
 use super::keys::read_keys;
+use super::leaving::keys_of;
 use super::show::{List, pairs};
 use super::{Ask, Commands};
 use crate::clock::now;
 use crate::fault::Result;
 use crate::io::Io;
 use crate::ssh::SessionEnv;
-use crate::store::User;
+use crate::store::{Lost, User};
 use domain::access::{Principal, Role, actor};
+use domain::leaving::known;
 use domain::people::{Loss, may_lose};
 use domain::{Refusal, UserName};
 use serde_json::json;
@@ -17,11 +19,11 @@ pub async fn users_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let name: UserName = ask.what().args.typed("NAME")?;
     let role = if ask.what().args.flag("admin") { Role::Admin } else { Role::Developer };
     let keys = read_keys(io).await?;
-    let (new, added) = (name.clone(), keys.clone());
+    let (new, added, by) = (name.clone(), keys.clone(), ask.principal().user_id());
     c.p.store
         .write(move |tx| {
-            let user = tx.add_user(&new, role, now())?;
-            added.iter().try_for_each(|key| tx.add_key(&user, key, now()))
+            let user = tx.add_user(&new, role, by, now())?;
+            added.iter().try_for_each(|key| tx.add_key(&user, key, by, now()))
         })
         .await?;
     let word = word_of(role);
@@ -54,25 +56,32 @@ pub async fn users_set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 .into());
         }
     };
-    let whom = name.clone();
-    let changed =
+    let (whom, keys, by) = (name.clone(), keys_of(&ask), ask.principal().clone());
+    let lost =
         c.p.store
             .write(move |tx| {
                 let user = tx.the_user(&whom)?;
                 if user.role == role {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 if role == Role::Developer {
                     may_lose(&tx.standings()?, &whom, Loss::Admin, None)?;
                 }
                 tx.set_role(&user, role)?;
-                Ok(true)
+                let after = User { role, ..user.clone() };
+                let mut ended = tx.leave(&user, Some(&after), keys, &by)?;
+                if role == Role::Developer {
+                    (ended.users, ended.keys) = tx.made_by(user.id)?;
+                }
+                let work = tx.end_lost_work(now())?;
+                (ended.builds, ended.runs) = (work.ended.builds, work.ended.runs);
+                Ok(Some(Lost { ended, jobs: work.jobs }))
             })
             .await?;
     let article = if role == Role::Admin { "an" } else { "a" };
-    let already = if changed { "now" } else { "already" };
+    let already = if lost.is_some() { "now" } else { "already" };
     io.line(format!("{name} is {already} {article} {}", word_of(role))).await;
-    c.rights_changed();
+    c.after_loss(lost.unwrap_or_default(), name.as_str(), ask.principal(), io).await;
     Ok(0)
 }
 
@@ -96,59 +105,93 @@ pub async fn users_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         Principal::User { name, .. } => Some(name.clone()),
         Principal::Local | Principal::DeployKey { .. } => None,
     };
-    let gone = name.clone();
-    c.p.store
-        .write(move |tx| {
-            let user = tx.the_user(&gone)?;
-            may_lose(&tx.standings()?, &gone, Loss::User, by.as_ref())?;
-            tx.remove_user(&user)
-        })
-        .await?;
-    io.line(format!("Removed {name}; their apps stay, for the administrators")).await;
-    c.rights_changed();
+    let (gone, keys, asker) = (name.clone(), keys_of(&ask), ask.principal().clone());
+    let lost =
+        c.p.store
+            .write(move |tx| {
+                let user = tx.the_user(&gone)?;
+                may_lose(&tx.standings()?, &gone, Loss::User, by.as_ref())?;
+                let mut ended = tx.leave(&user, None, keys, &asker)?;
+                ended.apps = tx.owned_by(user.id)?;
+                (ended.users, ended.keys) = tx.made_by(user.id)?;
+                tx.remove_user(&user)?;
+                let work = tx.end_lost_work(now())?;
+                (ended.builds, ended.runs) = (work.ended.builds, work.ended.runs);
+                Ok(Lost { ended, jobs: work.jobs })
+            })
+            .await?;
+    io.line(format!("Removed {name}, their keys and what they had open")).await;
+    c.after_loss(lost, name.as_str(), ask.principal(), io).await;
     Ok(0)
 }
 
-pub async fn access_change(c: &Commands, ask: Ask, io: &Io, on: bool) -> Result<u8> {
+pub async fn access_add(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
     let name: UserName = ask.what().args.typed("USER")?;
-    let (id, user) = (app.id.clone(), name.clone());
+    let (id, user, by) = (app.id.clone(), name.clone(), ask.principal().user_id());
     let changed =
         c.p.store
             .write(move |tx| {
                 let user = tx.the_user(&user)?;
-                tx.share(&id, user.id, on)
+                tx.share(&id, user.id, by)
             })
             .await?;
-    let line = match (on, changed) {
-        (true, true) => format!("{} is now shared with {name}", app.name),
-        (true, false) => format!("{} is shared with {name} already", app.name),
-        (false, true) => format!("{} is no longer shared with {name}", app.name),
-        (false, false) => format!("{} was not shared with {name}", app.name),
-    };
-    io.line(line).await;
-    c.rights_changed();
+    let word = if changed { "is now shared" } else { "is shared already" };
+    io.line(format!("{} {word} with {name}", app.name)).await;
+    Ok(0)
+}
+
+pub async fn access_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let app = ask.the_app()?.clone();
+    let name: UserName = ask.what().args.typed("USER")?;
+    let (id, user, keys, by) = (app.id.clone(), name.clone(), keys_of(&ask), ask.principal().clone());
+    let (changed, still, lost) =
+        c.p.store
+            .write(move |tx| {
+                let user = tx.the_user(&user)?;
+                let changed = tx.unshare(&id, user.id)?;
+                let mut ended = tx.leave(&user, Some(&user), keys, &by)?;
+                let work = tx.end_lost_work(now())?;
+                (ended.builds, ended.runs) = (work.ended.builds, work.ended.runs);
+                let owner = tx.the_app(&id)?.owner == Some(user.id);
+                let still = match (owner, user.role) {
+                    (true, _) => Some("its owner"),
+                    (false, Role::Admin) => Some("an administrator"),
+                    (false, Role::Developer) => None,
+                };
+                Ok((changed, still, Lost { ended, jobs: work.jobs }))
+            })
+            .await?;
+    let word = if changed { "is no longer shared" } else { "was not shared" };
+    io.line(format!("{} {word} with {name}", app.name)).await;
+    match still {
+        Some(what) => io.note(domain::text::warning(&format!("{name} may still change it, as {what}"))).await,
+        None if changed => io.note(known(name.as_str(), &app.name)).await,
+        None => {}
+    }
+    c.after_loss(lost, name.as_str(), ask.principal(), io).await;
     Ok(0)
 }
 
 pub async fn access_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let (owner, shared) = (app.owner, app.shared_with.clone());
-    let people = c
-        .p
-        .store
-        .read(move |tx| {
-            let mut people = Vec::new();
-            for (id, why) in owner.into_iter().map(|o| (o, "owner")).chain(shared.into_iter().map(|s| (s, "shared"))) {
-                people.extend(tx.user_by_id(id)?.map(|u| (u.name.to_string(), why)));
-            }
-            Ok(people)
-        })
-        .await?;
+    let people =
+        c.p.store
+            .read(move |tx| {
+                let mut people = Vec::new();
+                if let Some(owner) = app.owner.map(|id| tx.user_by_id(id)).transpose()?.flatten() {
+                    people.push((owner.name.to_string(), "owner", String::new()));
+                }
+                for (user, by) in tx.shares(&app.id)? {
+                    people.push((user, "shared", by.unwrap_or_else(|| "root".to_owned())));
+                }
+                Ok(people)
+            })
+            .await?;
     let list = List {
-        columns: &["USER", "ACCESS"],
-        rows: people.iter().map(|(n, w)| vec![n.clone(), (*w).to_owned()]).collect(),
-        json: people.iter().map(|(n, w)| json!({"user": n, "access": w})).collect(),
+        columns: &["USER", "ACCESS", "BY"],
+        rows: people.iter().map(|(user, access, by)| vec![user.clone(), (*access).to_owned(), by.clone()]).collect(),
+        json: people.iter().map(|(user, access, by)| json!({"user": user, "access": access, "by": by})).collect(),
         empty: "Only administrators".to_owned(),
     };
     list.print(ask.what().format, io).await;

@@ -157,6 +157,7 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<NewRun> {
         release,
         shown: meant.shown,
         actor: actor(ask.principal()),
+        key: ask.principal().key().map(|key| key.fingerprint.clone()).unwrap_or_default(),
         timeout: Duration::from_secs(timeout.into()),
         once: Once {
             argv: meant.argv,

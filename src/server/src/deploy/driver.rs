@@ -9,7 +9,7 @@ use crate::fault::{Error, Fault, Result};
 use crate::platform::Platform;
 use crate::store::{Ask, DeployRow, NewDeploy};
 use domain::deploy::{Deploy, Effect, Kind, Outcome, apply, can_cancel, is_over, next, settle};
-use domain::{AppId, Refusal, backoff, text, time};
+use domain::{AppId, Refusal, backoff, leaving, text, time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -248,8 +248,20 @@ impl Deploys {
         }
     }
 
+    async fn right_lost(&self, row: &DeployRow) -> Result<Option<Refusal>> {
+        let (key, app) = (row.ask.key.clone(), row.app.clone());
+        let lost = self.0.platform.store.read(move |tx| tx.app_lost_by(&key, &app)).await?;
+        Ok(lost.map(|app| leaving::right_lost(&row.actor, &app.name)))
+    }
+
     async fn run_effect(&self, effects: &mut Effects, row: &DeployRow, effect: Effect, job: &Job) -> Result<Outcome> {
         self.write_intent(row, effect).await?;
+        // Looked at before every step, after a restart too: what was queued with a right that has ended goes no further.
+        if can_cancel(&row.state)
+            && let Some(why) = self.right_lost(row).await.unwrap_or_else(|err| Some(err.refusal()))
+        {
+            return Ok(Outcome::Failed { why });
+        }
         let cancellable = can_cancel(&row.state) && effect != Effect::Commit;
         let done = tokio::select! {
             done = effects.run(row, effect) => done,

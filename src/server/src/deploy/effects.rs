@@ -277,7 +277,8 @@ impl Effects {
             .write(move |tx| {
                 tx.retire_set(&app, deploy)?;
                 if let Some(build) = tx.build_of(deploy)? {
-                    let status = if why.code == "cancelled" { BuildStatus::Cancelled } else { BuildStatus::Failed };
+                    let ended = matches!(why.code.as_str(), "cancelled" | "right-lost");
+                    let status = if ended { BuildStatus::Cancelled } else { BuildStatus::Failed };
                     tx.fail_build(build.id, status, &why.what, now())?;
                 }
                 if let Some(release) = tx.release_of(deploy)? {

@@ -184,6 +184,8 @@ impl Job {
     }
 
     fn put(&self, line: &str, matters: bool) {
+        // Builders and engines name images in full.
+        let line = &*domain::images::without_keys(line);
         {
             let mut guard = lock(&self.0.said);
             let said = &mut *guard;

@@ -66,6 +66,8 @@ pub struct NewRun {
     pub shown: String,
     /// Who asks.
     pub actor: String,
+    /// The fingerprint of their key; empty for root.
+    pub key: String,
     /// How long it may run.
     pub timeout: Duration,
     /// What is special about it.
@@ -104,6 +106,7 @@ pub async fn allocate(p: &Platform, app: &AppId, new: &NewRun) -> Result<(Instan
                 release: new.release,
                 command: new.shown,
                 actor: new.actor,
+                key: new.key,
                 detached: new.once.detached,
                 memory: new.once.memory,
                 begun: at,

@@ -241,7 +241,8 @@ impl Reconciler {
             if image.contains(":b") && !keep.contains(&image) && self.deploys.is_idle() {
                 // One that an old instance still runs refuses; it goes at a later look.
                 if let Err(err) = self.p.engine.remove_image(&image).await {
-                    tracing::info!(image, "an image stays for now: {err}");
+                    let told = format!("{image} stays for now: {err}");
+                    tracing::info!("{}", domain::images::without_keys(&told));
                 }
             }
         }

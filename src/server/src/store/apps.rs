@@ -132,14 +132,41 @@ impl Tx<'_> {
         Ok(app.map(|app| AppRef { id: app.id, name: app.name, owner: app.owner, shared_with }))
     }
 
-    /// Shares an app with a user, or ends that; true if something changed.
-    pub fn share(&self, app: &AppId, user: i64, on: bool) -> Result<bool> {
-        let sql = if on {
-            "INSERT OR IGNORE INTO shares (app_id, user_id) VALUES (?1, ?2)"
-        } else {
-            "DELETE FROM shares WHERE app_id = ?1 AND user_id = ?2"
-        };
-        Ok(self.0.execute(sql, params![app.as_str(), user])? > 0)
+    /// Shares an app with a user; true if it was not.
+    pub fn share(&self, app: &AppId, user: i64, by: Option<i64>) -> Result<bool> {
+        let sql = "INSERT OR IGNORE INTO shares (app_id, user_id, given_by) VALUES (?1, ?2, ?3)";
+        Ok(self.0.execute(sql, params![app.as_str(), user, by])? > 0)
+    }
+
+    /// Ends that; true if it was shared.
+    pub fn unshare(&self, app: &AppId, user: i64) -> Result<bool> {
+        Ok(self.0.execute("DELETE FROM shares WHERE app_id = ?1 AND user_id = ?2", params![app.as_str(), user])? > 0)
+    }
+
+    /// With whom an app is shared, and by whom; `None`: by root, by one who is gone, or before that was noted.
+    pub fn shares(&self, app: &AppId) -> Result<Vec<(String, Option<String>)>> {
+        let sql = "SELECT u.name, b.name FROM shares s JOIN users u ON u.id = s.user_id LEFT JOIN users b ON b.id = s.given_by
+                   WHERE s.app_id = ?1 ORDER BY u.name";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement.query_map([app.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// What a user shared: the apps, and with whom.
+    pub fn shares_by(&self, user: i64) -> Result<Vec<(AppId, i64)>> {
+        let sql = "SELECT app_id, user_id FROM shares WHERE given_by = ?1 ORDER BY app_id, user_id";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement
+            .query_map([user], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        rows.into_iter().map(|(app, with)| Ok((app.parse()?, with))).collect()
+    }
+
+    /// Makes somebody else answer for a share.
+    pub fn hand_share(&self, app: &AppId, user: i64, to: Option<i64>) -> Result<()> {
+        let sql = "UPDATE shares SET given_by = ?3 WHERE app_id = ?1 AND user_id = ?2";
+        self.0.execute(sql, params![app.as_str(), user, to])?;
+        Ok(())
     }
 
     /// Removes an app and all rows that hang on it.

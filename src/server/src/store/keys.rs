@@ -3,9 +3,9 @@
 use super::Tx;
 use super::users::{User, role_of};
 use crate::fault::Result;
-use domain::access::{KeyRef, Principal};
+use domain::access::{KeyRef, Principal, actor};
 use domain::{AppId, Refusal, Timestamp};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 /// A public key to be stored.
@@ -28,8 +28,22 @@ pub struct DeployKey {
     pub name: String,
     /// Who added it.
     pub added_by: String,
+    /// The user who added it, with whose right to the app it ends; `None`: root.
+    pub adder: Option<i64>,
     /// When.
     pub created: Timestamp,
+}
+
+const COLUMNS: &str = "fingerprint, name, added_by, created, adder";
+
+fn deploy_key(r: &Row<'_>) -> rusqlite::Result<DeployKey> {
+    Ok(DeployKey {
+        fingerprint: r.get(0)?,
+        name: r.get(1)?,
+        added_by: r.get(2)?,
+        created: Timestamp(r.get(3)?),
+        adder: r.get(4)?,
+    })
 }
 
 impl Tx<'_> {
@@ -76,31 +90,43 @@ impl Tx<'_> {
     }
 
     /// Adds a deploy key; its name must be free in the app.
-    pub fn add_deploy_key(&self, app: &AppId, key: &NewKey, by: &str, now: Timestamp) -> Result<()> {
+    pub fn add_deploy_key(&self, app: &AppId, key: &NewKey, by: &Principal, now: Timestamp) -> Result<()> {
         self.key_is_new(&key.fingerprint, None)?;
         if self.deploy_keys(app)?.iter().any(|k| k.name == key.name) {
             return Err(Refusal::new("name-taken", format!("there is a deploy key {} already", key.name))
                 .next("deploy-keys:add APP ANOTHER-NAME < key.pub")
                 .into());
         }
-        let sql = "INSERT INTO deploy_keys (fingerprint, app_id, name, public, added_by, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        self.0.execute(sql, params![key.fingerprint, app.as_str(), key.name, key.public, by, now.0])?;
+        let sql = "INSERT INTO deploy_keys (fingerprint, app_id, name, public, added_by, created, adder) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        self.0.execute(
+            sql,
+            params![key.fingerprint, app.as_str(), key.name, key.public, actor(by), now.0, by.user_id()],
+        )?;
         Ok(())
+    }
+
+    /// Makes somebody else answer for a deploy key: it ends with their right from now on.
+    pub fn hand_deploy_key(&self, app: &AppId, fingerprint: &str, to: &Principal) -> Result<()> {
+        let sql = "UPDATE deploy_keys SET added_by = ?3, adder = ?4 WHERE app_id = ?1 AND fingerprint = ?2";
+        self.0.execute(sql, params![app.as_str(), fingerprint, actor(to), to.user_id()])?;
+        Ok(())
+    }
+
+    /// The deploy keys that a user added, of whatever app.
+    pub fn deploy_keys_by(&self, user: i64) -> Result<Vec<(AppId, DeployKey)>> {
+        let sql = format!("SELECT {COLUMNS}, app_id FROM deploy_keys WHERE adder = ?1 ORDER BY app_id, created, name");
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let rows = statement
+            .query_map([user], |r| Ok((r.get::<_, String>(5)?, deploy_key(r)?)))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        rows.into_iter().map(|(app, key)| Ok((app.parse()?, key))).collect()
     }
 
     /// An app's deploy keys in order of age.
     pub fn deploy_keys(&self, app: &AppId) -> Result<Vec<DeployKey>> {
-        let sql =
-            "SELECT fingerprint, name, added_by, created FROM deploy_keys WHERE app_id = ?1 ORDER BY created, name";
-        let mut statement = self.0.prepare_cached(sql)?;
-        let rows = statement.query_map([app.as_str()], |r| {
-            Ok(DeployKey {
-                fingerprint: r.get(0)?,
-                name: r.get(1)?,
-                added_by: r.get(2)?,
-                created: Timestamp(r.get(3)?),
-            })
-        })?;
+        let sql = format!("SELECT {COLUMNS} FROM deploy_keys WHERE app_id = ?1 ORDER BY created, name");
+        let mut statement = self.0.prepare_cached(&sql)?;
+        let rows = statement.query_map([app.as_str()], deploy_key)?;
         Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?)
     }
 

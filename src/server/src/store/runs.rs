@@ -23,6 +23,8 @@ pub struct RunRow {
     pub command: String,
     /// Who asked.
     pub actor: String,
+    /// The fingerprint of the key that it was asked for with; empty for root.
+    pub key: String,
     /// Whether it goes on without anybody.
     pub detached: bool,
     /// Bytes of memory.
@@ -45,7 +47,7 @@ impl RunRow {
 }
 
 const COLUMNS: &str =
-    "id, app_id, number, release, command, actor, detached, memory, begun, deadline, ended, code, why";
+    "id, app_id, number, release, command, actor, detached, memory, begun, deadline, ended, code, why, key";
 
 fn run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     let app: String = row.get(1)?;
@@ -65,6 +67,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         deadline: Timestamp(row.get(9)?),
         ended: row.get::<_, Option<i64>>(10)?.map(|at| (Timestamp(at), code)),
         why: row.get(12)?,
+        key: row.get(13)?,
     })
 }
 
@@ -79,14 +82,15 @@ impl Tx<'_> {
 
     /// Adds the run of an instance just allocated; forgets the oldest that ended.
     pub fn add_run(&self, run: &RunRow) -> Result<()> {
-        let sql = "INSERT INTO runs (id, app_id, number, release, command, actor, detached, memory, begun, deadline)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+        let sql =
+            "INSERT INTO runs (id, app_id, number, release, command, actor, detached, memory, begun, deadline, key)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         let app = run.app.as_str();
         let memory = i64::try_from(run.memory).unwrap_or(i64::MAX);
-        let RunRow { id, number, release, command, actor, detached, begun, deadline, .. } = run;
+        let RunRow { id, number, release, command, actor, detached, begun, deadline, key, .. } = run;
         self.0.execute(
             sql,
-            params![id.0, app, number, release.0, command, actor, detached, memory, begun.0, deadline.0],
+            params![id.0, app, number, release.0, command, actor, detached, memory, begun.0, deadline.0, key],
         )?;
         let sql = "DELETE FROM runs WHERE app_id = ?1 AND ended IS NOT NULL AND id NOT IN
                    (SELECT id FROM runs WHERE app_id = ?1 ORDER BY id DESC LIMIT ?2)";

@@ -5,7 +5,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// One step each; `user_version` counts those that ran.
-const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS, DOMAINS, STACK_AND_ROOT, DOCKERFILES, QUOTAS];
+const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS, DOMAINS, STACK_AND_ROOT, DOCKERFILES, QUOTAS, GIVEN_BY];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -107,6 +107,18 @@ CREATE TABLE networks (number INTEGER PRIMARY KEY, app_id TEXT UNIQUE REFERENCES
 INSERT INTO networks (number, app_id) SELECT subnet, id FROM apps
   WHERE current_release IS NOT NULL OR id IN (SELECT app_id FROM instances);
 CREATE INDEX apps_owner ON apps (owner);
+";
+
+/// Who gave a right: what somebody added or shared is found when their own right ends, and a deploy key goes with the user
+/// who added it. Which key a one-off instance was asked for with, so that it ends with that key's right.
+const GIVEN_BY: &str = "
+ALTER TABLE deploy_keys ADD COLUMN adder INTEGER REFERENCES users(id) ON DELETE CASCADE;
+UPDATE deploy_keys SET adder = (SELECT id FROM users WHERE name = added_by);
+CREATE INDEX deploy_keys_adder ON deploy_keys (adder);
+ALTER TABLE shares ADD COLUMN given_by INTEGER REFERENCES users(id) ON DELETE SET NULL;
+ALTER TABLE keys ADD COLUMN added_by INTEGER REFERENCES users(id) ON DELETE SET NULL;
+ALTER TABLE users ADD COLUMN added_by INTEGER REFERENCES users(id) ON DELETE SET NULL;
+ALTER TABLE runs ADD COLUMN key TEXT NOT NULL DEFAULT '';
 ";
 
 /// Brings the database to the newest version.

@@ -21,7 +21,7 @@ fn app_id(text: &str) -> AppId {
 #[tokio::test]
 async fn a_damaged_file_is_refused_and_left_alone() {
     let (dir, store) = open();
-    store.write(|tx| tx.add_user(&"ana".parse()?, Role::Admin, NOW)).await.unwrap();
+    store.write(|tx| tx.add_user(&"ana".parse()?, Role::Admin, None, NOW)).await.unwrap();
     drop(store);
     let path = path_in(dir.path());
     for damage in [&b"not a database at all, only text"[..], &[0xff; 20_000][..]] {

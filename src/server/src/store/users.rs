@@ -30,6 +30,8 @@ pub struct Key {
     pub name: String,
     /// When it was added.
     pub created: Timestamp,
+    /// The user who added it; `None`: root, or one who is gone, or before this was noted.
+    pub added_by: Option<String>,
 }
 
 pub(super) fn role_of(word: &str) -> Role {
@@ -64,15 +66,15 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Makes a user; the name must be free.
-    pub fn add_user(&self, name: &UserName, role: Role, now: Timestamp) -> Result<User> {
+    /// Makes a user; the name must be free. `by`: the user who asks, if not root.
+    pub fn add_user(&self, name: &UserName, role: Role, by: Option<i64>, now: Timestamp) -> Result<User> {
         if self.user_by_name(name)?.is_some() {
             return Err(Refusal::new("user-exists", format!("there is a user {name} already"))
                 .next(format!("keys:add {name} < KEY.pub"))
                 .into());
         }
-        let sql = "INSERT INTO users (name, role, created) VALUES (?1, ?2, ?3)";
-        self.0.execute(sql, params![name.as_str(), role_word(role), now.0])?;
+        let sql = "INSERT INTO users (name, role, created, added_by) VALUES (?1, ?2, ?3, ?4)";
+        self.0.execute(sql, params![name.as_str(), role_word(role), now.0, by])?;
         Ok(User { id: self.0.last_insert_rowid(), name: name.clone(), role })
     }
 
@@ -101,7 +103,21 @@ impl Tx<'_> {
         rows.into_iter().map(user).collect()
     }
 
-    /// Removes a user and their keys; apps they own stay, owned by the administrators.
+    /// The users that a user made, and the keys that they added for somebody else: names, and whose key by its fingerprint.
+    pub fn made_by(&self, user: i64) -> Result<(Vec<UserName>, Vec<(UserName, String)>)> {
+        let mut statement = self.0.prepare_cached("SELECT name FROM users WHERE added_by = ?1 ORDER BY name")?;
+        let users = statement.query_map([user], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+        let sql = "SELECT u.name, k.fingerprint FROM keys k JOIN users u ON u.id = k.user_id
+                   WHERE k.added_by = ?1 AND k.user_id <> ?1 ORDER BY u.name, k.created";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let keys = statement
+            .query_map([user], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<(String, String)>>>()?;
+        let users = users.into_iter().map(|name| Ok(name.parse()?)).collect::<Result<_>>()?;
+        Ok((users, keys.into_iter().map(|(name, key)| Ok((name.parse()?, key))).collect::<Result<_>>()?))
+    }
+
+    /// Removes a user and their keys, deploy keys that they added too; apps they own stay, owned by the administrators.
     pub fn remove_user(&self, user: &User) -> Result<()> {
         self.0.execute("DELETE FROM users WHERE id = ?1", [user.id])?;
         Ok(())
@@ -120,27 +136,28 @@ impl Tx<'_> {
         Ok(self.users()?.into_iter().map(|u| Standing { keys: count(&u.name), name: u.name, role: u.role }).collect())
     }
 
-    /// Adds a key; one that is known already is refused, whoever has it.
-    pub fn add_key(&self, user: &User, key: &NewKey, now: Timestamp) -> Result<()> {
+    /// Adds a key; one that is known already is refused, whoever has it. `by`: the user who asks, if not root.
+    pub fn add_key(&self, user: &User, key: &NewKey, by: Option<i64>, now: Timestamp) -> Result<()> {
         self.key_is_new(&key.fingerprint, Some(user))?;
-        let sql = "INSERT INTO keys (fingerprint, user_id, name, public, created) VALUES (?1, ?2, ?3, ?4, ?5)";
-        self.0.execute(sql, params![key.fingerprint, user.id, key.name, key.public, now.0])?;
+        let sql =
+            "INSERT INTO keys (fingerprint, user_id, name, public, created, added_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        self.0.execute(sql, params![key.fingerprint, user.id, key.name, key.public, now.0, by])?;
         Ok(())
     }
 
     /// The keys of one user, or of all.
     pub fn keys(&self, user: Option<&User>) -> Result<Vec<Key>> {
-        let sql = "SELECT k.fingerprint, u.name, k.name, k.created FROM keys k JOIN users u ON u.id = k.user_id
-                   WHERE ?1 IS NULL OR u.id = ?1 ORDER BY u.name, k.created";
+        let sql = "SELECT k.fingerprint, k.name, k.created, b.name, u.name FROM keys k JOIN users u ON u.id = k.user_id
+                   LEFT JOIN users b ON b.id = k.added_by WHERE ?1 IS NULL OR u.id = ?1 ORDER BY u.name, k.created";
         let mut statement = self.0.prepare_cached(sql)?;
-        let rows = statement
-            .query_map([user.map(|u| u.id)], |r| Ok((r.get(0)?, r.get::<_, String>(1)?, r.get(2)?, r.get(3)?)))?
-            .collect::<rusqlite::Result<Vec<(String, String, String, i64)>>>()?;
-        rows.into_iter()
-            .map(|(fingerprint, user, name, created)| {
-                Ok(Key { fingerprint, user: user.parse()?, name, created: Timestamp(created) })
-            })
-            .collect()
+        let mut rows = statement.query([user.map(|u| u.id)])?;
+        let mut keys = Vec::new();
+        while let Some(row) = rows.next()? {
+            let user = row.get::<_, String>(4)?.parse()?;
+            let (fingerprint, name, created) = (row.get(0)?, row.get(1)?, Timestamp(row.get(2)?));
+            keys.push(Key { fingerprint, user, name, created, added_by: row.get(3)? });
+        }
+        Ok(keys)
     }
 
     /// Removes a key by fingerprint; true if there was one.

@@ -4,6 +4,12 @@ use crate::access::Need;
 use crate::command::Verb;
 use crate::command::spec::*;
 
+const KEEP: Flag = switch(
+    "keep-deploy-keys",
+    None,
+    "Deploy keys that they added stay, and you answer for them: for keys of CI whose private half they cannot have",
+);
+
 pub(super) const KEYS_ADD: Spec = Spec {
     verb: Verb::KeysAdd,
     name: "keys:add",
@@ -41,7 +47,7 @@ pub(super) const KEYS_REMOVE: Spec = Spec {
         optional("USER", "The user whose key it is; you by default"),
     ],
     need: Need::Anyone,
-    summary: "Remove a key; connections opened with it end at once",
+    summary: "Remove a key; connections opened with it end at once, and builds and one-off instances asked for with it",
     help: "Your last key stays, and so does the last key of the last administrator.",
     examples: &["keys:remove SHA256:uNiVztksCsDhcc0u9e8BrTXtmm5Lnk4vWXoLoAvFc7w"],
     group: Group::People,
@@ -58,7 +64,7 @@ pub(super) const DEPLOY_KEYS_ADD: Spec = Spec {
     stdin: Stdin::Always,
     summary: "Let a key push to one app and do nothing else, for CI; read from standard input",
     help: "The key may push to the app, follow its builds (builds, builds:output, builds:wait) and ask open, whoami, help and version. \
-           No other app exists for it, it makes none, and it belongs to no user.",
+           No other app exists for it and it makes none. It ends when whoever added it may not change the app any more.",
     examples: &["deploy-keys:add blog ci < deploy_key.pub"],
     group: Group::People,
     ..BASE
@@ -85,7 +91,7 @@ pub(super) const DEPLOY_KEYS_REMOVE: Spec = Spec {
     app: AppArg::Required,
     args: &[required("KEY", "The key's name or fingerprint, as deploy-keys:list shows it")],
     need: Need::Manage,
-    summary: "Remove a deploy key; connections opened with it end at once",
+    summary: "Remove a deploy key; connections opened with it end at once, and builds asked for with it",
     examples: &["deploy-keys:remove blog ci"],
     group: Group::People,
     ..BASE
@@ -127,10 +133,12 @@ pub(super) const USERS_SET: Spec = Spec {
     flags: &[
         switch("admin", None, "Make the user an administrator"),
         switch("developer", None, "Make the user a developer"),
+        KEEP,
     ],
     need: Need::Admin,
     summary: "Make a user an administrator or a developer",
-    help: "The last administrator with a key stays one.",
+    help: "The last administrator with a key stays one. Who becomes a developer loses apps of others from sight, and what they \
+           added there ends as with access:remove. Users that they made and keys that they added for others are listed.",
     examples: &["users:set ada --admin", "users:set ada --developer"],
     group: Group::People,
     ..BASE
@@ -141,8 +149,12 @@ pub(super) const USERS_REMOVE: Spec = Spec {
     name: "users:remove",
     aliases: &["users:rm", "users:delete"],
     args: &[required("NAME", "The user")],
+    flags: &[KEEP],
     need: Need::Admin,
     summary: "Remove a user and their keys; their apps stay, with root as owner",
+    help: "What they have open ends at once, and so do deploy keys that they added, their builds that are not live yet and \
+           their one-off instances. Whom they shared apps with, users that they made and keys that they added for others \
+           are listed, each with the command that ends it.",
     examples: &["users:remove ada"],
     group: Group::People,
     ..BASE
@@ -181,8 +193,11 @@ pub(super) const ACCESS_REMOVE: Spec = Spec {
     aliases: &["sharing:remove", "acl:remove", "access:rm"],
     app: AppArg::Required,
     args: &[required("USER", "The user")],
+    flags: &[KEEP],
     need: Need::Manage,
     summary: "Stop sharing an app with a user",
+    help: "Sessions of theirs about the app end at once, and so do deploy keys that they added to it, their builds that are \
+           not live yet and their one-off instances. Whom they shared it with is listed, with the command that ends it.",
     examples: &["access:remove blog ada"],
     group: Group::People,
     ..BASE
