@@ -1,18 +1,21 @@
-//! How long audit rows stay, and what `events --since` means.
+//! How long audit rows stay and whose go first, how long their lines are, and what `events --since` means.
 
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
+use std::collections::BTreeMap;
 
 const DAY_MILLIS: i64 = 86_400_000;
 /// Rows taken away at a time: the one writer is not held up.
 const BATCH: i64 = 10_000;
+/// Bytes of a line that a row holds, more or less.
+const LINE_MAX: usize = 500;
 
 /// What is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
     /// Days; older rows go.
     pub days: u32,
-    /// Rows; of more the oldest go.
+    /// Rows; of more the oldest go, of whoever has most.
     pub rows: u64,
 }
 
@@ -32,13 +35,48 @@ pub fn oldest_kept(keep: Keep, now: Timestamp) -> Timestamp {
     now.plus_millis(-i64::from(keep.days).saturating_mul(DAY_MILLIS))
 }
 
-/// Rows with smaller ids go now; `None` if all stay. The newest always stays.
-pub fn floor(keep: Keep, rows: Rows) -> Option<i64> {
+/// Rows with smaller ids are too old and go now; `None` if all stay. The newest always stays.
+pub fn floor(rows: Rows) -> Option<i64> {
     let by_age = rows.first_young.unwrap_or(rows.newest);
-    let most = i64::try_from(keep.rows.max(1)).unwrap_or(i64::MAX);
-    let by_count = rows.newest.saturating_sub(most).saturating_add(1);
-    let floor = by_age.max(by_count).min(rows.newest).min(rows.oldest.saturating_add(BATCH));
+    let floor = by_age.min(rows.newest).min(rows.oldest.saturating_add(BATCH));
     (floor > rows.oldest).then_some(floor)
+}
+
+/// Who loses how many of their oldest rows so that `keep.rows` are left. Whoever has fewer than an even share loses none,
+/// however many others leave: nobody pushes out what somebody else did.
+pub fn surplus(keep: Keep, counts: &BTreeMap<i64, u64>) -> Vec<(i64, i64)> {
+    let most = keep.rows.max(1);
+    let mut left = most;
+    let mut sizes: Vec<u64> = counts.values().copied().collect();
+    sizes.sort_unstable();
+    let mut level = u64::MAX;
+    for (n, size) in sizes.iter().enumerate() {
+        let even = left / (sizes.len() - n) as u64;
+        if *size > even {
+            level = even;
+            break;
+        }
+        left -= size;
+    }
+    let mut batch = BATCH;
+    let mut out = Vec::new();
+    for (person, count) in counts {
+        let gone = i64::try_from(count.saturating_sub(level)).unwrap_or(i64::MAX).min(batch);
+        if gone > 0 {
+            batch -= gone;
+            out.push((*person, gone));
+        }
+    }
+    out
+}
+
+/// A line as a row holds it: of a long one the beginning, and how long it was.
+pub fn cut(line: String) -> String {
+    if line.len() <= LINE_MAX {
+        return line;
+    }
+    let end = (0..=LINE_MAX).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}… ({} bytes)", line.get(..end).unwrap_or_default(), line.len())
 }
 
 /// A point in the past: `90s`, `15m`, `2h`, `3d`, `2026-11-21`, `2026-11-21 14:30`, `2026-11-21T14:30:05Z`.
@@ -100,20 +138,38 @@ mod tests {
 
     #[test]
     fn old_and_surplus_rows_go() {
-        let keep = Keep { days: 365, rows: 100 };
         let check = |oldest, newest, first_young, want| {
-            assert_eq!(floor(keep, Rows { oldest, newest, first_young }), want, "{oldest}..{newest}");
+            assert_eq!(floor(Rows { oldest, newest, first_young }), want, "{oldest}..{newest}");
         };
         check(1, 50, Some(1), None);
-        check(1, 100, Some(1), None);
-        check(1, 101, Some(1), Some(2));
         check(1, 50, Some(20), Some(20));
-        check(1, 500, Some(20), Some(401));
         check(1, 50, None, Some(50));
         check(50, 50, None, None);
-        check(1, 1_000_000, Some(1), Some(10_001));
-        assert_eq!(floor(Keep { days: 1, rows: 0 }, Rows { oldest: 7, newest: 9, first_young: Some(7) }), Some(9));
+        check(1, 1_000_000, None, Some(10_001));
         assert_eq!(oldest_kept(Keep { days: 1, rows: 1 }, Timestamp(86_400_000_001)), Timestamp(1));
+    }
+
+    #[test]
+    fn who_has_most_loses_and_others_nothing() {
+        let check = |rows, counts: &[(i64, u64)], want: &[(i64, i64)]| {
+            let counts = counts.iter().copied().collect();
+            assert_eq!(surplus(Keep { days: 1, rows }, &counts), want, "{rows} {counts:?}");
+        };
+        check(100, &[], &[]);
+        check(100, &[(1, 60), (2, 40)], &[]);
+        check(100, &[(1, 10), (2, 5_000)], &[(2, 4_910)]);
+        check(100, &[(1, 10), (2, 60), (3, 70)], &[(2, 15), (3, 25)]);
+        check(100, &[(1, 33), (2, 33), (3, 35)], &[(3, 1)]);
+        check(0, &[(1, 3)], &[(1, 2)]);
+        check(10, &[(1, 9), (2, 1_000_000)], &[(1, 4), (2, 9_996)]);
+        check(2, &[(1, 9), (2, 9), (3, 9)], &[(1, 9), (2, 9), (3, 9)]);
+    }
+
+    #[test]
+    fn long_lines_are_cut() {
+        assert_eq!(cut("short".into()), "short");
+        let long = cut(format!("run blog -- {}", "ü".repeat(60_000)));
+        assert!(long.len() < LINE_MAX + 30 && long.starts_with("run blog -- ü") && long.ends_with("… (120012 bytes)"));
     }
 
     #[test]

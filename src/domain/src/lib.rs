@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod domains;
 pub mod door;
 pub mod fair;
+pub mod flood;
 pub mod floors;
 pub mod formation;
 pub mod hooks;

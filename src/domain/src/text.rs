@@ -54,14 +54,22 @@ fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
 
 /// Columns aligned by two spaces; the last column is not padded. Rows may have fewer cells than the header.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
-    let mut widths: Vec<usize> = header.iter().map(|h| h.chars().count()).collect();
+    table_page(header, rows, &mut Vec::new())
+}
+
+/// The same for a table that comes in pages: the first has the header, and columns stay as wide as they were.
+pub fn table_page(header: &[&str], rows: &[Vec<String>], widths: &mut Vec<usize>) -> Vec<String> {
+    let head: Vec<String> = header.iter().map(|h| (*h).to_owned()).collect();
+    let first = widths.is_empty();
+    if first {
+        widths.extend(header.iter().map(|h| h.chars().count()));
+    }
     for row in rows {
         for (cell, width) in row.iter().zip(widths.iter_mut()) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let head: Vec<String> = header.iter().map(|h| (*h).to_owned()).collect();
-    std::iter::once(&head).chain(rows).map(|row| table_line(row, &widths)).collect()
+    first.then_some(&head).into_iter().chain(rows).map(|row| table_line(row, widths)).collect()
 }
 
 fn table_line(row: &[String], widths: &[usize]) -> String {

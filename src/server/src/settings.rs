@@ -156,7 +156,12 @@ pub const KEYS: &[Key] = &[
     Key { name: "sessions-per-user", value: "N", help: "SSH connections of one user at once", default: "50" },
     Key { name: "commands-per-user", value: "N", help: "commands of one user that run at once", default: "50" },
     Key { name: "audit-days", value: "N", help: "days that audit rows (events) are kept", default: "365" },
-    Key { name: "audit-rows", value: "N", help: "audit rows that are kept, the newest", default: "1000000" },
+    Key {
+        name: "audit-rows",
+        value: "N",
+        help: "audit rows that are kept; of more, whoever left most loses their oldest",
+        default: "1000000",
+    },
     Key {
         name: "ssh-share",
         value: "USER",

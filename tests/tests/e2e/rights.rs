@@ -134,8 +134,10 @@ fn queued_builds_and_what_runs_end_with_the_right() {
 #[test]
 fn what_others_hold_by_somebodys_word_is_named_with_its_end() {
     let world = World::new();
-    let (app, bob) = shared(&world);
-    let (ana, eve, boss) = (app.user.clone(), world.user("eve"), world.admin("boss"));
+    let [ana, bob, eve] = ["ana", "bob", "eve"].map(|name| world.user(name));
+    let boss = world.admin("boss");
+    ana.ssh(&["apps:create", "blog"]).ok();
+    ana.ssh(&["access:add", "blog", "bob"]).ok();
     bob.ssh(&["access:add", "blog", "eve"]).ok();
     let list = ana.ssh(&["access:list", "blog"]).ok().out;
     assert!(list.lines().any(|line| line.starts_with("eve") && line.ends_with("bob")), "{list}");
@@ -208,4 +210,59 @@ fn no_output_names_an_image_in_full() {
         let found: Vec<&str> = said.lines().filter(|line| line.contains(key)).collect();
         assert!(found.is_empty(), "{found:#?}");
     }
+}
+
+/// What a process may have used at most, in kB.
+fn peak(world: &World) -> u64 {
+    let pid = e2e::processes(&world.data(), "serve")[0];
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_flood_of_refused_commands_is_counted_and_cut() {
+    let world = World::new();
+    let (ana, eve) = (world.user("ana"), world.user("eve"));
+    ana.ssh(&["apps:create", "blog"]).ok();
+    eve.ssh(&["apps:create", "evil"]).ok();
+    let size = || -> u64 {
+        ["hoist.db", "hoist.db-wal"].iter().map(|f| world.data().join(f).metadata().map_or(0, |m| m.len())).sum()
+    };
+    let before = size();
+    let socket = world.folder("mux").join("s").to_str().unwrap().to_owned();
+    let mut mux = std::process::Command::new("ssh");
+    mux.args(["-M", "-N", "-S", &socket]).args(eve.options()).args(["-o", "ControlMaster=yes"]);
+    mux.args(["-o", &format!("ControlPath={socket}"), "-p", &world.ssh.port().to_string(), "hoist@127.0.0.1"]);
+    let _mux = Running::start(mux);
+    wait_for("the open connection", SOON, || std::path::Path::new(&socket).exists());
+    let over_it = |words: &[&str]| {
+        let mut ssh = std::process::Command::new("ssh");
+        ssh.args(["-S", &socket, "hoist@127.0.0.1"]).args(words);
+        e2e::run(ssh, b"", SOON)
+    };
+    let long = "x".repeat(120_000);
+    for n in 0..150 {
+        // The same again, and others each time; none of them can run: there is no release.
+        over_it(&["run", "evil", "--", &long]).exits(1);
+        over_it(&["run", "evil", "--", &format!("{n}{long}")]).exits(1);
+    }
+    over_it(&["apps:set", "evil", &format!("no-such-setting={long}")]).exits(1);
+    over_it(&["rollback", "evil", &long]).exits(1).says("too long");
+    // Of 36 MB that were typed; the database's log alone may have 4 MB before it is emptied.
+    assert!(size() - before < 6_000_000, "{} bytes", size() - before);
+    let all = eve.ssh(&["events", "evil", "--format", "json", "-n", "100000"]).ok();
+    let rows = all.json();
+    let rows = rows.as_array().unwrap();
+    assert!(rows.len() < 260, "{} rows", rows.len());
+    assert!(rows.iter().all(|row| row["line"].as_str().unwrap().len() < 600));
+    let same = |row: &&serde_json::Value| row["line"].as_str().unwrap().starts_with("run evil -- xxx");
+    let times: u64 = rows.iter().filter(same).map(|row| row["repeats"].as_u64().unwrap()).sum();
+    assert_eq!((rows.iter().filter(same).count() < 20, times), (true, 150));
+    eve.ssh(&["events", "evil"]).ok().says(" times until 20").says("… (120");
+    // A change of hers is not lost in it, and what ana did is where it was.
+    over_it(&["apps:set", "evil", "deploy-branch=main"]).ok();
+    eve.ssh(&["events", "evil", "-n", "5"]).ok().says("apps:set evil deploy-branch=main");
+    ana.ssh(&["events", "blog"]).ok().says("apps:create blog");
+    assert!(peak(&world) < 150_000, "{} kB", peak(&world));
 }

@@ -7,6 +7,9 @@ use crate::names::AppName;
 use crate::refusal::Refusal;
 use crate::text;
 
+/// Bytes of a word that is a name, a number or the like; values and commands of the user's own may be longer.
+const WORD_MAX: usize = 4_096;
+
 const APP: Flag = Flag { long: "app", short: Some('a'), takes: Takes::Value("APP"), help: "" };
 const FORMAT: Flag = Flag { long: "format", short: None, takes: Takes::Value("text|json"), help: "" };
 const JSON: Flag = Flag { long: "json", short: None, takes: Takes::Nothing, help: "" };
@@ -173,6 +176,7 @@ impl Typed {
                 }
                 self.parsed.args.entry(long).or_default().push(value);
             }
+            (long, Some(value)) if value.len() > WORD_MAX => return Err(too_long(spec, long, value.len())),
             (long, value) => {
                 self.parsed.flags.insert(long, value);
             }
@@ -210,6 +214,11 @@ impl Typed {
             };
             if taken.is_empty() && arg.required {
                 return Err(misuse(spec, format!("{} is missing", arg.name)));
+            }
+            if arg.shape == Shape::Word
+                && let Some(word) = taken.iter().find(|w| w.len() > WORD_MAX)
+            {
+                return Err(too_long(spec, arg.name, word.len()));
             }
             if matches!(arg.shape, Shape::Pair | Shape::SecretPair)
                 && let Some(word) = taken.iter().find(|w| !w.contains('='))
@@ -275,6 +284,10 @@ fn unknown_option(spec: &'static Spec, word: &str) -> Refusal {
     let name = word.split('=').next().unwrap_or(word);
     misuse(spec, format!("{} has no option {}", spec.name, shown(name)))
         .next("put -- before arguments that begin with -")
+}
+
+fn too_long(spec: &'static Spec, name: &str, bytes: usize) -> Refusal {
+    misuse(spec, format!("{name} is too long: {bytes} bytes, at most {WORD_MAX}"))
 }
 
 fn no_equals(spec: &'static Spec, word: &str) -> Refusal {

@@ -152,12 +152,13 @@ impl fmt::Debug for Parsed {
     }
 }
 
-/// What the audit row stores; `None` where the verb leaves no row. Values of config vars are never in it.
+/// What the audit row stores; `None` where the verb leaves no row. Values of config vars are never in it, and of a long line
+/// only the beginning.
 pub fn audit_line(request: &Request) -> Option<String> {
     match request.verb.spec().audit {
         Audit::None => None,
         Audit::Verb => Some(request.verb.name().to_owned()),
-        Audit::Args => Some(line(request)),
+        Audit::Args => Some(crate::audit::cut(line(request))),
     }
 }
 

@@ -203,7 +203,7 @@ pub async fn deploy_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 let Some(fingerprint) = found else { return Ok(None) };
                 tx.remove_deploy_key(&id, fingerprint)?;
                 let gone = keys.iter().find(|k| k.fingerprint == fingerprint).cloned();
-                Ok(gone.map(|gone| tx.end_lost_work(now()).map(|lost| (gone, lost))).transpose()?)
+                gone.map(|gone| tx.end_lost_work(now()).map(|lost| (gone, lost))).transpose()
             })
             .await?;
     let Some((gone, lost)) = gone else {

@@ -237,13 +237,13 @@ impl Commands {
             Err(no) => Err(no.into()),
         };
         let code = done.as_ref().map_or_else(Error::exit_code, |code| *code);
-        if let Some(id) = begun {
+        if let Some(begun) = begun {
             // The command that made an app is the first of that app's events.
             let made = match fresh.filter(|_| code == 0) {
                 Some(name) => self.p.store.read(move |tx| Ok(tx.app_by_name(&name)?.map(|app| app.id))).await?,
                 None => None,
             };
-            self.audit.end(id, code, made).await?;
+            self.audit.end(begun, code, made).await?;
         }
         if let Some(row) = later {
             self.audit.whole(AuditRow { exit_code: Some(code), ..row }, audited).await?;
@@ -287,7 +287,8 @@ impl Commands {
             done = &mut work => return done,
             () = lost => {}
         }
-        let what = if app.is_some() { "you may not see this app any more" } else { "you are no administrator any more" };
+        let what =
+            if app.is_some() { "you may not see this app any more" } else { "you are no administrator any more" };
         let note = format!("{}\n", domain::text::warning(what));
         let _ = out.try_send(crate::io::Chunk::Err(note.into()));
         drop(out);
@@ -373,7 +374,8 @@ impl Commands {
 fn audit_row(who: &Principal, env: &SessionEnv, verb: Verb, line: String, app: Option<String>) -> AuditRow {
     let (key, key_name) = who.key().map(|k| (k.fingerprint.clone(), k.name.clone())).unwrap_or_default();
     let (at, actor, origin): (Timestamp, _, _) = (now(), access::actor(who), env.origin());
-    AuditRow { at, actor, key, key_name, origin, app, verb: verb.name().to_owned(), line, exit_code: None }
+    let verb = verb.name().to_owned();
+    AuditRow { at, actor, key, key_name, origin, app, verb, line, exit_code: None, repeats: None, last_at: None }
 }
 
 /// Shows why not, on standard error, and gives the exit code.

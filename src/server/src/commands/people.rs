@@ -71,7 +71,7 @@ pub async fn users_set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 let after = User { role, ..user.clone() };
                 let mut ended = tx.leave(&user, Some(&after), keys, &by)?;
                 if role == Role::Developer {
-                    (ended.users, ended.keys) = tx.made_by(user.id)?;
+                    (ended.users, ended.keys) = (tx.users_made_by(user.id)?, tx.keys_added_by(user.id)?);
                 }
                 let work = tx.end_lost_work(now())?;
                 (ended.builds, ended.runs) = (work.ended.builds, work.ended.runs);
@@ -113,7 +113,7 @@ pub async fn users_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 may_lose(&tx.standings()?, &gone, Loss::User, by.as_ref())?;
                 let mut ended = tx.leave(&user, None, keys, &asker)?;
                 ended.apps = tx.owned_by(user.id)?;
-                (ended.users, ended.keys) = tx.made_by(user.id)?;
+                (ended.users, ended.keys) = (tx.users_made_by(user.id)?, tx.keys_added_by(user.id)?);
                 tx.remove_user(&user)?;
                 let work = tx.end_lost_work(now())?;
                 (ended.builds, ended.runs) = (work.ended.builds, work.ended.runs);

@@ -155,7 +155,7 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<NewRun> {
     }
     Ok(NewRun {
         release,
-        shown: meant.shown,
+        shown: domain::audit::cut(meant.shown),
         actor: actor(ask.principal()),
         key: ask.principal().key().map(|key| key.fingerprint.clone()).unwrap_or_default(),
         timeout: Duration::from_secs(timeout.into()),

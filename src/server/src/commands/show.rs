@@ -32,6 +32,54 @@ impl List<'_> {
     }
 }
 
+/// A list that is printed page by page, while the next is read.
+pub struct Pages<'a> {
+    columns: &'a [&'a str],
+    empty: &'a str,
+    format: Format,
+    widths: Vec<usize>,
+    any: bool,
+}
+
+impl<'a> Pages<'a> {
+    /// A list with these columns; `empty` is said if no page comes.
+    pub fn new(columns: &'a [&'a str], empty: &'a str, format: Format) -> Pages<'a> {
+        Pages { columns, empty, format, widths: Vec::new(), any: false }
+    }
+
+    /// Prints a page: the same rows as cells and as JSON.
+    pub async fn print(&mut self, rows: &[Vec<String>], json: &[Value], io: &Io) {
+        match self.format {
+            Format::Json => {
+                let mut page = String::new();
+                for value in json {
+                    page.push(if self.any { ',' } else { '[' });
+                    self.any = true;
+                    page.push_str(&value.to_string());
+                }
+                io.text(page).await;
+            }
+            Format::Text if rows.is_empty() => {}
+            Format::Text => {
+                self.any = true;
+                let mut page = text::table_page(self.columns, rows, &mut self.widths).join("\n");
+                page.push('\n');
+                io.text(page).await;
+            }
+        }
+    }
+
+    /// Ends the list.
+    pub async fn end(self, io: &Io) {
+        match (self.format, self.any) {
+            (Format::Json, true) => io.line("]").await,
+            (Format::Json, false) => io.line("[]").await,
+            (Format::Text, false) => io.note(self.empty).await,
+            (Format::Text, true) => {}
+        }
+    }
+}
+
 /// Prints pairs as `name: value` lines, or as one JSON object.
 pub async fn pairs(format: Format, io: &Io, pairs: Vec<(&str, String)>, object: Value) {
     match format {

@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// One step each; `user_version` counts those that ran.
-const MIGRATIONS: &[&str] = &[FIRST, TEAM, RUNS, DOMAINS, STACK_AND_ROOT, DOCKERFILES, QUOTAS, GIVEN_BY];
+const MIGRATIONS: &[&str] =
+    &[FIRST, TEAM, RUNS, DOMAINS, STACK_AND_ROOT, DOCKERFILES, QUOTAS, GIVEN_BY, AUDIT_SHARES];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -119,6 +120,29 @@ ALTER TABLE shares ADD COLUMN given_by INTEGER REFERENCES users(id) ON DELETE SE
 ALTER TABLE keys ADD COLUMN added_by INTEGER REFERENCES users(id) ON DELETE SET NULL;
 ALTER TABLE users ADD COLUMN added_by INTEGER REFERENCES users(id) ON DELETE SET NULL;
 ALTER TABLE runs ADD COLUMN key TEXT NOT NULL DEFAULT '';
+";
+
+/// Whose share of the kept audit rows a row is of (the user, or the one who added the deploy key; 0: root), and rows that stand
+/// for several commands. They are completed once like all others. A row may go below the floor of its time or of its person.
+const AUDIT_SHARES: &str = "
+DROP TRIGGER audit_is_not_changed;
+DROP TRIGGER audit_is_not_removed;
+ALTER TABLE audit ADD COLUMN person INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE audit ADD COLUMN repeats INTEGER;
+ALTER TABLE audit ADD COLUMN last_at INTEGER;
+UPDATE audit SET person = coalesce((SELECT id FROM users WHERE name = actor), (SELECT adder FROM deploy_keys WHERE fingerprint = key), 0);
+CREATE INDEX audit_person ON audit (person, id);
+CREATE TABLE audit_floors (person INTEGER PRIMARY KEY, floor INTEGER NOT NULL) STRICT;
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+WHEN NEW.id <> OLD.id OR NEW.at <> OLD.at OR NEW.actor <> OLD.actor OR NEW.key <> OLD.key OR NEW.key_name <> OLD.key_name
+  OR NEW.origin <> OLD.origin OR (OLD.app_id IS NOT NULL AND NEW.app_id IS NOT OLD.app_id) OR NEW.app_name IS NOT OLD.app_name OR NEW.verb <> OLD.verb
+  OR NEW.line <> OLD.line OR NEW.person <> OLD.person OR OLD.exit_code IS NOT NULL OR (OLD.repeats IS NULL AND NEW.repeats IS NOT NULL)
+  OR (NEW.exit_code IS NULL AND (NEW.repeats IS NOT OLD.repeats OR NEW.last_at IS NOT OLD.last_at))
+BEGIN SELECT RAISE(ABORT, 'audit rows are only added'); END;
+CREATE TRIGGER audit_is_not_removed BEFORE DELETE ON audit
+WHEN OLD.id >= max(coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'audit-floor'), 0),
+                   coalesce((SELECT floor FROM audit_floors WHERE person = OLD.person), 0))
+BEGIN SELECT RAISE(ABORT, 'audit rows are only added'); END;
 ";
 
 /// Brings the database to the newest version.

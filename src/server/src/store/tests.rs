@@ -268,3 +268,93 @@ async fn an_address_rests_when_its_app_is_destroyed_and_another_takes_the_range(
         .await
         .unwrap();
 }
+
+fn audit_row(actor: &str, at: i64) -> AuditRow {
+    AuditRow {
+        at: Timestamp(NOW.0 + at),
+        actor: actor.into(),
+        key: format!("SHA256:{actor}"),
+        key_name: String::new(),
+        origin: "local".into(),
+        app: None,
+        verb: "ps".into(),
+        line: "ps blog".into(),
+        exit_code: Some(0),
+        repeats: None,
+        last_at: None,
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_one_person_pushes_out_nobody_elses_rows() {
+    let (dir, store) = open();
+    let keep = domain::audit::Keep { days: 365, rows: 100 };
+    let left = store
+        .write(move |tx| {
+            let ana = tx.add_user(&"ana".parse()?, Role::Developer, None, NOW)?;
+            let eve = tx.add_user(&"eve".parse()?, Role::Developer, None, NOW)?;
+            let key =
+                |name: &str| NewKey { fingerprint: format!("SHA256:{name}"), name: name.into(), public: name.into() };
+            tx.add_key(&ana, &key("ana"), None, NOW)?;
+            tx.add_key(&eve, &key("eve"), None, NOW)?;
+            let app = tx.add_app(&app_id("aaaaaaaa"), &"a".parse()?, Some(eve.id), NOW)?;
+            // Her deploy keys are no other persons.
+            let who = tx.principal_by_key("SHA256:eve")?.unwrap();
+            for n in 0..3 {
+                tx.add_deploy_key(&app.id, &key(&format!("ci{n}")), &who, NOW)?;
+            }
+            for n in 0..30 {
+                tx.add_audit(&audit_row("ana", n), None)?;
+            }
+            for n in 0..1_000 {
+                tx.add_audit(&audit_row(["eve", "ci0", "ci1", "ci2"][n % 4], 30 + n as i64), None)?;
+            }
+            while tx.trim_audit(keep, NOW)? > 0 {}
+            tx.audit(&AuditFilter { max: 10_000, ..AuditFilter::default() })
+        })
+        .await
+        .unwrap();
+    let of = |actor: &str| left.iter().filter(|(_, row)| row.actor == actor).count();
+    assert_eq!((left.len(), of("ana")), (100, 30));
+    assert!(left.iter().all(|(_, row)| row.actor == "ana" || row.at.0 >= NOW.0 + 30 + 930), "the oldest went");
+    // The promise holds below the floors only.
+    let by_hand = rusqlite::Connection::open(path_in(dir.path())).unwrap();
+    for sql in [
+        "DELETE FROM audit",
+        "DELETE FROM audit WHERE actor = 'ana' AND id = 1",
+        "UPDATE audit SET actor = 'ana' WHERE actor = 'eve'",
+        "UPDATE audit SET person = 0 WHERE actor = 'eve'",
+        "UPDATE audit SET repeats = 5",
+        "UPDATE audit SET exit_code = 1",
+    ] {
+        let err = by_hand.execute(sql, []).unwrap_err().to_string();
+        assert!(err.contains("audit rows are only added"), "{sql}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_counts_is_completed_once() {
+    let (dir, store) = open();
+    let count = |times| domain::flood::Count { times, last: NOW, code: Some(1) };
+    store
+        .write(move |tx| {
+            let open = AuditRow { exit_code: None, repeats: Some(0), ..audit_row("ana", 0) };
+            let id = tx.add_audit(&open, None)?;
+            tx.end_counting(id, &count(7))?;
+            // Completed before: nothing is left to complete.
+            tx.end_counting(id, &count(8))?;
+            let rows = tx.audit(&AuditFilter { max: 10, ..AuditFilter::default() })?;
+            assert_eq!((rows[0].1.repeats, rows[0].1.exit_code, rows[0].1.last_at), (Some(7), Some(1), Some(NOW)));
+            tx.add_audit(&AuditRow { exit_code: None, repeats: Some(0), ..audit_row("ana", 1) }, None)?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let by_hand = rusqlite::Connection::open(path_in(dir.path())).unwrap();
+    for sql in
+        ["UPDATE audit SET repeats = 3 WHERE exit_code IS NULL", "UPDATE audit SET repeats = 3 WHERE exit_code = 1"]
+    {
+        let err = by_hand.execute(sql, []).unwrap_err().to_string();
+        assert!(err.contains("audit rows are only added"), "{sql}: {err}");
+    }
+}

@@ -103,18 +103,22 @@ impl Tx<'_> {
         rows.into_iter().map(user).collect()
     }
 
-    /// The users that a user made, and the keys that they added for somebody else: names, and whose key by its fingerprint.
-    pub fn made_by(&self, user: i64) -> Result<(Vec<UserName>, Vec<(UserName, String)>)> {
+    /// The users that a user made.
+    pub fn users_made_by(&self, user: i64) -> Result<Vec<UserName>> {
         let mut statement = self.0.prepare_cached("SELECT name FROM users WHERE added_by = ?1 ORDER BY name")?;
         let users = statement.query_map([user], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+        users.into_iter().map(|name| Ok(name.parse()?)).collect()
+    }
+
+    /// The keys that a user added for others: whose, and their fingerprints.
+    pub fn keys_added_by(&self, user: i64) -> Result<Vec<(UserName, String)>> {
         let sql = "SELECT u.name, k.fingerprint FROM keys k JOIN users u ON u.id = k.user_id
                    WHERE k.added_by = ?1 AND k.user_id <> ?1 ORDER BY u.name, k.created";
         let mut statement = self.0.prepare_cached(sql)?;
         let keys = statement
             .query_map([user], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<Vec<(String, String)>>>()?;
-        let users = users.into_iter().map(|name| Ok(name.parse()?)).collect::<Result<_>>()?;
-        Ok((users, keys.into_iter().map(|(name, key)| Ok((name.parse()?, key))).collect::<Result<_>>()?))
+        keys.into_iter().map(|(name, key)| Ok((name.parse()?, key))).collect()
     }
 
     /// Removes a user and their keys, deploy keys that they added too; apps they own stay, owned by the administrators.

@@ -232,7 +232,8 @@ pub(super) const EVENTS: Spec = Spec {
     reads: true,
     summary: "Show who did what on an app, from where and how it ended; on all, for administrators",
     help: "A row is written before a change is made and completed when it has ended. Reading commands leave theirs \
-           shortly after they end. Values of config vars are never in it.",
+           shortly after they end. What is refused or only read again within a minute is counted in one row. Values of \
+           config vars are never in it.",
     examples: &["events blog", "events -n 20", "events blog --since 2h --user ada"],
     group: Group::Server,
     ..BASE
