@@ -31,6 +31,8 @@ pub enum Job {
     SshdConfig(PathBuf, String),
     /// Become the builder of Dockerfiles: what `serve` runs in namespaces of its own.
     Builder(Place),
+    /// The key of secret values in this data folder is lost.
+    ForgetSecrets(PathBuf),
     /// Print this and succeed.
     Print(String),
 }
@@ -90,6 +92,14 @@ fn command(words: &[String], variable: &impl Fn(&str) -> Option<String>) -> Resu
     Ok(match rest {
         [verb, fingerprint] if verb == "ssh-keys" => Job::SshKeys(data, fingerprint.clone()),
         [verb, user] if verb == "sshd-config" => Job::SshdConfig(data, user.clone()),
+        [verb, sure] if verb == "forget-secrets" && sure == "--confirm" => Job::ForgetSecrets(data),
+        [verb, ..] if verb == "forget-secrets" => {
+            return Err(vec![format!(
+                "this removes every config var and registry login for good, and is for a lost secret.key only; if it is: \
+                 hoist --data {} forget-secrets --confirm",
+                data.display()
+            )]);
+        }
         [verb] if verb == "sshd-config" => Job::SshdConfig(data, "hoist".to_owned()),
         rest => Job::Command(data, rest.to_vec()),
     })
@@ -153,6 +163,7 @@ pub fn help() -> String {
          hoist router --data DIR [FLAGS]    run only the router (serve starts it by itself)\n\
          hoist [--data DIR] COMMAND …       run a command as the local administrator; `help` lists them\n\
          hoist [--data DIR] sshd-config [USER] print what lets USER@host reach us by the host's sshd\n\
+         hoist --data DIR forget-secrets    where secret.key is lost: removes what only it could open\n\
          hoist --version\n\n\
          Flags; each also as HOIST_NAME in the environment, or as name = \"value\" in the TOML file of --config FILE:\n",
     );
@@ -188,6 +199,8 @@ mod tests {
         assert!(matches!(job("serve --help"), Ok(Job::Print(text)) if text.contains("--data DIR")));
         assert!(matches!(job("hook pre-receive"), Ok(Job::Hook(name)) if name == "pre-receive"));
         assert!(matches!(job("--data /d apps:list --format json"), Ok(Job::Command(_, w)) if w.len() == 3));
+        assert!(matches!(job("--data /d forget-secrets --confirm"), Ok(Job::ForgetSecrets(_))));
+        assert!(job("--data /d forget-secrets").unwrap_err()[0].ends_with("--data /d forget-secrets --confirm"));
         assert!(matches!(job("serve --data=/d --ssh 127.0.0.1:0"), Ok(Job::Serve(s)) if s.ssh.port() == 0));
         let elsewhere = |name: &str| (name == "HOIST_CONFIG").then(|| "/nowhere/hoist.toml".to_owned());
         assert_eq!(read(&words("apps:list"), elsewhere, 2).unwrap_err().len(), 1);

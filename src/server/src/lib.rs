@@ -17,6 +17,7 @@ pub mod dns;
 pub mod engine;
 pub mod fault;
 pub mod first_admin;
+pub mod forget;
 pub mod git;
 pub mod images;
 pub mod inside;

@@ -29,6 +29,13 @@ fn main() -> ExitCode {
         Ok(Job::SshSession(socket, ticket)) => ExitCode::from(hoist::admin::run_session(&socket, &ticket)),
         Ok(Job::SshdConfig(data, user)) => sshd_config(&data, &user),
         Ok(Job::Builder(place)) => failed(&hoist::builder::enter::enter(&place).chain()),
+        Ok(Job::ForgetSecrets(data)) => match hoist::forget::forget_secrets(&data) {
+            Ok(said) => {
+                say(&said);
+                ExitCode::SUCCESS
+            }
+            Err(fault) => failed(&fault.chain()),
+        },
         Ok(Job::Print(text)) => {
             say(text.trim_end());
             ExitCode::SUCCESS

@@ -170,7 +170,7 @@ fn references_are_filled_in_for_builds_and_instances() {
 }
 
 #[test]
-fn values_are_nowhere_but_in_the_database_and_the_instances() {
+fn values_are_nowhere_but_in_the_instances() {
     let world = World::new();
     let app = world.app("conf", "tests/apps/echo");
     app.user.ssh(&["apps:create", "conf"]).ok();
@@ -195,10 +195,18 @@ fn values_are_nowhere_but_in_the_database_and_the_instances() {
     app.run("builds:output", &[]).ok().hides(canary);
     app.run("releases", &[]).ok().hides(canary);
     world.hoist(&["events", "--format", "json"]).ok().hides(canary);
-    // The command line of every process, and every file of the installation but the database.
+    let login = format!("{canary}9");
+    world.hoist_with(&["registry:login", "registry.example", "ci"], login.as_bytes()).ok().hides(canary);
+    world.hoist(&["secrets:rotate"]).ok().says("is gone from secret.key").hides(canary);
+    app.run("config", &[]).ok().says(&format!("S1: {canary}7"));
+    for image in e2e::engine::images(world.install()) {
+        crate::dockerfile::docker(&["history", "--no-trunc", &image]).contains(canary).then(|| panic!("in {image}"));
+        crate::dockerfile::docker(&["inspect", &image]).contains(canary).then(|| panic!("in {image}"));
+    }
+    // The command line of every process, and every file of the installation: the database and its log too.
     // The pattern comes on standard input: as an argument it would find itself.
     let mut grep = program("grep");
-    grep.args(["-rlaF", "--exclude=hoist.db*", "-f", "-"]).arg(world.data().parent().unwrap());
+    grep.args(["-rlaF", "-f", "-"]).arg(world.data().parent().unwrap());
     for process in std::fs::read_dir("/proc").unwrap().flatten() {
         if process.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()) {
             grep.arg(process.path().join("cmdline"));
@@ -206,4 +214,83 @@ fn values_are_nowhere_but_in_the_database_and_the_instances() {
     }
     let found = run(grep, canary.as_bytes(), Duration::from_secs(120)).out;
     assert_eq!(found, "", "the value lies in these");
+}
+
+#[test]
+fn a_secret_var_is_never_shown_again() {
+    let world = World::new();
+    let app = world.app("conf", "tests/apps/echo");
+    app.push().ok();
+    let canary = "c4n4ry5ecret";
+    app.run("config:set", &["PLAIN=1", "LATER=c4n4ry5ecret0"]).ok();
+    app.run("config:set", &["--secret", &format!("TOKEN={canary}1")]).ok().says("v3").hides(canary);
+    app.user.ssh_with(&["config:set", "conf", "--secret", "--stdin", "KEY"], format!("{canary}2").as_bytes()).ok();
+    // The same value, hidden from now on.
+    app.run("config:set", &["--secret", &format!("LATER={canary}0")]).ok().says("not shown any more: LATER");
+    let hidden = |app: &e2e::App<'_>| {
+        app.run("config", &[]).ok().says("PLAIN: 1").says("TOKEN: (secret, since 20").says("KEY:").hides(canary);
+        app.run("config", &["--shell"]).ok().says("PLAIN=1").says("TOKEN is secret and left out").hides(canary);
+        let json = app.run("config", &["--format", "json"]).ok().hides(canary).json();
+        assert_eq!((json["PLAIN"].as_str(), json["TOKEN"].is_null()), (Some("1"), true), "{json}");
+        app.run("config:get", &["TOKEN"]).exits(1).says("is not shown again").hides(canary);
+        app.run("config:get", &["TOKEN", "--format", "json"]).exits(1).hides(canary);
+        for format in ["dotenv", "json", "shell"] {
+            app.run("config:export", &["--format", format]).ok().says("PLAIN").says("left out").hides(canary);
+        }
+    };
+    hidden(&app);
+    // The app has it, and it stays secret with a new value.
+    assert_eq!(app.get("/env?name=TOKEN").ok(), format!("{canary}1"));
+    app.run("config:set", &[&format!("TOKEN={canary}3")]).ok();
+    hidden(&app);
+    assert_eq!(app.get("/env?name=TOKEN").ok(), format!("{canary}3"));
+    // What was exported is imported again without losing it.
+    let export = app.run("config:export", &[]).ok().out;
+    let import = ["config:import", "conf", "--replace", "--no-restart"];
+    app.user.ssh_with(&import, export.as_bytes()).ok().says("TOKEN is secret and stays");
+    hidden(&app);
+    // A release of before it was secret does not show it.
+    app.run("rollback", &["v2"]).ok();
+    app.run("config", &[]).ok().says("LATER: (secret").hides(canary);
+    app.run("rollback", &["v5"]).ok();
+    hidden(&app);
+    app.run("ps:restart", &[]).ok();
+    hidden(&app);
+    world.kill9_serve();
+    world.restart_serve();
+    hidden(&app);
+    app.run("config:unset", &["LATER"]).ok();
+    app.run("config:set", &["LATER=2"]).ok();
+    app.run("config:get", &["LATER"]).ok().says("2");
+}
+
+#[test]
+fn a_server_without_its_key_says_so_and_there_is_a_way_out() {
+    let world = World::new();
+    let ana = world.user("ana");
+    ana.ssh(&["apps:create", "conf"]).ok();
+    ana.ssh(&["config:set", "conf", "A=1"]).ok();
+    world.hoist(&["forget-secrets", "--confirm"]).exits(70).says("a server runs");
+    world.stop_serve();
+    let key = world.data().join("secret.key");
+    let bytes = std::fs::read(&key).unwrap();
+    let database = std::fs::read(world.data().join("hoist.db")).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let said = world.serve_again().exits(70).says("secret.key is not there").says("start again");
+    said.says("forget-secrets --confirm");
+    std::fs::write(&key, &bytes[..bytes.len() - 4]).unwrap();
+    world.serve_again().exits(70).says("is damaged").says("nothing was changed");
+    assert!(!key.with_extension("key.new").exists());
+    assert_eq!(std::fs::read(world.data().join("hoist.db")).unwrap(), database);
+    std::fs::write(&key, &bytes).unwrap();
+    world.restart_serve();
+    ana.ssh(&["config", "conf"]).ok().says("A: 1");
+    world.stop_serve();
+    std::fs::remove_file(&key).unwrap();
+    world.hoist(&["forget-secrets"]).exits(64).says("forget-secrets --confirm");
+    world.hoist(&["forget-secrets", "--confirm"]).ok().says("config:set APP");
+    world.restart_serve();
+    ana.ssh(&["config", "conf"]).ok().hides("A:");
+    ana.ssh(&["config:set", "conf", "A=2"]).ok();
+    ana.ssh(&["config:get", "conf", "A"]).ok().says("2");
 }

@@ -73,7 +73,7 @@ fn expected(verb: Verb) -> (&'static [&'static str], &'static str) {
         Verb::RegistryLogin => (&["bad host", "ci"], ADMINS),
         Verb::RegistryAllow => (&["bad host"], ADMINS),
         Verb::RegistryLogout => (&["nowhere.example"], ADMINS),
-        Verb::RegistryList => (&[], ADMINS),
+        Verb::RegistryList | Verb::SecretsRotate => (&[], ADMINS),
         Verb::Quota => (&[], ANY_USER),
         Verb::QuotaSet => (&["nobody", "apps=1"], ADMINS),
         Verb::QuotaUnset => (&["nobody"], ADMINS),

@@ -14,6 +14,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("git2", &["git/"]),
     ("bollard", &["engine/", "build/"]),
     ("rusqlite", &["store/"]),
+    ("ring", &["store/"]),
     ("hyper", &["images/", "engine/buildkit/"]),
     ("prost", &["engine/buildkit/"]),
     ("tar", &["images/"]),

@@ -89,6 +89,8 @@ pub enum Verb {
     RegistryAllow,
     RegistryLogout,
     RegistryList,
+    /// `secrets:rotate`.
+    SecretsRotate,
     Doctor,
     Help,
     Version,

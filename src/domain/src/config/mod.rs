@@ -15,11 +15,15 @@ pub use references::{METADATA, resolve};
 use crate::names::VarName;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All config vars of an app, in order of name.
 pub type ConfigVars = BTreeMap<VarName, Secret<String>>;
+
+/// Config vars that are never shown again, and since when they have their values.
+pub type Hidden = BTreeMap<VarName, Timestamp>;
 
 /// Bytes of one value. The kernel takes at most 128 KiB for one variable of a process's environment.
 pub const VALUE_MAX: usize = 64 * 1024;
@@ -40,6 +44,12 @@ pub struct ConfigChange {
     /// Whether all that is not set goes.
     #[serde(default)]
     pub replace: bool,
+    /// What stays nevertheless.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub keep: BTreeSet<VarName>,
+    /// Whether what is set is never shown again.
+    #[serde(default)]
+    pub secret: bool,
 }
 
 /// Reads one `NAME=VALUE` word.
@@ -58,7 +68,8 @@ pub fn assignment(word: &str) -> Result<(VarName, Secret<String>), Refusal> {
 impl ConfigChange {
     /// The vars after this change, or why it cannot be.
     pub fn apply(&self, old: &ConfigVars) -> Result<ConfigVars, Refusal> {
-        let mut new = if self.replace { ConfigVars::new() } else { old.clone() };
+        let mut new = old.clone();
+        new.retain(|name, _| !self.replace || self.keep.contains(name));
         for name in &self.unset {
             new.remove(name);
         }
@@ -77,6 +88,20 @@ impl ConfigChange {
         }
         references::check(&new)?;
         Ok(new)
+    }
+
+    /// Which of the vars after this change are never shown again. One that is stays so with a new value; only unset it is not.
+    pub fn hidden(&self, before: &Hidden, old: &ConfigVars, new: &ConfigVars, now: Timestamp) -> Hidden {
+        let since = |name: &VarName| {
+            let known = before.get(name).copied();
+            let made = self.secret && self.set.contains_key(name);
+            match known {
+                Some(since) if old.get(name) == new.get(name) => Some(since),
+                Some(_) => Some(now),
+                None => made.then_some(now),
+            }
+        };
+        new.keys().filter_map(|name| Some((name.clone(), since(name)?))).collect()
     }
 
     /// `Set A, B config vars`, `Unset C config vars`; names only, for release descriptions.
@@ -109,6 +134,8 @@ pub struct Diff {
     pub changed: Vec<VarName>,
     /// Only in the old ones.
     pub removed: Vec<VarName>,
+    /// In both, shown so far and never again.
+    pub hidden: Vec<VarName>,
 }
 
 impl Diff {
@@ -121,18 +148,28 @@ impl Diff {
             added: names(new, &|n, _| !old.contains_key(n)),
             changed: names(new, &|n, v| old.get(n).is_some_and(|o| o != v)),
             removed: names(old, &|n, _| !new.contains_key(n)),
+            hidden: Vec::new(),
         }
+    }
+
+    /// The same with those of both that are not shown any more.
+    #[must_use]
+    pub fn with_hidden(mut self, old: &Hidden, new: &Hidden) -> Diff {
+        let fresh = |name: &&VarName| !old.contains_key(*name) && !self.added.contains(name);
+        self.hidden = new.keys().filter(fresh).cloned().collect();
+        self
     }
 
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.changed.is_empty() && self.removed.is_empty()
+        [&self.added, &self.changed, &self.removed, &self.hidden].iter().all(|names| names.is_empty())
     }
 
     /// `added: A, B`, `changed: C`, `removed: D`; a line each, where there is something.
     pub fn lines(&self) -> Vec<String> {
-        [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed)]
-            .into_iter()
+        let all = [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed)];
+        all.into_iter()
+            .chain([("not shown any more", &self.hidden)])
             .filter(|(_, names)| !names.is_empty())
             .map(|(word, names)| format!("{word}: {}", listed(names.iter())))
             .collect()

@@ -223,3 +223,30 @@ fn any_bytes_give_vars_or_a_refusal() {
         }
     }
 }
+
+#[test]
+fn secret_vars_stay_secret_until_they_are_unset() {
+    use crate::time::Timestamp;
+    let (then, now) = (Timestamp(1), Timestamp(2));
+    let old = vars(&[("A", "1"), ("B", "1"), ("C", "1")]);
+    let before: Hidden = [("A".parse().unwrap(), then), ("B".parse().unwrap(), then)].into();
+    let check = |change: ConfigChange, want: &[(&str, i64)]| {
+        let new = change.apply(&old).unwrap();
+        let hidden = change.hidden(&before, &old, &new, now);
+        let shown: Vec<(&str, i64)> = hidden.iter().map(|(name, since)| (name.as_str(), since.0)).collect();
+        assert_eq!(shown, want, "{change:?}");
+        Diff::of(&old, &new).with_hidden(&before, &hidden).lines()
+    };
+    let set = |pairs: &[(&str, &str)], secret| ConfigChange { set: vars(pairs), secret, ..ConfigChange::default() };
+    check(set(&[("C", "2"), ("D", "1")], false), &[("A", 1), ("B", 1)]);
+    check(set(&[("A", "2"), ("B", "1")], false), &[("A", 2), ("B", 1)]);
+    assert_eq!(
+        check(set(&[("C", "1"), ("D", "1")], true), &[("A", 1), ("B", 1), ("C", 2), ("D", 2)]),
+        ["added: D", "not shown any more: C"]
+    );
+    check(ConfigChange { unset: ["A".parse().unwrap()].into(), ..ConfigChange::default() }, &[("B", 1)]);
+    let keep = ["A".parse().unwrap()].into();
+    let replace = ConfigChange { replace: true, keep, ..set(&[("B", "2")], false) };
+    assert_eq!(shown(&replace.apply(&old).unwrap()).len(), 2);
+    check(replace, &[("A", 1), ("B", 2)]);
+}

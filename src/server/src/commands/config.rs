@@ -8,29 +8,46 @@ use crate::fault::Result;
 use crate::io::Io;
 use crate::store::Ask as JobAsk;
 use domain::command::{Format, quote};
-use domain::config::{self, ConfigChange, ConfigVars, Diff, FILE_MAX, FileFormat, VALUE_MAX};
+use domain::config::{self, ConfigChange, ConfigVars, Diff, FILE_MAX, FileFormat, Hidden, VALUE_MAX};
 use domain::deploy::Kind;
 use domain::{AppId, Refusal, Secret, VarName, access, text};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-async fn current(c: &Commands, id: &AppId) -> Result<ConfigVars> {
+async fn current(c: &Commands, id: &AppId) -> Result<(ConfigVars, Hidden)> {
     let id = id.clone();
-    c.p.store.read(move |tx| tx.config(&id, tx.the_app(&id)?.config_version)).await
+    c.p.store
+        .read(move |tx| {
+            let version = tx.the_app(&id)?.config_version;
+            Ok((tx.config(&id, version)?, tx.hidden(&id, version)?))
+        })
+        .await
+}
+
+/// Says which were left out, on standard error: the output is for a file or a shell.
+async fn left_out(hidden: &Hidden, io: &Io) {
+    for name in hidden.keys() {
+        io.note(text::warning(&format!("{name} is secret and left out"))).await;
+    }
 }
 
 pub async fn all(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let vars = current(c, &app.id).await?;
+    let (vars, hidden) = current(c, &app.id).await?;
     match ask.what().format {
         Format::Json => {
-            let object = vars.iter().map(|(n, v)| (n.to_string(), Value::String(v.reveal().clone()))).collect();
+            let shown = |name: &VarName, value: &Secret<String>| match hidden.contains_key(name) {
+                true => Value::Null,
+                false => Value::String(value.reveal().clone()),
+            };
+            let object = vars.iter().map(|(n, v)| (n.to_string(), shown(n, v))).collect();
             show::json(io, &Value::Object(object)).await;
         }
         Format::Text if ask.what().args.flag("shell") => {
-            for (name, value) in &vars {
+            for (name, value) in vars.iter().filter(|(name, _)| !hidden.contains_key(*name)) {
                 io.line(format!("{name}={}", quote(value.reveal()))).await;
             }
+            left_out(&hidden, io).await;
         }
         Format::Text if vars.is_empty() => io.note("No config vars. config:set APP NAME=VALUE").await,
         Format::Text => {
@@ -38,6 +55,10 @@ pub async fn all(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             for (name, value) in &vars {
                 // A value of several lines, or with control bytes, would not show what it is.
                 let value = value.reveal();
+                if let Some(since) = hidden.get(name) {
+                    io.line(format!("{:width$} (secret, since {})", format!("{name}:"), since.short())).await;
+                    continue;
+                }
                 let shown = if value.chars().any(char::is_control) { quote(value) } else { value.clone() };
                 io.line(format!("{:width$} {shown}", format!("{name}:"))).await;
             }
@@ -56,7 +77,13 @@ pub async fn all(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 pub async fn get(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let name: VarName = ask.what().args.typed("NAME")?;
-    let vars = current(c, &ask.the_app()?.id).await?;
+    let (vars, hidden) = current(c, &ask.the_app()?.id).await?;
+    if let Some(since) = hidden.get(&name) {
+        return Err(Refusal::new("secret-var", format!("{name} is secret: its value is not shown again"))
+            .why(format!("it is set since {}; the app has it", since.short()))
+            .next(format!("config:set {} --stdin {name} < FILE  (for a new value)", app_name(&ask)))
+            .into());
+    }
     let value = vars.get(&name).ok_or_else(|| {
         Refusal::new("no-such-var", format!("{name} is not set"))
             .next(format!("config:set {} {name}=VALUE", app_name(&ask)))
@@ -73,7 +100,8 @@ fn app_name(ask: &Ask) -> String {
 }
 
 pub async fn set(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
-    let mut change = ConfigChange { set: ask.what().args.vars("NAME=VALUE")?, ..ConfigChange::default() };
+    let set = ask.what().args.vars("NAME=VALUE")?;
+    let mut change = ConfigChange { set, secret: ask.what().args.flag("secret"), ..ConfigChange::default() };
     if let Some(name) = ask.what().args.value("stdin") {
         let name: VarName = name.parse()?;
         let mut bytes = io.read_all(VALUE_MAX + 1).await?;
@@ -96,7 +124,7 @@ pub async fn set(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
 
 pub async fn unset(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let names = ask.what().args.many("NAME").iter().map(|n| n.parse()).collect::<Result<BTreeSet<VarName>, _>>()?;
-    let held = current(c, &ask.the_app()?.id).await?;
+    let (held, _) = current(c, &ask.the_app()?.id).await?;
     for name in names.iter().filter(|name| !held.contains_key(*name)) {
         io.note(text::warning(&format!("{name} is not set"))).await;
     }
@@ -121,13 +149,28 @@ pub async fn import(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
         FileFormat::Shell => "shell lines",
     };
     io.line(format!("Read {} config vars ({read_as})", set.len())).await;
-    change_config(c, &ask, ConfigChange { set, replace, ..ConfigChange::default() }, io).await
+    // A file that config:export wrote has no secret ones: they are not removed for that.
+    let keep = match replace {
+        true => current(c, &ask.the_app()?.id).await?.1.into_keys().filter(|name| !set.contains_key(name)).collect(),
+        false => BTreeSet::new(),
+    };
+    for name in &keep {
+        io.note(text::warning(&format!(
+            "{name} is secret and stays; to remove it: config:unset {} {name}",
+            app_name(&ask)
+        )))
+        .await;
+    }
+    let secret = ask.what().args.flag("secret");
+    change_config(c, &ask, ConfigChange { set, replace, keep, secret, ..ConfigChange::default() }, io).await
 }
 
 pub async fn export(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let format: FileFormat = ask.what().args.value("format").unwrap_or("dotenv").parse()?;
-    let vars = current(c, &ask.the_app()?.id).await?;
+    let (mut vars, hidden) = current(c, &ask.the_app()?.id).await?;
+    vars.retain(|name, _| !hidden.contains_key(name));
     io.text(config::render(&vars, format)).await;
+    left_out(&hidden, io).await;
     Ok(0)
 }
 
@@ -138,8 +181,9 @@ pub async fn waiting(c: &Commands, id: &AppId) -> Result<Diff> {
         .read(move |tx| {
             let app = tx.the_app(&id)?;
             let Some(number) = app.current_release else { return Ok(Diff::default()) };
-            let running = tx.config(&id, tx.the_release(&id, number)?.config_version)?;
-            Ok(Diff::of(&running, &tx.config(&id, app.config_version)?))
+            let (running, next) = (tx.the_release(&id, number)?.config_version, app.config_version);
+            let diff = Diff::of(&tx.config(&id, running)?, &tx.config(&id, next)?);
+            Ok(diff.with_hidden(&tx.hidden(&id, running)?, &tx.hidden(&id, next)?))
         })
         .await
 }
@@ -147,10 +191,10 @@ pub async fn waiting(c: &Commands, id: &AppId) -> Result<Diff> {
 async fn change_config(c: &Commands, ask: &Ask, change: ConfigChange, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
     let only_store = ask.what().args.flag("no-restart");
-    let old = current(c, &app.id).await?;
+    let (old, hidden) = current(c, &app.id).await?;
     // Bad values are refused before anybody waits.
     let new = change.apply(&old)?;
-    let diff = Diff::of(&old, &new);
+    let diff = Diff::of(&old, &new).with_hidden(&hidden, &change.hidden(&hidden, &old, &new, now()));
     let held_back = waiting(c, &app.id).await?;
     if diff.is_empty() && (only_store || held_back.is_empty()) {
         io.line("Nothing changes: the config vars have these values already").await;
@@ -168,8 +212,10 @@ async fn change_config(c: &Commands, ask: &Ask, change: ConfigChange, io: &Io) -
                 if row.current_release.is_some() && !row.stopped && !only_store {
                     return Ok(None);
                 }
-                let vars = apply.apply(&tx.config(&id, row.config_version)?)?;
-                let version = tx.add_config(&id, &vars, now())?;
+                let old = tx.config(&id, row.config_version)?;
+                let vars = apply.apply(&old)?;
+                let hidden = apply.hidden(&tx.hidden(&id, row.config_version)?, &old, &vars, now());
+                let version = tx.add_config(&id, &vars, &hidden, now())?;
                 tx.set_config_version(&id, version)?;
                 Ok(Some(row))
             })

@@ -26,6 +26,7 @@ mod quota;
 mod registry;
 mod releases;
 mod run;
+mod secrets;
 mod show;
 mod system;
 
@@ -360,6 +361,7 @@ impl Commands {
             Verb::RegistryAllow => registry::allow(self, ask, io).await,
             Verb::RegistryLogout => registry::logout(self, ask, io).await,
             Verb::RegistryList => registry::list(self, ask, io).await,
+            Verb::SecretsRotate => secrets::rotate(self, ask, io).await,
             Verb::Events => events::events(self, ask, io).await,
             Verb::Doctor => doctor::doctor(self, ask, io).await,
             Verb::Help => system::help(ask, io).await,

@@ -379,8 +379,10 @@ fn contents(
         }
         Kind::Config => {
             let current = current.ok_or_else(gone)?;
-            let vars = row.ask.config.apply(&tx.config(&app.id, app.config_version)?)?;
-            let version = tx.add_config(&app.id, &vars, now())?;
+            let old = tx.config(&app.id, app.config_version)?;
+            let vars = row.ask.config.apply(&old)?;
+            let hidden = row.ask.config.hidden(&tx.hidden(&app.id, app.config_version)?, &old, &vars, now());
+            let version = tx.add_config(&app.id, &vars, &hidden, now())?;
             Ok((current.build, version, row.ask.config.describe()))
         }
         Kind::Rollback => {
@@ -395,7 +397,20 @@ fn contents(
                     .next(format!("releases {}", app.name))
                     .into());
             }
-            Ok((to.build, to.config_version, format!("Rollback to {}", to.number)))
+            // What is secret now is not shown again because it was not then.
+            let vars = tx.config(&app.id, to.config_version)?;
+            let mut hidden = tx.hidden(&app.id, to.config_version)?;
+            let known = hidden.len();
+            for (name, since) in tx.hidden(&app.id, app.config_version)? {
+                if vars.contains_key(&name) {
+                    hidden.entry(name).or_insert(since);
+                }
+            }
+            let version = match hidden.len() == known {
+                true => to.config_version,
+                false => tx.add_config(&app.id, &vars, &hidden, now())?,
+            };
+            Ok((to.build, version, format!("Rollback to {}", to.number)))
         }
         Kind::Restart => Err(gone().into()),
     }

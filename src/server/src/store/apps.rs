@@ -1,9 +1,10 @@
 //! Apps, who they are shared with, their config versions and formations.
 
 use super::Tx;
+use super::sealed::config_place;
 use crate::fault::{Fault, Result};
 use domain::access::AppRef;
-use domain::config::ConfigVars;
+use domain::config::{ConfigVars, Hidden};
 use domain::dockerfile::BuildSettings;
 use domain::formation::Formation;
 use domain::{AppId, AppName, Refusal, ReleaseNumber, Timestamp};
@@ -235,15 +236,25 @@ impl Tx<'_> {
     pub fn config(&self, id: &AppId, version: i64) -> Result<ConfigVars> {
         let sql = "SELECT vars FROM configs WHERE app_id = ?1 AND version = ?2";
         let text: Option<String> = self.0.query_row(sql, params![id.as_str(), version], |row| row.get(0)).optional()?;
+        let sealed: ConfigVars = text.map(|t| serde_json::from_str(&t)).transpose()?.unwrap_or_default();
+        self.open_all(&sealed, |name| config_place(id, version, name))
+    }
+
+    /// Which of them are never shown again, and since when they have their values.
+    pub fn hidden(&self, id: &AppId, version: i64) -> Result<Hidden> {
+        let sql = "SELECT hidden FROM configs WHERE app_id = ?1 AND version = ?2";
+        let text: Option<String> = self.0.query_row(sql, params![id.as_str(), version], |row| row.get(0)).optional()?;
         Ok(text.map(|t| serde_json::from_str(&t)).transpose()?.unwrap_or_default())
     }
 
     /// Writes a new config version (not yet in force) and returns its number.
-    pub fn add_config(&self, id: &AppId, vars: &ConfigVars, now: Timestamp) -> Result<i64> {
+    pub fn add_config(&self, id: &AppId, vars: &ConfigVars, hidden: &Hidden, now: Timestamp) -> Result<i64> {
         let sql = "SELECT coalesce(max(version), 0) + 1 FROM configs WHERE app_id = ?1";
         let version: i64 = self.0.query_row(sql, [id.as_str()], |row| row.get(0))?;
-        let sql = "INSERT INTO configs (app_id, version, vars, created) VALUES (?1, ?2, ?3, ?4)";
-        self.0.execute(sql, params![id.as_str(), version, serde_json::to_string(vars)?, now.0])?;
+        let sealed = self.seal_all(vars, |name| config_place(id, version, name))?;
+        let (sealed, hidden) = (serde_json::to_string(&sealed)?, serde_json::to_string(hidden)?);
+        let sql = "INSERT INTO configs (app_id, version, vars, hidden, created) VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.0.execute(sql, params![id.as_str(), version, sealed, hidden, now.0])?;
         Ok(version)
     }
 

@@ -1,6 +1,7 @@
 //! Deploys: the jobs, their state after each step, and the steps' intents and outcomes.
 
 use super::Tx;
+use super::sealed::deploy_place;
 use crate::fault::{Fault, Result};
 use domain::access::Principal;
 use domain::config::ConfigChange;
@@ -126,16 +127,31 @@ impl Tx<'_> {
     pub fn add_deploy(&self, new: &NewDeploy, now: Timestamp) -> Result<i64> {
         let sql = "INSERT INTO deploys (app_id, kind, ask, state, actor, created, owner, fence)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)";
-        let (kind, ask) = (serde_json::to_string(&new.kind)?, serde_json::to_string(&new.ask)?);
-        let state = serde_json::to_string(&Deploy::Received)?;
-        self.0.execute(sql, params![new.app.as_str(), kind, ask, state, new.actor, now.0, new.owner])?;
-        Ok(self.0.last_insert_rowid())
+        let kind = serde_json::to_string(&new.kind)?;
+        // Its values are sealed for its id, which comes with the row.
+        let mut ask = new.ask.clone();
+        let values = std::mem::take(&mut ask.config.set);
+        let (text, state) = (serde_json::to_string(&ask)?, serde_json::to_string(&Deploy::Received)?);
+        self.0.execute(sql, params![new.app.as_str(), kind, text, state, new.actor, now.0, new.owner])?;
+        let id = self.0.last_insert_rowid();
+        if !values.is_empty() {
+            ask.config.set = self.seal_all(&values, |name| deploy_place(id, name))?;
+            let sql = "UPDATE deploys SET ask = ?2 WHERE id = ?1";
+            self.0.execute(sql, params![id, serde_json::to_string(&ask)?])?;
+        }
+        Ok(id)
+    }
+
+    fn with_values(&self, mut row: DeployRow) -> Result<DeployRow> {
+        row.ask.config.set = self.open_all(&row.ask.config.set, |name| deploy_place(row.id, name))?;
+        Ok(row)
     }
 
     /// A deploy by id.
     pub fn deploy(&self, id: i64) -> Result<Option<DeployRow>> {
         let sql = format!("SELECT {COLUMNS} FROM deploys WHERE id = ?1");
-        Ok(self.0.prepare_cached(&sql)?.query_row([id], deploy).optional()?)
+        let row = self.0.prepare_cached(&sql)?.query_row([id], deploy).optional()?;
+        row.map(|row| self.with_values(row)).transpose()
     }
 
     /// The deploy that a build belongs to.
@@ -146,7 +162,8 @@ impl Tx<'_> {
     /// All jobs that are not over, oldest first.
     pub fn open_deploys(&self) -> Result<Vec<DeployRow>> {
         let sql = format!("SELECT {COLUMNS} FROM deploys WHERE over = 0 ORDER BY id");
-        Ok(self.0.prepare_cached(&sql)?.query_map([], deploy)?.collect::<rusqlite::Result<Vec<_>>>()?)
+        let rows = self.0.prepare_cached(&sql)?.query_map([], deploy)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        rows.into_iter().map(|row| self.with_values(row)).collect()
     }
 
     /// The ids of the newest jobs of every app.

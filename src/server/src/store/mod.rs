@@ -1,15 +1,18 @@
 //! State in SQLite: the only folder that speaks SQL and opens transactions.
 //!
 //! Invariant: one writer thread owns the writing connection, so transactions are serial; WAL with synchronous=FULL, so
-//! what was acknowledged survives a power cut; a corrupt file is refused and its bytes are left alone.
+//! what was acknowledged survives a power cut; a corrupt file is refused and its bytes are left alone. Secret values are
+//! sealed before they become rows (`cipher`), with a key that lies beside the file (`keyfile`).
 //! Absent: any knowledge of the engine.
 
 mod apps;
 mod audit;
 mod builds;
+mod cipher;
 mod deploys;
 mod domains;
 mod instances;
+mod keyfile;
 mod keys;
 mod leaving;
 mod networks;
@@ -18,6 +21,7 @@ mod registries;
 mod releases;
 mod runs;
 mod schema;
+mod sealed;
 mod users;
 
 pub use apps::App;
@@ -36,9 +40,10 @@ pub use runs::RunRow;
 pub use users::{Key, User};
 
 use crate::fault::{Error, Fault, Result};
+use cipher::Cipher;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::{Arc, PoisonError, RwLock, mpsc as std_mpsc};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -46,6 +51,8 @@ use tokio::sync::oneshot;
 const QUEUE_MAX: usize = 256;
 /// How long a call may wait for its turn and its answer.
 const CALL_MAX: Duration = Duration::from_secs(30);
+/// The same where the whole file is written anew.
+const ROTATE_MAX: Duration = Duration::from_secs(600);
 
 type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -54,6 +61,8 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 pub struct Store {
     writer: Arc<Worker>,
     reader: Arc<Worker>,
+    cipher: Arc<RwLock<Cipher>>,
+    path: Arc<Path>,
 }
 
 /// A thread that owns one connection.
@@ -78,7 +87,7 @@ impl std::fmt::Debug for Store {
 }
 
 /// An open transaction: the methods in this folder's files read and write rows through it.
-pub struct Tx<'a>(pub(in crate::store) &'a Transaction<'a>);
+pub struct Tx<'a>(pub(in crate::store) &'a Transaction<'a>, pub(in crate::store) &'a Cipher);
 
 impl std::fmt::Debug for Tx<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -111,54 +120,85 @@ impl From<serde_json::Error> for Error {
 }
 
 impl Store {
-    /// Opens (or makes) the database, checks it, migrates it.
+    /// Opens (or makes) the database and its key, checks them, migrates, seals what an older Hoist left in clear.
     ///
     /// # Errors
-    /// A file that is not a sound database, or that a newer Hoist wrote, is refused and left as it is.
+    /// A file that is not a sound database, or that a newer Hoist wrote, is refused and left as it is; so is one whose key is
+    /// missing, damaged or another's.
     pub fn open(path: &Path) -> Result<Store, Fault> {
-        if path.exists() {
-            check_sound(path)?;
-        }
+        let keys = if path.exists() { check_sound(path)? } else { Vec::new() };
+        let cipher = keyfile::load(&keyfile::beside(path), &keys)?;
         let mut writer = connect(path).map_err(|err| named(path, err))?;
         schema::migrate(&mut writer, path)?;
+        let cipher = sealed::settle(&mut writer, path, cipher)
+            .map_err(|err| Fault::new(format!("cannot seal the secret values in {}", path.display()), err))?;
         let reader = connect(path).map_err(|err| named(path, err))?;
-        Ok(Store { writer: Arc::new(serve("store-write", writer)?), reader: Arc::new(serve("store-read", reader)?) })
+        Ok(Store {
+            writer: Arc::new(serve("store-write", writer)?),
+            reader: Arc::new(serve("store-read", reader)?),
+            cipher: Arc::new(RwLock::new(cipher)),
+            path: path.into(),
+        })
+    }
+
+    /// Replaces the key of secret values: the old one's id, the new one's, and how many rows were sealed anew. Nothing else is
+    /// written meanwhile.
+    pub async fn rotate_key(&self) -> Result<(String, String, usize)> {
+        let (answer, answered) = oneshot::channel();
+        let (path, cipher) = (Arc::clone(&self.path), Arc::clone(&self.cipher));
+        let job: Job = Box::new(move |conn| {
+            let _ = answer.send(sealed::rotate(conn, &path, &cipher));
+        });
+        ask(&self.writer, job, answered, ROTATE_MAX).await
     }
 
     /// Runs `work` in one immediate transaction; an error rolls it back.
     pub async fn write<T: Send + 'static>(&self, work: impl FnOnce(&Tx) -> Result<T> + Send + 'static) -> Result<T> {
-        call(&self.writer, TransactionBehavior::Immediate, work).await
+        self.call(&self.writer, TransactionBehavior::Immediate, work).await
     }
 
     /// Runs `work` on one consistent snapshot; writing in it fails.
     pub async fn read<T: Send + 'static>(&self, work: impl FnOnce(&Tx) -> Result<T> + Send + 'static) -> Result<T> {
-        call(&self.reader, TransactionBehavior::Deferred, work).await
+        self.call(&self.reader, TransactionBehavior::Deferred, work).await
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        worker: &Worker,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Tx) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (answer, answered) = oneshot::channel();
+        let cipher = Arc::clone(&self.cipher);
+        let job: Job = Box::new(move |conn| {
+            let _ = answer.send(transact(conn, behavior, &cipher, work));
+        });
+        ask(worker, job, answered, CALL_MAX).await
     }
 }
 
-async fn call<T: Send + 'static>(
-    worker: &Worker,
-    behavior: TransactionBehavior,
-    work: impl FnOnce(&Tx) -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let (answer, answered) = oneshot::channel();
-    let job: Job = Box::new(move |conn| {
-        let _ = answer.send(transact(conn, behavior, work));
-    });
+async fn ask<T>(worker: &Worker, job: Job, answered: oneshot::Receiver<Result<T>>, most: Duration) -> Result<T> {
     let sent = worker.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
     if !sent {
         return Err(Fault::plain("the database is overloaded or gone").transient().into());
     }
-    match tokio::time::timeout(CALL_MAX, answered).await {
+    match tokio::time::timeout(most, answered).await {
         Ok(Ok(done)) => done,
         Ok(Err(_)) => Err(Fault::plain("the database thread has ended").into()),
         Err(_) => Err(Fault::plain("the database does not answer").transient().into()),
     }
 }
 
-fn transact<T>(conn: &mut Connection, behavior: TransactionBehavior, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
+fn transact<T>(
+    conn: &mut Connection,
+    behavior: TransactionBehavior,
+    cipher: &RwLock<Cipher>,
+    work: impl FnOnce(&Tx) -> Result<T>,
+) -> Result<T> {
+    // Held for the whole transaction: what it reads was sealed with these keys.
+    let cipher = cipher.read().unwrap_or_else(PoisonError::into_inner);
     let tx = conn.transaction_with_behavior(behavior)?;
-    let done = work(&Tx(&tx))?;
+    let done = work(&Tx(&tx, &cipher))?;
     tx.commit()?;
     Ok(done)
 }
@@ -184,20 +224,24 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", "ON")?;
     conn.pragma_update(None, "cache_size", -512)?;
+    // What is deleted or replaced is overwritten, not left in free pages.
+    conn.pragma_update(None, "secure_delete", "ON")?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
 }
 
-/// Reads the file through a connection that cannot write; anything unsound is refused.
-fn check_sound(path: &Path) -> Result<(), Fault> {
-    let check = || -> rusqlite::Result<String> {
+/// Reads the file through a connection that cannot write; anything unsound is refused. The ids of the keys that it needs.
+fn check_sound(path: &Path) -> Result<Vec<String>, Fault> {
+    let check = || -> rusqlite::Result<(String, Vec<String>)> {
         let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         conn.busy_timeout(Duration::from_secs(10))?;
-        conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        let word: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        let keys = if word == "ok" { sealed::keys_in(&conn)? } else { Vec::new() };
+        Ok((word, keys))
     };
     match check() {
-        Ok(word) if word == "ok" => Ok(()),
-        Ok(words) => Err(damaged(path, &words)),
+        Ok((word, keys)) if word == "ok" => Ok(keys),
+        Ok((words, _)) => Err(damaged(path, &words)),
         Err(err) => Err(damaged(path, &err.to_string())),
     }
 }
@@ -211,6 +255,15 @@ fn damaged(path: &Path, why: &str) -> Fault {
 
 fn named(path: &Path, err: rusqlite::Error) -> Fault {
     Fault::new(format!("cannot open {}", path.display()), err)
+}
+
+/// Removes every sealed value from a database whose key is lost, and every trace of the key; how many rows. No server may run
+/// on it.
+pub fn forget_secrets(path: &Path) -> Result<usize, Fault> {
+    check_sound(path)?;
+    let mut conn = connect(path).map_err(|err| named(path, err))?;
+    sealed::forget(&mut conn, path)
+        .map_err(|err| Fault::new(format!("cannot forget the secrets in {}", path.display()), err))
 }
 
 /// Where the database lies in a data folder.

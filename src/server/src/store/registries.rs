@@ -1,6 +1,7 @@
 //! Who this server is at image registries.
 
 use super::Tx;
+use super::sealed::registry_place;
 use crate::fault::Result;
 use domain::{Secret, Timestamp};
 use rusqlite::params;
@@ -31,13 +32,19 @@ impl Tx<'_> {
                 created: Timestamp(row.get(3)?),
             })
         })?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        let open = |login: rusqlite::Result<RegistryLogin>| {
+            let login = login?;
+            let password = Secret::new(self.1.open(&registry_place(&login.host), login.password.reveal())?);
+            Ok(RegistryLogin { password, ..login })
+        };
+        rows.map(open).collect()
     }
 
     /// Writes a login in place of one of the same host.
     pub fn set_registry(&self, login: &RegistryLogin) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO registries (host, username, password, created) VALUES (?1, ?2, ?3, ?4)";
-        self.0.execute(sql, params![login.host, login.user, login.password.reveal(), login.created.0])?;
+        let password = self.1.seal(&registry_place(&login.host), login.password.reveal())?;
+        self.0.execute(sql, params![login.host, login.user, password, login.created.0])?;
         Ok(())
     }
 

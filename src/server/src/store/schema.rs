@@ -5,8 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 
 /// One step each; `user_version` counts those that ran.
-const MIGRATIONS: &[&str] =
-    &[FIRST, TEAM, RUNS, DOMAINS, STACK_AND_ROOT, DOCKERFILES, QUOTAS, GIVEN_BY, AUDIT_SHARES];
+pub(super) const MIGRATIONS: &[&str] =
+    &[FIRST, TEAM, RUNS, DOMAINS, STACK_AND_ROOT, DOCKERFILES, QUOTAS, GIVEN_BY, AUDIT_SHARES, HIDDEN_VARS];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -143,6 +143,12 @@ CREATE TRIGGER audit_is_not_removed BEFORE DELETE ON audit
 WHEN OLD.id >= max(coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'audit-floor'), 0),
                    coalesce((SELECT floor FROM audit_floors WHERE person = OLD.person), 0))
 BEGIN SELECT RAISE(ABORT, 'audit rows are only added'); END;
+";
+
+/// Config vars that are never shown again. Their values, like all secret values, are sealed from this version on: not by these
+/// lines, but at the first start with a key (`sealed::settle`).
+const HIDDEN_VARS: &str = "
+ALTER TABLE configs ADD COLUMN hidden TEXT NOT NULL DEFAULT '{}';
 ";
 
 /// Brings the database to the newest version.

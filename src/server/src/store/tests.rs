@@ -199,7 +199,7 @@ async fn the_commit_point_flips_everything_at_once_and_fences_hold() {
             let id = tx.add_deploy(&job, NOW)?;
             let build = tx.begin_build(&app.id, id, &commit, "ana", NOW)?;
             assert_eq!(tx.begin_build(&app.id, id, &commit, "ana", NOW)?, build);
-            let config = tx.add_config(&app.id, &Default::default(), NOW)?;
+            let config = tx.add_config(&app.id, &Default::default(), &Default::default(), NOW)?;
             let release = Release {
                 app: app.id.clone(),
                 number: ReleaseNumber(0),

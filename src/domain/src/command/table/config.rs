@@ -6,6 +6,8 @@ use crate::command::spec::*;
 
 const NO_RESTART: Flag = switch("no-restart", None, "Only store: the next release has it, what runs goes on as it is");
 
+const SECRET: Flag = switch("secret", None, "Never show these values again: only that they are there, and since when");
+
 pub(super) const ALL: Spec = Spec {
     verb: Verb::Config,
     name: "config",
@@ -16,6 +18,7 @@ pub(super) const ALL: Spec = Spec {
     audit: Audit::Verb,
     reads: true,
     summary: "List an app's config vars with their values",
+    help: "Of a secret one (config:set --secret) only since when it has its value; in JSON null.",
     examples: &["config blog", "config blog --shell", "config blog --format json"],
     group: Group::Config,
     ..BASE
@@ -35,6 +38,7 @@ pub(super) const SET: Spec = Spec {
     }],
     flags: &[
         valued("stdin", None, "NAME", "Take this var's value from standard input, less one newline at its end"),
+        SECRET,
         NO_RESTART,
     ],
     need: Need::Manage,
@@ -43,11 +47,13 @@ pub(super) const SET: Spec = Spec {
     help: "All vars of one command make one release, which runs the image that is there. If it does not become ready, the \
            old values come back and the command fails. The line is read by two shells, yours and the server's: quote values \
            with spaces for both. ${{NAME}} in a value stands for another config var or for what the platform knows, such as \
-           ${{HOIST_DOMAIN}}; $${{ is that text itself.",
+           ${{HOIST_DOMAIN}}; $${{ is that text itself. What was set with --secret stays secret with a new value, and by \
+           rollback; config:unset ends it. The app has it like any other: whoever may change the app may run code that reads it.",
     examples: &[
         "config:set blog LOG_LEVEL=debug",
         "config:set blog \"GREETING='hello world'\" LIMIT=20",
         "config:set blog --stdin TLS_KEY < key.pem",
+        "config:set blog --secret --stdin API_TOKEN < token.txt",
         "config:set blog 'HOME_URL=https://${{HOIST_DOMAIN}}/'",
     ],
     group: Group::Config,
@@ -89,7 +95,8 @@ pub(super) const IMPORT: Spec = Spec {
     app: AppArg::Required,
     flags: &[
         valued("format", None, "dotenv|json|shell", "How the input is written; found out where it is not given"),
-        switch("replace", None, "Remove the config vars that are not in the input"),
+        switch("replace", None, "Remove the config vars that are not in the input, but for secret ones"),
+        SECRET,
         NO_RESTART,
     ],
     need: Need::Manage,
@@ -114,7 +121,7 @@ pub(super) const EXPORT: Spec = Spec {
     app: AppArg::Required,
     flags: &[valued("format", None, "dotenv|json|shell", "How to write them (dotenv)")],
     need: Need::Manage,
-    summary: "Print the config vars as a file that config:import reads back",
+    summary: "Print the config vars as a file that config:import reads back; secret ones are left out",
     examples: &["config:export blog", "config:export blog --format json", "config:export blog --format shell"],
     group: Group::Config,
     ..BASE

@@ -1,4 +1,4 @@
-//! Rows about image registries.
+//! Rows about image registries, and about the key of secret values.
 
 use crate::access::Need;
 use crate::command::Verb;
@@ -61,6 +61,20 @@ pub(super) const LIST: Spec = Spec {
     reads: true,
     summary: "List the registries that this server is logged in to",
     examples: &["registry:list"],
+    group: Group::Server,
+    ..BASE
+};
+
+pub(super) const ROTATE: Spec = Spec {
+    verb: Verb::SecretsRotate,
+    name: "secrets:rotate",
+    aliases: &["secrets:rekey"],
+    need: Need::Admin,
+    summary: "Seal all secret values in the database with a new key",
+    help: "Config vars and passwords of registries are sealed with the key in secret.key. This makes a new one, seals every \
+           value anew, writes the database file as a whole so that nothing of before is left in it, and forgets the old key. \
+           If the server dies meanwhile its next start goes on with it. Backups of before need the old secret.key.",
+    examples: &["secrets:rotate"],
     group: Group::Server,
     ..BASE
 };
