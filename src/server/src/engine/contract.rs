@@ -149,7 +149,7 @@ async fn networks(engine: &dyn Engine, run: &str, network: &NetworkSpec) {
 async fn absent_things(engine: &dyn Engine, run: &str, network: &NetworkSpec) {
     let name = format!("{run}-i9");
     assert_eq!(engine.inspect(&name).await.unwrap(), None);
-    assert_eq!(engine.fillable(&name).await.unwrap(), [PathBuf::new(); 0]);
+    assert!(engine.fillable(&name).await.unwrap().is_empty());
     engine.kill(&name).await.unwrap();
     engine.stop(&name, Duration::from_secs(1)).await.unwrap();
     engine.remove(&name).await.unwrap();
