@@ -92,7 +92,7 @@ pub fn firewall(install: &str) -> Option<Vec<String>> {
 /// The rules in it.
 pub fn firewall_rules(install: &str) -> String {
     let table = firewall(install).expect("a table");
-    let mut nft = Command::new("nft");
+    let mut nft = program("nft");
     nft.arg("list").args(table);
     run(nft, b"", DEADLINE).ok().out
 }

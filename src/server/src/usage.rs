@@ -1,10 +1,10 @@
 //! What each app keeps on the disk: its repository, its build caches, its log. Measured again and again in the background,
 //! and at once where a push would be refused for it. Images are the engine's, which shares their layers, and are not here.
 
-use crate::build::bytes_below;
 use crate::clock::now;
 use crate::fault::Result;
 use crate::platform::{Parts, Platform};
+use crate::probes::bytes_below;
 use crate::tasks::blocking;
 use domain::quota::{What, limit};
 use domain::{AppId, Timestamp};

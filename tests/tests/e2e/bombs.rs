@@ -1,9 +1,8 @@
 //! Pushes that are small on the wire and large in memory, and large ones that are meant well: both stay below 150 MB, counted
 //! over git's processes and the server's growth.
 
-use e2e::{App, Output, Peak, Running, User, World, peak, run};
+use e2e::{App, Output, Peak, Running, User, World, peak, program, run};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 const MOST: u64 = 150_000_000;
@@ -87,7 +86,7 @@ fn delta_bomb(app: &App<'_>, times: u64) -> Vec<u8> {
     let mut bomb = b"PACK\0\0\0\x02\0\0\0\x02".to_vec();
     bomb.extend_from_slice(base);
     bomb.extend(entry);
-    let mut sum = Command::new("sha1sum");
+    let mut sum = program("sha1sum");
     sum.arg("-");
     let digest = run(sum, &bomb, WITHIN).ok().out;
     bomb.extend((0..40).step_by(2).map(|i| u8::from_str_radix(&digest[i..i + 2], 16).unwrap()));
@@ -120,7 +119,7 @@ fn a_pack_of_deltas_is_refused_below_the_limit_in_plain_words() {
 /// Git commands of a client that holds a bomb of its own making: its stack is not the point.
 fn deep_git(app: &App<'_>, args: &[&str], input: &[u8]) -> Output {
     let plain = app.user.git_command(&app.dir, args);
-    let mut git = Command::new("prlimit");
+    let mut git = program("prlimit");
     git.arg("--stack=unlimited").arg(plain.get_program()).args(plain.get_args());
     for (name, value) in plain.get_envs() {
         match value {
@@ -164,7 +163,7 @@ fn a_large_file_and_a_long_history_still_push_and_clone() {
     let world = World::new();
     let app = world.app("big", "tests/apps/static");
     // Noise, so that it is as long on the wire.
-    let mut noise = Command::new("head");
+    let mut noise = program("head");
     noise.args(["-c", "100000000", "/dev/urandom"]);
     let file = std::fs::File::create(app.dir.join("large.bin")).unwrap();
     assert!(noise.stdout(file).status().unwrap().success());
@@ -201,7 +200,7 @@ fn pushes_of_one_user_have_a_bound_and_others_have_theirs() {
     let hold = |who: &User| {
         // Its input stays open: a push that has not said what it wants.
         let plain = who.ssh_command(&["git-receive-pack", "/blog"]);
-        let mut open = Command::new("sh");
+        let mut open = program("sh");
         open.args(["-c", "sleep 600 | exec \"$@\"", "sh"]).arg(plain.get_program()).args(plain.get_args());
         Running::start(open)
     };
@@ -226,7 +225,7 @@ fn every_git_runs_within_its_walls() {
     let app = world.app("blog", "tests/apps/static");
     app.push().ok();
     let plain = app.user.ssh_command(&["git-receive-pack", "/blog"]);
-    let mut open = Command::new("sh");
+    let mut open = program("sh");
     open.args(["-c", "sleep 600 | exec \"$@\"", "sh"]).arg(plain.get_program()).args(plain.get_args());
     let _open = Running::start(open);
     e2e::wait_for("an open push", Duration::from_secs(30), || !children(&world).is_empty());

@@ -1,10 +1,9 @@
 //! Many connections of one person or one place: everybody else still gets in.
 
-use e2e::{Running, User, World, wait_for};
+use e2e::{Running, User, World, program, wait_for};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Connections that say nothing, from an address of this machine.
@@ -61,7 +60,7 @@ fn silent_connections_do_not_keep_an_administrator_out() {
 
 /// A connection that stays, as ControlMaster makes it.
 fn idle(user: &User) -> Running {
-    let mut ssh = Command::new("ssh");
+    let mut ssh = program("ssh");
     ssh.arg("-N").args(user.options()).args(["-p", &user.address.port().to_string(), "-l", &user.login]);
     ssh.arg(user.address.ip().to_string());
     Running::start(ssh)

@@ -1,7 +1,7 @@
 //! A right that ends: what somebody made or holds ends with it, or is named with the command that ends it.
 
 use crate::dockerfile::{docker, image_of};
-use e2e::{App, Running, User, World, wait_for};
+use e2e::{App, Running, User, World, program, wait_for};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -142,13 +142,13 @@ fn what_others_hold_by_somebodys_word_is_named_with_its_end() {
     let list = ana.ssh(&["access:list", "blog"]).ok().out;
     assert!(list.lines().any(|line| line.starts_with("eve") && line.ends_with("bob")), "{list}");
     let socket = world.folder("mux").join("s").to_str().unwrap().to_owned();
-    let mut mux = std::process::Command::new("ssh");
+    let mut mux = program("ssh");
     mux.args(["-M", "-N", "-S", &socket]).args(bob.options()).args(["-o", "ControlMaster=yes"]);
     mux.args(["-o", &format!("ControlPath={socket}"), "-p", &world.ssh.port().to_string(), "hoist@127.0.0.1"]);
     let mut mux = Running::start(mux);
     wait_for("the open connection", SOON, || std::path::Path::new(&socket).exists());
     let over_it = |words: &[&str]| {
-        let mut ssh = std::process::Command::new("ssh");
+        let mut ssh = program("ssh");
         ssh.args(["-S", &socket, "hoist@127.0.0.1"]).args(words);
         e2e::run(ssh, b"", SOON)
     };
@@ -231,13 +231,13 @@ fn a_flood_of_refused_commands_is_counted_and_cut() {
     };
     let before = size();
     let socket = world.folder("mux").join("s").to_str().unwrap().to_owned();
-    let mut mux = std::process::Command::new("ssh");
+    let mut mux = program("ssh");
     mux.args(["-M", "-N", "-S", &socket]).args(eve.options()).args(["-o", "ControlMaster=yes"]);
     mux.args(["-o", &format!("ControlPath={socket}"), "-p", &world.ssh.port().to_string(), "hoist@127.0.0.1"]);
     let _mux = Running::start(mux);
     wait_for("the open connection", SOON, || std::path::Path::new(&socket).exists());
     let over_it = |words: &[&str]| {
-        let mut ssh = std::process::Command::new("ssh");
+        let mut ssh = program("ssh");
         ssh.args(["-S", &socket, "hoist@127.0.0.1"]).args(words);
         e2e::run(ssh, b"", SOON)
     };

@@ -19,7 +19,6 @@ pub use ahead::fetch_ahead;
 pub use assemble::GONE;
 pub use dockerfile::Given;
 pub use slots::{Permit, Person, Slots};
-pub use work::bytes_below;
 
 use crate::clock::now;
 use crate::deploy::Job;

@@ -1,8 +1,8 @@
 //! How much the steps of one build have written: into the layers that they change, and into their cache mounts.
 
 use super::Group;
-use crate::build::bytes_below;
 use crate::fault::Result;
+use crate::probes::bytes_below;
 use crate::tasks::blocking;
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -57,7 +57,7 @@ impl Commands {
         let filter = AuditFilter { max: ROWS_MAX, ..AuditFilter::default() };
         let read = self.p.store.read(move |tx| {
             let (mut keys, mut met) = (BTreeMap::new(), BTreeMap::new());
-            for row in tx.audit(&filter)? {
+            for (_, row) in tx.audit(&filter)? {
                 let Ok(peer) = row.origin.parse::<SocketAddr>() else { continue };
                 let admin = match keys.get(&row.key) {
                     Some(known) => *known,

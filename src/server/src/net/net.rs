@@ -197,7 +197,7 @@ impl Held {
     fn new(install: &InstallId, pool: Subnet, shares: Vec<Subnet>, resolvers: Vec<IpAddr>) -> Held {
         let policy =
             Policy { install: install.clone(), pool, shares: shares.clone(), resolvers, builds_may_reach: Vec::new() };
-        Held { shares, firewall: Firewall::new(&policy), policy }
+        Held { shares, firewall: Firewall::new(&policy) }
     }
 }
 

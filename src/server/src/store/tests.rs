@@ -91,8 +91,8 @@ async fn what_runs_counts_to_its_owner() {
     let (_dir, store) = open();
     store
         .write(|tx| {
-            let ana = tx.add_user(&"ana".parse()?, Role::Developer, NOW)?;
-            let bob = tx.add_user(&"bob".parse()?, Role::Developer, NOW)?;
+            let ana = tx.add_user(&"ana".parse()?, Role::Developer, None, NOW)?;
+            let bob = tx.add_user(&"bob".parse()?, Role::Developer, None, NOW)?;
             let a = tx.add_app(&app_id("aaaaaaaa"), &"a".parse()?, Some(ana.id), NOW)?.id;
             let b = tx.add_app(&app_id("bbbbbbbb"), &"b".parse()?, Some(bob.id), NOW)?.id;
             tx.add_app(&app_id("cccccccc"), &"c".parse()?, None, NOW)?;
@@ -119,6 +119,7 @@ async fn what_runs_counts_to_its_owner() {
                 release: ReleaseNumber(1),
                 command: "x".into(),
                 actor: "ana".into(),
+                key: String::new(),
                 detached: true,
                 memory: 77,
                 begun: NOW,
@@ -145,7 +146,7 @@ async fn quotas_are_set_changed_and_go_with_their_user() {
     let (_dir, store) = open();
     store
         .write(|tx| {
-            let ana = tx.add_user(&"ana".parse()?, Role::Developer, NOW)?;
+            let ana = tx.add_user(&"ana".parse()?, Role::Developer, None, NOW)?;
             tx.set_quotas(&ana, &[(What::Apps, Some(3)), (What::Disk, None)].into(), "root", NOW)?;
             tx.set_quotas(&ana, &[(What::Apps, Some(5))].into(), "eve", NOW)?;
             let holder = tx.quota_holder(ana.id)?.unwrap();
