@@ -103,6 +103,8 @@ pub struct Builder {
     registry: Registry,
     /// Places for sandboxes at work, on the whole host. What only fetches (look-ups, a runtime and its installer) shares one.
     slots: Slots,
+    /// Places for Dockerfiles, each of whose builds has limits of its own.
+    dockerfiles: Slots,
     stacks: Mutex<BTreeMap<String, Stack>>,
     /// Layers for all apps that are being made.
     flights: flights::Flights,
@@ -131,6 +133,7 @@ impl Builder {
         Builder {
             registry,
             slots: Slots::new(slots),
+            dockerfiles: Slots::new(slots.max(2)),
             stacks: Mutex::default(),
             flights: flights::Flights::default(),
             packs: flights::Packs::default(),

@@ -19,7 +19,7 @@ use buildpacks::{Base, Stack};
 use context::Context;
 use domain::config::ConfigVars;
 use domain::dockerfile::{self, BuildSettings, Declared, Failure, Line, Progress};
-use domain::{Commit, Refusal, Secret, procfile, text};
+use domain::{Commit, Secret, procfile, text};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +92,9 @@ impl Builder {
     ) -> Result<Made> {
         let Order { p, ask, job, app } = order;
         let context = context_of(order).await?;
+        let begun = Instant::now();
+        let _place = self.dockerfiles.acquire(p, &app.id, job).await?;
+        ask.waited.add(begun.elapsed());
         if app.buildpack.is_none()
             && let Some(other) = OTHERS.iter().find(|file| sources.tree.has_file(file))
         {
@@ -265,7 +268,7 @@ async fn run_build(
             Some(report) = heard.recv() => screen.show(&report),
             done = &mut work => break done,
             no = &mut watch => return Err(no.into()),
-            () = tokio::time::sleep_until(ask.deadline) => return Err(too_long(p)),
+            () = tokio::time::sleep_until(ask.ends()) => return Err(super::sandbox::too_long(p).into()),
             () = tokio::time::sleep_until(screen.said + SILENCE) => screen.wait(),
         }
     };
@@ -366,11 +369,4 @@ fn declared_vars(
         }
     }
     found
-}
-
-fn too_long(p: &Parts) -> crate::fault::Error {
-    let limit = p.settings.build_timeout;
-    Refusal::new("build-timeout", format!("the build took longer than {limit} s"))
-        .next("make it shorter, or raise build-timeout in the server's configuration")
-        .into()
 }
