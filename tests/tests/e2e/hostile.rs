@@ -251,6 +251,9 @@ fn a_frontend_of_somebodys_own_is_refused_unfetched() {
         app.push().fails().says("evil.invalid").says("# syntax=docker/dockerfile:1");
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
+    // A spelling that only the builder knows: it takes its own frontend all the same, to which this is no Dockerfile.
+    app.commit_change("Dockerfile", "{\"syntax\": \"evil.invalid/frontend:1\"}\n");
+    app.push().fails().says("unknown instruction").hides("failed to resolve");
     // The usual one is built in, and not fetched either.
     app.commit_change("Dockerfile", &format!("# syntax=docker/dockerfile:1.99{SERVE}"));
     app.push().ok().says("the builder's built-in one is used");
