@@ -105,7 +105,8 @@ only_listed() {
   shift
   mkdir -p "$folder"
   while read -r _ item; do
-    [[ $item != /* ]] && found=$(PATH=$EVERYWHERE type -P "$item") || continue
+    # The packages' own first: a stand-in elsewhere may start programs that are not on the list.
+    [[ $item != /* ]] && found=$(PATH=/usr/sbin:/usr/bin:/sbin:/bin:$EVERYWHERE type -P "$item") || continue
     ln -sf "$found" "$folder/$item"
   done < <(listed "$@")
 }

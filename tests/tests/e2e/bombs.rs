@@ -228,14 +228,15 @@ fn every_git_runs_within_its_walls() {
     let mut open = program("sh");
     open.args(["-c", "sleep 600 | exec \"$@\"", "sh"]).arg(plain.get_program()).args(plain.get_args());
     let _open = Running::start(open);
-    e2e::wait_for("an open push", Duration::from_secs(30), || !children(&world).is_empty());
-    let pid = children(&world)[0];
-    let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
-    assert!(
-        read("limits").lines().any(|l| l.starts_with("Max data size") && l.contains("100000000")),
-        "{}",
-        read("limits")
-    );
+    let read = |pid: u32, file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    // What puts up the walls is there a moment before them.
+    let walled = |pid: &u32| {
+        read(*pid, "limits").lines().any(|l| l.starts_with("Max data size") && l.contains("100000000"))
+            && read(*pid, "cmdline").contains("receive-pack")
+    };
+    e2e::wait_for("an open push within limits", Duration::from_secs(30), || children(&world).iter().any(walled));
+    let pid = children(&world).into_iter().find(walled).unwrap();
+    let read = |file: &str| read(pid, file);
     assert_eq!(read("oom_score_adj").trim(), "600");
     let group = format!("hoist-{}", world.install());
     let place = Path::new("/sys/fs/cgroup");

@@ -141,10 +141,12 @@ fn a_server_that_defers_is_up_when_it_takes_a_connection() {
         "    if (bind(",
         "    int seconds = 9;\n    setsockopt(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds);\n    if (bind(",
     );
+    dockerfile::recompile(&app);
     app.push().ok().says("web.1 is up");
     app.get("/").ok();
     // The port is open, and nobody will ever serve.
     app.replace("server.c", "    for (;;) {", "    for (;;) pause();\n    for (;;) {");
+    dockerfile::recompile(&app);
     app.push().fails().says("took no connection");
     app.get("/").ok();
 }

@@ -23,12 +23,22 @@ fn server() -> &'static Path {
     static MADE: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
         let folder = tempfile::tempdir().unwrap();
         let made = folder.path().join("server");
-        let mut cc = program("cc");
-        cc.args(["-O1", "-static", "-o"]).arg(&made).arg(e2e::repository().join(FIXTURE).join("server.c"));
-        e2e::run(cc, b"", Duration::from_secs(60)).ok();
+        compile(&e2e::repository().join(FIXTURE).join("server.c"), &made);
         (folder, made)
     });
     &MADE.1
+}
+
+fn compile(source: &Path, made: &Path) {
+    let mut cc = program("cc");
+    cc.args(["-O1", "-static", "-o"]).arg(made).arg(source);
+    e2e::run(cc, b"", Duration::from_secs(60)).ok();
+}
+
+/// Commits the server that the app's own `server.c` makes.
+pub fn recompile(app: &App<'_>) {
+    compile(&app.dir.join("server.c"), &app.dir.join("server"));
+    app.git(&["commit", "-q", "-a", "-m", "another server"]).ok();
 }
 
 /// A line that no build before had: Docker keeps results of steps from one run of the tests to the next.
