@@ -2,7 +2,7 @@
 //! and at once where a push would be refused for it. Images are the engine's, which shares their layers, and are not here.
 
 use crate::clock::now;
-use crate::fault::Result;
+use crate::fault::{Act, Result};
 use crate::platform::{Parts, Platform};
 use crate::probes::bytes_below;
 use crate::tasks::blocking;
@@ -102,10 +102,17 @@ async fn measure_all(p: &Parts) -> Result<()> {
 
 /// Measures these apps now.
 async fn measure(p: &Parts, apps: Vec<AppId>) -> Result<()> {
-    let folders: Vec<(AppId, Vec<PathBuf>)> = apps.into_iter().map(|app| (app.clone(), folders(p, &app))).collect();
-    let usage = p.usage.clone();
+    let folders: Vec<(AppId, PathBuf, Vec<PathBuf>)> =
+        apps.into_iter().map(|app| (app.clone(), p.layout.app_cache(&app), folders(p, &app))).collect();
+    let (usage, trash) = (p.usage.clone(), p.trash.clone());
     blocking("measure what apps keep", move || {
-        for (app, folders) in folders {
+        for (app, cache, folders) in folders {
+            // One that a build nested too deep to be counted would be more than anybody may keep, for ever, and its owner
+            // could push nothing any more. A cache can be made again.
+            if bytes_below(&cache, COUNTED_MAX) > COUNTED_MAX {
+                tracing::warn!(%app, "the cache of builds is nested too deep to be counted: it is removed");
+                trash.take(&cache).act(|| format!("cannot remove {}", cache.display()))?;
+            }
             let bytes = folders.iter().map(|folder| bytes_below(folder, COUNTED_MAX)).fold(0, u64::saturating_add);
             usage.note(app, bytes, now());
         }
