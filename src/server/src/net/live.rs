@@ -194,7 +194,7 @@ async fn with_firewall<F: Future<Output = ()>>(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "runs in the engine suite of tests/run: needs root, Docker, the run stack, 20 seconds"]
+#[ignore = "runs in the server suite of tests/run: needs root, Docker, the run stack, 20 seconds"]
 async fn who_reaches_whom() {
     with_firewall("deb13-run", "10.253.0.0/16", |world, firewall| async move {
         for n in [BUILDS, 1, 2] {
@@ -268,7 +268,7 @@ async fn tampering(world: &World, firewall: &Firewall) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "runs in the engine suite of tests/run: needs root, Docker, the build stack, a package registry"]
+#[ignore = "runs in the server suite of tests/run: needs root, Docker, the build stack, a package registry"]
 async fn builds_reach_package_registries() {
     with_firewall("deb13-build", "10.251.0.0/16", |world, firewall| async move {
         firewall.ensure().await.unwrap();
