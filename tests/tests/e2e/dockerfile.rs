@@ -226,6 +226,23 @@ fn hogs_are_ended_and_others_are_not_hurt() {
 }
 
 #[test]
+fn a_build_is_not_blamed_for_what_others_write_on_the_disk() {
+    let world = World::with(&[("build-disk", "500")]);
+    let app = app(
+        &world,
+        "quiet",
+        &format!("FROM hoist/stack-run AS a\n{}\nRUN echo begun; sleep 3{SERVE}COPY --from=a /etc/passwd /x\n", salt()),
+    );
+    let before = world.last_job();
+    let push = app.spawn(&["push", "hoist", "main"]);
+    world.wait_job(before, |said| said.contains("begun\n"));
+    // Not a sparse file: its blocks are taken.
+    let other = std::fs::File::create(world.data().join("somebody-elses")).unwrap();
+    rustix::fs::fallocate(&other, rustix::fs::FallocateFlags::empty(), 0, 1_500_000_000).unwrap();
+    push.end().ok();
+}
+
+#[test]
 fn ctrl_c_ends_the_build_in_the_engine() {
     let world = World::new();
     let seconds = format!("{}", 4_000 + std::process::id() % 1_000);

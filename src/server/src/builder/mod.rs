@@ -10,7 +10,7 @@ pub mod enter;
 pub mod group;
 mod relay;
 
-pub use disk::written;
+pub use disk::Written;
 pub use group::{Group, Limits};
 
 use crate::clock::now;

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use watch::Watch;
 
 /// Separates one app's cache mounts from all others'.
 const CACHE_NAMESPACE: &str = "BUILDKIT_CACHE_MOUNT_NS";
@@ -258,9 +259,9 @@ async fn run_build(
     let limited = group.clone();
     blocking("limit a build", move || Ok(limited.limit(limits).act(|| "cannot limit a build")?)).await?;
     let killed_before = group.killed();
+    let watch = Watch::new(p, lease, group).await?.over();
     let (reports, mut heard) = mpsc::channel(REPORTS_MAX);
     let work = lease.kit.build(build, &reports);
-    let watch = watch::over(p, lease, group);
     tokio::pin!(work, watch);
     let mut screen = Screen { job, progress: Progress::default(), said: Instant::now() };
     let done = loop {
