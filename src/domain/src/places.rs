@@ -5,6 +5,7 @@
 
 use crate::access::Principal;
 use crate::names::AppId;
+use crate::quota::{Holder, What};
 use crate::refusal::Refusal;
 use std::collections::BTreeMap;
 
@@ -26,22 +27,37 @@ pub struct Claimant {
     pub owner: Owner,
     /// Whether it may have what is kept for administrators.
     pub admin: bool,
+    /// The person that it counts for, with what an administrator set for them.
+    pub holder: Option<Holder>,
 }
 
 impl Claimant {
     /// Root on the host.
     pub fn local() -> Claimant {
-        Claimant { owner: Owner::Local, admin: true }
+        Claimant { owner: Owner::Local, admin: true, holder: None }
     }
 
     /// Whom `who` counts for; `app_owner` is the owner of a deploy key's app.
     pub fn of(who: &Principal, app_owner: Option<i64>) -> Claimant {
-        match (who, app_owner) {
-            (Principal::Local, _) => Claimant::local(),
-            (Principal::User { id, .. }, _) => Claimant { owner: Owner::User(*id), admin: who.is_admin() },
-            (Principal::DeployKey { .. }, Some(id)) => Claimant { owner: Owner::User(id), admin: false },
-            (Principal::DeployKey { app, .. }, None) => Claimant { owner: Owner::App(app.clone()), admin: false },
-        }
+        let (owner, admin) = match (who, app_owner) {
+            (Principal::Local, _) => return Claimant::local(),
+            (Principal::User { id, .. }, _) => (Owner::User(*id), who.is_admin()),
+            (Principal::DeployKey { .. }, Some(id)) => (Owner::User(id), false),
+            (Principal::DeployKey { app, .. }, None) => (Owner::App(app.clone()), false),
+        };
+        Claimant { owner, admin, holder: None }
+    }
+
+    /// With what was set for the person that it counts for.
+    #[must_use]
+    pub fn with(self, holder: Option<Holder>) -> Claimant {
+        Claimant { holder, ..self }
+    }
+
+    /// How many of these it may hold: what was set for the person, else what one may have here.
+    fn most(&self, kind: Kind, bound: Bound) -> usize {
+        let set = kind.quota().and_then(|what| self.holder.as_ref()?.own.get(&what));
+        set.map_or(bound.each, |most| most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)))
     }
 }
 
@@ -66,11 +82,11 @@ pub enum Full {
 }
 
 /// Whether there is a place for `who`, as things stand. Root on the host has no bound of its own.
-pub fn admit(held: &BTreeMap<Owner, usize>, bound: Bound, who: &Claimant) -> Result<(), Full> {
+pub fn admit(kind: Kind, held: &BTreeMap<Owner, usize>, bound: Bound, who: &Claimant) -> Result<(), Full> {
     let theirs = held.get(&who.owner).copied().unwrap_or(0);
     let all: usize = held.values().sum();
     let open = if who.admin { bound.all } else { bound.all.saturating_sub(bound.kept).max(1) };
-    if who.owner != Owner::Local && theirs >= bound.each {
+    if who.owner != Owner::Local && theirs >= who.most(kind, bound) {
         Err(Full::Theirs)
     } else if all >= open {
         Err(Full::All)
@@ -105,20 +121,30 @@ impl Kind {
         }
     }
 
+    /// The quota that says how many one person may have.
+    fn quota(self) -> Option<What> {
+        match self {
+            Kind::Sessions => Some(What::Sessions),
+            Kind::Commands => Some(What::Commands),
+            Kind::Pushes => Some(What::Pushes),
+            Kind::Receiving | Kind::Fetching => None,
+        }
+    }
+
     fn setting(self) -> &'static str {
         match self {
-            Kind::Sessions => "sessions-per-user",
-            Kind::Commands => "commands-per-user",
-            Kind::Pushes => "pushes-per-user",
+            Kind::Sessions => What::Sessions.setting(),
+            Kind::Commands => What::Commands.setting(),
+            Kind::Pushes => What::Pushes.setting(),
             Kind::Receiving | Kind::Fetching => "git-memory",
         }
     }
 }
 
 /// The honest "busy".
-pub fn busy(kind: Kind, bound: Bound, full: Full) -> Refusal {
+pub fn busy(kind: Kind, bound: Bound, full: Full, who: &Claimant) -> Refusal {
     let (number, whose) = match full {
-        Full::Theirs => (bound.each, " for you"),
+        Full::Theirs => (who.most(kind, bound), " for you"),
         Full::All => (bound.all, " on this server"),
     };
     let no = Refusal::new("busy", format!("{number} {}{whose} already, and that is the most", kind.plural()));
@@ -131,9 +157,13 @@ pub fn busy(kind: Kind, bound: Bound, full: Full) -> Refusal {
         }
         (_, Full::All) => "try again in a minute",
     };
-    no.why("deploy keys of your apps count for you; nothing was changed")
-        .next(first)
-        .next(format!("an administrator: raise {} (docs/operations.md)", kind.setting()))
+    let raise = match (full, kind.quota(), &who.holder) {
+        (Full::Theirs, Some(what), Some(holder)) => {
+            format!("ask an administrator for: quota:set {} {}={}", holder.name, what.word(), number.saturating_mul(2))
+        }
+        (Full::Theirs | Full::All, ..) => format!("an administrator: raise {} (docs/operations.md)", kind.setting()),
+    };
+    no.why("deploy keys of your apps count for you; nothing was changed").next(first).next(raise)
 }
 
 /// How the memory that git may use in all is shared out: half to packs that come in, a quarter to packs that go out, and a
@@ -178,8 +208,8 @@ mod tests {
     #[test]
     fn who_gets_a_place() {
         let bound = Bound { all: 6, each: 2, kept: 1 };
-        let user = |id| Claimant { owner: Owner::User(id), admin: false };
-        let admin = |id| Claimant { owner: Owner::User(id), admin: true };
+        let user = |id| Claimant { owner: Owner::User(id), admin: false, holder: None };
+        let admin = |id| Claimant { owner: Owner::User(id), admin: true, holder: None };
         let held = |all: &[(i64, usize)]| all.iter().map(|(id, n)| (Owner::User(*id), *n)).collect::<BTreeMap<_, _>>();
         for (holds, who, expect) in [
             (held(&[]), user(1), Ok(())),
@@ -192,10 +222,10 @@ mod tests {
             (held(&[(1, 2), (2, 2), (3, 2)]), admin(1), Err(Full::Theirs)),
             (BTreeMap::from([(Owner::Local, 5)]), Claimant::local(), Ok(())),
         ] {
-            assert_eq!(admit(&holds, bound, &who), expect, "{holds:?} {who:?}");
+            assert_eq!(admit(Kind::Sessions, &holds, bound, &who), expect, "{holds:?} {who:?}");
         }
         // However small it is, somebody gets in.
-        assert_eq!(admit(&BTreeMap::new(), Bound { all: 1, each: 1, kept: 1 }, &user(1)), Ok(()));
+        assert_eq!(admit(Kind::Sessions, &BTreeMap::new(), Bound { all: 1, each: 1, kept: 1 }, &user(1)), Ok(()));
     }
 
     #[test]
@@ -203,8 +233,8 @@ mod tests {
         let key = crate::access::KeyRef { fingerprint: "SHA256:x".into(), name: String::new() };
         let app: AppId = "appid234".parse().unwrap();
         let who = Principal::DeployKey { app: app.clone(), app_name: "blog".parse().unwrap(), key };
-        assert_eq!(Claimant::of(&who, Some(7)), Claimant { owner: Owner::User(7), admin: false });
-        assert_eq!(Claimant::of(&who, None), Claimant { owner: Owner::App(app), admin: false });
+        assert_eq!(Claimant::of(&who, Some(7)), Claimant { owner: Owner::User(7), admin: false, holder: None });
+        assert_eq!(Claimant::of(&who, None), Claimant { owner: Owner::App(app), admin: false, holder: None });
     }
 
     #[test]
@@ -225,9 +255,32 @@ mod tests {
         let bound = Bound { all: 32, each: 10, kept: 4 };
         for kind in [Kind::Sessions, Kind::Commands, Kind::Pushes, Kind::Receiving, Kind::Fetching] {
             for full in [Full::Theirs, Full::All] {
-                let lines = busy(kind, bound, full).lines().join("\n");
+                let lines = busy(kind, bound, full, &Claimant::local()).lines().join("\n");
                 assert!(lines.contains("next: ") && lines.contains(kind.setting()), "{lines}");
             }
         }
+        let no = busy(Kind::Pushes, bound, Full::Theirs, &set(Some(3)));
+        assert_eq!(no.what, "3 pushes are open for you already, and that is the most");
+        assert!(no.next.iter().any(|next| next.ends_with("quota:set ana pushes=6")), "{no}");
+    }
+
+    /// Ana, for whom an administrator set how many pushes she may have.
+    fn set(pushes: Option<u64>) -> Claimant {
+        let own = [(What::Pushes, pushes)].into();
+        let holder = Holder { name: "ana".parse().unwrap(), role: crate::access::Role::Developer, own };
+        Claimant { owner: Owner::User(1), admin: false, holder: Some(holder) }
+    }
+
+    #[test]
+    fn what_was_set_for_a_person_holds_for_that_kind() {
+        let bound = Bound { all: 9, each: 2, kept: 0 };
+        let held = |n| BTreeMap::from([(Owner::User(1), n)]);
+        assert_eq!(admit(Kind::Pushes, &held(2), bound, &set(Some(3))), Ok(()));
+        assert_eq!(admit(Kind::Pushes, &held(3), bound, &set(Some(3))), Err(Full::Theirs));
+        assert_eq!(admit(Kind::Pushes, &held(1), bound, &set(Some(1))), Err(Full::Theirs));
+        assert_eq!(admit(Kind::Pushes, &held(8), bound, &set(None)), Ok(()));
+        assert_eq!(admit(Kind::Pushes, &held(9), bound, &set(None)), Err(Full::All));
+        assert_eq!(admit(Kind::Sessions, &held(2), bound, &set(Some(3))), Err(Full::Theirs), "of another kind");
+        assert_eq!(admit(Kind::Receiving, &held(2), bound, &set(None)), Err(Full::Theirs), "has no quota");
     }
 }

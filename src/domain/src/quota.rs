@@ -24,6 +24,12 @@ pub enum What {
     Disk,
     /// Builds at work at a time.
     Builds,
+    /// SSH connections at a time.
+    Sessions,
+    /// Commands that run at a time.
+    Commands,
+    /// Pushes that are open at a time.
+    Pushes,
 }
 
 /// How a number of something is written.
@@ -48,7 +54,17 @@ const MOST: u64 = 1 << 50;
 
 impl What {
     /// All, in the order in which they are shown.
-    pub const ALL: [What; 6] = [What::Apps, What::Instances, What::Memory, What::Processors, What::Disk, What::Builds];
+    pub const ALL: [What; 9] = [
+        What::Apps,
+        What::Instances,
+        What::Memory,
+        What::Processors,
+        What::Disk,
+        What::Builds,
+        What::Sessions,
+        What::Commands,
+        What::Pushes,
+    ];
 
     /// Its word.
     pub fn word(self) -> &'static str {
@@ -59,6 +75,9 @@ impl What {
             What::Processors => "processors",
             What::Disk => "disk",
             What::Builds => "builds",
+            What::Sessions => "sessions",
+            What::Commands => "commands",
+            What::Pushes => "pushes",
         }
     }
 
@@ -71,6 +90,9 @@ impl What {
             What::Processors => "user-cpu",
             What::Disk => "user-disk",
             What::Builds => "user-builds",
+            What::Sessions => "sessions-per-user",
+            What::Commands => "commands-per-user",
+            What::Pushes => "pushes-per-user",
         }
     }
 
@@ -88,9 +110,24 @@ impl What {
         })
     }
 
+    /// Whether it is gone by itself in a while, unlike what one keeps.
+    fn is_at_once(self) -> bool {
+        match self {
+            What::Apps | What::Instances | What::Memory | What::Processors | What::Disk => false,
+            What::Builds | What::Sessions | What::Commands | What::Pushes => true,
+        }
+    }
+
+    /// Whether administrators have the server's default as well: what a program that went wrong takes in their name would
+    /// leave no room for them to end it.
+    fn binds_administrators(self) -> bool {
+        self.is_at_once() && self != What::Builds
+    }
+
     fn unit(self) -> Unit {
         match self {
-            What::Apps | What::Instances | What::Builds => Unit::Pieces,
+            What::Apps | What::Instances => Unit::Pieces,
+            What::Builds | What::Sessions | What::Commands | What::Pushes => Unit::Pieces,
             What::Memory | What::Disk => Unit::Bytes,
             What::Processors => Unit::Thousandths,
         }
@@ -106,8 +143,9 @@ impl What {
             Unit::Bytes => bytes(text),
             Unit::Thousandths => decimal(text, 1_000),
         };
-        // Without any build nothing could be deployed and nothing would say why: no apps is the word for that.
-        let least = u64::from(self == What::Builds);
+        // Without any build nothing could be deployed and nothing would say why: no apps is the word for that, and
+        // users:remove for no sessions.
+        let least = u64::from(self.is_at_once());
         number.filter(|n| (least..=MOST).contains(n)).map(Some).ok_or_else(|| {
             let example = match self.unit() {
                 Unit::Pieces => "20",
@@ -146,7 +184,8 @@ impl What {
     /// `16 instances`.
     fn counted(self, number: &str) -> String {
         match self {
-            What::Apps | What::Instances | What::Builds | What::Processors => format!("{number} {}", self.word()),
+            What::Apps | What::Instances | What::Processors => format!("{number} {}", self.word()),
+            What::Builds | What::Sessions | What::Commands | What::Pushes => format!("{number} {}", self.word()),
             What::Memory => format!("{number} of memory"),
             What::Disk => format!("{number} of disk"),
         }
@@ -161,6 +200,8 @@ impl What {
                 "ps:stop NAME or ps:scale NAME TYPE=N, of an app that needs less (apps:list)"
             }
             What::Builds => "wait for a build to end",
+            What::Sessions | What::Commands => "end one of yours (logs -t, run, ssh -O exit), then try again",
+            What::Pushes => "wait until one of yours has ended, then try again",
         }
     }
 }
@@ -217,11 +258,12 @@ pub enum Whose {
 }
 
 /// The limit that holds for a person: their own, else none for administrators, who could raise it anyway, else the default.
+/// Of what is open at once administrators have the default too.
 pub fn limit(what: What, own: &Limits, role: Role, defaults: &Limits) -> (Limit, Whose) {
     match (own.get(&what), role) {
         (Some(limit), _) => (*limit, Whose::Set),
-        (None, Role::Admin) => (None, Whose::Administrators),
-        (None, Role::Developer) => (defaults.get(&what).copied().flatten(), Whose::Default),
+        (None, Role::Admin) if !what.binds_administrators() => (None, Whose::Administrators),
+        (None, Role::Admin | Role::Developer) => (defaults.get(&what).copied().flatten(), Whose::Default),
     }
 }
 
@@ -390,6 +432,19 @@ mod tests {
         assert_eq!(limit(What::Disk, &none, Role::Developer, &defaults()), (None, Whose::Default));
         let own: Limits = [(What::Apps, None)].into();
         assert_eq!(limit(What::Apps, &own, Role::Developer, &defaults()), (None, Whose::Set));
+    }
+
+    #[test]
+    fn what_is_open_at_once_binds_administrators_too() {
+        let defaults: Limits = [(What::Sessions, Some(50)), (What::Builds, Some(2))].into();
+        let none = Limits::new();
+        assert_eq!(limit(What::Sessions, &none, Role::Admin, &defaults), (Some(50), Whose::Default));
+        assert_eq!(limit(What::Builds, &none, Role::Admin, &defaults), (None, Whose::Administrators));
+        let own: Limits = [(What::Sessions, None)].into();
+        assert_eq!(limit(What::Sessions, &own, Role::Admin, &defaults), (None, Whose::Set));
+        for what in [What::Builds, What::Sessions, What::Commands, What::Pushes] {
+            assert_eq!((what.limit("0").ok(), what.limit("1").ok()), (None, Some(Some(1))), "{what:?}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Places {
     /// A place now, or why there is none.
     pub fn try_take(&self, who: &Claimant) -> Result<Place, Full> {
         let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
-        admit(&held, self.0.bound, who)?;
+        admit(self.0.kind, &held, self.0.bound, who)?;
         *held.entry(who.owner.clone()).or_default() += 1;
         Ok(Place { places: self.clone(), owner: who.owner.clone() })
     }
@@ -52,14 +52,19 @@ impl Places {
                 Err(full) => full,
             };
             if tokio::time::timeout_at(until, freed).await.is_err() {
-                return Err(self.busy(full));
+                return Err(self.busy(full, who));
             }
         }
     }
 
     /// The refusal in words.
-    pub fn busy(&self, full: Full) -> Error {
-        busy(self.0.kind, self.0.bound, full).into()
+    pub fn busy(&self, full: Full, who: &Claimant) -> Error {
+        busy(self.0.kind, self.0.bound, full, who).into()
+    }
+
+    /// How many somebody holds.
+    pub fn held(&self, owner: &Owner) -> usize {
+        self.0.held.lock().unwrap_or_else(PoisonError::into_inner).get(owner).copied().unwrap_or(0)
     }
 
     /// How many are taken.
@@ -89,7 +94,7 @@ mod tests {
     #[tokio::test]
     async fn a_place_is_waited_for_and_given_back() {
         let places = Places::new(Kind::Pushes, Bound { all: 3, each: 1, kept: 0 });
-        let who = |id| Claimant { owner: Owner::User(id), admin: false };
+        let who = |id| Claimant { owner: Owner::User(id), admin: false, holder: None };
         let mine = places.take(&who(1), Duration::ZERO).await.unwrap();
         let no = places.take(&who(1), Duration::from_millis(1)).await.unwrap_err();
         assert!(no.lines()[0].contains("1 pushes are open for you"), "{no}");

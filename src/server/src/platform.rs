@@ -12,6 +12,7 @@ use crate::git::Repos;
 use crate::layout::Layout;
 use crate::logs::Logs;
 use crate::net::Net;
+use crate::places::Places;
 use crate::routes::Routes;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -50,6 +51,8 @@ pub struct Parts {
     pub disks: Disks,
     /// Addresses, networks, firewall.
     pub net: Net,
+    /// Places for SSH sessions.
+    pub sessions: Places,
     /// Logs.
     pub logs: Logs,
     /// Repositories.

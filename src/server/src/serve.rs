@@ -69,8 +69,8 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let routes = Routes::new(store.clone(), logs.clone(), base.clone(), launch);
     let router = routes.first().await?;
     let http = router.as_ref().and_then(Connected::http).unwrap_or(settings.http);
-    let sessions_each = usize::try_from(settings.sessions_per_user).unwrap_or(usize::MAX);
-    let limits = ssh::Limits { sessions_each, ..ssh::Limits::default() };
+    let sessions = ssh::sessions(settings.sessions_per_user);
+    let limits = ssh::Limits { sessions: sessions.clone(), ..ssh::Limits::default() };
     let ssh_config = ssh::SshConfig { addr: settings.ssh, host_key_path: layout.host_key(), limits };
     let ssh_server = ssh::Server::bind(ssh_config).await?;
     let admin_server = admin::Server::bind(layout.data()).await?;
@@ -92,6 +92,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         starts: Starts::default(),
         held: Held::default(),
         disks: Disks::default(),
+        sessions,
         usage: Usage::default(),
         engine: Arc::new(Docker::new(&settings.docker, tasks.clone())),
         builder: Builder::new(registry, cores.div_ceil(2)),

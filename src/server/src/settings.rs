@@ -448,6 +448,9 @@ impl Settings {
                 (What::Processors, user_cpu.unwrap_or(instances.map(|n| n * app_cpu))),
                 (What::Disk, megabytes(user_disk?)),
                 (What::Builds, user_builds?),
+                (What::Sessions, Some(sessions_per_user?)),
+                (What::Commands, Some(commands_per_user?)),
+                (What::Pushes, Some(pushes_per_user?)),
             ]);
             Some(Settings {
                 quotas,

@@ -208,7 +208,13 @@ fn pushes_of_one_user_have_a_bound_and_others_have_theirs() {
     let (_one, _two) = (hold(&app.user), hold(&ci));
     e2e::wait_for("two open pushes", Duration::from_secs(30), || children(&world).len() >= 2);
     app.commit_change("more", "x");
-    app.push().fails().says("2 pushes are open for you").says("next: wait until one of yours");
+    app.push()
+        .fails()
+        .says("2 pushes are open for you")
+        .says("next: wait until one of yours")
+        .says("quota:set ana pushes=4");
+    world.hoist(&["quota:set", "ana", "pushes=3"]).ok();
+    app.push().ok();
     let his = world.app_of(bob, "his", "tests/apps/static");
     his.push().ok();
 }

@@ -116,6 +116,15 @@ fn commands_of_one_user_have_a_bound() {
     });
     assert!(said.contains("3 commands run for you already") && said.contains("next: "), "{said}");
     bob.ssh(&["whoami"]).ok();
+    // What an administrator sets for her holds at once; what she is shown says how much she has open.
+    world.hoist(&["quota:set", "ana", "commands=4"]).ok();
+    ana.ssh(&["quota"]).ok().says("set by root").says("sessions ").says("default (sessions-per-user)");
+    let shown = world.hoist(&["quota", "ana", "--format", "json"]).ok().json();
+    let of = |what: &str| shown.as_array().unwrap().iter().find(|row| row["what"] == what).unwrap()["used"].clone();
+    assert_eq!((of("commands"), of("sessions"), of("pushes")), (3.into(), 3.into(), 0.into()));
+    world.hoist(&["quota:set", "ana", "sessions=3"]).ok();
+    ana.ssh(&["whoami"]).exits(255).says("3 connections are open for you").says("quota:set ana sessions=6");
+    world.hoist(&["quota:unset", "ana", "sessions"]).ok().says("50 again, the default");
     drop(follow);
     wait_for("a place", Duration::from_secs(30), || ana.ssh(&["whoami"]).code == 0);
 }

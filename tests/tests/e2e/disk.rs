@@ -100,6 +100,9 @@ fn an_instance_that_fills_its_disk_begins_anew() {
     app.get("/fill?mb=30").ok();
     wait_for("ps that shows 30 MB", Duration::from_secs(60), || app.run("ps", &[]).ok().out.contains(" MB of 64.0 MB"));
     let disk = app.run("ps", &["--format", "json"]).ok().json()[0]["disk"].clone();
+    app.run("ps", &[]).ok().says("MEMORY").says(" MB of 512.0 MB");
+    let memory = app.run("ps", &["--format", "json"]).ok().json()[0]["memory"].clone();
+    assert!(memory["limit"] == 512_000_000 && memory["used"].as_u64().unwrap() > 5_000_000, "{memory}");
     assert!(disk["limit"] == 64_000_000 && disk["used"].as_u64().unwrap() >= 30_000_000, "{disk}");
     assert_eq!(app.get("/left").ok().trim(), "true");
     app.get("/fill?mb=90");

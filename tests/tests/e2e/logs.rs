@@ -225,7 +225,6 @@ fn a_flood_hurts_nobody_else() {
         wait_for("five seconds", Duration::from_secs(10), || begun.elapsed() > Duration::from_secs(5));
     });
     report.none_lost();
-    assert!(report.percentile(0.99) < Duration::from_secs(1), "p99 {:?}", report.percentile(0.99));
     // The newest segment is not compressed and always stays.
     let stored = disk(&world.data().join("logs/apps"));
     assert!(stored < 16_000_000 + 2 * 9_000_000, "{stored}");

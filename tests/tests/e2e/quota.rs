@@ -148,6 +148,7 @@ fn a_push_is_refused_before_it_begins_where_its_owner_has_filled_the_disk() {
     let fresh = world.app_of(ana.clone(), "fresh", "tests/apps/static");
     fresh.push().fails().says("of disk: nothing more is taken");
     ana.ssh(&["apps:list"]).ok().hides("fresh");
+    ana.ssh(&["ps:rebuild", "blog"]).exits(1).says("of disk: nothing more is taken");
     // What serves goes on, and others are not affected.
     assert!(app.answers_with("one"));
     world.app_of(bob, "bobs", "tests/apps/static").push().ok();

@@ -31,14 +31,21 @@ pub(super) fn running(settings: &Settings) -> Places {
 impl Commands {
     /// Whom something that `who` does counts for.
     pub async fn claimant(&self, who: &Principal) -> Claimant {
-        let owner = match who {
-            Principal::Local | Principal::User { .. } => None,
-            Principal::DeployKey { app, .. } => {
-                let id = app.clone();
-                self.p.store.read(move |tx| Ok(tx.app(&id)?.and_then(|app| app.owner))).await.unwrap_or_default()
-            }
-        };
-        Claimant::of(who, owner)
+        let (who, fallback) = (who.clone(), who);
+        let read = self.p.store.read(move |tx| {
+            let (user, owner) = match &who {
+                Principal::Local => (None, None),
+                Principal::User { id, .. } => (Some(*id), None),
+                Principal::DeployKey { app, .. } => {
+                    let owner = tx.app(app)?.and_then(|app| app.owner);
+                    (owner, owner)
+                }
+            };
+            let holder = user.map(|id| tx.quota_holder(id)).transpose()?.flatten();
+            Ok(Claimant::of(&who, owner).with(holder))
+        });
+        // A place is taken in any case, by the defaults.
+        read.await.unwrap_or_else(|_| Claimant::of(fallback, None))
     }
 
     /// A place among the commands that run. Root on the host needs none.

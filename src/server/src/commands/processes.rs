@@ -8,16 +8,21 @@ use crate::deploy::spec::instance_name;
 use crate::deploy::{boot, network};
 use crate::fault::Result;
 use crate::io::Io;
-use crate::store::{Ask as JobAsk, InstanceRow};
+use crate::store::{Ask as JobAsk, InstanceRow, RunRow};
 use domain::access::actor;
 use domain::command::{Format, quote};
 use domain::deploy::Kind;
 use domain::reconcile::Desire;
 use domain::text::human_bytes;
 use domain::{AppId, InstanceId, Refusal, formation, time};
+use futures_util::{StreamExt, stream};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// How long an engine may take to say what an instance uses: `ps` shows the rest without it.
+const MEMORY_MAX: Duration = Duration::from_secs(2);
+const MEMORY_AT_ONCE: usize = 8;
 const ROUTE_MAX: Duration = Duration::from_secs(10);
 /// How long a detached run that has ended is still shown.
 const SHOWN_MILLIS: i64 = 3_600_000;
@@ -62,7 +67,8 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         None => state(row).to_owned(),
     };
     let since = |row: &InstanceRow| time::human_millis(at.millis_since(row.ended.unwrap_or(row.started)));
-    let limit = c.p.settings.instance_disk;
+    let (limit, most) = (c.p.settings.instance_disk, c.p.settings.app_memory);
+    let memory = memory(c, rows.iter().map(|row| row.id).chain(runs.iter().map(|run| run.id))).await;
     let command = |row: &InstanceRow| table.get(&row.process).cloned().unwrap_or_default();
     let cells: Vec<Vec<String>> = rows
         .iter()
@@ -73,6 +79,7 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 shown(r),
                 since(r),
                 r.crashes.to_string(),
+                memory_words(&memory, r.id, most),
                 disk_words(c, r.id, limit),
                 quote_short(&command(r)),
             ]
@@ -81,20 +88,21 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let mut json: Vec<serde_json::Value> = rows
         .iter()
         .map(|r| json!({"name": r.label(), "id": r.id.to_string(), "release": r.release.to_string(), "state": state(r), "since_ms": at.millis_since(r.ended.unwrap_or(r.started)),
-            "crashes": r.crashes, "next_start_ms": next_start_millis(r, at), "address": r.address.to_string(), "disk": disk_json(c, r.id, limit), "command": command(r)}))
+            "crashes": r.crashes, "next_start_ms": next_start_millis(r, at), "address": r.address.to_string(), "memory": memory_json(&memory, r.id, most), "disk": disk_json(c, r.id, limit), "command": command(r)}))
         .collect();
     let empty = format!("Nothing runs; what starts it: {idle}");
     let format = ask.what().format;
     json.extend(runs.iter().map(|run| {
         let mut value = super::run::json_of(run, at);
         if let Some(fields) = value.as_object_mut() {
+            fields.insert("memory".to_owned(), memory_json(&memory, run.id, run.memory));
             fields.insert("disk".to_owned(), disk_json(c, run.id, limit));
         }
         value
     }));
     if !cells.is_empty() || runs.is_empty() || format == Format::Json {
         let list = List {
-            columns: &["INSTANCE", "RELEASE", "STATE", "SINCE", "CRASHES", "DISK", "COMMAND"],
+            columns: &["INSTANCE", "RELEASE", "STATE", "SINCE", "CRASHES", "MEMORY", "DISK", "COMMAND"],
             rows: cells,
             json,
             empty,
@@ -102,12 +110,34 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         list.print(format, io).await;
     }
     if !runs.is_empty() && format == Format::Text {
-        let cells = |run| super::run::cells_of(run, disk_words(c, run.id, limit), at);
+        let cells = |run: &RunRow| {
+            super::run::cells_of(run, [memory_words(&memory, run.id, run.memory), disk_words(c, run.id, limit)], at)
+        };
         let rows = runs.iter().map(cells).collect();
-        let columns = &["ONE-OFF", "RELEASE", "STATE", "SINCE", "BY", "DISK", "COMMAND"];
+        let columns = &["ONE-OFF", "RELEASE", "STATE", "SINCE", "BY", "MEMORY", "DISK", "COMMAND"];
         List { columns, rows, json: Vec::new(), empty: String::new() }.print(format, io).await;
     }
     Ok(0)
+}
+
+/// What instances use of their memory now. One of which the engine says nothing in time has no number.
+async fn memory(c: &Commands, ids: impl Iterator<Item = InstanceId>) -> BTreeMap<InstanceId, u64> {
+    let looks = ids.map(|id| async move {
+        let name = instance_name(&c.p.install, id);
+        let used = tokio::time::timeout(MEMORY_MAX, c.p.engine.memory(&name)).await;
+        used.ok().and_then(Result::ok).flatten().map(|bytes| (id, bytes))
+    });
+    let looks: Vec<_> = looks.collect();
+    stream::iter(looks).buffer_unordered(MEMORY_AT_ONCE).filter_map(|found| async move { found }).collect().await
+}
+
+/// `45.1 MB of 512.0 MB`; a dash where nothing runs.
+fn memory_words(used: &BTreeMap<InstanceId, u64>, id: InstanceId, limit: u64) -> String {
+    used.get(&id).map_or_else(|| "-".to_owned(), |bytes| format!("{} of {}", human_bytes(*bytes), human_bytes(limit)))
+}
+
+fn memory_json(used: &BTreeMap<InstanceId, u64>, id: InstanceId, limit: u64) -> serde_json::Value {
+    json!({"used": used.get(&id), "limit": limit})
 }
 
 /// `12.3 MB of 2.0 GB`; a dash where it was not looked at yet, or does not run any more.
@@ -352,7 +382,10 @@ fn only_whole(ask: &Ask, quantity: &str) -> Result<(), Refusal> {
 }
 
 pub async fn rebuild(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let id = ask.the_app()?.id.clone();
+    let app = ask.the_app()?;
+    // A build fills its app's cache as a push does.
+    crate::usage::may_push(&c.p, app.owner).await?;
+    let id = app.id.clone();
     let commit =
         c.p.store
             .read(move |tx| {

@@ -6,10 +6,12 @@ use crate::clock::now;
 use crate::deploy::quota::used;
 use crate::fault::Result;
 use crate::io::Io;
+use crate::places::Places;
 use crate::store::{Quota, User};
 use crate::usage::Sum;
 use domain::access::{Principal, actor};
 use domain::command::Format;
+use domain::places::Owner;
 use domain::quota::{Limits, Load, What, Whose, limit};
 use domain::{AppId, Refusal, UserName, text, time};
 use serde_json::json;
@@ -40,7 +42,14 @@ impl Account {
             What::Processors => self.load.processors,
             What::Disk => self.disk(c).bytes,
             What::Builds => c.p.builder.slots().working(Some(self.user.id)),
+            What::Sessions => self.held(&c.p.sessions),
+            What::Commands => self.held(&c.running),
+            What::Pushes => self.held(c.p.repos.pushes()),
         }
+    }
+
+    fn held(&self, places: &Places) -> u64 {
+        places.held(&Owner::User(self.user.id)) as u64
     }
 
     fn disk(&self, c: &Commands) -> Sum {

@@ -169,14 +169,14 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<NewRun> {
 }
 
 /// A row of `ps`.
-pub fn cells_of(run: &RunRow, disk: String, at: Timestamp) -> Vec<String> {
+pub fn cells_of(run: &RunRow, [memory, disk]: [String; 2], at: Timestamp) -> Vec<String> {
     let (state, since) = match run.ended {
         None => ("up".to_owned(), run.begun),
         Some((ended, Some(code))) => (format!("ended with {code}"), ended),
         Some((ended, None)) => ("ended".to_owned(), ended),
     };
     let since = time::human_millis(at.millis_since(since));
-    vec![run.label(), run.release.to_string(), state, since, run.actor.clone(), disk, quote_short(&run.command)]
+    vec![run.label(), run.release.to_string(), state, since, run.actor.clone(), memory, disk, quote_short(&run.command)]
 }
 
 /// The same as JSON.
@@ -184,7 +184,7 @@ pub fn json_of(run: &RunRow, at: Timestamp) -> Value {
     let (state, since) = run.ended.map_or(("up", run.begun), |(ended, _)| ("ended", ended));
     json!({"name": run.label(), "id": run.id.to_string(), "release": run.release.to_string(), "state": state,
         "since_ms": at.millis_since(since), "command": run.command, "by": run.actor, "one_off": true, "detached": run.detached,
-        "memory": run.memory, "left_ms": run.deadline.millis_since(at), "exit_code": run.ended.and_then(|(_, code)| code),
+        "left_ms": run.deadline.millis_since(at), "exit_code": run.ended.and_then(|(_, code)| code),
         "why": run.why})
 }
 

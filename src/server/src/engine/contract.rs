@@ -177,6 +177,9 @@ async fn life(engine: &dyn Engine, run: &str, network: &NetworkSpec, image: &str
     let (first, second) = (engine.fillable(&one.name).await.unwrap(), engine.fillable(&two.name).await.unwrap());
     assert!(!first.is_empty() && first.iter().all(|place| place.is_absolute() && !second.contains(place)), "{first:?}");
 
+    let memory = engine.memory(&one.name).await.unwrap();
+    assert!(memory.is_some_and(|bytes| bytes > 0 && bytes < 100_000_000), "{memory:?}");
+
     let hint = async { while hints.recv().await.unwrap().name != one.name {} };
     tokio::time::timeout(Duration::from_secs(5), hint).await.expect("a hint about the start");
 
@@ -186,6 +189,7 @@ async fn life(engine: &dyn Engine, run: &str, network: &NetworkSpec, image: &str
     });
     killed.unwrap();
     assert_eq!(ended.unwrap(), Status::Exited { code: 137, out_of_memory: false });
+    assert_eq!(engine.memory(&one.name).await.unwrap(), None, "ended");
     engine.kill(&one.name).await.unwrap();
     engine.ensure_started(&one).await.unwrap();
     let there = engine.inspect(&one.name).await.unwrap().unwrap();
@@ -203,6 +207,7 @@ async fn life(engine: &dyn Engine, run: &str, network: &NetworkSpec, image: &str
     for name in [&one.name, &two.name, &two.name] {
         engine.remove(name).await.unwrap();
         assert_eq!(engine.inspect(name).await.unwrap(), None);
+        assert_eq!(engine.memory(name).await.unwrap(), None);
     }
     assert_eq!(engine.list(LABEL, run).await.unwrap(), []);
 }

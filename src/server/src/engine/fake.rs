@@ -271,6 +271,12 @@ impl Engine for Fake {
             Ok(place.into_iter().collect())
         })
     }
+    async fn memory(&self, name: &str) -> Result<Option<u64>, EngineError> {
+        self.call("memory", name, |state| {
+            let running = state.instances.get(name).map(|there| observed(name, there).status);
+            Ok(running.filter(|status| matches!(status, Status::Running { .. })).map(|_| 1_000_000))
+        })
+    }
     async fn list(&self, key: &str, value: &str) -> Result<Vec<Observed>, EngineError> {
         self.call("list", value, |state| {
             let all = state.instances.iter();

@@ -220,6 +220,8 @@ pub trait Engine: Send + Sync + std::fmt::Debug {
     async fn list(&self, key: &str, value: &str) -> Result<Vec<Observed>, EngineError>;
     /// Files and folders on the host that the instance can fill, besides those that its spec names; none if it is not there.
     async fn fillable(&self, name: &str) -> Result<Vec<PathBuf>, EngineError>;
+    /// Bytes of memory that the instance uses now, without files that the kernel could let go of; `None` where nothing runs.
+    async fn memory(&self, name: &str) -> Result<Option<u64>, EngineError>;
     /// Waits until the instance has ended; returns how. Has no deadline of its own, and survives a restart of the engine.
     async fn wait(&self, name: &str) -> Result<Status, EngineError>;
     /// Sends SIGTERM (or the signal that the image names), waits up to `grace`, sends SIGKILL; gone already is fine. Deadline: `grace` plus [`CALL_MAX`].

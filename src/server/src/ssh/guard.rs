@@ -6,7 +6,7 @@ use crate::clock;
 use crate::fault::Error;
 use crate::places::{Place, Places};
 use domain::door::{Door, Verdict};
-use domain::places::{Bound, Claimant, Kind};
+use domain::places::Claimant;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,8 +28,7 @@ pub struct Pass {
 impl Guard {
     /// A doorkeeper with nobody inside.
     pub fn new(limits: &Limits) -> Arc<Guard> {
-        let bound = Bound { all: limits.sessions_max, each: limits.sessions_each, kept: limits.sessions_kept };
-        let sessions = Places::new(Kind::Sessions, bound);
+        let sessions = limits.sessions.clone();
         Arc::new(Guard { door: Mutex::new(Door::new(limits.door)), sessions })
     }
 
@@ -61,7 +60,7 @@ impl Pass {
         if self.session.is_some() {
             return Ok(());
         }
-        let place = self.guard.sessions.try_take(who).map_err(|full| self.guard.sessions.busy(full))?;
+        let place = self.guard.sessions.try_take(who).map_err(|full| self.guard.sessions.busy(full, who))?;
         let mut door = self.guard.door();
         door.leave(self.address);
         door.logged_in(self.address, who.admin, clock::now());
@@ -83,19 +82,17 @@ impl Drop for Pass {
 mod tests {
     use super::*;
     use domain::door;
-    use domain::places::Owner;
+    use domain::places::{Bound, Kind, Owner};
 
     #[test]
     fn a_pass_is_counted_at_the_door_then_among_sessions() {
         let limits = Limits {
             door: door::Limits { per_source: 2, ..door::Limits::default() },
-            sessions_each: 1,
-            sessions_max: 3,
-            sessions_kept: 1,
+            sessions: Places::new(Kind::Sessions, Bound { all: 3, each: 1, kept: 1 }),
             ..Limits::default()
         };
         let guard = Guard::new(&limits);
-        let who = |id, admin| Claimant { owner: Owner::User(id), admin };
+        let who = |id, admin| Claimant { owner: Owner::User(id), admin, holder: None };
         let one: IpAddr = "192.0.2.1".parse().unwrap();
         let (mut a, mut b) = (guard.admit(one).unwrap(), guard.admit(one).unwrap());
         assert!(guard.admit(one).is_none(), "two from one source");

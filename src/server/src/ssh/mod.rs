@@ -20,11 +20,12 @@ mod wire;
 
 use crate::fault::{Act, Result};
 use crate::io::Io;
+use crate::places::Places;
 use crate::tasks::Tasks;
 use async_trait::async_trait;
 use domain::access::Principal;
 use domain::door;
-use domain::places::Claimant;
+use domain::places::{Bound, Claimant, Kind};
 use guard::Guard;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -99,6 +100,11 @@ pub struct SshConfig {
     pub limits: Limits,
 }
 
+/// Authenticated sessions in total.
+const SESSIONS_MAX: usize = 1_000;
+/// Of these, the last ones, for administrators.
+const SESSIONS_KEPT: usize = 50;
+
 /// Limits of the server; the defaults are for production, tests lower them.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -108,12 +114,8 @@ pub struct Limits {
     pub auth_tries: usize,
     /// Connections that are not authenticated yet.
     pub door: door::Limits,
-    /// Authenticated sessions in total.
-    pub sessions_max: usize,
-    /// Of these, the last ones, for administrators.
-    pub sessions_kept: usize,
-    /// Sessions of one user.
-    pub sessions_each: usize,
+    /// Places for authenticated sessions.
+    pub sessions: Places,
     /// Commands at once in one session.
     pub channels_max: usize,
     /// Silence before the server asks whether the client is there; three questions without an answer end it.
@@ -124,15 +126,19 @@ pub struct Limits {
     pub stop_grace: Duration,
 }
 
+/// Places for sessions, of which one user may have so many.
+pub fn sessions(each: u64) -> Places {
+    let each = usize::try_from(each).unwrap_or(SESSIONS_MAX);
+    Places::new(Kind::Sessions, Bound { all: SESSIONS_MAX, each, kept: SESSIONS_KEPT })
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
             grace: Duration::from_secs(15),
             auth_tries: 6,
             door: door::Limits::default(),
-            sessions_max: 1_000,
-            sessions_kept: 50,
-            sessions_each: 50,
+            sessions: sessions(50),
             channels_max: 10,
             keepalive: Duration::from_secs(15),
             stalled_write: Duration::from_secs(120),

@@ -32,13 +32,14 @@ pub(super) const QUOTA_SET: Spec = Spec {
         some(
             "WHAT=N",
             Shape::Pair,
-            "apps=20, instances=30, memory=8g, processors=4, disk=10g, builds=2, or =unlimited",
+            "apps=20, memory=8g, processors=4, disk=10g, builds=2, sessions=50, …, or =unlimited",
         ),
     ],
     need: Need::Admin,
     summary: "Set how much a user may have, in place of the server's defaults",
     help: "What is more than that already goes on as it is; more is refused. The defaults are settings of the server: \
-           user-apps, user-instances, user-memory, user-cpu, user-disk, user-builds.",
+           user-apps, user-instances, user-memory, user-cpu, user-disk, user-builds, sessions-per-user, \
+           commands-per-user, pushes-per-user.",
     examples: &["quota:set ada apps=40", "quota:set ada memory=16g disk=unlimited"],
     group: Group::People,
     ..BASE

@@ -3,10 +3,11 @@
 use super::{Docker, by_label, failures};
 use crate::engine::{CALL_MAX, EngineError, InstanceSpec, Observed, Status};
 use bollard::errors::Error as BollardError;
-use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
+use bollard::models::{ContainerInspectResponse, ContainerMemoryStats, ContainerState, ContainerStateStatusEnum};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, StartContainerOptions, StatsOptionsBuilder, StopContainerOptionsBuilder,
+    WaitContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, stream};
 use std::path::PathBuf;
@@ -73,6 +74,18 @@ impl Docker {
             })
             .await?;
         Ok(found.map(fillable).unwrap_or_default())
+    }
+
+    pub(super) async fn instance_memory(&self, name: &str) -> Result<Option<u64>, EngineError> {
+        // One look: without this Docker waits a second for the next, to tell how busy the processors are.
+        let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+        let found = self
+            .call("look at the memory of", name, |docker| async move {
+                let first = docker.stats(name, Some(options)).next().await.transpose();
+                failures::fine(first, &[404, 409])
+            })
+            .await?;
+        Ok(found.and_then(|stats| stats.memory_stats).and_then(memory_of))
     }
 
     pub(super) async fn instance_list(&self, key: &str, value: &str) -> Result<Vec<Observed>, EngineError> {
@@ -160,6 +173,14 @@ impl Docker {
         })
         .await
     }
+}
+
+/// What Docker's own tools show: all but files that were read and are not in use, under the names that the two kinds of
+/// control groups have for them. What does not run uses nothing, and has no numbers.
+fn memory_of(stats: ContainerMemoryStats) -> Option<u64> {
+    let idle = stats.stats.and_then(|all| all.get("total_inactive_file").or(all.get("inactive_file")).copied());
+    let used = stats.usage.filter(|usage| *usage > 0)?;
+    Some(used.saturating_sub(idle.unwrap_or(0)))
 }
 
 fn fillable(there: ContainerInspectResponse) -> Vec<PathBuf> {

@@ -176,6 +176,9 @@ impl Engine for Docker {
     async fn fillable(&self, name: &str) -> Result<Vec<PathBuf>, EngineError> {
         self.instance_fillable(name).await
     }
+    async fn memory(&self, name: &str) -> Result<Option<u64>, EngineError> {
+        self.instance_memory(name).await
+    }
     async fn list(&self, key: &str, value: &str) -> Result<Vec<Observed>, EngineError> {
         self.instance_list(key, value).await
     }
