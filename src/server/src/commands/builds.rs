@@ -6,6 +6,7 @@ use crate::clock::now;
 use crate::deploy::{Heard, Said};
 use crate::fault::Result;
 use crate::io::Io;
+use crate::store::Word;
 use crate::store::{Build, BuildStatus};
 use domain::command::Format;
 use domain::deploy::{Deploy, is_over};

@@ -6,6 +6,7 @@ use super::{Ask, Commands};
 use crate::fault::Result;
 use crate::io::Io;
 use crate::store::Ask as JobAsk;
+use crate::store::Word;
 use domain::deploy::Kind;
 use domain::text;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! Apps, who they are shared with, their config versions and formations.
 
-use super::Tx;
 use super::sealed::config_place;
+use super::{Tx, columns};
 use crate::fault::{Fault, Result};
 use domain::access::AppRef;
 use domain::config::{ConfigVars, Hidden};
@@ -48,15 +48,10 @@ pub struct App {
 
 const COLUMNS: &str = "id, name, owner, created, deploy_branch, buildpack, (SELECT number FROM networks WHERE app_id = apps.id), stopped, config_version, current_release, current_set, stack, root, build_settings, image_key";
 
-type Raw = (App, String, String);
-
-fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
-    let bad =
-        |col, err: Refusal| rusqlite::Error::FromSqlConversionFailure(col, rusqlite::types::Type::Text, Box::new(err));
-    let (id, name): (String, String) = (row.get(0)?, row.get(1)?);
-    let app = App {
-        id: id.parse().map_err(|err| bad(0, err))?,
-        name: name.parse().map_err(|err| bad(1, err))?,
+fn app(row: &Row<'_>) -> rusqlite::Result<App> {
+    Ok(App {
+        id: columns::parsed(row, 0)?,
+        name: columns::parsed(row, 1)?,
         owner: row.get(2)?,
         created: Timestamp(row.get(3)?),
         deploy_branch: row.get(4)?,
@@ -68,11 +63,9 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         current_set: row.get(10)?,
         stack: row.get(11)?,
         root: row.get(12)?,
-        // Written by us alone; one of a newer Hoist may know more settings.
-        build_settings: serde_json::from_str(&row.get::<_, String>(13)?).unwrap_or_default(),
+        build_settings: columns::json(row, 13)?,
         image_key: row.get(14)?,
-    };
-    Ok((app, id, name))
+    })
 }
 
 impl Tx<'_> {
@@ -92,7 +85,7 @@ impl Tx<'_> {
     /// An app by id.
     pub fn app(&self, id: &AppId) -> Result<Option<App>> {
         let sql = format!("SELECT {COLUMNS} FROM apps WHERE id = ?1");
-        Ok(self.0.prepare_cached(&sql)?.query_row([id.as_str()], raw).optional()?.map(|r| r.0))
+        Ok(self.0.prepare_cached(&sql)?.query_row([id.as_str()], app).optional()?)
     }
 
     /// An app by id that must be there; one destroyed meanwhile is a refusal.
@@ -104,14 +97,13 @@ impl Tx<'_> {
     /// An app by name.
     pub fn app_by_name(&self, name: &AppName) -> Result<Option<App>> {
         let sql = format!("SELECT {COLUMNS} FROM apps WHERE name = ?1");
-        Ok(self.0.prepare_cached(&sql)?.query_row([name.as_str()], raw).optional()?.map(|r| r.0))
+        Ok(self.0.prepare_cached(&sql)?.query_row([name.as_str()], app).optional()?)
     }
 
     /// All apps in order of name.
     pub fn apps(&self) -> Result<Vec<App>> {
         let sql = format!("SELECT {COLUMNS} FROM apps ORDER BY name");
-        let rows = self.0.prepare_cached(&sql)?.query_map([], raw)?.collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(rows.into_iter().map(|r| r.0).collect())
+        Ok(self.0.prepare_cached(&sql)?.query_map([], app)?.collect::<rusqlite::Result<_>>()?)
     }
 
     /// An app as access looks at it.

@@ -1,6 +1,6 @@
 //! Builds: one row per image made or tried, that releases refer to.
 
-use super::Tx;
+use super::{Tx, Word, columns};
 use crate::fault::Result;
 use domain::dockerfile::Launch;
 use domain::procfile::ProcessTable;
@@ -59,39 +59,33 @@ const COLUMNS: &str =
     "id, app_id, commit_id, status, language, image, digest, processes, why, actor, started, ended, launch";
 
 fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
-    let bad = |col, err: Box<dyn std::error::Error + Send + Sync>| {
-        rusqlite::Error::FromSqlConversionFailure(col, rusqlite::types::Type::Text, err)
-    };
-    let text = |col| row.get::<_, String>(col);
     Ok(Build {
         id: row.get(0)?,
-        app: text(1)?.parse().map_err(|err: domain::Refusal| bad(1, err.into()))?,
-        commit: text(2)?.parse().map_err(|err: domain::Refusal| bad(2, err.into()))?,
-        status: match text(3)?.as_str() {
-            "waiting" => BuildStatus::Waiting,
-            "running" => BuildStatus::Running,
-            "succeeded" => BuildStatus::Succeeded,
-            "cancelled" => BuildStatus::Cancelled,
-            _ => BuildStatus::Failed,
-        },
-        language: text(4)?,
+        app: columns::parsed(row, 1)?,
+        commit: columns::parsed(row, 2)?,
+        status: columns::word(row, 3)?,
+        language: row.get(4)?,
         image: row.get(5)?,
         digest: row.get(6)?,
-        processes: serde_json::from_str(&text(7)?).map_err(|err| bad(7, err.into()))?,
+        processes: columns::json(row, 7)?,
         why: row.get(8)?,
-        actor: text(9)?,
+        actor: row.get(9)?,
         started: Timestamp(row.get(10)?),
         ended: row.get::<_, Option<i64>>(11)?.map(Timestamp),
-        launch: row
-            .get::<_, Option<String>>(12)?
-            .map(|text| serde_json::from_str(&text).map_err(|err| bad(12, err.into())))
-            .transpose()?,
+        launch: row.get::<_, Option<String>>(12)?.map(|_| columns::json(row, 12)).transpose()?,
     })
 }
 
-impl BuildStatus {
-    /// The word in the table and on screens.
-    pub fn word(self) -> &'static str {
+impl Word for BuildStatus {
+    const ALL: &'static [BuildStatus] = &[
+        BuildStatus::Waiting,
+        BuildStatus::Running,
+        BuildStatus::Succeeded,
+        BuildStatus::Failed,
+        BuildStatus::Cancelled,
+    ];
+
+    fn word(self) -> &'static str {
         match self {
             BuildStatus::Waiting => "waiting",
             BuildStatus::Running => "running",

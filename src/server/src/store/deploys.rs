@@ -1,12 +1,12 @@
 //! Deploys: the jobs, their state after each step, and the steps' intents and outcomes.
 
-use super::Tx;
 use super::sealed::deploy_place;
+use super::{Tx, columns};
 use crate::fault::{Fault, Result};
 use domain::access::Principal;
 use domain::config::ConfigChange;
 use domain::deploy::{Deploy, Effect, Kind, Outcome, is_over};
-use domain::{AppId, Commit, Refusal, ReleaseNumber, Timestamp};
+use domain::{AppId, Commit, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
@@ -104,20 +104,16 @@ pub struct StepRow {
 const COLUMNS: &str = "id, app_id, kind, ask, state, actor, created, ended, owner, fence";
 
 fn deploy(row: &Row<'_>) -> rusqlite::Result<DeployRow> {
-    let bad = |col, err: Box<dyn std::error::Error + Send + Sync>| {
-        rusqlite::Error::FromSqlConversionFailure(col, rusqlite::types::Type::Text, err)
-    };
-    let text = |col| row.get::<_, String>(col);
     Ok(DeployRow {
         id: row.get(0)?,
-        app: text(1)?.parse().map_err(|err: Refusal| bad(1, err.into()))?,
-        kind: serde_json::from_str(&text(2)?).map_err(|err| bad(2, err.into()))?,
-        ask: serde_json::from_str(&text(3)?).map_err(|err| bad(3, err.into()))?,
-        state: serde_json::from_str(&text(4)?).map_err(|err| bad(4, err.into()))?,
-        actor: text(5)?,
+        app: columns::parsed(row, 1)?,
+        kind: columns::json(row, 2)?,
+        ask: columns::json(row, 3)?,
+        state: columns::json(row, 4)?,
+        actor: row.get(5)?,
         created: Timestamp(row.get(6)?),
         ended: row.get::<_, Option<i64>>(7)?.map(Timestamp),
-        owner: text(8)?,
+        owner: row.get(8)?,
         fence: row.get(9)?,
     })
 }

@@ -1,11 +1,11 @@
 //! Domains of apps, names that apps had before, and who is in maintenance.
 
-use super::{App, Tx};
+use super::{App, Tx, columns};
 use crate::fault::Result;
 use domain::access::{AppRef, Principal, may_see};
 use domain::domains::{self, AppDomain, Claim, Granted, Holder, Known, Related};
 use domain::routing::Maintenance;
-use domain::{AppId, AppName, Hostname, ProcessType, Refusal, Timestamp};
+use domain::{AppId, AppName, Hostname, ProcessType, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,12 +26,8 @@ pub struct Claimant {
 }
 
 fn domain_row(row: &Row<'_>) -> rusqlite::Result<(AppId, AppDomain)> {
-    let bad =
-        |col, err: Refusal| rusqlite::Error::FromSqlConversionFailure(col, rusqlite::types::Type::Text, Box::new(err));
-    let text = |col| row.get::<_, String>(col);
-    let host: Hostname = text(1)?.parse().map_err(|err| bad(1, err))?;
-    let process: ProcessType = text(2)?.parse().map_err(|err| bad(2, err))?;
-    Ok((text(0)?.parse().map_err(|err| bad(0, err))?, AppDomain { host, process }))
+    let domain = AppDomain { host: columns::parsed(row, 1)?, process: columns::parsed(row, 2)? };
+    Ok((columns::parsed(row, 0)?, domain))
 }
 
 const COLUMNS: &str = "app_id, host, process";

@@ -1,9 +1,9 @@
 //! Instances: what should run, where, and how it has fared.
 
-use super::Tx;
+use super::{Tx, Word, columns};
 use crate::fault::Result;
 use domain::reconcile::Desire;
-use domain::{AppId, InstanceId, ProcessType, Refusal, ReleaseNumber, Timestamp};
+use domain::{AppId, InstanceId, ProcessType, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -75,34 +75,29 @@ pub struct NewInstance {
 const COLUMNS: &str =
     "id, app_id, release, process, ordinal, set_id, address, desire, ready, crashes, ended, started, served";
 
-fn desire_word(desire: Desire) -> &'static str {
-    match desire {
-        Desire::Booting => "booting",
-        Desire::Up => "up",
-        Desire::Retiring => "retiring",
-        Desire::Once => "once",
+impl Word for Desire {
+    const ALL: &'static [Desire] = &[Desire::Booting, Desire::Up, Desire::Retiring, Desire::Once];
+
+    fn word(self) -> &'static str {
+        match self {
+            Desire::Booting => "booting",
+            Desire::Up => "up",
+            Desire::Retiring => "retiring",
+            Desire::Once => "once",
+        }
     }
 }
 
 fn instance(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
-    let bad = |col, err: Box<dyn std::error::Error + Send + Sync>| {
-        rusqlite::Error::FromSqlConversionFailure(col, rusqlite::types::Type::Text, err)
-    };
-    let text = |col| row.get::<_, String>(col);
     Ok(InstanceRow {
         id: InstanceId(row.get(0)?),
-        app: text(1)?.parse().map_err(|err: Refusal| bad(1, err.into()))?,
+        app: columns::parsed(row, 1)?,
         release: ReleaseNumber(row.get(2)?),
-        process: text(3)?.parse().map_err(|err: Refusal| bad(3, err.into()))?,
+        process: columns::parsed(row, 3)?,
         ordinal: row.get(4)?,
         set: row.get(5)?,
-        address: text(6)?.parse().map_err(|err: std::net::AddrParseError| bad(6, err.into()))?,
-        desire: match text(7)?.as_str() {
-            "booting" => Desire::Booting,
-            "retiring" => Desire::Retiring,
-            "once" => Desire::Once,
-            _ => Desire::Up,
-        },
+        address: columns::parsed(row, 6)?,
+        desire: columns::word(row, 7)?,
         ready: row.get(8)?,
         crashes: row.get(9)?,
         ended: row.get::<_, Option<i64>>(10)?.map(Timestamp),
@@ -123,7 +118,7 @@ impl Tx<'_> {
         self.0.execute("DELETE FROM freed_addresses WHERE address = ?1", [address.to_string()])?;
         let sql = "INSERT INTO instances (app_id, release, process, ordinal, set_id, address, desire, created, started, served)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)";
-        let desire = desire_word(new.desire);
+        let desire = new.desire.word();
         self.0.execute(
             sql,
             params![
@@ -172,7 +167,7 @@ impl Tx<'_> {
 
     /// Changes what is wanted.
     pub fn set_desire(&self, id: InstanceId, desire: Desire) -> Result<()> {
-        self.0.execute("UPDATE instances SET desire = ?2 WHERE id = ?1", params![id.0, desire_word(desire)])?;
+        self.0.execute("UPDATE instances SET desire = ?2 WHERE id = ?1", params![id.0, desire.word()])?;
         Ok(())
     }
 
@@ -228,9 +223,8 @@ impl Tx<'_> {
         let sql = "SELECT address, freed FROM freed_addresses WHERE app_id = ?1 OR app_id NOT IN (SELECT id FROM apps)";
         let mut statement = self.0.prepare_cached(sql)?;
         let freed = statement
-            .query_map([app.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?
-            .collect::<rusqlite::Result<Vec<(String, i64)>>>()?;
-        let freed = freed.into_iter().filter_map(|(a, t)| Some((a.parse().ok()?, Timestamp(t)))).collect();
+            .query_map([app.as_str()], |row| Ok((columns::parsed(row, 0)?, Timestamp(row.get(1)?))))?
+            .collect::<rusqlite::Result<_>>()?;
         Ok(Addresses { used, freed })
     }
 }

@@ -1,7 +1,7 @@
 //! Whose a key is, and the keys that may push to one app.
 
-use super::Tx;
-use super::users::{User, role_of};
+use super::users::User;
+use super::{Tx, columns};
 use crate::fault::Result;
 use domain::access::{KeyRef, Principal, actor};
 use domain::{AppId, Refusal, Timestamp};
@@ -52,13 +52,12 @@ impl Tx<'_> {
         let key = |name: String| KeyRef { fingerprint: fingerprint.to_owned(), name };
         let sql =
             "SELECT u.id, u.name, u.role, k.name FROM keys k JOIN users u ON u.id = k.user_id WHERE k.fingerprint = ?1";
-        let found: Option<(i64, String, String, String)> = self
-            .0
-            .prepare_cached(sql)?
-            .query_row([fingerprint], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
-            .optional()?;
-        if let Some((id, name, role, key_name)) = found {
-            return Ok(Some(Principal::User { id, name: name.parse()?, role: role_of(&role), key: key(key_name) }));
+        let user = |r: &Row<'_>| {
+            let (name, role) = (columns::parsed(r, 1)?, columns::word(r, 2)?);
+            Ok(Principal::User { id: r.get(0)?, name, role, key: key(r.get(3)?) })
+        };
+        if let Some(who) = self.0.prepare_cached(sql)?.query_row([fingerprint], user).optional()? {
+            return Ok(Some(who));
         }
         let sql =
             "SELECT a.id, a.name, d.name FROM deploy_keys d JOIN apps a ON a.id = d.app_id WHERE d.fingerprint = ?1";

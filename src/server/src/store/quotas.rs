@@ -1,6 +1,6 @@
 //! What administrators gave to single users, and what a user's apps use.
 
-use super::{Tx, User};
+use super::{Tx, User, Word, columns};
 use crate::fault::{Fault, Result};
 use domain::quota::{Holder, Limit, Limits, What, largest_sets};
 use domain::{AppId, Refusal, Timestamp};
@@ -27,19 +27,25 @@ pub struct OnceLoad {
     pub memory: u64,
 }
 
+impl Word for What {
+    const ALL: &'static [What] = &What::ALL;
+
+    fn word(self) -> &'static str {
+        What::word(self)
+    }
+}
+
 impl Tx<'_> {
     /// What was set for a user.
     pub fn quotas(&self, user: i64) -> Result<Vec<Quota>> {
         let mut statement = self.0.prepare_cached("SELECT what, most, set_by FROM quotas WHERE user_id = ?1")?;
         let rows = statement
-            .query_map([user], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-            .collect::<rusqlite::Result<Vec<(String, Option<i64>, String)>>>()?;
-        let quota = |(what, most, by): (String, Option<i64>, String)| {
-            // One that only a newer Hoist knows limits nothing here.
-            let what = What::parse(&what).ok()?;
-            Some(Quota { what, limit: most.map(|most| u64::try_from(most).unwrap_or(0)), by })
-        };
-        Ok(rows.into_iter().filter_map(quota).collect())
+            .query_map([user], |row| {
+                let limit = row.get::<_, Option<i64>>(1)?.map(|_| columns::number(row, 1)).transpose()?;
+                Ok(Quota { what: columns::word(row, 0)?, limit, by: row.get(2)? })
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(rows)
     }
 
     /// Sets limits of a user.
@@ -81,9 +87,9 @@ impl Tx<'_> {
                    AND desire IN ('booting', 'up') AND process <> 'release' GROUP BY app_id, set_id";
         let mut statement = self.0.prepare_cached(sql)?;
         let rows = statement
-            .query_map([user], |row| Ok((row.get(0)?, row.get::<_, u32>(1)?)))?
-            .collect::<rusqlite::Result<Vec<(String, u32)>>>()?;
-        let sets = rows.into_iter().filter_map(|(app, count)| Some((app.parse().ok()?, u64::from(count))));
+            .query_map([user], |row| Ok((columns::parsed(row, 0)?, columns::number(row, 1)?)))?
+            .collect::<rusqlite::Result<Vec<(AppId, u64)>>>()?;
+        let sets = rows.into_iter();
         Ok(largest_sets(sets))
     }
 

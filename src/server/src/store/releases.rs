@@ -1,6 +1,6 @@
 //! Releases: immutable but for their status.
 
-use super::Tx;
+use super::{Tx, Word, columns};
 use crate::fault::{Fault, Result};
 use domain::{AppId, Refusal, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -18,9 +18,10 @@ pub enum ReleaseStatus {
     Failed,
 }
 
-impl ReleaseStatus {
-    /// The word in the table and on screens.
-    pub fn word(self) -> &'static str {
+impl Word for ReleaseStatus {
+    const ALL: &'static [ReleaseStatus] = &[ReleaseStatus::Pending, ReleaseStatus::Live, ReleaseStatus::Failed];
+
+    fn word(self) -> &'static str {
         match self {
             ReleaseStatus::Pending => "pending",
             ReleaseStatus::Live => "live",
@@ -55,20 +56,13 @@ pub struct Release {
 const COLUMNS: &str = "app_id, number, build_id, config_version, description, status, actor, created, deploy_id";
 
 fn release(row: &Row<'_>) -> rusqlite::Result<Release> {
-    let app: String = row.get(0)?;
     Ok(Release {
-        app: app.parse().map_err(|err: Refusal| {
-            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(err))
-        })?,
+        app: columns::parsed(row, 0)?,
         number: ReleaseNumber(row.get(1)?),
         build: row.get(2)?,
         config_version: row.get(3)?,
         description: row.get(4)?,
-        status: match row.get::<_, String>(5)?.as_str() {
-            "pending" => ReleaseStatus::Pending,
-            "live" => ReleaseStatus::Live,
-            _ => ReleaseStatus::Failed,
-        },
+        status: columns::word(row, 5)?,
         actor: row.get(6)?,
         created: Timestamp(row.get(7)?),
         deploy: row.get(8)?,

@@ -1,6 +1,6 @@
 //! One-off instances: what they run, for whom, until when, and how they ended. A row outlives its instance for a while.
 
-use super::{InstanceRow, Tx};
+use super::{InstanceRow, Tx, columns};
 use crate::fault::Result;
 use domain::{AppId, InstanceId, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -50,19 +50,16 @@ const COLUMNS: &str =
     "id, app_id, number, release, command, actor, detached, memory, begun, deadline, ended, code, why, key";
 
 fn run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
-    let app: String = row.get(1)?;
     let code: Option<i64> = row.get(11)?;
     Ok(RunRow {
         id: InstanceId(row.get(0)?),
-        app: app.parse().map_err(|err: domain::Refusal| {
-            rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(err))
-        })?,
+        app: columns::parsed(row, 1)?,
         number: row.get(2)?,
         release: ReleaseNumber(row.get(3)?),
         command: row.get(4)?,
         actor: row.get(5)?,
         detached: row.get(6)?,
-        memory: row.get::<_, i64>(7)?.try_into().unwrap_or(0),
+        memory: columns::number(row, 7)?,
         begun: Timestamp(row.get(8)?),
         deadline: Timestamp(row.get(9)?),
         ended: row.get::<_, Option<i64>>(10)?.map(|at| (Timestamp(at), code)),

@@ -359,3 +359,62 @@ async fn a_row_that_counts_is_completed_once() {
         assert!(err.contains("audit rows are only added"), "{sql}: {err}");
     }
 }
+
+#[tokio::test]
+async fn what_a_column_holds_that_nobody_knows_is_a_fault() {
+    let (_dir, store) = open();
+    let app = store
+        .write(|tx| {
+            let ana = tx.add_user(&"ana".parse()?, Role::Developer, None, NOW)?;
+            let app = tx.add_app(&app_id("aaaaaaaa"), &"blog".parse()?, Some(ana.id), NOW)?;
+            let build = tx.queue_build(&app.id, 1, &"0".repeat(40).parse()?, "ana", NOW)?;
+            let process = "web".parse()?;
+            let release = ReleaseNumber(1);
+            let new = NewInstance { release, process, ordinal: 1, set: 1, desire: Desire::Up, served: true };
+            tx.add_instance(&app.id, &new, "10.208.0.2".parse().unwrap(), NOW)?;
+            tx.cut_release(&Release {
+                app: app.id.clone(),
+                number: release,
+                build,
+                config_version: 0,
+                description: "x".into(),
+                status: ReleaseStatus::Pending,
+                actor: "ana".into(),
+                created: NOW,
+                deploy: 1,
+            })?;
+            tx.set_quotas(&ana, &[(domain::quota::What::Apps, Some(1))].into(), "root", NOW)?;
+            Ok(app.id)
+        })
+        .await
+        .unwrap();
+    type Read = fn(&Tx<'_>, &AppId) -> Result<()>;
+    let instances: Read = |tx, app| tx.instances(Some(app)).map(drop);
+    let builds: Read = |tx, app| tx.builds(app, 9).map(drop);
+    let releases: Read = |tx, app| tx.releases(app, 9).map(drop);
+    let apps: Read = |tx, app| tx.app(app).map(drop);
+    let users: Read = |tx, _| tx.users().map(drop);
+    let quotas: Read = |tx, _| tx.quotas(1).map(drop);
+    for (table, column, read) in [
+        ("instances", "desire", instances),
+        ("instances", "address", instances),
+        ("builds", "status", builds),
+        ("builds", "processes", builds),
+        ("releases", "status", releases),
+        ("apps", "build_settings", apps),
+        ("users", "role", users),
+        ("quotas", "what", quotas),
+    ] {
+        let app = app.clone();
+        let told = store
+            .write(move |tx| -> Result<()> {
+                read(tx, &app)?;
+                assert_eq!(tx.0.execute(&format!("UPDATE {table} SET {column} = 'frozen'"), [])?, 1, "{table}");
+                // Its failure takes the damage back.
+                read(tx, &app)
+            })
+            .await
+            .expect_err(&format!("{table}.{column}"));
+        assert!(matches!(told, crate::fault::Error::Fault(_)), "{table}.{column}: {told}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Users, their keys, and settings of the installation.
 
-use super::{NewKey, Tx};
+use super::{NewKey, Tx, Word, columns};
 use crate::fault::Result;
 use domain::access::Role;
 use domain::people::Standing;
@@ -34,23 +34,19 @@ pub struct Key {
     pub added_by: Option<String>,
 }
 
-pub(super) fn role_of(word: &str) -> Role {
-    if word == "admin" { Role::Admin } else { Role::Developer }
-}
+impl Word for Role {
+    const ALL: &'static [Role] = &[Role::Admin, Role::Developer];
 
-fn role_word(role: Role) -> &'static str {
-    match role {
-        Role::Admin => "admin",
-        Role::Developer => "developer",
+    fn word(self) -> &'static str {
+        match self {
+            Role::Admin => "admin",
+            Role::Developer => "developer",
+        }
     }
 }
 
-fn user_of(row: &Row<'_>) -> rusqlite::Result<(i64, String, String)> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-}
-
-fn user((id, name, role): (i64, String, String)) -> Result<User> {
-    Ok(User { id, name: name.parse()?, role: role_of(&role) })
+fn user(row: &Row<'_>) -> rusqlite::Result<User> {
+    Ok(User { id: row.get(0)?, name: columns::parsed(row, 1)?, role: columns::word(row, 2)? })
 }
 
 impl Tx<'_> {
@@ -74,14 +70,14 @@ impl Tx<'_> {
                 .into());
         }
         let sql = "INSERT INTO users (name, role, created, added_by) VALUES (?1, ?2, ?3, ?4)";
-        self.0.execute(sql, params![name.as_str(), role_word(role), now.0, by])?;
+        self.0.execute(sql, params![name.as_str(), role.word(), now.0, by])?;
         Ok(User { id: self.0.last_insert_rowid(), name: name.clone(), role })
     }
 
     /// A user by name.
     pub fn user_by_name(&self, name: &UserName) -> Result<Option<User>> {
         let sql = "SELECT id, name, role FROM users WHERE name = ?1";
-        self.0.query_row(sql, [name.as_str()], user_of).optional()?.map(user).transpose()
+        Ok(self.0.query_row(sql, [name.as_str()], user).optional()?)
     }
 
     /// A user by name, or the refusal that names them.
@@ -93,14 +89,13 @@ impl Tx<'_> {
     /// A user by row id.
     pub fn user_by_id(&self, id: i64) -> Result<Option<User>> {
         let sql = "SELECT id, name, role FROM users WHERE id = ?1";
-        self.0.query_row(sql, [id], user_of).optional()?.map(user).transpose()
+        Ok(self.0.query_row(sql, [id], user).optional()?)
     }
 
     /// All users in order of name.
     pub fn users(&self) -> Result<Vec<User>> {
         let mut statement = self.0.prepare_cached("SELECT id, name, role FROM users ORDER BY name")?;
-        let rows = statement.query_map([], user_of)?.collect::<rusqlite::Result<Vec<_>>>()?;
-        rows.into_iter().map(user).collect()
+        Ok(statement.query_map([], user)?.collect::<rusqlite::Result<_>>()?)
     }
 
     /// The users that a user made.
@@ -129,7 +124,7 @@ impl Tx<'_> {
 
     /// Changes a user's role.
     pub fn set_role(&self, user: &User, role: Role) -> Result<()> {
-        self.0.execute("UPDATE users SET role = ?2 WHERE id = ?1", params![user.id, role_word(role)])?;
+        self.0.execute("UPDATE users SET role = ?2 WHERE id = ?1", params![user.id, role.word()])?;
         Ok(())
     }
 
