@@ -13,11 +13,12 @@ pub(super) const QUOTA: Spec = Spec {
     need: Need::Anyone,
     audit: Audit::Verb,
     reads: true,
-    summary: "Show how much you have of what you may have: apps, instances, memory, processors, disk, builds",
+    summary: "Show how much you have of what you may have: apps, memory, disk, sessions and so on",
     help: "An app and all that it uses counts to its owner, whoever pushes to it. Instances count with the most memory and \
            processors that each may use, while they run or start; one-off instances count too. Disk is repositories, build \
-           caches and logs. More builds than the limit wait for their turn; more of anything else is refused. \
-           Administrators have no limits by default.",
+           caches and logs. Sessions, commands and pushes are those that are open, with those of your apps' deploy keys. \
+           More builds than the limit wait for their turn; more of anything else is refused. By default \
+           administrators have no limits but those of sessions, commands and pushes.",
     examples: &["quota", "quota ada", "quota --all"],
     group: Group::People,
     ..BASE
