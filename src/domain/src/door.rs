@@ -267,7 +267,7 @@ mod tests {
             (0, Standing::Stranger, 0.0, Admit),
             (40, Standing::Stranger, 0.0, Admit),
             (70, Standing::Stranger, 0.49, Drop),
-            (70, Standing::Stranger, 0.51, Admit),
+            (70, Standing::Stranger, 0.5, Admit),
             (99, Standing::Stranger, 0.97, Drop),
             (100, Standing::Stranger, 0.99, Refuse),
             (70, Standing::Known, 0.0, Admit),
@@ -318,6 +318,19 @@ mod tests {
     }
 
     #[test]
+    fn a_wide_network_is_counted_until_the_last_has_left() {
+        let mut door = Door::new(Limits::default());
+        let stands: Vec<IpAddr> = (0..31).map(|n| ip(&format!("2001:db8:0:{:x}::1", 0x100 * (n % 4)))).collect();
+        stands.iter().for_each(|address| door.enter(*address, NOW));
+        assert_eq!(door.half_open(), 31);
+        let another = ip("2001:db8:0:900::1");
+        door.leave(stands[0]);
+        assert_eq!(door.decide(another, NOW, 1.0), Verdict::Refuse, "thirty are left");
+        door.leave(stands[1]);
+        assert_eq!((door.decide(another, NOW, 1.0), door.half_open()), (Verdict::Admit, 29));
+    }
+
+    #[test]
     fn a_source_has_a_rate() {
         let mut door = Door::new(Limits { per_second: 2.0, burst: 3.0, ..Limits::default() });
         let mut admitted = |at: i64| {
@@ -334,6 +347,24 @@ mod tests {
                 .count()
         };
         assert_eq!([admitted(0), admitted(1_000_000), admitted(60_000_000), admitted(0)], [3, 2, 3, 0]);
+    }
+
+    #[test]
+    fn the_host_itself_has_six_times_the_rate() {
+        let mut door = Door::new(Limits { per_second: 2.0, burst: 3.0, ..Limits::default() });
+        let mut admitted = |at: i64| {
+            let at = Timestamp(NOW.0 + at);
+            let come = (0..40).filter(|_| {
+                let yes = door.decide(ip("127.0.0.1"), at, 1.0) == Verdict::Admit;
+                if yes {
+                    door.enter(ip("127.0.0.1"), at);
+                    door.leave(ip("127.0.0.1"));
+                }
+                yes
+            });
+            come.count()
+        };
+        assert_eq!([admitted(0), admitted(1_000_000)], [18, 12]);
     }
 
     #[test]
