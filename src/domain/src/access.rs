@@ -309,6 +309,17 @@ mod tests {
         KeyRef { fingerprint: "SHA256:x".into(), name: "ci".into() }
     }
 
+    #[test]
+    fn who_acts_is_known_by_their_own_key_and_number() {
+        let name = "ana".parse().unwrap();
+        let user = Principal::User { id: 7, name, role: Role::Developer, key: key() };
+        let app = "appid234".parse().unwrap();
+        let deploy = Principal::DeployKey { app, app_name: "blog".parse().unwrap(), key: key() };
+        assert_eq!((user.key(), user.user_id()), (Some(&key()), Some(7)));
+        assert_eq!((deploy.key(), deploy.user_id()), (Some(&key()), None), "its app's owner is not who acts");
+        assert_eq!((Principal::Local.key(), Principal::Local.user_id()), (None, None));
+    }
+
     fn user(id: i64, role: Role) -> Principal {
         Principal::User { id, name: format!("u{id}").parse().unwrap(), role, key: key() }
     }
@@ -323,6 +334,17 @@ mod tests {
 
     fn ask(who: &Principal, need: Need, asked: Asked, deploy_key: bool, creation_on: bool) -> Result<(), Refusal> {
         authorize(who, Rules { need, deploy_key, creation_on }, asked, ()).map(drop)
+    }
+
+    #[test]
+    fn who_passes_carries_the_app_and_who_owns_it_is_told_that_it_is_there() {
+        let owner = user(1, Role::Developer);
+        let rules = |need| Rules { need, deploy_key: false, creation_on: true };
+        let passed = authorize(&owner, rules(Need::Own), Asked::App(app()), 5).unwrap();
+        assert_eq!((passed.principal(), passed.app(), passed.what()), (&owner, Some(&app()), &5));
+        let again = |who: &Principal| authorize(who, rules(Need::CreateApp), Asked::App(app()), ()).unwrap_err().what;
+        assert_eq!(again(&owner), "blog exists already");
+        assert_eq!(again(&user(3, Role::Developer)), "the name blog is taken");
     }
 
     #[test]
