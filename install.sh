@@ -24,7 +24,6 @@ usage: ./install.sh [OPTIONS]              install Hoist as a service of this ma
 
   --key FILE      public keys of the first administrator; else those that may log in here as root
   --domain NAME   apps answer at APP.NAME; else a name made of this machine's address, which needs no set-up
-  --share-port-22 take git and commands at hoist@HOST by this machine's sshd too, on its port
   --ssh-port N    where git and commands arrive [2222]
   --share-port-22 also on port 22, beside this machine's sshd
   --http-port N   where apps answer [80]

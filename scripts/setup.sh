@@ -23,7 +23,6 @@ setup() {
   write_config
   share_port
   write_units
-  share_port
   run_it "$older"
   tell
 }
@@ -136,16 +135,6 @@ build() {
   [ "$status" = 0 ] || fail "there is nothing to build apps in" "read the lines above, then run this again"
 }
 
-# An upgrade that does not ask for it renews it: the drop-in is the new program's.
-share_port() {
-  [ "$SHARE" = yes ] || [ -n "$(configured ssh-share)" ] || return 0
-  if [ -n "$ROOT" ]; then note "sshd is this machine's, not one below $ROOT: its port is not shared"; return 0; fi
-  step "sharing sshd's port"
-  scripts/share-port-22 enable --data "$DATA" --program "$BIN" --user "$(configured ssh-share | grep . || echo hoist)"
-  [ -n "$(configured ssh-share)" ] || set_config ssh-share hoist
-  done_step
-}
-
 make_user() {
   [ -z "$ROOT" ] || return 0
   if ! getent passwd "$ROUTER_USER" >/dev/null; then
@@ -221,11 +210,18 @@ TOML
   fi
 }
 
-# Before the server starts, which reads it. sshd checks the whole before it is told.
+# Before the server starts, which reads it; sshd checks the whole before it is told. An upgrade that does not ask for it
+# renews it: the drop-in is the new program's.
 share_port() {
-  [ "$SHARE" = yes ] || return 0
-  [ "$(configured ssh-share)" = hoist ] || set_config ssh-share hoist
-  scripts/share-port-22 enable --data "$DATA" --program "$BIN"
+  [ "$SHARE" = yes ] || [ -n "$(configured ssh-share)" ] || return 0
+  if [ -n "$ROOT" ]; then
+    note "sshd is this machine's, not one below $ROOT: its port is not shared"
+    return 0
+  fi
+  step "sharing sshd's port"
+  [ -n "$(configured ssh-share)" ] || set_config ssh-share hoist
+  scripts/share-port-22 enable --data "$DATA" --program "$BIN" --user "$(configured ssh-share)"
+  done_step
 }
 
 set_config() {
