@@ -7,11 +7,11 @@ KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # Where Debian is: the machine's own mirror, else the one that mmdebstrap takes by default.
 main_mirror() {
-  local found=${HOIST_DEBIAN_MIRROR:-$(apt_uris | grep -m 1 -E '/debian/?$' || true)}
-  echo "${found:-$(grep -oE 'https?://[a-z0-9.-]+/debian\b' "$(command -v mmdebstrap)" | head -n 1)}"
+  local found=${HOIST_DEBIAN_MIRROR:-$(apt_uris | grep -E '/debian/?$' | sed -n 1p || true)}
+  echo "${found:-$(grep -oE 'https?://[a-z0-9.-]+/debian\b' "$(command -v mmdebstrap)" | sed -n 1p)}"
 }
 security_mirror() {
-  apt_uris | grep -m 1 -E '/debian-security/?$' || true
+  apt_uris | grep -E '/debian-security/?$' | sed -n 1p || true
 }
 
 # Lines for mmdebstrap. None where this machine has no Debian mirror of its own (another distribution): then
@@ -19,8 +19,8 @@ security_mirror() {
 # sources SUITE
 sources() {
   local suite=$1 main security
-  main=${HOIST_DEBIAN_MIRROR:-$(apt_uris | grep -m 1 -E '/debian/?$' || true)}
-  security=$(apt_uris | grep -m 1 -E '/debian-security/?$' || true)
+  main=${HOIST_DEBIAN_MIRROR:-$(apt_uris | grep -E '/debian/?$' | sed -n 1p || true)}
+  security=$(apt_uris | grep -E '/debian-security/?$' | sed -n 1p || true)
   [ -n "$main" ] || return 0
   echo "deb $main $suite main"
   echo "deb $main $suite-updates main"

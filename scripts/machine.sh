@@ -101,7 +101,7 @@ holder_of() {
   hex=$(printf ':%04X' "$1")
   cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v port="$hex" '$4 == "0A" && substr($2, length($2) - 4) == port { found = 1 } END { exit !found }' || return 0
   local seen
-  seen=$(ss -Hltnp "sport = :$1" 2>/dev/null | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1\/\2/p' | head -n 1)
+  seen=$(ss -Hltnp "sport = :$1" 2>/dev/null | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1\/\2/p' | sed -n 1p)
   printf %s "${seen:-somebody}"
 }
 

@@ -127,8 +127,8 @@ serve() {
     fi
     sleep 0.1
   done
-  ssh_addr=$(sed -n 's/^ssh //p' "$LOG" | head -n 1)
-  http_addr=$(sed -n 's/^http //p' "$LOG" | head -n 1)
+  ssh_addr=$(sed -n 's/^ssh //p' "$LOG" | sed -n 1p)
+  http_addr=$(sed -n 's/^http //p' "$LOG" | sed -n 1p)
   echo "${ssh_addr##*:} ${http_addr##*:}" >"$TRY/ports"
 }
 

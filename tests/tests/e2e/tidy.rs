@@ -46,6 +46,8 @@ fn the_tree_is_tidy() {
             shape(&path, &text, &mut found);
             code(&path, &text, &mut found);
             starts(&path, &text, &mut found);
+        } else if text.contains("pipefail") || text.starts_with("# shellcheck shell=bash") {
+            pipes(&path, &text, &mut found);
         }
     }
     for (manifest, strangers) in STRANGERS {
@@ -63,6 +65,12 @@ fn words_are_found_where_they_stand_alone() {
     assert!(!names("my_tar::x()", "tar") && !names("star::x", "tar") && !names("tar = 1", "tar"));
     let line = concat!("let a = Command::", "new(\"git\"); run(Program::", "new(\"nft\", cwd), Command::", "new(at))");
     assert_eq!(started(line), ["git", "nft"]);
+    for quits in ["sort x | head -n 10 | wc", "a | grep -q b", "a |grep -Eq b", "a | grep -E -m 1 b"] {
+        assert!(leaves_early(quits), "{quits}");
+    }
+    for reads in ["head -c 9 x | wc", "grep -q a file", "a | grep -E quick", "a || head x", "a | sed -n 1p | header"] {
+        assert!(!leaves_early(reads), "{reads}");
+    }
     assert!(depends_on("[dependencies]\nrouter.workspace = true\n", "router"));
     assert!(!depends_on("[package]\nname = \"router\"\n[dependencies]\nrouter-x = \"1\"\n", "router"));
 }
@@ -177,6 +185,26 @@ fn starts(path: &str, text: &str, found: &mut Findings) {
 fn started(code: &str) -> Vec<&str> {
     let after = |kind: &str| code.split(&format!("{kind}::new(\"")).skip(1).collect::<Vec<_>>();
     [after("Command"), after("Program")].concat().into_iter().filter_map(|rest| rest.split('"').next()).collect()
+}
+
+/// With `pipefail` a reader that leaves before the end fails the whole pipe: its writer ends by SIGPIPE, now and then.
+fn pipes(path: &str, text: &str, found: &mut Findings) {
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| leaves_early(line)) {
+        add(found, "pipe", path, number, &format!("does not read to the end: {}", line.trim()));
+    }
+}
+
+/// Whether a line of a shell script pipes into what stops reading once it has what it wants.
+fn leaves_early(line: &str) -> bool {
+    line.replace("||", "").split('|').skip(1).any(|part| {
+        let mut words = part.split_whitespace();
+        let quits = |word: &str| word.starts_with('-') && !word.starts_with("--") && word.contains(['q', 'm']);
+        match words.next() {
+            Some("head") => true,
+            Some("grep") => words.take_while(|word| word.starts_with('-')).any(quits),
+            _ => false,
+        }
+    })
 }
 
 fn is_test(path: &str) -> bool {
