@@ -1,8 +1,8 @@
 //! The base domain in force: what an administrator set, else the configuration's.
 
-use crate::fault::Result;
-use crate::store::Store;
 use std::sync::{Arc, PoisonError, RwLock};
+use store::Store;
+use system::fault::Result;
 
 /// The base domain. Clones share it; the store has it first, so that a restart finds the same.
 #[derive(Debug, Clone)]

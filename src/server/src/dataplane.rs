@@ -4,16 +4,16 @@
 //! into its own folder and becomes the router's user; from there it reaches nothing but that folder, whose parents may
 //! be closed to it.
 
-use crate::fault::{Act, Fault, Result};
-use crate::layout::ROUTER_SPOOLS;
-use crate::rights;
-use crate::settings::Settings;
-use crate::systemd;
 use router::{RouterConfig, RouterError};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use system::fault::{Act, Fault, Result};
+use system::layout::ROUTER_SPOOLS;
+use system::rights;
+use system::settings::Settings;
+use system::systemd;
 
 /// Connections that may wait until they are accepted.
 const LINE: i32 = 4096;

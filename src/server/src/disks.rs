@@ -1,12 +1,12 @@
 //! What instances use of the disk, as last seen (`reconcile/disk.rs` looks), and whether there is room to begin something.
 
 use crate::platform::Parts;
-use crate::probes;
 use domain::room::{Used, refuse};
 use domain::{InstanceId, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use system::probes;
 
 /// What was seen. Clones share it.
 #[derive(Debug, Clone, Default)]

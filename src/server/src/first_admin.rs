@@ -2,12 +2,12 @@
 //!
 //! Absent: any way in over the network. Once there is a user, the file is not read again.
 
-use crate::clock::now;
-use crate::fault::{Act, Result};
 use crate::ssh::keys::{KeyText, parse_public};
-use crate::store::{NewKey, Store};
 use domain::access::Role;
 use std::path::Path;
+use store::{NewKey, Store};
+use system::clock::now;
+use system::fault::{Act, Result};
 
 const NAME: &str = "admin";
 

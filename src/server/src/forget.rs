@@ -1,11 +1,11 @@
 //! `hoist --data DIR forget-secrets --confirm`: the way out where `secret.key` is lost for good. Works without the server,
 //! which refuses to start then.
 
-use crate::fault::{Act, Fault, Result};
-use crate::layout::Layout;
-use crate::store;
 use std::fs::File;
 use std::path::Path;
+use store;
+use system::fault::{Act, Fault, Result};
+use system::layout::Layout;
 
 /// Removes every value that nobody can open any more; what to say then.
 pub fn forget_secrets(data: &Path) -> Result<String, Fault> {

@@ -1,10 +1,10 @@
 //! `hoist`: the control process, the router, git's hooks and the local client, in one binary.
 
 use hoist::cli::{self, Job};
-use hoist::settings::Settings;
 use std::io::Write;
 use std::net::{IpAddr, UdpSocket};
 use std::process::ExitCode;
+use system::settings::Settings;
 
 /// EX_USAGE: the configuration is wrong.
 const USAGE: u8 = 64;
@@ -17,8 +17,8 @@ fn main() -> ExitCode {
     match cli::read(&words, |name| std::env::var(name).ok(), cores) {
         Ok(Job::Serve(settings)) => serve(*settings),
         Ok(Job::Router(settings)) => router(*settings),
-        Ok(Job::Hook(name)) => ExitCode::from(hoist::git::hook_main(&name)),
-        Ok(Job::Limited(words)) => ExitCode::from(hoist::walls::main(&words)),
+        Ok(Job::Hook(name)) => ExitCode::from(git::hook_main(&name)),
+        Ok(Job::Limited(words)) => ExitCode::from(system::walls::main(&words)),
         Ok(Job::Command(data, argv)) => ExitCode::from(hoist::admin::run_command(&data, &argv)),
         Ok(Job::Hosting(asked)) => {
             let hosting = domain::hosting::choose(asked.as_deref(), way_out());
@@ -63,7 +63,7 @@ fn way_out() -> Option<IpAddr> {
 
 fn sshd_config(data: &std::path::Path, user: &str) -> ExitCode {
     let program = std::env::current_exe().unwrap_or_default();
-    let user = match hoist::settings::host_user(user) {
+    let user = match system::settings::host_user(user) {
         Ok(user) => user,
         Err(why) => return failed(&format!("{user} is not valid: {why}")),
     };
@@ -123,7 +123,7 @@ fn serve(settings: Settings) -> ExitCode {
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(hoist::fault::Error::Fault(fault)) => failed(&fault.chain()),
+        Err(system::fault::Error::Fault(fault)) => failed(&fault.chain()),
         Err(err) => failed(&err.lines().join("\nhoist: ")),
     }
 }

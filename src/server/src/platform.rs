@@ -6,24 +6,23 @@ use crate::builder::ImageBuilder;
 use crate::deploy::Held;
 use crate::deploy::spec::{INSTALL_LABEL, KIND_LABEL};
 use crate::disks::Disks;
-use crate::engine::{Engine, EngineError, Observed, Starts};
-use crate::fault::{Error, Fault};
-use crate::git::Repos;
-use crate::layout::Layout;
-use crate::logs::Logs;
-use crate::net::Net;
-use crate::places::Places;
 use crate::routes::Routes;
-use crate::settings::Settings;
-use crate::store::Store;
-use crate::tasks::Tasks;
-use crate::trash::Trash;
 use crate::usage::Usage;
 use domain::log::Record;
-use domain::{AppId, InstallId, Refusal};
+use domain::{AppId, InstallId};
+use engine::{Engine, EngineError, Observed, Starts};
+use git::Repos;
+use logs::Logs;
+use net::Net;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use store::Store;
+use system::layout::Layout;
+use system::places::Places;
+use system::settings::Settings;
+use system::tasks::Tasks;
+use system::trash::Trash;
 use tokio::sync::Notify;
 
 /// The parts of a running control process. Clones share them.
@@ -146,27 +145,6 @@ impl Parts {
 
     /// Writes a line of ours into an app's log.
     pub async fn note(&self, app: &AppId, text: impl Into<String>) {
-        self.logs.append(app, Record::platform(crate::clock::now(), text)).await;
-    }
-}
-
-impl From<EngineError> for Error {
-    fn from(err: EngineError) -> Error {
-        match err {
-            EngineError::NotAnswering => Refusal::new("engine-hung", "Docker is not answering")
-                .why("running apps keep being served")
-                .next("an administrator: doctor")
-                .into(),
-            EngineError::NotRunning(cause) => Refusal::new("engine-down", "Docker is not running")
-                .why(format!("running apps keep being served ({cause})"))
-                .next("an administrator: doctor")
-                .into(),
-            EngineError::NoSpace => Refusal::new("no-space", "no space is left on the disk of Docker")
-                .next("remove what is not needed, then try again")
-                .into(),
-            err @ (EngineError::NotFound(_) | EngineError::LayerGone(_) | EngineError::Failed { .. }) => {
-                Fault::new("the engine could not do it", err).into()
-            }
-        }
+        self.logs.append(app, Record::platform(system::clock::now(), text)).await;
     }
 }

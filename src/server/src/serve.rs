@@ -7,29 +7,29 @@ use crate::builder::ImageBuilder;
 use crate::commands::Commands;
 use crate::deploy::{Deploys, Held};
 use crate::disks::Disks;
-use crate::engine::{Docker, Starts};
-use crate::fault::{Act, Fault, Result};
-use crate::git::{Repos, ReposConfig};
-use crate::images::{BlobStore, Registry};
-use crate::layout::Layout;
-use crate::logs::{Logs, LogsConfig};
-use crate::net::Net;
 use crate::platform::{Parts, Platform};
 use crate::reconcile::Reconciler;
 use crate::routes::{Connected, RouterLaunch, Routes};
-use crate::settings::Settings;
 use crate::ssh;
-use crate::store::{self, Store};
-use crate::tasks::{Tasks, blocking};
-use crate::trash::Trash;
 use crate::usage::Usage;
 use domain::InstallId;
 use domain::addresses::Subnet;
+use engine::images::{BlobStore, Registry};
+use engine::{Docker, Starts};
+use git::{Repos, ReposConfig};
+use logs::{Logs, LogsConfig};
+use net::Net;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
+use store::{self, Store};
+use system::fault::{Act, Fault, Result};
+use system::layout::Layout;
+use system::settings::Settings;
+use system::tasks::{Tasks, blocking};
+use system::trash::Trash;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -42,9 +42,9 @@ const INIT: &[u8] = include_bytes!(env!("HOIST_INIT_PATH"));
 
 /// Runs the control process until it is told to end. `say` gets the lines for standard output.
 pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
-    crate::clock::stepped();
-    for (program, _) in crate::probes::programs().iter().filter(|(_, there)| !there) {
-        tracing::warn!("{}", crate::proc::Missing(*program));
+    system::clock::stepped();
+    for (program, _) in system::probes::programs().iter().filter(|(_, there)| !there) {
+        tracing::warn!("{}", system::proc::Missing(*program));
     }
     let layout = Layout::with_router(&settings.data, &settings.router_dir);
     layout.create().act(|| format!("cannot make the data folder {}", settings.data.display()))?;
@@ -79,7 +79,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         data: layout.data().to_path_buf(),
         bin: program,
         socket: layout.admin_socket(),
-        memory: settings.git_memory.unwrap_or_else(crate::walls::share_of_memory),
+        memory: settings.git_memory.unwrap_or_else(system::walls::share_of_memory),
         group: Some(format!("hoist-{install}")),
         pushes_each: usize::try_from(settings.pushes_per_user).unwrap_or(usize::MAX),
     })
@@ -147,12 +147,12 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     }
     admin_server.serve(Arc::new(commands), &tasks);
     say("ready");
-    crate::systemd::ready();
+    system::systemd::ready();
 
     let mut signals = Signals::new()?;
     tokio::select! { () = signals.any() => {}, () = end.notified() => {} }
     tracing::info!("ending");
-    crate::systemd::ending();
+    system::systemd::ending();
     let left = tokio::select! {
         left = tasks.shutdown(GRACE) => left,
         // A second signal ends us at once.
@@ -217,7 +217,7 @@ async fn install_id(store: &Store) -> Result<InstallId> {
 
 /// In another boot than the last time nothing of ours runs: routes hold until instances are up again.
 async fn note_boot(store: &Store) -> Result<()> {
-    let boot = crate::clock::boot_id();
+    let boot = system::clock::boot_id();
     store
         .write(move |tx| {
             if tx.meta("boot")?.is_some_and(|last| last != boot) {
@@ -237,7 +237,7 @@ async fn claim(install: &InstallId, settings: &Settings) -> Result<Net> {
 /// Writes the init under its digest, so that instances of an older Hoist keep theirs.
 fn write_init(layout: &Layout) -> Result<PathBuf, Fault> {
     use std::os::unix::fs::PermissionsExt;
-    let digest = crate::images::Digest::of(INIT);
+    let digest = engine::images::Digest::of(INIT);
     let path: PathBuf = layout.bin().join(format!("hoist-init-{}", digest.hex().get(..16).unwrap_or("0")));
     let act = || format!("cannot write {}", path.display());
     if !is_whole(&path) {

@@ -2,12 +2,12 @@
 
 use crate::admin::{Gatekeeper, HookHandler, HookIo, LocalShell};
 use crate::commands::Commands;
-use crate::git::{HookFrames, serve_hook};
-use crate::io::Io;
 use crate::ssh::{PublicKeyText, SessionEnv, Shell};
 use async_trait::async_trait;
 use domain::access::Principal;
 use domain::places::Claimant;
+use git::{HookFrames, serve_hook};
+use system::io::Io;
 
 #[async_trait]
 impl Shell for Commands {
@@ -71,7 +71,7 @@ impl Gatekeeper for Commands {
             tracing::info!(fingerprint = domain::text::plain(fingerprint), "unknown ssh key, by sshd");
             return None;
         };
-        let ticket = self.tickets().issue(fingerprint, rand::random(), crate::clock::now());
+        let ticket = self.tickets().issue(fingerprint, rand::random(), system::clock::now());
         let socket = settings.ssh_share_socket.to_string_lossy();
         domain::share::authorized_line(&public, program, &socket, &ticket)
             .inspect_err(|no| tracing::error!("{no}"))
@@ -79,7 +79,7 @@ impl Gatekeeper for Commands {
     }
 
     async fn redeem(&self, ticket: &str) -> Option<Principal> {
-        let fingerprint = self.tickets().redeem(ticket, crate::clock::now())?;
+        let fingerprint = self.tickets().redeem(ticket, system::clock::now())?;
         self.holder(&fingerprint).await
     }
 

@@ -1,17 +1,17 @@
 //! What each app keeps on the disk: its repository, its build caches, its log. Measured again and again in the background,
 //! and at once where a push would be refused for it. Images are the engine's, which shares their layers, and are not here.
 
-use crate::clock::now;
-use crate::fault::{Act, Result};
 use crate::platform::{Parts, Platform};
-use crate::probes::bytes_below;
-use crate::tasks::blocking;
 use domain::quota::{What, limit};
 use domain::{AppId, Timestamp};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use system::clock::now;
+use system::fault::{Act, Result};
+use system::probes::bytes_below;
+use system::tasks::blocking;
 
 /// How often everything is measured.
 const EVERY: Duration = Duration::from_secs(300);

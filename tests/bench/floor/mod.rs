@@ -1,15 +1,15 @@
 //! What the engine alone needs for a deploy: the floor that deploys are measured against; and how figures are shown.
 
-use hoist::engine::{Attachment, Docker, Engine, InstanceSpec, Limits, NetworkSpec};
-use hoist::images::{
+use engine::images::{
     BlobStore, EPOCH, Entry, ImageConfig, LayerOptions, LayerWriter, Node, Registry, architecture, ensure_stack,
 };
-use hoist::tasks::Tasks;
+use engine::{Attachment, Docker, Engine, InstanceSpec, Limits, NetworkSpec};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use system::tasks::Tasks;
 
 const LABEL: &str = "hoist.bench";
 
@@ -18,7 +18,7 @@ pub struct Floor {
     docker: Docker,
     registry: Registry,
     run: String,
-    stack: hoist::images::Stack,
+    stack: engine::images::Stack,
     network: NetworkSpec,
     tasks: Tasks,
     _data: tempfile::TempDir,

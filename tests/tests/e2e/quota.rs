@@ -3,8 +3,8 @@
 use domain::addresses::NETWORKS_PER_SHARE;
 use domain::{AppId, Timestamp};
 use e2e::{App, Running, User, World, engine, wait_for};
-use hoist::store::{Store, path_in};
 use std::time::{Duration, Instant};
+use store::{Store, path_in};
 
 const SOON: Duration = Duration::from_secs(60);
 /// As many apps as there are networks for in one share.

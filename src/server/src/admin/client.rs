@@ -3,13 +3,13 @@
 //! Blocking, two threads, no runtime. Standard input is read only if the command reads it (the table says) and when the
 //! server asks: a command in a shell's loop does not eat the loop's input.
 
-use super::frames::{self, Tag};
 use super::{Hello, socket_path};
 use domain::command;
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use system::frames::{self, Tag};
 
 /// EX_UNAVAILABLE: no server.
 pub(super) const UNAVAILABLE: u8 = 69;

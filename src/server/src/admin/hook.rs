@@ -1,12 +1,12 @@
 //! A hook's side of the socket, blocking and without a runtime (git waits for it), and the server's.
 
-use super::frames::{self, Tag};
 use super::socket_path;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use system::frames::{self, Tag};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

@@ -6,7 +6,6 @@
 //! Absent: parsing (the words arrive as the client's shell split them) and any meaning of a hook's frames.
 
 mod client;
-pub mod frames;
 mod hook;
 mod server;
 mod session;

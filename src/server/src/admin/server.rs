@@ -1,12 +1,8 @@
 //! The server's side of the admin socket.
 
-use super::frames::{self, Tag};
 use super::hook::{FRAMES_MAX, HookHandler, HookIo};
 use super::share::Gatekeeper;
 use super::{HELLO_MAX, Hello, socket_path};
-use crate::fault::{Act, Fault, Result};
-use crate::io::{CHUNKS_MAX, Chunk, Io};
-use crate::tasks::Tasks;
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::Refusal;
@@ -17,6 +13,10 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use system::fault::{Act, Fault, Result};
+use system::frames::{self, Tag};
+use system::io::{CHUNKS_MAX, Chunk, Io};
+use system::tasks::Tasks;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};

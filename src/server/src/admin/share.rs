@@ -5,12 +5,9 @@
 //! So whoever may connect here (the shared user, root) cannot act as anybody without what sshd gave it.
 //! Absent: every other command; a local process of that user gets nothing here that a stranger does not.
 
-use super::frames::{self, Tag};
 use super::server::{Carried, carry};
 use super::{HELLO_MAX, Session};
-use crate::fault::{Act, Result};
 use crate::ssh::SessionEnv;
-use crate::tasks::Tasks;
 use async_trait::async_trait;
 use domain::access::Principal;
 use std::io::ErrorKind;
@@ -18,6 +15,9 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use system::fault::{Act, Result};
+use system::frames::{self, Tag};
+use system::tasks::Tasks;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ pub trait Gatekeeper: Send + Sync + 'static {
     /// Who a ticket stands for; the ticket is used up.
     async fn redeem(&self, ticket: &str) -> Option<Principal>;
     /// Runs a line as [`crate::ssh::Shell`] does.
-    async fn session(&self, who: Principal, line: &str, env: SessionEnv, io: crate::io::Io) -> u8;
+    async fn session(&self, who: Principal, line: &str, env: SessionEnv, io: system::io::Io) -> u8;
     /// Waits until the key of a principal is nobody's any more.
     async fn revoked(&self, who: &Principal);
 }
@@ -61,7 +61,7 @@ impl ShareServer {
         let act = || format!("cannot listen on {} for sshd's sessions", path.display());
         let passwd = std::fs::read_to_string("/etc/passwd").act(|| "cannot read /etc/passwd")?;
         let (uid, gid) = ids(&passwd, user).ok_or_else(|| {
-            crate::fault::Fault::plain(format!(
+            system::fault::Fault::plain(format!(
                 "ssh-share: there is no user {user} on this host; scripts/share-port-22 enable makes it"
             ))
         })?;

@@ -2,13 +2,14 @@
 
 use super::client::{Streams, run_with};
 use super::*;
-use crate::io::{Chunk, Io};
-use crate::tasks::Tasks;
 use async_trait::async_trait;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+use system::frames;
+use system::io::{Chunk, Io};
+use system::tasks::Tasks;
 
 struct Toy {
     reports: mpsc::Sender<&'static str>,

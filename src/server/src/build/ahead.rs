@@ -4,17 +4,17 @@
 //! Absent: anything of an app, and versions that only some app asks for.
 
 use super::{BuildAsk, Builder, Work};
-use crate::clock::now;
 use crate::deploy::{Deploys, Job};
-use crate::fault::Result;
 use crate::platform::{Parts, Platform};
-use crate::probes;
 use buildpacks::{Base, Pins, Settings};
 use domain::config::ConfigVars;
 use domain::{AppId, text, time};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use system::clock::now;
+use system::fault::Result;
+use system::probes;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;

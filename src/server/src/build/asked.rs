@@ -2,14 +2,14 @@
 
 use super::dockerfile::{self, Given};
 use super::sources::Sources;
-use crate::fault::{Fault, Result};
 use crate::platform::Parts;
-use crate::store::App;
-use crate::tasks::blocking;
 use buildpacks::{Pins, Plan, Settings, Stack};
 use domain::config::{ConfigVars, resolve};
 use domain::{AppId, Commit};
 use std::sync::Arc;
+use store::App;
+use system::fault::{Fault, Result};
+use system::tasks::blocking;
 
 /// A commit's plan with the versions that are known, made without building or asking anybody.
 #[derive(Debug)]

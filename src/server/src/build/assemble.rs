@@ -6,19 +6,19 @@ use super::sandbox::{self, Sandbox};
 use super::sources::{APP_UID, make_folder};
 use super::work::{Folders, Lent};
 use super::{Builder, Work};
-use crate::engine::Mount;
-use crate::fault::{Act, Fault, Result};
-use crate::git::Kind;
-use crate::images::{BlobStore, FolderSource, ImageConfig, Layer, LayerOptions, LayerWriter, Stack, architecture};
-use crate::probes::bytes_below;
-use crate::proc::remove_tree;
-use crate::tasks::blocking;
 use buildpacks::{ConfigVars, Env, EnvOp, Inputs, LAYER_KEY, MountMode, Scope};
+use engine::Mount;
+use engine::images::{BlobStore, FolderSource, ImageConfig, Layer, LayerOptions, LayerWriter, Stack, architecture};
+use git::Kind;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use system::fault::{Act, Fault, Result};
+use system::probes::bytes_below;
+use system::proc::remove_tree;
+use system::tasks::blocking;
 
 /// A layer that was packed: its digest is enough, the engine may have its bytes already.
 #[derive(Debug, Serialize, Deserialize)]
@@ -464,7 +464,7 @@ fn read_record(path: &Path) -> Option<Layer> {
 
 async fn write_record(path: &Path, layer: &Layer) -> Result<()> {
     let record = LayerRecord { digest: layer.digest.to_string(), size: layer.size };
-    let (path, text) = (path.to_path_buf(), serde_json::to_string(&record)?);
+    let (path, text) = (path.to_path_buf(), serde_json::to_string(&record).act(|| "cannot write down a layer")?);
     blocking("remember a layer", move || write_whole(&path, text.as_bytes())).await
 }
 

@@ -2,14 +2,14 @@
 
 use super::{BuildAsk, Builder, sandbox};
 use crate::deploy::Job;
-use crate::fault::{Error, Result};
-use crate::images;
 use crate::platform::Parts;
-use crate::tasks::blocking;
 use buildpacks::{Base, Facts, Question, Stack};
 use domain::Refusal;
+use engine::images;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use system::fault::{Act, Error, Result};
+use system::tasks::blocking;
 
 /// How old an answer may be.
 const FRESH: Duration = Duration::from_secs(86_400);
@@ -203,6 +203,7 @@ async fn kept(path: &Path, younger: Option<Duration>) -> Result<Option<Vec<Strin
 }
 
 async fn keep(path: &Path, versions: &[String]) -> Result<()> {
-    let (path, text): (PathBuf, String) = (path.to_path_buf(), serde_json::to_string(versions)?);
+    let (path, text): (PathBuf, String) =
+        (path.to_path_buf(), serde_json::to_string(versions).act(|| "cannot write down a fact")?);
     blocking("keep a fact", move || super::assemble::write_whole(&path, text.as_bytes())).await
 }

@@ -20,25 +20,25 @@ pub use assemble::GONE;
 pub use dockerfile::Given;
 pub use slots::{Permit, Person, Slots};
 
-use crate::clock::now;
 use crate::deploy::Job;
-use crate::engine::EngineError;
-use crate::fault::{Act, Error, Fault, Result};
-use crate::images::{Budget, Layer, Registry, Stack, ensure_stack};
 use crate::platform::Parts;
-use crate::store::{Build, BuildStatus};
-use crate::tasks::blocking;
 use asked::Asked;
 pub use asked::{How, planned};
 use buildpacks::{Base, Pins, Plan};
 use domain::config::ConfigVars;
 use domain::procfile::{self, ProcessTable};
 use domain::{AppId, Commit, Refusal};
+use engine::EngineError;
+use engine::images::{Budget, Layer, Registry, Stack, ensure_stack};
 use sources::Sources;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use store::{Build, BuildStatus};
+use system::clock::now;
+use system::fault::{Act, Error, Fault, Result};
+use system::tasks::blocking;
 use tokio::sync::Mutex;
 
 /// The stacks of an installation: that of apps which ask for none.

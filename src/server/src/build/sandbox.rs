@@ -7,19 +7,19 @@ use super::sources::APP_UID;
 use super::{BuildAsk, Builder};
 use crate::deploy::Job;
 use crate::deploy::spec::{INIT_AT, INSTALL_LABEL, KIND_LABEL, SPOOL_AT};
-use crate::engine::{Attachment, InstanceSpec, Limits, Mount, Status};
-use crate::fault::{Fault, Result};
-use crate::images::{BUNDLE, CA_VARIABLES, Stack};
-use crate::logs::SpoolMeta;
 use crate::platform::Parts;
-use crate::probes::bytes_below;
-use crate::tasks::blocking;
 use domain::log::{Source, SpoolKey, SpoolRecord, SpoolStream};
 use domain::output::Help;
 use domain::{InstallId, Refusal, text};
+use engine::images::{BUNDLE, CA_VARIABLES, Stack};
+use engine::{Attachment, InstanceSpec, Limits, Mount, Status};
+use logs::SpoolMeta;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
+use system::fault::{Fault, Result};
+use system::probes::bytes_below;
+use system::tasks::blocking;
 use tokio::time::sleep;
 
 const STEPS_AT: &str = "/.hoist/steps.json";
@@ -294,7 +294,7 @@ async fn watch_end(p: &Parts, name: &str) -> Result<Status> {
     loop {
         match p.engine.wait(name).await {
             Ok(status @ Status::Exited { .. }) => return Ok(status),
-            Err(crate::engine::EngineError::NotFound(_)) => {
+            Err(engine::EngineError::NotFound(_)) => {
                 return Err(Refusal::new("build-gone", "the build's container was removed by somebody")
                     .next("push again")
                     .into());

@@ -2,12 +2,12 @@
 //! (`domain::fair`). What waits says how many go first.
 
 use crate::deploy::Job;
-use crate::fault::Result;
 use crate::platform::Parts;
 use domain::fair::{Fair, Wait};
 use domain::quota::{self, Limit, What};
 use domain::{AppId, Refusal};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use system::fault::Result;
 use tokio::sync::watch;
 
 /// Builds that wait; one more is refused.

@@ -1,9 +1,8 @@
 //! A commit's files, as the planner, the keys and the layers need them.
 
-use crate::fault::{Act, Fault, Result};
-use crate::git::{FileEntry, Kind, Repos};
 use buildpacks::{Entry, Tree};
 use domain::{AppId, Commit, Refusal, Timestamp};
+use git::{FileEntry, Kind, Repos};
 use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +10,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use system::fault::{Act, Fault, Result};
 
 /// The user that builds and instances run as.
 pub const APP_UID: u32 = 1000;

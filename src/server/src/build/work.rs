@@ -1,11 +1,11 @@
 //! The folders of one build on the host: where the sandbox's paths lie, and their end.
 
 use super::sources::{make_folder, within};
-use crate::fault::{Act, Result};
-use crate::proc::remove_tree;
 use buildpacks::{APP, Layer, MountMode};
 use domain::{Refusal, text};
 use std::path::{Path, PathBuf};
+use system::fault::{Act, Result};
+use system::proc::remove_tree;
 
 /// The folders of one layer's sandbox.
 #[derive(Debug)]

@@ -2,11 +2,11 @@
 //! builds, what the builder has fetched for it.
 
 use super::Group;
-use crate::fault::Result;
-use crate::probes::bytes_below;
-use crate::tasks::blocking;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use system::fault::Result;
+use system::probes::bytes_below;
+use system::tasks::blocking;
 
 /// Where the builder keeps what steps change, below its store.
 const SNAPSHOTS: &str = "containerd/daemon/io.containerd.snapshotter.v1.overlayfs/snapshots";

@@ -4,7 +4,6 @@
 //! Invariant: after [`enter`] the host's file system is not mounted any more in that namespace: a builder that is taken
 //! over reaches its own root, which is read-only, and its own folder.
 
-use crate::fault::{Act, Fault};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change,
     mount_remount, unmount,
@@ -14,6 +13,7 @@ use std::ffi::{CStr, CString};
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use system::fault::{Act, Fault};
 
 /// The program's verb.
 pub const VERB: &str = "builder";

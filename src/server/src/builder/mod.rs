@@ -3,7 +3,7 @@
 //!
 //! Invariant: the walls are around the builder: whatever a Dockerfile says, its steps and the builder itself reach the
 //! outside, its own folder, and nothing else of this host; no line is judged here by what it may fetch. Absent: the
-//! protocol it is spoken to with (`crate::engine::BuildKit`), and images of apps: none has a name there that lasts.
+//! protocol it is spoken to with (`engine::BuildKit`), and images of apps: none has a name there that lasts.
 
 mod disk;
 pub mod enter;
@@ -13,18 +13,12 @@ mod relay;
 pub use disk::Written;
 pub use group::{Group, Limits};
 
-use crate::clock::now;
-use crate::engine::{BuildKit, BuilderVersion, Engine, EngineError};
-use crate::fault::{Act, Error, Fault, Result};
-use crate::layout::Layout;
-use crate::net::{BuilderNet, Net, resolvers};
-use crate::proc::{self, Program, Running};
-use crate::settings::Settings;
-use crate::tasks::{Tasks, blocking};
 use domain::floors::{self, Part};
 use domain::{AppId, InstallId, Refusal};
+use engine::{BuildKit, BuilderVersion, Engine, EngineError};
 use enter::Place;
 use group::Groups;
+use net::{BuilderNet, Net, resolvers};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::json;
@@ -32,6 +26,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use system::clock::now;
+use system::fault::{Act, Error, Fault, Result};
+use system::layout::Layout;
+use system::proc::{self, Program, Running};
+use system::settings::Settings;
+use system::tasks::{Tasks, blocking};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
@@ -135,7 +135,7 @@ impl ImageBuilder {
         program: &Path,
         tasks: &Tasks,
     ) -> Result<Arc<ImageBuilder>> {
-        let usual = Path::new(crate::images::BUNDLE);
+        let usual = Path::new(engine::images::BUNDLE);
         let builder = Arc::new(ImageBuilder {
             install: install.clone(),
             folder: layout.builder(),

@@ -4,9 +4,6 @@
 //!
 //! Invariant: nothing else is let through: a listener per registry, gone with its login. Absent: names, TLS: bytes pass.
 
-use crate::fault::{Act, Result};
-use crate::proc::{Limits, Program, run};
-use crate::tasks::{Tasks, apart};
 use domain::addresses::closed_to_builds;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +12,9 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use system::fault::{Act, Result};
+use system::proc::{Limits, Program, run};
+use system::tasks::{Tasks, apart};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;

@@ -2,20 +2,20 @@
 
 use super::show::{List, pairs};
 use super::{Ask, Commands};
-use crate::clock::now;
-use crate::fault::Result;
-use crate::io::Io;
 use domain::access::{Principal, may_see, name_refusal};
 use domain::push::BranchName;
 use domain::quota::What;
 use domain::{AppId, AppName, Refusal};
 use serde_json::json;
+use system::clock::now;
+use system::fault::Result;
+use system::io::Io;
 
 /// Own host names that `apps:info` shows; `domains:list` shows all.
 const SHOWN_DOMAINS: usize = 100;
 
 /// Makes an app for a principal; used by `apps:create` and by a first push.
-pub async fn make(c: &Commands, who: &Principal, name: &AppName) -> Result<crate::store::App> {
+pub async fn make(c: &Commands, who: &Principal, name: &AppName) -> Result<store::App> {
     let owner = match who {
         // A deploy key makes none: `authorize` does not let it come here.
         Principal::Local | Principal::DeployKey { .. } => None,
@@ -89,9 +89,9 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
     c.p.logs.forget(id).await?;
     let (cache, kept, layers) =
         (c.p.layout.app_cache(id), c.p.layout.kept(id.as_str()), c.p.layout.layer_records(id.as_str()));
-    crate::tasks::blocking("remove an app's caches", move || {
+    system::tasks::blocking("remove an app's caches", move || {
         for folder in [cache, kept, layers] {
-            if let Err(err) = crate::proc::remove_tree(&folder) {
+            if let Err(err) = system::proc::remove_tree(&folder) {
                 tracing::warn!("cannot remove {}: {err}", folder.display());
             }
         }
@@ -124,7 +124,7 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 Ok(seen)
             })
             .await?;
-    let release = |app: &crate::store::App| app.current_release.map(|r| r.to_string());
+    let release = |app: &store::App| app.current_release.map(|r| r.to_string());
     let rows = apps
         .iter()
         .map(|(app, owner)| {

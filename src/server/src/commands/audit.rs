@@ -3,15 +3,15 @@
 //!
 //! Invariant: [`AuditLog::flush`] returns after everything noted before it can be read.
 
-use crate::clock::now;
-use crate::fault::{Fault, Result};
-use crate::store::{AuditRow, Store};
-use crate::tasks::Tasks;
 use domain::AppId;
 use domain::flood::{Count, Flood, Kind, Place};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use store::{AuditRow, Store};
+use system::clock::now;
+use system::fault::{Fault, Result};
+use system::tasks::Tasks;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 

@@ -2,13 +2,13 @@
 
 use super::show::pairs;
 use super::{Ask, Commands};
-use crate::dns;
-use crate::fault::Result;
-use crate::io::Io;
 use domain::domains::{Resolves, dns_advice, parse_base, plan_base};
 use domain::{Hostname, Refusal, text};
 use serde_json::json;
 use std::time::Duration;
+use system::dns;
+use system::fault::Result;
+use system::io::Io;
 
 /// How long a change waits for the router.
 const ROUTE_MAX: Duration = Duration::from_secs(10);

@@ -2,18 +2,18 @@
 
 use super::show::List;
 use super::{Ask, Commands};
-use crate::clock::now;
 use crate::deploy::{Heard, Said};
-use crate::fault::Result;
-use crate::io::Io;
-use crate::store::Word;
-use crate::store::{Build, BuildStatus};
 use domain::command::Format;
 use domain::deploy::{Deploy, is_over};
 use domain::report::{Report, Status};
 use domain::{AppName, Refusal, images, text, time};
 use serde_json::json;
 use std::time::Duration;
+use store::Word;
+use store::{Build, BuildStatus};
+use system::clock::now;
+use system::fault::Result;
+use system::io::Io;
 
 /// How often one who waits hears that it goes on.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -105,7 +105,7 @@ pub async fn output(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     }
     let path = c.p.layout.job_logs().join(format!("{deploy}.log"));
     let text =
-        crate::tasks::blocking("read a build's output", move || Ok(std::fs::read(&path).unwrap_or_default())).await?;
+        system::tasks::blocking("read a build's output", move || Ok(std::fs::read(&path).unwrap_or_default())).await?;
     let text = String::from_utf8_lossy(&text);
     // Files of older servers may name an image in full.
     let text = images::without_keys(&text).into_owned();

@@ -3,16 +3,16 @@
 
 use super::follow::follow;
 use super::{Ask, Commands, show};
-use crate::clock::now;
-use crate::fault::Result;
-use crate::io::Io;
-use crate::store::Ask as JobAsk;
 use domain::command::{Format, quote};
 use domain::config::{self, ConfigChange, ConfigVars, Diff, FILE_MAX, FileFormat, Hidden, VALUE_MAX};
 use domain::deploy::Kind;
 use domain::{AppId, Refusal, Secret, VarName, access, text};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use store::Ask as JobAsk;
+use system::clock::now;
+use system::fault::Result;
+use system::io::Io;
 
 async fn current(c: &Commands, id: &AppId) -> Result<(ConfigVars, Hidden)> {
     let id = id.clone();

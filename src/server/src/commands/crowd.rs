@@ -1,15 +1,15 @@
 //! Many people at once: whom a thing counts for, places among the commands that run, and which addresses were here before.
 
 use super::Commands;
-use crate::fault::Result;
-use crate::places::{Place, Places};
-use crate::settings::Settings;
-use crate::store::AuditFilter;
 use domain::access::Principal;
 use domain::places::{Bound, Claimant, Kind};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use store::AuditFilter;
+use system::fault::Result;
+use system::places::{Place, Places};
+use system::settings::Settings;
 
 /// Commands that run at once, by SSH.
 const COMMANDS_MAX: usize = 1_000;

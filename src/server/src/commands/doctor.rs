@@ -2,18 +2,18 @@
 
 use super::show::List;
 use super::{Ask, Commands};
-use crate::clock;
-use crate::engine::EngineVersion;
-use crate::fault::Result;
-use crate::io::Io;
-use crate::probes;
-use crate::rights;
-use crate::settings::RouterMode;
-use crate::tasks::blocking;
 use domain::doctor::{self, Builder, Clock, Docker, Facts, Firewall, Listener, Router, State, Waiting};
 use domain::floors::Part;
+use engine::EngineVersion;
 use serde_json::json;
 use std::path::Path;
+use system::clock;
+use system::fault::Result;
+use system::io::Io;
+use system::probes;
+use system::rights;
+use system::settings::RouterMode;
+use system::tasks::blocking;
 
 /// A step may take as long as a build and a boot; beyond that much more, a deploy is stuck.
 const STEP_SLACK: u64 = 600;
@@ -117,7 +117,7 @@ async fn queue(c: &Commands) -> Result<Vec<Waiting>> {
     c.p.store
         .read(move |tx| {
             let open = tx.open_deploys()?;
-            let one = |row: &crate::store::DeployRow| {
+            let one = |row: &store::DeployRow| {
                 let last = tx.steps(row.id)?.last().map_or(row.created, |step| step.ended.unwrap_or(step.begun));
                 Ok(Waiting { id: row.id, idle: u64::try_from((now.0 - last.0) / 1_000_000).unwrap_or(0) })
             };

@@ -2,11 +2,6 @@
 
 use super::show::List;
 use super::{Ask, Commands, base};
-use crate::clock::now;
-use crate::dns;
-use crate::fault::Result;
-use crate::io::Io;
-use crate::store::{App, Claimant, Tx};
 use domain::access::{AppRef, name_refusal};
 use domain::domains::{AppDomain, Granted, Resolves, dns_advice};
 use domain::formation::{self, RELEASE, WEB};
@@ -14,6 +9,11 @@ use domain::reconcile::Desire;
 use domain::{AppName, Hostname, ProcessType, Refusal, text};
 use serde_json::json;
 use std::time::Duration;
+use store::{App, Claimant, Tx};
+use system::clock::now;
+use system::dns;
+use system::fault::Result;
+use system::io::Io;
 
 /// How long a change waits for the router.
 const ROUTE_MAX: Duration = Duration::from_secs(10);

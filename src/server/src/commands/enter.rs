@@ -1,15 +1,15 @@
 //! `enter` and `ps:exec`: a program inside an instance that runs.
 
 use super::{Ask, Commands};
-use crate::fault::Result;
 use crate::inside::{self, Ending};
-use crate::io::{Io, Terminal};
-use crate::store::InstanceRow;
 use domain::access::{AppRef, actor};
 use domain::command::quote;
 use domain::{Refusal, run};
 use std::io::ErrorKind;
 use std::time::Duration;
+use store::InstanceRow;
+use system::fault::Result;
+use system::io::{Io, Terminal};
 
 /// An instance that has only just been started may need a moment.
 const INIT_MAX: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ async fn session(c: &Commands, ask: &Ask, terminal: Option<Terminal>, io: &mut I
             let no = Refusal::new("cannot-enter", format!("{label} cannot be entered"))
                 .why("it has ended a moment ago, or was started by an older Hoist")
                 .next(format!("ps {}", app.name));
-            crate::fault::Error::from(no.next(format!("ps:restart {}", app.name)))
+            system::fault::Error::from(no.next(format!("ps:restart {}", app.name)))
         }
         _ => not_ours(&label, app.name.as_str(), &err).into(),
     })?;

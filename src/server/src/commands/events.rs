@@ -3,12 +3,12 @@
 
 use super::show::Pages;
 use super::{Ask, Commands};
-use crate::clock::now;
-use crate::fault::Result;
-use crate::io::Io;
-use crate::store::{AuditFilter, AuditRow};
 use domain::{Refusal, audit, text};
 use serde_json::{Value, json};
+use store::{AuditFilter, AuditRow};
+use system::clock::now;
+use system::fault::Result;
+use system::io::Io;
 
 /// Rows read at a time.
 const PAGE: u32 = 200;

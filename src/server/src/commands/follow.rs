@@ -2,9 +2,9 @@
 
 use super::Commands;
 use crate::deploy::{Heard, Job};
-use crate::io::Io;
 use domain::Refusal;
 use domain::deploy::Deploy;
+use system::io::Io;
 
 /// The refusal of a job whose asker closed the connection.
 pub fn hung_up() -> Refusal {

@@ -3,11 +3,7 @@
 use super::follow::hung_up;
 use super::{Ask, Commands, apps};
 use crate::deploy::Heard;
-use crate::fault::{Error, Fault, Result};
-use crate::git::{JudgeAsk, Judged, LineSender, PushTicket, ReceiveAsk, Receiver, RefOutcome, RefReply};
-use crate::io::Io;
 use crate::ssh::SessionEnv;
-use crate::store::{App, Ask as JobAsk};
 use crate::usage;
 use async_trait::async_trait;
 use domain::access::{Principal, actor};
@@ -15,7 +11,11 @@ use domain::deploy::{Deploy, Kind};
 use domain::push::{Policy, PushOptions, Verdict, judge, judge_tree, parse_options};
 use domain::report::{Report, Status};
 use domain::{AppId, Refusal, text};
+use git::{JudgeAsk, Judged, LineSender, PushTicket, ReceiveAsk, Receiver, RefOutcome, RefReply};
 use std::sync::PoisonError;
+use store::{App, Ask as JobAsk};
+use system::fault::{Error, Fault, Result};
+use system::io::Io;
 use tokio_util::sync::CancellationToken;
 
 /// A push whose connection is open.
@@ -160,7 +160,7 @@ impl Commands {
                         }
                         return Ok(match state {
                             Deploy::Live { .. } => RefOutcome::Done { fall_through: shallow },
-                            Deploy::Failed { why, .. } => RefOutcome::Refused { reason: one_line(&why.what) },
+                            Deploy::Failed { why, .. } => RefOutcome::refused(&why.what),
                             _ => RefOutcome::Refused { reason: "the server is stopping; the job goes on when it starts".to_owned() },
                         });
                     }
@@ -249,15 +249,9 @@ impl Receiver for Commands {
                     say.line(line).await;
                 }
                 let reason = err.lines().first().cloned().unwrap_or_default();
-                RefOutcome::Refused { reason: one_line(&reason) }
+                RefOutcome::refused(&reason)
             }
         };
         names.into_iter().map(|name| RefReply { name, outcome: outcome.clone() }).collect()
-    }
-}
-
-impl From<&Refusal> for RefOutcome {
-    fn from(no: &Refusal) -> RefOutcome {
-        RefOutcome::Refused { reason: one_line(&no.what) }
     }
 }

@@ -2,15 +2,15 @@
 
 use super::show::List;
 use super::{Ask, Commands};
-use crate::clock::now;
-use crate::fault::Result;
-use crate::io::Io;
 use crate::ssh::keys::parse_keys;
-use crate::store::{NewKey, User};
 use domain::access::{Principal, actor};
 use domain::people::{Loss, may_lose, pick};
 use domain::{Refusal, UserName, text};
 use serde_json::json;
+use store::{NewKey, User};
+use system::clock::now;
+use system::fault::Result;
+use system::io::Io;
 
 /// What may come on standard input: some dozens of keys.
 const KEYS_MAX: usize = 64 * 1024;

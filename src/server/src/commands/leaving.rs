@@ -2,9 +2,9 @@
 //! may, and whoever ended it reads what ended and what stays.
 
 use super::{Ask, Commands};
-use crate::io::Io;
-use crate::store::{Keys, Lost};
 use domain::access::Principal;
+use store::{Keys, Lost};
+use system::io::Io;
 
 /// What the options say about deploy keys of somebody who leaves.
 pub fn keys_of(ask: &Ask) -> Keys {

@@ -1,13 +1,13 @@
 //! `logs`: the last lines of an app, and those to come.
 
 use super::{Ask, Commands};
-use crate::fault::Result;
-use crate::io::{Chunk, Io};
-use crate::{clock, logs};
 use bytes::Bytes;
 use domain::Refusal;
 use domain::command::{Format, Parsed};
 use domain::log::{Filter, Grep, Record, when};
+use system::clock;
+use system::fault::Result;
+use system::io::{Chunk, Io};
 
 /// Lines shown where nothing says how many or from when on.
 const LAST: usize = 100;

@@ -2,10 +2,6 @@
 
 use super::show::{self, pairs};
 use super::{Ask, Commands};
-use crate::clock::now;
-use crate::dns;
-use crate::fault::Result;
-use crate::io::Io;
 use domain::command::Format;
 use domain::domains::own_first;
 use domain::formation::WEB;
@@ -13,6 +9,10 @@ use domain::routing::{Maintenance, PAGE_MAX, fits};
 use domain::{Hostname, Refusal, text};
 use serde_json::json;
 use std::time::Duration;
+use system::clock::now;
+use system::dns;
+use system::fault::Result;
+use system::io::Io;
 
 /// How long a change waits for the router.
 const ROUTE_MAX: Duration = Duration::from_secs(10);

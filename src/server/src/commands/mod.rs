@@ -28,22 +28,22 @@ mod releases;
 mod run;
 mod secrets;
 mod show;
-mod system;
+mod welcome;
 
-use crate::clock::now;
 use crate::deploy::Deploys;
-use crate::fault::{Error, Result};
-use crate::io::Io;
-use crate::places::Places;
 use crate::platform::Platform;
 use crate::ssh::SessionEnv;
-use crate::store::AuditRow;
 use domain::access::{self, Asked, Authorized, Principal, Rules, authorize, may_see};
 use domain::command::{self, Request, Verb, audit_line};
 use domain::share::Tickets;
 use domain::{AppId, Timestamp};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use store::AuditRow;
+use system::clock::now;
+use system::fault::{Error, Result};
+use system::io::Io;
+use system::places::Places;
 use tokio::sync::{Notify, watch};
 
 /// Runs commands. Clones share everything.
@@ -177,7 +177,7 @@ impl Commands {
     /// Runs a command that is split into words already.
     pub async fn run_words(&self, who: Principal, words: &[String], env: SessionEnv, mut io: Io) -> u8 {
         if words.is_empty() {
-            return match system::greet(self, &who, &io).await {
+            return match welcome::greet(self, &who, &io).await {
                 Ok(()) => 0,
                 Err(err) => refuse(&io, &err).await,
             };
@@ -291,7 +291,7 @@ impl Commands {
         let what =
             if app.is_some() { "you may not see this app any more" } else { "you are no administrator any more" };
         let note = format!("{}\n", domain::text::warning(what));
-        let _ = out.try_send(crate::io::Chunk::Err(note.into()));
+        let _ = out.try_send(system::io::Chunk::Err(note.into()));
         drop(out);
         hangup.cancel();
         // Not what it was asked for, whatever the handler takes a hangup for.
@@ -364,9 +364,9 @@ impl Commands {
             Verb::SecretsRotate => secrets::rotate(self, ask, io).await,
             Verb::Events => events::events(self, ask, io).await,
             Verb::Doctor => doctor::doctor(self, ask, io).await,
-            Verb::Help => system::help(ask, io).await,
-            Verb::Version => system::version(self, ask, io).await,
-            Verb::Shutdown => system::shutdown(self, ask, io).await,
+            Verb::Help => welcome::help(ask, io).await,
+            Verb::Version => welcome::version(self, ask, io).await,
+            Verb::Shutdown => welcome::shutdown(self, ask, io).await,
             Verb::GitReceivePack => git::receive_pack(self, ask, env, io).await,
             Verb::GitUploadPack => git::upload_pack(self, ask, io).await,
         }

@@ -4,16 +4,16 @@ use super::keys::read_keys;
 use super::leaving::keys_of;
 use super::show::{List, pairs};
 use super::{Ask, Commands};
-use crate::clock::now;
-use crate::fault::Result;
-use crate::io::Io;
 use crate::ssh::SessionEnv;
-use crate::store::{Lost, User};
 use domain::access::{Principal, Role, actor};
 use domain::leaving::known;
 use domain::people::{Loss, may_lose};
 use domain::{Refusal, UserName};
 use serde_json::json;
+use store::{Lost, User};
+use system::clock::now;
+use system::fault::Result;
+use system::io::Io;
 
 pub async fn users_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let name: UserName = ask.what().args.typed("NAME")?;
@@ -204,7 +204,7 @@ pub async fn whoami(c: &Commands, ask: Ask, env: SessionEnv, io: &Io) -> Result<
         Principal::Local => ("admin (root on the server)", "everything".to_owned()),
         Principal::User { role: Role::Admin, .. } => ("admin", "everything".to_owned()),
         Principal::User { role: Role::Developer, .. } => {
-            let n = super::system::apps_of(c, who).await?.len();
+            let n = super::welcome::apps_of(c, who).await?.len();
             let apps = if n == 1 { "app" } else { "apps" };
             ("developer", format!("make apps; see and change {n} {apps} (apps:list)"))
         }

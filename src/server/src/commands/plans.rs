@@ -2,10 +2,10 @@
 
 use super::{Ask, Commands};
 use crate::build::{Given, How, planned};
-use crate::fault::Result;
-use crate::io::Io;
 use domain::command::{Format, quote};
 use domain::{Commit, Refusal};
+use system::fault::Result;
+use system::io::Io;
 
 /// The plan of the commit that was asked for, else of the one that is live.
 async fn asked(c: &Commands, ask: &Ask) -> Result<How> {

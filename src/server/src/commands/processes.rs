@@ -3,12 +3,8 @@
 use super::follow::follow;
 use super::show::List;
 use super::{Ask, Commands};
-use crate::clock::now;
 use crate::deploy::spec::instance_name;
 use crate::deploy::{boot, network};
-use crate::fault::Result;
-use crate::io::Io;
-use crate::store::{Ask as JobAsk, InstanceRow, RunRow};
 use domain::access::actor;
 use domain::command::{Format, quote};
 use domain::deploy::Kind;
@@ -19,6 +15,10 @@ use futures_util::{StreamExt, stream};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use store::{Ask as JobAsk, InstanceRow, RunRow};
+use system::clock::now;
+use system::fault::Result;
+use system::io::Io;
 
 /// How long the engine may take to say what all instances use: `ps` shows the rest without it.
 const MEMORY_MAX: Duration = Duration::from_secs(2);

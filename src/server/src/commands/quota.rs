@@ -2,12 +2,7 @@
 
 use super::show::List;
 use super::{Ask, Commands};
-use crate::clock::now;
 use crate::deploy::quota::used;
-use crate::fault::Result;
-use crate::io::Io;
-use crate::places::Places;
-use crate::store::{Quota, User};
 use crate::usage::Sum;
 use domain::access::{Principal, actor};
 use domain::command::Format;
@@ -15,6 +10,11 @@ use domain::places::Owner;
 use domain::quota::{Limits, Load, What, Whose, limit};
 use domain::{AppId, Refusal, UserName, text, time};
 use serde_json::json;
+use store::{Quota, User};
+use system::clock::now;
+use system::fault::Result;
+use system::io::Io;
+use system::places::Places;
 
 /// What is known of one user.
 struct Account {
@@ -25,7 +25,7 @@ struct Account {
 }
 
 impl Account {
-    fn read(tx: &crate::store::Tx<'_>, settings: &crate::settings::Settings, user: User) -> Result<Account> {
+    fn read(tx: &store::Tx<'_>, settings: &system::settings::Settings, user: User) -> store::Result<Account> {
         let id = user.id;
         Ok(Account { set: tx.quotas(id)?, apps: tx.apps_owned(id)?, load: used(tx, settings, id)?, user })
     }
@@ -77,7 +77,7 @@ pub async fn show(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                     Some(name) => vec![tx.the_user(name)?],
                     None => tx.users()?,
                 };
-                users.into_iter().map(|user| Account::read(tx, &settings, user)).collect::<Result<Vec<_>>>()
+                users.into_iter().map(|user| Account::read(tx, &settings, user)).collect::<store::Result<Vec<_>>>()
             })
             .await?;
     let mut list = List {

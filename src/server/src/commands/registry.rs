@@ -2,12 +2,12 @@
 
 use super::show::List;
 use super::{Ask, Commands};
-use crate::clock::now;
-use crate::fault::Result;
-use crate::io::Io;
-use crate::store::RegistryLogin;
 use domain::{Refusal, Secret, text};
 use serde_json::json;
+use store::RegistryLogin;
+use system::clock::now;
+use system::fault::Result;
+use system::io::Io;
 
 /// A token may be long; a file is no password.
 const PASSWORD_MAX: usize = 16 * 1024;

@@ -3,20 +3,20 @@
 use super::processes::run_job;
 use super::show::List;
 use super::{Ask, Commands};
-use crate::fault::Result;
-use crate::io::Io;
-use crate::store::Ask as JobAsk;
-use crate::store::Word;
 use domain::deploy::Kind;
 use domain::text;
 use serde_json::json;
+use store::Ask as JobAsk;
+use store::Word;
+use system::fault::Result;
+use system::io::Io;
 
 pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = ask.the_app()?.id.clone();
     let max = ask.what().args.number("num", 20, 1_000)?;
     let (current, releases) =
         c.p.store.read(move |tx| Ok((tx.the_app(&id)?.current_release, tx.releases(&id, max)?))).await?;
-    let mark = |r: &crate::store::Release| if Some(r.number) == current { "current" } else { r.status.word() };
+    let mark = |r: &store::Release| if Some(r.number) == current { "current" } else { r.status.word() };
     let rows = releases
         .iter()
         .map(|r| {

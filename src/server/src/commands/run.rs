@@ -2,17 +2,17 @@
 
 use super::processes::quote_short;
 use super::{Ask, Commands};
-use crate::clock::now;
 use crate::deploy::once::{self, NewRun, how_ended};
 use crate::deploy::spec::Once;
-use crate::fault::{Act, Result};
 use crate::inside::{self, Ending};
-use crate::io::Io;
-use crate::store::{InstanceRow, RunRow};
 use domain::access::actor;
 use domain::{AppId, Refusal, Timestamp, run, time};
 use serde_json::{Value, json};
 use std::time::Duration;
+use store::{InstanceRow, RunRow};
+use system::clock::now;
+use system::fault::{Act, Result};
+use system::io::Io;
 
 /// How long an instance that was started may take until its init is there.
 const INIT_MAX: Duration = Duration::from_secs(20);

@@ -1,8 +1,8 @@
 //! `secrets:rotate`: a new key for everything that is sealed in the database.
 
 use super::{Ask, Commands};
-use crate::fault::Result;
-use crate::io::Io;
+use system::fault::Result;
+use system::io::Io;
 
 pub async fn rotate(c: &Commands, _ask: Ask, io: &Io) -> Result<u8> {
     io.line("Sealing all secret values with a new key; nothing else is written meanwhile, apps are served").await;

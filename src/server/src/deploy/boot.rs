@@ -3,19 +3,19 @@
 use super::job::Job;
 use super::spec::{self, HostSide, Launch};
 use super::{network, quota};
-use crate::engine::{self, EngineError, InstanceSpec, Status};
-use crate::fault::{Act, Error, Fault, Result};
 use crate::inside;
-use crate::logs::SpoolMeta;
 use crate::platform::Platform;
-use crate::store::{InstanceRow, NewInstance, Tx};
 use domain::listeners::Connection;
 use domain::log::{Source, SpoolKey};
 use domain::reconcile::Desire;
 use domain::{AppId, Refusal, ReleaseNumber, formation, listeners};
+use engine::{self, EngineError, InstanceSpec, Status};
+use logs::SpoolMeta;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
+use store::{InstanceRow, NewInstance, Tx};
+use system::fault::{Act, Error, Fault, Result};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
@@ -53,7 +53,7 @@ pub fn allocate_in(
     release: ReleaseNumber,
     set: i64,
     desire: Desire,
-) -> Result<Vec<InstanceRow>> {
+) -> store::Result<Vec<InstanceRow>> {
     let row = tx.the_app(app)?;
     let build = tx.the_release(app, release)?.build;
     let table = tx.build(build)?.ok_or_else(|| Fault::plain("the build of a release is gone"))?.processes;
@@ -68,7 +68,7 @@ pub fn allocate_in(
                 continue;
             }
             let have_addresses = tx.addresses_of(app)?;
-            let now = crate::clock::now();
+            let now = system::clock::now();
             let address = p.net.choose_address(&row, &have_addresses, now)?;
             let served = formation::is_served(&process, &with_domain);
             let new = NewInstance { release, process: process.clone(), ordinal, set, desire, served };

@@ -4,15 +4,15 @@ use super::effects::Effects;
 use super::hooks;
 use super::job::Job;
 use super::turns::{Place, Replaced, Turns};
-use crate::clock::now;
-use crate::fault::{Error, Fault, Result};
 use crate::platform::Platform;
-use crate::store::{Ask, DeployRow, NewDeploy};
 use domain::deploy::{Deploy, Effect, Kind, Outcome, apply, can_cancel, is_over, next, settle};
 use domain::{AppId, Refusal, backoff, leaving, text, time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use store::{Ask, DeployRow, NewDeploy};
+use system::clock::now;
+use system::fault::{Error, Fault, Result};
 
 /// All deploys of this control process. Clones share them.
 #[derive(Debug, Clone)]
@@ -285,7 +285,7 @@ async fn wait_turn(place: &mut Place, job: &Job) -> Option<Refusal> {
 }
 
 /// `took 1.2s (build 0.3s, boot 0.6s)`, from the rows of a deploy's steps.
-pub fn took(steps: &[crate::store::StepRow], created: domain::Timestamp, end: domain::Timestamp) -> String {
+pub fn took(steps: &[store::StepRow], created: domain::Timestamp, end: domain::Timestamp) -> String {
     let mut parts: Vec<String> = Vec::new();
     for step in steps {
         if let (Some(word), Some(ended)) = (step.effect.word(), step.ended) {

@@ -4,15 +4,15 @@ use super::driver::{failure_lines, took};
 use super::job::Job;
 use super::{boot, hooks, oneoff};
 use crate::build::{BuildAsk, Waited};
-use crate::clock::now;
-use crate::fault::{Fault, Result};
 use crate::platform::Platform;
-use crate::store::{Build, BuildStatus, DeployRow, Release, ReleaseStatus};
 use domain::deploy::{Deploy, Effect, Kind, Outcome};
 use domain::push::{BranchName, may_advance};
 use domain::reconcile::Desire;
 use domain::{Commit, ProcessType, Refusal, ReleaseNumber, text};
 use std::time::Duration;
+use store::{Build, BuildStatus, DeployRow, Release, ReleaseStatus};
+use system::clock::now;
+use system::fault::{Fault, Result};
 
 /// How long a switch waits for the routers before the deploy is called live with routes pending.
 const ROUTE_MAX: Duration = Duration::from_secs(10);
@@ -363,9 +363,9 @@ impl Effects {
 
 /// Build, config version and description of the release that a job cuts.
 fn contents(
-    tx: &crate::store::Tx<'_>,
+    tx: &store::Tx<'_>,
     row: &DeployRow,
-    app: &crate::store::App,
+    app: &store::App,
     current: Option<&Release>,
     built: Option<i64>,
 ) -> Result<(i64, i64, String)> {

@@ -4,11 +4,7 @@
 //! counts as a no. No config var reaches a hook. What a hook starts ends with it.
 
 use super::job::Job;
-use crate::fault::{Error, Result};
 use crate::platform::Platform;
-use crate::proc::{self, Program};
-use crate::store::{Build, DeployRow};
-use crate::tasks::blocking;
 use domain::deploy::{Deploy, Effect};
 use domain::hooks::{self, AppPart, BuildPart, DOCUMENT_VERSION, Document, Facts, FailurePart, Screen, Trouble};
 use domain::report::Report;
@@ -17,6 +13,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use store::{Build, DeployRow};
+use system::fault::{Error, Result};
+use system::proc::{self, Program};
+use system::tasks::blocking;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 /// How long output may still flow after a hook has ended.

@@ -2,7 +2,6 @@
 //!
 //! Invariant: nobody who listens can slow the job down; a late listener gets everything from the first line.
 
-use crate::clock::now;
 use domain::deploy::Deploy;
 use domain::text;
 use domain::{Refusal, Timestamp};
@@ -11,6 +10,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use system::clock::now;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

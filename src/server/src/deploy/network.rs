@@ -1,15 +1,15 @@
 //! An app's network: it takes a number when it first runs, of another share of the pool where those it has are used up, and
 //! the engine makes the network then.
 
-use crate::clock::now;
 use crate::deploy::spec::INSTALL_LABEL;
-use crate::engine::{EngineError, NetworkSpec};
-use crate::fault::{Error, Result};
-use crate::net::Net;
 use crate::platform::Parts;
-use crate::store::Store;
 use domain::{AppId, Refusal};
+use engine::{EngineError, NetworkSpec};
+use net::Net;
 use std::collections::BTreeSet;
+use store::Store;
+use system::clock::now;
+use system::fault::{Error, Result};
 
 /// Makes sure that the app has a network's number, and that rules for it are there.
 pub async fn ensure_number(p: &Parts, app: &AppId) -> Result<()> {
@@ -92,9 +92,9 @@ pub async fn remove_leftovers(p: &Parts) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::path_in;
     use domain::Timestamp;
     use domain::addresses::NETWORKS_PER_SHARE;
+    use store::path_in;
 
     /// As many apps as there are networks for in a share, the number of builds left out.
     const FULL: u16 = NETWORKS_PER_SHARE - 1;
@@ -114,7 +114,7 @@ mod tests {
             World { data, host, store, net }
         }
         async fn apps(&self, from: u16, to: u16) {
-            let make = move |tx: &crate::store::Tx<'_>| {
+            let make = move |tx: &store::Tx<'_>| {
                 (from..=to).try_for_each(|n| {
                     let name = format!("app{n}").parse()?;
                     tx.add_app(&id(n), &name, None, Timestamp(0)).map(drop)
@@ -124,8 +124,7 @@ mod tests {
         }
         /// Gives the first apps the networks of the same numbers.
         async fn fill(&self) {
-            let take =
-                |tx: &crate::store::Tx<'_>| (1..=FULL).try_for_each(|n| tx.take_network(&id(n), n, Timestamp(0)));
+            let take = |tx: &store::Tx<'_>| (1..=FULL).try_for_each(|n| tx.take_network(&id(n), n, Timestamp(0)));
             self.store.write(take).await.unwrap();
         }
         async fn number(&self, app: u16) -> Result<u16> {

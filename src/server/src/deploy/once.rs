@@ -7,19 +7,19 @@
 use super::boot;
 use super::spec::{self, Once};
 use super::{network, quota};
-use crate::clock::now;
-use crate::engine::Status;
-use crate::fault::{Fault, Result};
 use crate::inside;
 use crate::platform::Platform;
-use crate::store::{InstanceRow, NewInstance, RunRow};
 use domain::log::{Source, SpoolKey};
 use domain::reconcile::{Desire, Over};
 use domain::run::RUN;
 use domain::{AppId, InstanceId, Refusal, ReleaseNumber, time};
+use engine::Status;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use store::{InstanceRow, NewInstance, RunRow};
+use system::clock::now;
+use system::fault::{Fault, Result};
 use tokio::sync::Notify;
 
 /// From SIGTERM to SIGKILL.

@@ -4,16 +4,16 @@ use super::boot;
 use super::job::Job;
 use super::network;
 use super::spec;
-use crate::clock::now;
-use crate::engine::Status;
-use crate::fault::{Fault, Result};
 use crate::platform::Platform;
-use crate::store::{DeployRow, InstanceRow, NewInstance};
 use domain::formation::RELEASE;
 use domain::log::{Source, SpoolKey};
 use domain::reconcile::Desire;
 use domain::{ProcessType, Refusal, ReleaseNumber};
+use engine::Status;
 use std::time::Duration;
+use store::{DeployRow, InstanceRow, NewInstance};
+use system::clock::now;
+use system::fault::{Fault, Result};
 
 /// How long a release command may take.
 const RELEASE_MAX: Duration = Duration::from_secs(3600);

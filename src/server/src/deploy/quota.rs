@@ -1,10 +1,10 @@
 //! Whether an app's owner may have what is about to run. Asked in the transaction that adds the rows, so that two that are
 //! asked for at once cannot both take the last of it.
 
-use crate::fault::Result;
-use crate::settings::Settings;
-use crate::store::{App, Tx};
 use domain::quota::{Holder, Load};
+use store::{App, Tx};
+use system::fault::Result;
+use system::settings::Settings;
 
 /// Whether the app may come to have `wanted` instances in place of those that it is counted with.
 pub fn may_scale(tx: &Tx<'_>, settings: &Settings, app: &App, wanted: u64) -> Result<()> {

@@ -1,12 +1,12 @@
 //! From rows to what the engine is asked for: names, labels, environment, limits of one instance. Pure.
 
-use crate::engine::{Attachment, InstanceSpec, Limits, Mount};
-use crate::settings::Settings;
-use crate::store::{App, Build, InstanceRow, Release};
 use domain::config::{ConfigVars, resolve};
 use domain::{InstallId, InstanceId};
+use engine::{Attachment, InstanceSpec, Limits, Mount};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use store::{App, Build, InstanceRow, Release};
+use system::settings::Settings;
 
 /// The port that an instance which is served gets in `PORT`.
 pub const PORT: u16 = 5000;

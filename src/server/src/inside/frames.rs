@@ -1,8 +1,8 @@
 //! The frames that `hoist-init` speaks (its `wire` module is the other half): four bytes of length (big endian, of what follows
 //! the tag), a tag, the bytes.
 
-use crate::io::Size;
 use std::io::{Error, ErrorKind, Result};
+use system::io::Size;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// What runs inside may not make us hold more.

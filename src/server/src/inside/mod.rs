@@ -8,8 +8,6 @@
 
 mod frames;
 
-use crate::io::{Chunk, Io, Terminal};
-use crate::layout::Layout;
 use crate::platform::Parts;
 use domain::InstanceId;
 use frames::{Ask, Told, receive, send};
@@ -21,6 +19,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
+use system::io::{Chunk, Io, Terminal};
+use system::layout::Layout;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
 

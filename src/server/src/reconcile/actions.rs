@@ -1,18 +1,18 @@
 //! The effects of the reconciler's plan, one instance each.
 
 use super::Reconciler;
-use crate::clock::now;
 use crate::deploy::spec::instance_name;
 use crate::deploy::{boot, once};
-use crate::engine::{EngineError, Observed, Status};
-use crate::fault::{Act, Result};
 use crate::inside;
-use crate::store::InstanceRow;
 use domain::InstanceId;
 use domain::backoff::STEADY_MILLIS;
 use domain::log::{Source, SpoolKey};
 use domain::reconcile::{Action, Desire};
+use engine::{EngineError, Observed, Status};
 use std::time::Duration;
+use store::InstanceRow;
+use system::clock::now;
+use system::fault::{Act, Result};
 
 /// How long a change of routes by the reconciler waits for the router.
 const ROUTE_MAX: Duration = Duration::from_secs(10);

@@ -5,12 +5,7 @@
 //! fill is the engine's to say; the folders that we gave it are counted with it.
 
 use super::Reconciler;
-use crate::clock::now;
 use crate::deploy::spec::instance_name;
-use crate::fault::Result;
-use crate::probes;
-use crate::store::InstanceRow;
-use crate::tasks::blocking;
 use domain::log::SpoolKey;
 use domain::reconcile::Desire;
 use domain::room::{self, Used};
@@ -19,6 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use store::InstanceRow;
+use system::clock::now;
+use system::fault::Result;
+use system::probes;
+use system::tasks::blocking;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 

@@ -11,14 +11,14 @@ pub use sweep::clear_builds;
 
 use crate::deploy::spec::{INSTALL_LABEL, KIND_LABEL, instance_name};
 use crate::deploy::{Deploys, network};
-use crate::engine::Status;
-use crate::fault::Result;
 use crate::platform::Platform;
 use domain::InstanceId;
 use domain::reconcile::{Action, Desire, Once, Row, Seen, plan};
+use engine::Status;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use system::fault::Result;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -164,7 +164,7 @@ impl Reconciler {
             .map(|r| instance_name(&self.p.install, r.id))
             .collect();
         seen.retain(|name, _| !unseen.contains(name));
-        let (actions, again) = plan(&rows, &seen, &jobs, crate::clock::now());
+        let (actions, again) = plan(&rows, &seen, &jobs, system::clock::now());
         for action in actions {
             self.act(action);
         }

@@ -1,13 +1,13 @@
 //! Retiring one instance: no new requests (all routers say so), its requests end, SIGTERM, grace, SIGKILL, gone.
 
 use super::Reconciler;
-use crate::clock::now;
 use crate::deploy::spec::instance_name;
-use crate::fault::Result;
 use domain::InstanceId;
 use domain::log::SpoolKey;
 use domain::reconcile::Desire;
 use std::time::Duration;
+use system::clock::now;
+use system::fault::Result;
 
 /// How long requests of an old instance may take to end.
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ impl Reconciler {
         if row.ready {
             // A router that does not acknowledge blocks retiring, never serving.
             if !self.p.routes.publish(ACKNOWLEDGE_MAX).await {
-                return Err(crate::fault::Fault::plain(format!("{} waits for the router", row.label()))
+                return Err(system::fault::Fault::plain(format!("{} waits for the router", row.label()))
                     .transient()
                     .into());
             }

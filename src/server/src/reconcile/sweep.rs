@@ -4,15 +4,15 @@
 
 use super::Reconciler;
 use crate::build::GONE;
-use crate::fault::{Act, Result};
-use crate::images::Budget;
-use crate::layout::Layout;
-use crate::proc::remove_tree;
-use crate::tasks::blocking;
 use domain::AppId;
+use engine::images::Budget;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+use system::fault::{Act, Result};
+use system::layout::Layout;
+use system::proc::remove_tree;
+use system::tasks::blocking;
 
 /// Outputs of the newest jobs of an app that are kept.
 const JOBS: u32 = 50;
@@ -73,7 +73,7 @@ impl Reconciler {
             Ok(())
         })
         .await?;
-        let (keep, now) = (self.p.settings.audit_keep, crate::clock::now());
+        let (keep, now) = (self.p.settings.audit_keep, system::clock::now());
         while self.p.store.write(move |tx| tx.trim_audit(keep, now)).await? > 0 {}
         self.p.builder.prune(BLOBS).await
     }

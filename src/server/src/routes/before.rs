@@ -1,11 +1,11 @@
 //! Takes over what an older Hoist left of its router: then its files lay among the server's own.
 
-use crate::fault::{Act, Result};
-use crate::layout::Layout;
-use crate::tasks::blocking;
 use router::RouterClient;
 use std::path::Path;
 use std::time::Duration;
+use system::fault::{Act, Result};
+use system::layout::Layout;
+use system::tasks::blocking;
 use tokio::time::{Instant, sleep};
 
 /// How long the old router's requests in flight may take.

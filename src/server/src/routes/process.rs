@@ -3,9 +3,6 @@
 //! Invariant: it outlives us; nothing here ever waits for it to end or kills it. We hold a copy of its listening socket
 //! while we run, so that connections wait in line, and are not refused, between a router that died and the next.
 
-use crate::fault::{Act, Fault, Result};
-use crate::layout::Layout;
-use crate::settings::{RouterMode, Settings};
 use router::RouterClient;
 use router::client::{ClientError, Events};
 use router::proto::Hello;
@@ -16,6 +13,9 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use system::fault::{Act, Fault, Result};
+use system::layout::Layout;
+use system::settings::{RouterMode, Settings};
 use tokio::time::{Instant, sleep};
 
 /// One attempt to connect.

@@ -1,8 +1,6 @@
 //! Apps as routes need them, on one snapshot of the store.
 
 use crate::deploy::spec;
-use crate::fault::Result;
-use crate::store::{App, InstanceRow, Tx};
 use domain::domains::AppDomain;
 use domain::formation::{self, WEB};
 use domain::reconcile::Desire;
@@ -10,6 +8,7 @@ use domain::routing::{AppState, Hosts, ProcessState, ReadyInstance, Scope};
 use domain::{AppId, ProcessType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
+use store::{App, InstanceRow, Result, Tx};
 
 /// The apps of a scope; of one where only some names changed, with those names alone.
 pub(super) fn of(tx: &Tx<'_>, scope: &Scope) -> Result<Vec<AppState>> {

@@ -4,7 +4,6 @@
 //! waits for russh.
 
 use super::flow::{Charge, Flow};
-use crate::io::Size;
 use bytes::Bytes;
 use russh::keys::{Algorithm, PublicKey};
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Response, Session, VerifiedPublicKey};
@@ -12,6 +11,7 @@ use russh::{Channel, ChannelId, Pty, Sig};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use system::io::Size;
 use tokio::sync::{mpsc, oneshot};
 
 /// Events waiting for the loop.

@@ -3,7 +3,6 @@
 use super::flow::Charge;
 use super::terminal::{LineEnds, Typed, typed};
 use super::{SessionEnv, Shell};
-use crate::io::{CHUNKS_MAX, Chunk, Io, Terminal};
 use bytes::Bytes;
 use domain::access::Principal;
 use futures_util::FutureExt;
@@ -12,6 +11,7 @@ use russh::server::Msg;
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use system::io::{CHUNKS_MAX, Chunk, Io, Terminal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

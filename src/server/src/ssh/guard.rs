@@ -2,13 +2,13 @@
 //! number of sessions once it is known whose they are. Decided by `domain::door` and `domain::places`.
 
 use super::Limits;
-use crate::clock;
-use crate::fault::Error;
-use crate::places::{Place, Places};
 use domain::door::{Door, Verdict};
 use domain::places::Claimant;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use system::clock;
+use system::fault::Error;
+use system::places::{Place, Places};
 
 /// The doorkeeper.
 #[derive(Debug)]

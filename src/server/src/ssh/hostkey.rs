@@ -1,12 +1,12 @@
 //! The host key: made at the first start, kept in a file that only the server reads.
 
-use crate::fault::{Act, Fault, Result};
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::Ed25519Keypair;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use system::fault::{Act, Fault, Result};
 
 /// The key in `path`; a new Ed25519 key if there is no such file. A file that cannot be read as a key is left alone.
 pub fn load_or_make(path: &Path) -> Result<PrivateKey> {

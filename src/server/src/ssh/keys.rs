@@ -1,9 +1,9 @@
 //! Public keys as text: what is accepted, and the fingerprint that is the identity.
 
-use crate::store::NewKey;
 use domain::Refusal;
 use russh::keys::ssh_key::public::KeyData;
 use russh::keys::{Algorithm, HashAlg, PublicKey};
+use store::NewKey;
 
 /// Bits that an RSA key must have.
 const RSA_BITS_MIN: usize = 2048;

@@ -18,10 +18,6 @@ mod terminal;
 mod tests;
 mod wire;
 
-use crate::fault::{Act, Result};
-use crate::io::Io;
-use crate::places::Places;
-use crate::tasks::Tasks;
 use async_trait::async_trait;
 use domain::access::Principal;
 use domain::door;
@@ -31,6 +27,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use system::fault::{Act, Result};
+use system::io::Io;
+use system::places::Places;
+use system::tasks::Tasks;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

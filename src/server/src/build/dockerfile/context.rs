@@ -3,15 +3,15 @@
 //! Invariant: links are handed on as links. A file's time is made from its content, so the engine asks for exactly those
 //! files that changed.
 
-use crate::engine::{ContextEntry, ContextFiles, ContextKind};
-use crate::fault::Result;
-use crate::git::{Kind, Reader, Repos};
 use domain::dockerfile::{BuildSettings, DOCKERFILE, Declared, Ignore, Syntax, declared, syntax};
 use domain::{AppId, Commit, Refusal, text};
+use engine::{ContextEntry, ContextFiles, ContextKind};
+use git::{Kind, Reader, Repos};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Mutex, PoisonError};
+use system::fault::Result;
 
 /// Larger ones are no Dockerfiles and no lists of patterns.
 const TEXT_MAX: u64 = 1 << 20;

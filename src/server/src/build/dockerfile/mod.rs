@@ -7,22 +7,22 @@ mod watch;
 use super::sources::Sources;
 use super::{BuildAsk, Builder, Made};
 use crate::builder::{Group, Lease, Limits, away};
-use crate::clock::now;
 use crate::deploy::Job;
-use crate::engine::{BuildError, Built, EngineError, ImageBuild, Login};
-use crate::fault::{Act, Fault, Result};
-use crate::images::{Digest, archive, base, borrow};
 use crate::platform::Parts;
-use crate::store::{App, Build, BuildStatus};
-use crate::tasks::blocking;
 use buildpacks::{Base, Stack};
 use context::Context;
 use domain::config::ConfigVars;
 use domain::dockerfile::{self, BuildSettings, Declared, Failure, Line, Progress};
 use domain::{Commit, Secret, procfile, text};
+use engine::images::{Digest, archive, base, borrow};
+use engine::{BuildError, Built, EngineError, ImageBuild, Login};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use store::{App, Build, BuildStatus};
+use system::clock::now;
+use system::fault::{Act, Fault, Result};
+use system::tasks::blocking;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use watch::Watch;
@@ -181,7 +181,7 @@ impl Builder {
             Err(err @ EngineError::LayerGone(_)) => {
                 return Err(Fault::new("a layer that was just built is gone", err).transient().into());
             }
-            pulled => pulled.map_err(crate::fault::Error::from)?,
+            pulled => pulled.map_err(system::fault::Error::from)?,
         }
         drop(borrowed);
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

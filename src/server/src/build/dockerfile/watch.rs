@@ -5,12 +5,12 @@
 //! by itself.
 
 use crate::builder::{Group, Lease, Written};
-use crate::fault::Result;
 use crate::platform::Parts;
-use crate::tasks::blocking;
 use domain::{Refusal, text};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use system::fault::Result;
+use system::tasks::blocking;
 use tokio::time::{Instant, sleep};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);

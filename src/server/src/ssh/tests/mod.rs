@@ -5,7 +5,6 @@ mod hostile;
 mod usual;
 
 use super::*;
-use crate::io::Chunk;
 use bytes::Bytes;
 use domain::access::Role;
 use std::io::{Read, Write};
@@ -14,6 +13,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::time::Instant;
+use system::io::Chunk;
 
 /// Makes a key pair with the real tool.
 pub(super) fn keygen(path: &Path, kind: &str, bits: &str) {

@@ -1,0 +1,381 @@
+//! Reading commits and trees with git2. Blocking: call it from the blocking pool, as the methods of `Repos` below do.
+//!
+//! Invariant: every id is a checked [`Commit`] or comes from the repository; every walk has a deadline and a limit. An
+//! object's size is known before it is read, and one is unpacked at a time in this process: it may be small and made from a
+//! large one.
+
+use super::repos::{GIT_SECONDS, Quarantine, Repos, git_program};
+use super::slugignore::SlugIgnore;
+use super::walk::{Entry, Flow, Met, PATH_MAX, alone, walk};
+use domain::push::{BranchName, COMMIT_MAX, LISTS_MAX, TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts};
+use domain::push::{commit_too_long, lists_too_long};
+use domain::text::plain;
+use domain::{AppId, Commit, Refusal, Timestamp};
+use git2::{ErrorClass, ErrorCode, Oid, Repository, Tree};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use system::fault::{Act, Error, Fault, Result};
+use system::walls::Walls;
+use system::{proc, tasks};
+
+/// For the inspection of a pushed tree and for questions about history.
+const READ_MAX: Duration = Duration::from_secs(10);
+/// For reading a whole tree with its files.
+const TREE_MAX: Duration = Duration::from_secs(600);
+/// Larger files are streamed by git instead of read whole.
+const WHOLE_MAX: u64 = 8 << 20;
+/// Of a streamed file.
+const PIECE: usize = 256 * 1024;
+/// The specification of LFS allows no longer pointers.
+const POINTER_MAX: u64 = 1024;
+/// Paths kept of each kind for a message.
+const NAMED_MAX: usize = 5;
+/// A larger `.slugignore` is no list of patterns.
+const SLUGIGNORE_MAX: u64 = 256 * 1024;
+
+/// One repository, open for reading.
+pub struct Reader {
+    repo: Repository,
+    path: PathBuf,
+    walls: Walls,
+}
+
+/// What a tree entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file.
+    File {
+        /// Whether it may be executed.
+        exec: bool,
+    },
+    /// A link; its content is where it points, which nobody here follows.
+    Symlink,
+    /// A commit of another repository.
+    Submodule,
+}
+
+/// One file, link or submodule of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TreeEntry {
+    /// The full path, parts joined by `/`.
+    pub path: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes in it.
+    pub size: u64,
+    /// The id of its content, 40 hex digits: equal ids are equal contents.
+    pub oid: String,
+    /// The content, where it was wanted.
+    pub content: Option<Vec<u8>>,
+}
+
+/// One file or link while all are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry<'a> {
+    /// The full path.
+    pub path: &'a str,
+    /// What it is.
+    pub kind: Kind,
+    /// How many bytes the reader will give.
+    pub size: u64,
+}
+
+/// What people see of a commit; no control characters in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// The author's name.
+    pub author: String,
+    /// The first line of its message.
+    pub summary: String,
+    /// When it was committed.
+    pub time: Timestamp,
+}
+
+impl Reader {
+    /// Opens a bare repository. What git itself reads of it is read within `walls`.
+    pub(super) fn open(path: &Path, walls: &Walls) -> Result<Reader> {
+        let repo = Repository::open_bare(path).act(|| format!("cannot open {}", path.display()))?;
+        Ok(Reader { repo, path: path.to_owned(), walls: walls.clone() })
+    }
+
+    /// Sees the objects of a quarantine too.
+    pub fn with_quarantine(self, quarantine: &Quarantine) -> Result<Reader> {
+        let path = quarantine.path().to_str().ok_or_else(|| Fault::plain("a quarantine's path is not UTF-8"))?;
+        self.repo.odb().and_then(|odb| odb.add_disk_alternate(path)).act(|| "cannot look into the quarantine")?;
+        Ok(self)
+    }
+
+    /// Counts what the limits and checks of [`domain::push::judge_tree`] ask for, stopping soon after a limit.
+    pub fn inspect(&self, commit: &Commit) -> Result<TreeFacts> {
+        let odb = self.repo.odb().act(|| "cannot read objects")?;
+        let (mut facts, mut folders) = (TreeFacts::default(), 0_u64);
+        let name = |list: &mut Vec<String>, path: &str| {
+            if list.len() < NAMED_MAX {
+                list.push(path.to_owned());
+            }
+        };
+        walk(&self.repo, self.root(commit)?, READ_MAX, |entry| {
+            if entry.path.is_none() {
+                name(&mut facts.bad_paths, entry.shown);
+            }
+            match entry.met {
+                Met::Folder => folders += 1,
+                Met::Submodule => name(&mut facts.submodules, entry.shown),
+                Met::Symlink | Met::File { .. } => {
+                    let (size, _) = odb.read_header(entry.oid).act(|| "cannot read a file's size")?;
+                    let size = size as u64;
+                    facts.files += 1;
+                    facts.bytes = facts.bytes.saturating_add(size);
+                    facts.gitmodules |= entry.path == Some(".gitmodules") && size > 0;
+                    let small = (100..=POINTER_MAX).contains(&size);
+                    if small && entry.met != Met::Symlink && is_lfs_pointer(&self.blob(entry.oid)?) {
+                        name(&mut facts.lfs_pointers, entry.shown);
+                    }
+                }
+            }
+            let most = facts.files.max(folders) > TREE_FILES_MAX || facts.bytes > TREE_BYTES_MAX;
+            facts.cut_short |= most;
+            Ok(if most || facts.bad_paths.len() == NAMED_MAX { Flow::Stop } else { Flow::Next })
+        })?;
+        Ok(facts)
+    }
+
+    /// All files for a build's planner, less what `.slugignore` names, with the contents that `want(path, size)` asks for.
+    pub fn tree(&self, commit: &Commit, want: impl Fn(&str, u64) -> bool) -> Result<Vec<TreeEntry>> {
+        let mut entries = Vec::new();
+        self.each(commit, |path, kind, oid| {
+            let size = self.size(kind, oid)?;
+            let content = if kind != Kind::Submodule && want(path, size) { Some(self.blob(oid)?) } else { None };
+            entries.push(TreeEntry { path: path.to_owned(), kind, size, oid: oid.to_string(), content });
+            Ok(())
+        })?;
+        Ok(entries)
+    }
+
+    /// Every file and link below `folder` (empty: all), less what `.slugignore` names, in the order of paths, each with a
+    /// reader of exactly its size. A link's bytes are its target. Paths are given from the top of the tree.
+    pub fn each_file(
+        &self,
+        commit: &Commit,
+        folder: &str,
+        mut file: impl FnMut(&FileEntry<'_>, &mut dyn Read) -> Result<()>,
+    ) -> Result<()> {
+        let below = |path: &str| {
+            folder.is_empty()
+                || path.strip_prefix(folder).is_some_and(|rest| folder.ends_with('/') || rest.starts_with('/'))
+        };
+        self.each(commit, |path, kind, oid| {
+            if kind == Kind::Submodule || !below(path) {
+                return Ok(());
+            }
+            let size = self.size(kind, oid)?;
+            let entry = FileEntry { path, kind, size };
+            if size <= WHOLE_MAX {
+                return file(&entry, &mut self.blob(oid)?.as_slice());
+            }
+            file(&entry, &mut self.stream(&oid.to_string(), size)?)
+        })
+    }
+
+    /// Gives a file's content to `take`, in pieces, until it says no. A large one is streamed.
+    pub fn content(&self, oid: &str, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
+        let id = Oid::from_str(oid).act(|| format!("cannot read the id {oid}"))?;
+        let size = self.size(Kind::File { exec: false }, id)?;
+        if size <= WHOLE_MAX {
+            take(&self.blob(id)?);
+            return Ok(());
+        }
+        let mut content = self.stream(oid, size)?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            let got = content.read(&mut piece).act(|| format!("cannot read the file {oid}"))?;
+            match piece.get(..got) {
+                Some([]) | None => return Ok(()),
+                Some(bytes) if take(bytes) => {}
+                Some(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// A large file, by git.
+    fn stream(&self, oid: &str, size: u64) -> Result<impl Read + use<>> {
+        let git = git_program(&self.path).env("GIT_DIR", &self.path).within(&self.walls);
+        Ok(proc::reader(&git.args(["cat-file", "blob", oid]))?.take(size))
+    }
+
+    /// Where a link points.
+    pub fn link(&self, oid: &str) -> Result<String> {
+        let id = Oid::from_str(oid).act(|| format!("cannot read the id {oid}"))?;
+        if self.size(Kind::Symlink, id)? > PATH_MAX as u64 {
+            return Err(Fault::plain(format!("the link {oid} is longer than a path")).into());
+        }
+        Ok(String::from_utf8_lossy(&self.blob(id)?).into_owned())
+    }
+
+    /// The commit a branch is at.
+    pub fn branch_tip(&self, branch: &BranchName) -> Result<Option<Commit>> {
+        match self.repo.refname_to_id(&branch.full()) {
+            Ok(id) => Ok(Some(id.to_string().parse()?)),
+            Err(err) if err.code() == ErrorCode::NotFound => Ok(None),
+            Err(err) => Err(Fault::new(format!("cannot read the branch {branch}"), err).into()),
+        }
+    }
+
+    /// Who wrote a commit, when, and its first line.
+    pub fn commit_info(&self, commit: &Commit) -> Result<CommitInfo> {
+        let found = self.commit(commit)?;
+        let short = |bytes: &[u8]| plain(&String::from_utf8_lossy(bytes)).trim().chars().take(200).collect::<String>();
+        let first = found.message_bytes().split(|b| *b == b'\n').find(|l| !l.is_empty()).unwrap_or_default();
+        Ok(CommitInfo {
+            author: short(found.author().name_bytes()),
+            summary: short(first),
+            time: Timestamp(found.time().seconds().saturating_mul(1_000_000)),
+        })
+    }
+
+    /// Walks what a build gets. Bad paths were refused at the push; here they are faults.
+    fn each(&self, commit: &Commit, mut visit: impl FnMut(&str, Kind, Oid) -> Result<()>) -> Result<()> {
+        let root = self.root(commit)?;
+        let ignore = self.slugignore(&root)?;
+        walk(&self.repo, root, TREE_MAX, |entry: &Entry<'_>| {
+            let path = entry.path.ok_or_else(|| Fault::plain(format!("the tree has a bad path {:?}", entry.shown)))?;
+            if ignore.leaves_out(path, entry.met == Met::Folder) {
+                return Ok(Flow::Skip);
+            }
+            match entry.met {
+                Met::Folder => {}
+                Met::File { exec } => visit(path, Kind::File { exec }, entry.oid)?,
+                Met::Symlink => visit(path, Kind::Symlink, entry.oid)?,
+                Met::Submodule => visit(path, Kind::Submodule, entry.oid)?,
+            }
+            Ok(Flow::Next)
+        })
+    }
+
+    fn slugignore(&self, root: &Tree<'_>) -> Result<SlugIgnore> {
+        let Some(entry) = root.get_name(".slugignore").filter(|e| e.filemode() & 0o170_000 == 0o100_000) else {
+            return Ok(SlugIgnore::default());
+        };
+        if self.size(Kind::File { exec: false }, entry.id())? > SLUGIGNORE_MAX {
+            return Err(Refusal::new("bad-slugignore", ".slugignore is larger than 256 kB").next("shorten it").into());
+        }
+        Ok(SlugIgnore::parse(&String::from_utf8_lossy(&self.blob(entry.id())?)))
+    }
+
+    fn root(&self, commit: &Commit) -> Result<Tree<'_>> {
+        let found = self.commit(commit)?;
+        if self.length(found.tree_id())? > LISTS_MAX {
+            return Err(lists_too_long().into());
+        }
+        Ok(alone(|| found.tree()).act(|| format!("cannot read the tree of {}", commit.short()))?)
+    }
+
+    fn commit(&self, commit: &Commit) -> Result<git2::Commit<'_>> {
+        let id = oid(commit)?;
+        // What is not there, or is something else, is said below.
+        if self.repo.odb().and_then(|odb| odb.read_header(id)).is_ok_and(|(size, _)| size as u64 > COMMIT_MAX) {
+            return Err(commit_too_long().into());
+        }
+        match alone(|| self.repo.find_commit(id)) {
+            Ok(found) => Ok(found),
+            Err(err) if err.code() == ErrorCode::NotFound || err.class() == ErrorClass::Invalid => {
+                let no = Refusal::new("not-a-commit", format!("{} is not a commit", commit.short()));
+                Err(no.next("git push hoist HEAD:main").into())
+            }
+            Err(err) => Err(Fault::new(format!("cannot read commit {}", commit.short()), err).into()),
+        }
+    }
+
+    fn size(&self, kind: Kind, oid: Oid) -> Result<u64> {
+        if kind == Kind::Submodule {
+            return Ok(0);
+        }
+        self.length(oid)
+    }
+
+    fn length(&self, oid: Oid) -> Result<u64> {
+        let odb = self.repo.odb().act(|| "cannot read objects")?;
+        Ok(odb.read_header(oid).act(|| "cannot read an object's size")?.0 as u64)
+    }
+
+    fn blob(&self, oid: Oid) -> Result<Vec<u8>> {
+        Ok(alone(|| self.repo.find_blob(oid)).act(|| format!("cannot read the file {oid}"))?.content().to_vec())
+    }
+}
+
+impl Repos {
+    /// Opens an app's repository for blocking reads.
+    pub fn reader(&self, app: &AppId) -> Result<Reader> {
+        Reader::open(&self.path(app), self.walls())
+    }
+
+    /// [`Reader::inspect`], of a commit that may still be in quarantine.
+    pub async fn inspect(&self, app: &AppId, commit: &Commit, quarantine: Option<Quarantine>) -> Result<TreeFacts> {
+        let commit = commit.clone();
+        self.read(app, "cannot inspect a commit", move |reader| {
+            let reader = match &quarantine {
+                Some(quarantine) => reader.with_quarantine(quarantine)?,
+                None => reader,
+            };
+            reader.inspect(&commit)
+        })
+        .await
+    }
+
+    /// Whether `commit` is `ancestor` or has it in its history. Where history is cut (shallow) the answer is no. Git itself
+    /// looks, within its walls: history has no bound.
+    pub async fn is_descendant(&self, app: &AppId, commit: &Commit, ancestor: &Commit) -> Result<bool> {
+        if commit == ancestor {
+            return Ok(true);
+        }
+        let words = ["rev-list", "--max-count=1", ancestor.as_str(), &format!("^{commit}"), "--"];
+        let done = proc::run(&self.git_in(app).args(words), b"", proc::Limits::seconds(GIT_SECONDS)).await?;
+        let missing = done.code == 128 && String::from_utf8_lossy(&done.stderr).contains("bad object");
+        if missing {
+            return Ok(false);
+        }
+        Ok(done.success("cannot compare two commits")?.stdout.is_empty())
+    }
+
+    /// [`Reader::branch_tip`].
+    pub async fn branch_tip(&self, app: &AppId, branch: &BranchName) -> Result<Option<Commit>> {
+        let branch = branch.clone();
+        self.read(app, "cannot read a branch", move |reader| reader.branch_tip(&branch)).await
+    }
+
+    /// [`Reader::commit_info`].
+    pub async fn commit_info(&self, app: &AppId, commit: &Commit) -> Result<CommitInfo> {
+        let commit = commit.clone();
+        self.read(app, "cannot read a commit", move |reader| reader.commit_info(&commit)).await
+    }
+
+    /// Short blocking work on a repository, under a deadline that counts the wait for a thread too.
+    async fn read<T: Send + 'static>(
+        &self,
+        app: &AppId,
+        act: &'static str,
+        work: impl FnOnce(Reader) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (path, walls) = (self.path(app), self.walls().clone());
+        let done = tasks::blocking(act, move || work(Reader::open(&path, &walls)?));
+        match tokio::time::timeout(READ_MAX * 2, done).await {
+            Ok(done) => done,
+            Err(_) => Err(Error::from(Fault::plain(format!("{act}: it took too long")).transient())),
+        }
+    }
+}
+
+fn oid(commit: &Commit) -> Result<Oid> {
+    Ok(Oid::from_str(commit.as_str()).act(|| format!("cannot read the id {commit}"))?)
+}
+
+/// Git LFS's specification: the first line names the version, then keys in order, `oid` and `size` among them.
+fn is_lfs_pointer(content: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(content) else { return false };
+    let first = text.lines().next().unwrap_or_default();
+    let version = first.strip_prefix("version https://");
+    version.is_some_and(|v| v.starts_with("git-lfs.github.com/spec/") || v.starts_with("hawser.github.com/spec/"))
+        && text.lines().any(|l| l.starts_with("oid sha256:"))
+        && text.lines().any(|l| l.starts_with("size "))
+}

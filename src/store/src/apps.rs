@@ -1,0 +1,278 @@
+//! Apps, who they are shared with, their config versions and formations.
+
+use super::sealed::config_place;
+use super::{Tx, columns};
+use crate::Result;
+use domain::access::AppRef;
+use domain::config::{ConfigVars, Hidden};
+use domain::dockerfile::BuildSettings;
+use domain::formation::Formation;
+use domain::{AppId, AppName, Refusal, ReleaseNumber, Timestamp};
+use rusqlite::{OptionalExtension, Row, params};
+use std::collections::BTreeMap;
+use system::fault::Fault;
+
+/// An app's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// Immutable id.
+    pub id: AppId,
+    /// Today's name.
+    pub name: AppName,
+    /// Owner's user id; `None` where root made it or the owner was removed.
+    pub owner: Option<i64>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The branch whose pushes deploy; `None` until the first push or a setting chose it.
+    pub deploy_branch: Option<String>,
+    /// The buildpack set by hand.
+    pub buildpack: Option<String>,
+    /// The stack set by hand.
+    pub stack: Option<String>,
+    /// The folder of the repository that is the app, where it is not the whole.
+    pub root: Option<String>,
+    /// How its Dockerfile is built.
+    pub build_settings: BuildSettings,
+    /// Part of its images' names, told to nobody: whoever could name one could build on it.
+    pub image_key: String,
+    /// Which of the installation's networks is its own; none before it first runs.
+    pub network: Option<u16>,
+    /// `ps:stop`.
+    pub stopped: bool,
+    /// The config version in force.
+    pub config_version: i64,
+    /// The release that serves.
+    pub current_release: Option<ReleaseNumber>,
+    /// The set of instances (named by the deploy that started it) that serves.
+    pub current_set: Option<i64>,
+}
+
+const COLUMNS: &str = "id, name, owner, created, deploy_branch, buildpack, (SELECT number FROM networks WHERE app_id = apps.id), stopped, config_version, current_release, current_set, stack, root, build_settings, image_key";
+
+fn app(row: &Row<'_>) -> rusqlite::Result<App> {
+    Ok(App {
+        id: columns::parsed(row, 0)?,
+        name: columns::parsed(row, 1)?,
+        owner: row.get(2)?,
+        created: Timestamp(row.get(3)?),
+        deploy_branch: row.get(4)?,
+        buildpack: row.get(5)?,
+        network: row.get(6)?,
+        stopped: row.get(7)?,
+        config_version: row.get(8)?,
+        current_release: row.get::<_, Option<u32>>(9)?.map(ReleaseNumber),
+        current_set: row.get(10)?,
+        stack: row.get(11)?,
+        root: row.get(12)?,
+        build_settings: columns::json(row, 13)?,
+        image_key: row.get(14)?,
+    })
+}
+
+impl Tx<'_> {
+    /// Makes an app; the name must be free.
+    pub fn add_app(&self, id: &AppId, name: &AppName, owner: Option<i64>, now: Timestamp) -> Result<App> {
+        if self.app_by_name(name)?.is_some() {
+            let no = Refusal::new("name-taken", format!("the name {name} is taken")).next("choose another name");
+            return Err(no.into());
+        }
+        self.forget_old_name(name)?;
+        let sql = "INSERT INTO apps (id, name, owner, created, subnet, image_key)
+                   VALUES (?1, ?2, ?3, ?4, (SELECT coalesce(max(subnet), 0) + 1 FROM apps), lower(hex(randomblob(8))))";
+        self.0.execute(sql, params![id.as_str(), name.as_str(), owner, now.0])?;
+        self.app(id)?.ok_or_else(|| Fault::plain("an app just made is not there").into())
+    }
+
+    /// An app by id.
+    pub fn app(&self, id: &AppId) -> Result<Option<App>> {
+        let sql = format!("SELECT {COLUMNS} FROM apps WHERE id = ?1");
+        Ok(self.0.prepare_cached(&sql)?.query_row([id.as_str()], app).optional()?)
+    }
+
+    /// An app by id that must be there; one destroyed meanwhile is a refusal.
+    pub fn the_app(&self, id: &AppId) -> Result<App> {
+        self.app(id)?
+            .ok_or_else(|| Refusal::new("app-gone", "the app was destroyed meanwhile").next("apps:list").into())
+    }
+
+    /// An app by name.
+    pub fn app_by_name(&self, name: &AppName) -> Result<Option<App>> {
+        let sql = format!("SELECT {COLUMNS} FROM apps WHERE name = ?1");
+        Ok(self.0.prepare_cached(&sql)?.query_row([name.as_str()], app).optional()?)
+    }
+
+    /// All apps in order of name.
+    pub fn apps(&self) -> Result<Vec<App>> {
+        let sql = format!("SELECT {COLUMNS} FROM apps ORDER BY name");
+        Ok(self.0.prepare_cached(&sql)?.query_map([], app)?.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// An app as access looks at it.
+    pub fn app_ref(&self, app: &App) -> Result<AppRef> {
+        let shared_with = self.shared_with(app.id.as_str())?;
+        Ok(AppRef { id: app.id.clone(), name: app.name.clone(), owner: app.owner, shared_with })
+    }
+
+    pub(crate) fn shared_with(&self, app: &str) -> Result<Vec<i64>> {
+        let mut statement = self.0.prepare_cached("SELECT user_id FROM shares WHERE app_id = ?1 ORDER BY user_id")?;
+        Ok(statement.query_map([app], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?)
+    }
+
+    /// What access is to know of a name, by the same two queries whether an app has it or none.
+    pub fn app_ref_by_name(&self, name: &AppName) -> Result<Option<AppRef>> {
+        let app = self.app_by_name(name)?;
+        let id = app.as_ref().map_or("", |app| app.id.as_str());
+        let shared_with = self.shared_with(id)?;
+        Ok(app.map(|app| AppRef { id: app.id, name: app.name, owner: app.owner, shared_with }))
+    }
+
+    /// Shares an app with a user; true if it was not.
+    pub fn share(&self, app: &AppId, user: i64, by: Option<i64>) -> Result<bool> {
+        let sql = "INSERT OR IGNORE INTO shares (app_id, user_id, given_by) VALUES (?1, ?2, ?3)";
+        Ok(self.0.execute(sql, params![app.as_str(), user, by])? > 0)
+    }
+
+    /// Ends that; true if it was shared.
+    pub fn unshare(&self, app: &AppId, user: i64) -> Result<bool> {
+        Ok(self.0.execute("DELETE FROM shares WHERE app_id = ?1 AND user_id = ?2", params![app.as_str(), user])? > 0)
+    }
+
+    /// With whom an app is shared, and by whom; `None`: by root, by one who is gone, or before that was noted.
+    pub fn shares(&self, app: &AppId) -> Result<Vec<(String, Option<String>)>> {
+        let sql = "SELECT u.name, b.name FROM shares s JOIN users u ON u.id = s.user_id LEFT JOIN users b ON b.id = s.given_by
+                   WHERE s.app_id = ?1 ORDER BY u.name";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement.query_map([app.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// What a user shared: the apps, and with whom.
+    pub fn shares_by(&self, user: i64) -> Result<Vec<(AppId, i64)>> {
+        let sql = "SELECT app_id, user_id FROM shares WHERE given_by = ?1 ORDER BY app_id, user_id";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement
+            .query_map([user], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        rows.into_iter().map(|(app, with)| Ok((app.parse()?, with))).collect()
+    }
+
+    /// Makes somebody else answer for a share.
+    pub fn hand_share(&self, app: &AppId, user: i64, to: Option<i64>) -> Result<()> {
+        let sql = "UPDATE shares SET given_by = ?3 WHERE app_id = ?1 AND user_id = ?2";
+        self.0.execute(sql, params![app.as_str(), user, to])?;
+        Ok(())
+    }
+
+    /// Removes an app and all rows that hang on it.
+    pub fn remove_app(&self, id: &AppId, now: Timestamp) -> Result<()> {
+        if let Some(app) = self.app(id)? {
+            self.free_domains(&app, now)?;
+        }
+        self.free_network(id, now)?;
+        // Releases refer to builds without a cascade of their own, so they go first.
+        self.0.execute("DELETE FROM releases WHERE app_id = ?1", [id.as_str()])?;
+        self.0.execute("DELETE FROM apps WHERE id = ?1", [id.as_str()])?;
+        Ok(())
+    }
+
+    /// Sets the deploy branch.
+    pub fn set_deploy_branch(&self, id: &AppId, branch: Option<&str>) -> Result<()> {
+        self.0.execute("UPDATE apps SET deploy_branch = ?2 WHERE id = ?1", params![id.as_str(), branch])?;
+        Ok(())
+    }
+
+    /// Sets the buildpack.
+    pub fn set_buildpack(&self, id: &AppId, buildpack: Option<&str>) -> Result<()> {
+        self.0.execute("UPDATE apps SET buildpack = ?2 WHERE id = ?1", params![id.as_str(), buildpack])?;
+        Ok(())
+    }
+
+    /// Sets the stack, by its own name.
+    pub fn set_stack(&self, id: &AppId, stack: Option<&str>) -> Result<()> {
+        self.0.execute("UPDATE apps SET stack = ?2 WHERE id = ?1", params![id.as_str(), stack])?;
+        Ok(())
+    }
+
+    /// Sets the folder that is the app.
+    pub fn set_root(&self, id: &AppId, root: Option<&str>) -> Result<()> {
+        self.0.execute("UPDATE apps SET root = ?2 WHERE id = ?1", params![id.as_str(), root])?;
+        Ok(())
+    }
+
+    /// Sets how its Dockerfile is built.
+    pub fn set_build_settings(&self, id: &AppId, settings: &BuildSettings) -> Result<()> {
+        let text = serde_json::to_string(settings)?;
+        self.0.execute("UPDATE apps SET build_settings = ?2 WHERE id = ?1", params![id.as_str(), text])?;
+        Ok(())
+    }
+
+    /// Sets `ps:stop`'s mark.
+    pub fn set_stopped(&self, id: &AppId, stopped: bool) -> Result<()> {
+        self.0.execute("UPDATE apps SET stopped = ?2 WHERE id = ?1", params![id.as_str(), stopped])?;
+        Ok(())
+    }
+
+    /// The pinned versions that the last successful plan chose.
+    pub fn pins(&self, id: &AppId) -> Result<BTreeMap<String, String>> {
+        let text: String = self.0.query_row("SELECT pins FROM apps WHERE id = ?1", [id.as_str()], |row| row.get(0))?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Writes the pinned versions.
+    pub fn set_pins(&self, id: &AppId, pins: &BTreeMap<String, String>) -> Result<()> {
+        let text = serde_json::to_string(pins)?;
+        self.0.execute("UPDATE apps SET pins = ?2 WHERE id = ?1", params![id.as_str(), text])?;
+        Ok(())
+    }
+
+    /// The config vars of one version; version 0 is empty.
+    pub fn config(&self, id: &AppId, version: i64) -> Result<ConfigVars> {
+        let sql = "SELECT vars FROM configs WHERE app_id = ?1 AND version = ?2";
+        let text: Option<String> = self.0.query_row(sql, params![id.as_str(), version], |row| row.get(0)).optional()?;
+        let sealed: ConfigVars = text.map(|t| serde_json::from_str(&t)).transpose()?.unwrap_or_default();
+        self.open_all(&sealed, |name| config_place(id, version, name))
+    }
+
+    /// Which of them are never shown again, and since when they have their values.
+    pub fn hidden(&self, id: &AppId, version: i64) -> Result<Hidden> {
+        let sql = "SELECT hidden FROM configs WHERE app_id = ?1 AND version = ?2";
+        let text: Option<String> = self.0.query_row(sql, params![id.as_str(), version], |row| row.get(0)).optional()?;
+        Ok(text.map(|t| serde_json::from_str(&t)).transpose()?.unwrap_or_default())
+    }
+
+    /// Writes a new config version (not yet in force) and returns its number.
+    pub fn add_config(&self, id: &AppId, vars: &ConfigVars, hidden: &Hidden, now: Timestamp) -> Result<i64> {
+        let sql = "SELECT coalesce(max(version), 0) + 1 FROM configs WHERE app_id = ?1";
+        let version: i64 = self.0.query_row(sql, [id.as_str()], |row| row.get(0))?;
+        let sealed = self.seal_all(vars, |name| config_place(id, version, name))?;
+        let (sealed, hidden) = (serde_json::to_string(&sealed)?, serde_json::to_string(hidden)?);
+        let sql = "INSERT INTO configs (app_id, version, vars, hidden, created) VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.0.execute(sql, params![id.as_str(), version, sealed, hidden, now.0])?;
+        Ok(version)
+    }
+
+    /// Puts a config version in force.
+    pub fn set_config_version(&self, id: &AppId, version: i64) -> Result<()> {
+        self.0.execute("UPDATE apps SET config_version = ?2 WHERE id = ?1", params![id.as_str(), version])?;
+        Ok(())
+    }
+
+    /// The formation that was set.
+    pub fn formation(&self, id: &AppId) -> Result<Formation> {
+        let mut statement = self.0.prepare_cached("SELECT process, quantity FROM formations WHERE app_id = ?1")?;
+        let rows = statement
+            .query_map([id.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<Vec<(String, u32)>>>()?;
+        rows.into_iter().map(|(process, n)| Ok((process.parse()?, n))).collect()
+    }
+
+    /// Writes the formation.
+    pub fn set_formation(&self, id: &AppId, formation: &Formation) -> Result<()> {
+        self.0.execute("DELETE FROM formations WHERE app_id = ?1", [id.as_str()])?;
+        for (process, quantity) in formation {
+            let sql = "INSERT INTO formations (app_id, process, quantity) VALUES (?1, ?2, ?3)";
+            self.0.execute(sql, params![id.as_str(), process.as_str(), quantity])?;
+        }
+        Ok(())
+    }
+}
