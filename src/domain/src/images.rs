@@ -4,6 +4,9 @@
 
 use std::borrow::Cow;
 
+/// Images of this many releases of an app are kept for rollback.
+pub const KEEP_RELEASES: u32 = 10;
+
 /// Hexadecimal digits of the key.
 const KEY: usize = 16;
 

@@ -22,6 +22,7 @@ pub mod hooks;
 pub mod hosting;
 pub mod hostname;
 pub mod images;
+pub mod instance;
 pub mod leaving;
 pub mod listeners;
 pub mod log;

@@ -28,8 +28,9 @@ pub use listeners::{listeners, taken};
 pub use starts::Starts;
 
 use async_trait::async_trait;
-use domain::Refusal;
 use domain::dockerfile::ImageFacts;
+use domain::instance::{INSTALL_LABEL, KIND_LABEL};
+use domain::{InstallId, Refusal};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -305,4 +306,11 @@ pub struct ImageReference {
     pub digest: String,
     /// The password that this registry asks for (user name [`REGISTRY_USER`]).
     pub token: domain::Secret<String>,
+}
+
+/// Every instance and sandbox that an installation made. One that somebody made by hand of an app's image is theirs.
+pub async fn ours(engine: &dyn Engine, install: &InstallId) -> Result<Vec<Observed>, EngineError> {
+    let mut all = engine.list(INSTALL_LABEL, install.as_str()).await?;
+    all.retain(|one| one.labels.contains_key(KIND_LABEL));
+    Ok(all)
 }

@@ -1,6 +1,6 @@
 //! What is typed: `serve`, `router`, `hook`, and every other word as a command for the running server.
 
-use crate::builder::enter::{self, Place};
+use builder::daemon::enter::{self, Place};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use system::settings::{KEYS, Mistakes, Raw, Settings, domain_name};

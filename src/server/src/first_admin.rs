@@ -2,8 +2,8 @@
 //!
 //! Absent: any way in over the network. Once there is a user, the file is not read again.
 
-use crate::ssh::keys::{KeyText, parse_public};
 use domain::access::Role;
+use ssh::keys::{KeyText, parse_public};
 use std::path::Path;
 use store::{NewKey, Store};
 use system::clock::now;

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
         Ok(Job::SshKeys(data, fingerprint)) => ExitCode::from(hoist::admin::authorized_keys(&data, &fingerprint)),
         Ok(Job::SshSession(socket, ticket)) => ExitCode::from(hoist::admin::run_session(&socket, &ticket)),
         Ok(Job::SshdConfig(data, user)) => sshd_config(&data, &user),
-        Ok(Job::Builder(place)) => failed(&hoist::builder::enter::enter(&place).chain()),
+        Ok(Job::Builder(place)) => failed(&builder::daemon::enter::enter(&place).chain()),
         Ok(Job::ForgetSecrets(data)) => match hoist::forget::forget_secrets(&data) {
             Ok(said) => {
                 say(&said);

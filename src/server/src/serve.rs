@@ -1,30 +1,29 @@
 //! `hoist serve` as a story: lock, state, network, engine, logs, router, listeners, "ready", and the end in order.
 
 use crate::admin;
-use crate::base::BaseDomain;
-use crate::build::Builder;
-use crate::builder::ImageBuilder;
-use crate::commands::Commands;
-use crate::deploy::{Deploys, Held};
-use crate::disks::Disks;
-use crate::platform::{Parts, Platform};
-use crate::reconcile::Reconciler;
-use crate::routes::{Connected, RouterLaunch, Routes};
-use crate::ssh;
-use crate::usage::Usage;
+use builder::Builder;
+use builder::daemon::ImageBuilder;
+use commands::usage::Usage;
+use commands::{Commands, Server};
+use deploy::disks::Disks;
+use deploy::probe::Connects;
+use deploy::reconcile::Reconciler;
+use deploy::{Deploys, Held, Parts, Platform};
 use domain::InstallId;
 use domain::addresses::Subnet;
 use engine::images::{BlobStore, Registry};
-use engine::{Docker, Starts};
+use engine::{Docker, Engine, Starts};
 use git::{Repos, ReposConfig};
 use logs::{Logs, LogsConfig};
 use net::Net;
+use routes::{BaseDomain, Connected, RouterLaunch, Routes, Sites};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-use store::{self, Store};
+use store::Store;
+use system::clock::Wall;
 use system::fault::{Act, Fault, Result};
 use system::layout::Layout;
 use system::settings::Settings;
@@ -60,7 +59,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         crate::first_admin::make(&store, file).await?;
     }
     let net = claim(&install, &settings).await?;
-    crate::routes::move_from_before(&layout).await?;
+    routes::move_from_before(&layout).await?;
     let logs_config =
         LogsConfig { router_spools: layout.router_spools(), budget: settings.logs, ..LogsConfig::at(layout.logs()) };
     let logs = Logs::open(logs_config, &tasks).await?;
@@ -88,33 +87,65 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let registry = Registry::start(&tasks, blobs).await?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let ssh_addr = ssh_server.addr();
+    let engine: Arc<dyn Engine> = Arc::new(Docker::new(&settings.docker, tasks.clone()));
+    let starts = Starts::default();
+    let init = write_init(&layout)?;
+    let sites = Sites {
+        base,
+        ssh_host: settings.ssh_host.clone(),
+        ssh_share: settings.ssh_share.clone(),
+        http_port: http.port(),
+        ssh_port: ssh_addr.port(),
+    };
+    let parts = builder::Parts {
+        settings: settings.clone(),
+        layout: layout.clone(),
+        install: install.clone(),
+        store: store.clone(),
+        engine: Arc::clone(&engine),
+        starts: starts.clone(),
+        logs: logs.clone(),
+        repos: repos.clone(),
+        net: net.clone(),
+        image_builder: Arc::clone(&image_builder),
+        init: init.clone(),
+        sites: sites.clone(),
+        tasks: tasks.clone(),
+    };
+    let builder = Arc::new(Builder::new(parts, registry, cores.div_ceil(2)));
     let platform = Platform(Arc::new(Parts {
-        starts: Starts::default(),
+        engine,
+        probe: Arc::new(Connects),
+        repos: Arc::new(repos.clone()),
+        builder: Arc::<Builder>::clone(&builder),
+        routes: Arc::new(routes.clone()),
+        clock: Arc::new(Wall),
+        starts,
         held: Held::default(),
         disks: Disks::default(),
-        sessions,
-        usage: Usage::default(),
-        engine: Arc::new(Docker::new(&settings.docker, tasks.clone())),
-        builder: Builder::new(registry, cores.div_ceil(2)),
-        image_builder,
-        init: write_init(&layout)?,
+        sites,
         wake: Arc::new(Notify::new()),
         tasks: tasks.clone(),
         trash: Trash::open(layout.trash(), &tasks).act(|| "cannot make the folder of what is being removed")?,
+        init,
         paused: AtomicBool::new(false),
         turn: tokio::sync::Mutex::default(),
-        http_port: http.port(),
-        ssh_port: ssh_addr.port(),
-        base,
         settings,
         layout,
         install,
         store,
         net,
         logs,
+    }));
+    let server = Server {
+        platform: platform.clone(),
         repos: repos.clone(),
         routes: routes.clone(),
-    }));
+        builder: Arc::clone(&builder),
+        image_builder,
+        usage: Usage::default(),
+        sessions,
+    };
     say(&format!("ssh {ssh_addr}"));
     say(&format!("http {http}"));
 
@@ -127,15 +158,15 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     routes.keep(router, &tasks);
     let owner = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
     let deploys = Deploys::new(platform.clone(), owner);
-    let commands = Commands::new(platform.clone(), deploys.clone(), Arc::clone(&end));
-    crate::reconcile::clear_builds(&platform.layout).await?;
+    let commands = Commands::new(server.clone(), deploys.clone(), Arc::clone(&end));
+    deploy::reconcile::clear_builds(&platform.layout).await?;
     let resumed = deploys.resume().await?;
     if resumed > 0 {
         tracing::info!("{resumed} deploys resumed");
     }
     Reconciler::new(platform.clone(), deploys.clone()).start();
-    crate::build::fetch_ahead(&platform, &deploys);
-    crate::usage::start(&platform);
+    builder.fetch_ahead(move || deploys.is_idle());
+    commands::usage::start(&server);
     let met = commands.seen_before().await;
     ssh_server.serve(Arc::new(commands.clone()), met, &tasks);
     if let Some(user) = &platform.settings.ssh_share {

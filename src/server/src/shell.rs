@@ -1,57 +1,12 @@
-//! Joins the carriers to the commands: SSH sessions, the admin socket, and git's hooks. Adapters without logic.
+//! Joins the admin socket to the commands, and with it the host's sshd and git's hooks. Adapters without logic.
 
 use crate::admin::{Gatekeeper, HookHandler, HookIo, LocalShell};
-use crate::commands::Commands;
-use crate::ssh::{PublicKeyText, SessionEnv, Shell};
 use async_trait::async_trait;
+use commands::Commands;
 use domain::access::Principal;
-use domain::places::Claimant;
 use git::{HookFrames, serve_hook};
+use ssh::{SessionEnv, Shell};
 use system::io::Io;
-
-#[async_trait]
-impl Shell for Commands {
-    async fn identify(&self, _key: &PublicKeyText, fingerprint: &str) -> Option<Principal> {
-        self.holder(fingerprint).await
-    }
-
-    async fn claimant(&self, who: &Principal) -> Claimant {
-        Commands::claimant(self, who).await
-    }
-
-    async fn run(&self, who: Principal, line: &str, env: SessionEnv, io: Io) -> u8 {
-        // Asked again for every command of an open session: a key or user removed meanwhile has no rights any more.
-        let now = match who.key() {
-            None => Some(who.clone()),
-            Some(key) => self.holder(&key.fingerprint).await,
-        };
-        match now {
-            Some(who) => self.run_line(who, line, env, io).await,
-            None => {
-                io.note(domain::text::warning(
-                    "The key of this connection was removed; an administrator can add it again",
-                ))
-                .await;
-                1
-            }
-        }
-    }
-
-    async fn revoked(&self, who: &Principal) {
-        self.key_lost(who).await;
-    }
-
-    fn stranger(&self, fingerprint: &str) -> String {
-        let command = self.platform().ssh_command();
-        format!(
-            "The key {fingerprint} is not known here.\n\
-             Send its public half (the file that ends in .pub) to an administrator, who types, for a new user:\n  \
-             {command} users:add NAME < KEY.pub\n\
-             or for one that is there:\n  \
-             {command} keys:add NAME < KEY.pub\n"
-        )
-    }
-}
 
 #[async_trait]
 impl LocalShell for Commands {
@@ -63,10 +18,10 @@ impl LocalShell for Commands {
 #[async_trait]
 impl Gatekeeper for Commands {
     async fn authorized_line(&self, fingerprint: &str, program: &str) -> Option<String> {
-        let settings = &self.platform().settings;
+        let settings = &self.server().settings;
         settings.ssh_share.as_ref()?;
         let wanted = fingerprint.to_owned();
-        let public = self.platform().store.read(move |tx| tx.public_key(&wanted)).await;
+        let public = self.server().store.read(move |tx| tx.public_key(&wanted)).await;
         let Ok(Some(public)) = public else {
             tracing::info!(fingerprint = domain::text::plain(fingerprint), "unknown ssh key, by sshd");
             return None;
@@ -109,7 +64,7 @@ impl HookFrames for Hook {
 impl HookHandler for Commands {
     async fn hook(&self, hello: serde_json::Value, io: HookIo) {
         let mut frames = Hook(io);
-        if let Err(err) = serve_hook(&self.platform().repos, self, hello, &mut frames).await {
+        if let Err(err) = serve_hook(&self.server().repos, self, hello, &mut frames).await {
             tracing::warn!("a hook failed: {}", err.lines().join("; "));
         }
     }

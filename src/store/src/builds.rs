@@ -3,6 +3,7 @@
 use super::{Tx, Word, columns};
 use crate::Result;
 use domain::dockerfile::Launch;
+use domain::instance::PORT;
 use domain::procfile::ProcessTable;
 use domain::{AppId, Commit, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -53,6 +54,13 @@ pub struct Build {
     pub started: Timestamp,
     /// When it ended.
     pub ended: Option<Timestamp>,
+}
+
+impl Build {
+    /// The port that an instance of this build which is served opens.
+    pub fn port(&self) -> u16 {
+        self.launch.as_ref().map_or(PORT, |launch| launch.port)
+    }
 }
 
 const COLUMNS: &str =

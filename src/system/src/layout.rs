@@ -3,6 +3,9 @@
 use domain::{AppId, InstanceId};
 use std::path::{Path, PathBuf};
 
+/// How the names of kept layers begin that another took the place of.
+pub const GONE: &str = "gone-";
+
 /// The router's control socket, below its folder.
 pub const ROUTER_SOCKET: &str = "run/router.sock";
 /// The spools of the router's access lines, below its folder.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Each library and the places that may name it.
 const HOMES: &[(&str, &[&str])] = &[
-    ("russh", &["src/server/src/ssh/"]),
+    ("russh", &["src/ssh/src/"]),
     ("git2", &["src/git/src/"]),
     ("bollard", &["src/engine/src/docker/", "src/engine/src/buildkit/"]),
     ("rusqlite", &["src/store/src/"]),
@@ -37,8 +37,42 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
     ("logs", "src/logs", &["domain", "system"]),
     ("git", "src/git", &["domain", "system"]),
     ("net", "src/net", &["domain", "system", "store", "engine"]),
-    ("hoist", "src/server", &["domain", "buildpacks", "router", "system", "store", "engine", "logs", "git", "net"]),
-    ("e2e", "tests", &["domain", "system", "store", "engine", "hoist"]),
+    ("jobs", "src/jobs", &["domain", "buildpacks", "system", "store"]),
+    ("routes", "src/routes", &["domain", "router", "system", "store", "logs"]),
+    (
+        "builder",
+        "src/builder",
+        &["domain", "buildpacks", "system", "store", "engine", "logs", "git", "net", "jobs", "routes"],
+    ),
+    ("deploy", "src/deploy", &["domain", "system", "store", "engine", "logs", "git", "net", "jobs", "routes"]),
+    ("ssh", "src/ssh", &["domain", "system", "store"]),
+    (
+        "commands",
+        "src/commands",
+        &[
+            "domain",
+            "buildpacks",
+            "system",
+            "store",
+            "engine",
+            "logs",
+            "git",
+            "jobs",
+            "routes",
+            "builder",
+            "deploy",
+            "ssh",
+        ],
+    ),
+    (
+        "hoist",
+        "src/server",
+        &[
+            "domain", "router", "system", "store", "engine", "logs", "git", "net", "routes", "builder", "deploy",
+            "ssh", "commands",
+        ],
+    ),
+    ("e2e", "tests", &["domain", "system", "store", "engine"]),
 ];
 const LINES_MAX: usize = 800;
 

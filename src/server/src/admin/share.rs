@@ -7,9 +7,9 @@
 
 use super::server::{Carried, carry};
 use super::{HELLO_MAX, Session};
-use crate::ssh::SessionEnv;
 use async_trait::async_trait;
 use domain::access::Principal;
+use ssh::SessionEnv;
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub trait Gatekeeper: Send + Sync + 'static {
     async fn authorized_line(&self, fingerprint: &str, program: &str) -> Option<String>;
     /// Who a ticket stands for; the ticket is used up.
     async fn redeem(&self, ticket: &str) -> Option<Principal>;
-    /// Runs a line as [`crate::ssh::Shell`] does.
+    /// Runs a line as [`ssh::Shell`] does.
     async fn session(&self, who: Principal, line: &str, env: SessionEnv, io: system::io::Io) -> u8;
     /// Waits until the key of a principal is nobody's any more.
     async fn revoked(&self, who: &Principal);

@@ -50,7 +50,7 @@ impl Gatekeeper for Toy {
     async fn redeem(&self, _ticket: &str) -> Option<domain::access::Principal> {
         None
     }
-    async fn session(&self, _: domain::access::Principal, _: &str, _: crate::ssh::SessionEnv, _: Io) -> u8 {
+    async fn session(&self, _: domain::access::Principal, _: &str, _: ssh::SessionEnv, _: Io) -> u8 {
         1
     }
     async fn revoked(&self, _who: &domain::access::Principal) {}

@@ -1,0 +1,115 @@
+//! `enter` and `ps:exec`: a program inside an instance that runs.
+
+use super::{Ask, Commands};
+use deploy::exec::{self, Ending};
+use domain::access::{AppRef, actor};
+use domain::command::quote;
+use domain::{Refusal, run};
+use std::io::ErrorKind;
+use std::time::Duration;
+use store::InstanceRow;
+use system::fault::Result;
+use system::io::{Io, Terminal};
+
+/// An instance that has only just been started may need a moment.
+const INIT_MAX: Duration = Duration::from_secs(2);
+/// The exit code where the instance ended first, as shells say SIGKILL.
+const KILLED: u8 = 137;
+const DEFAULT: &str = "web.1";
+
+pub async fn enter(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+    let terminal = io.terminal.clone();
+    session(c, &ask, terminal, io).await
+}
+
+pub async fn exec(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+    session(c, &ask, None, io).await
+}
+
+async fn session(c: &Commands, ask: &Ask, terminal: Option<Terminal>, io: &mut Io) -> Result<u8> {
+    let app = ask.the_app()?.clone();
+    let args = &ask.what().args;
+    let wanted = args.maybe("TYPE.N").unwrap_or(DEFAULT);
+    let row = find(c, &app, wanted).await?;
+    let label = row.label();
+    let argv = match args.many("CMD") {
+        // A shell of the instance's own choice.
+        [] => Vec::new(),
+        words => {
+            let (id, release) = (app.id.clone(), row.release);
+            let build = c.p.store.read(move |tx| tx.build(tx.the_release(&id, release)?.build)).await?;
+            run::meant(words, &Default::default(), build.and_then(|b| b.launch).as_ref()).argv
+        }
+    };
+    let stream = exec::connect(&c.p.layout.io(row.id), INIT_MAX).await.map_err(|err| match err.kind() {
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+            let no = Refusal::new("cannot-enter", format!("{label} cannot be entered"))
+                .why("it has ended a moment ago, or was started by an older Hoist")
+                .next(format!("ps {}", app.name));
+            system::fault::Error::from(no.next(format!("ps:restart {}", app.name)))
+        }
+        _ => not_ours(&label, app.name.as_str(), &err).into(),
+    })?;
+    let who = actor(ask.principal());
+    c.p.note(&app.id, format!("{who} entered {label}")).await;
+    let ending = exec::carry(stream, &argv, terminal, io).await;
+    let ending = ending.map_err(|err| not_ours(&label, app.name.as_str(), &err))?;
+    let (code, how) = match ending {
+        Ending::Exited(code) => (code, format!("exit code {code}")),
+        Ending::NotStarted(code, why) => {
+            io.note(domain::text::warning(&domain::text::plain(&why))).await;
+            if run::no_shell(&why) {
+                io.note(run::NO_SHELL.to_owned()).await;
+            }
+            (code, format!("exit code {code}"))
+        }
+        Ending::Cut => {
+            let text = format!("{label} ended, and this session with it");
+            io.note(domain::text::warning(&text)).await;
+            (KILLED, "the instance ended".to_owned())
+        }
+        Ending::Left => (1, "the client went away".to_owned()),
+    };
+    c.p.note(&app.id, format!("{who} left {label}: {how}")).await;
+    Ok(code)
+}
+
+/// An image that runs as root can put something of its own where the init answers.
+fn not_ours(label: &str, app: &str, err: &std::io::Error) -> Refusal {
+    Refusal::new("cannot-enter", format!("what answers in {label} is not Hoist's init, or is out of order"))
+        .why(domain::text::plain(&err.to_string()))
+        .next(format!("ps:restart {app}"))
+}
+
+async fn find(c: &Commands, app: &AppRef, wanted: &str) -> Result<InstanceRow> {
+    let id = app.id.clone();
+    let (on, rows, released) =
+        c.p.store
+            .read(move |tx| Ok((tx.enter_on(&id)?, tx.enterable(&id)?, tx.the_app(&id)?.current_release.is_some())))
+            .await?;
+    if !on {
+        return Err(Refusal::new("enter-off", format!("{} may not be entered: its setting enter is off", app.name))
+            .next(format!("run {} bash   (a one-off instance of its own)", app.name))
+            .next(format!("an administrator: apps:set {} enter=on", app.name))
+            .into());
+    }
+    if !released {
+        let no = Refusal::new("not-deployed", format!("{} has no release yet", app.name));
+        return Err(no.next("git push hoist main").into());
+    }
+    // `web` means its first.
+    let row = rows.iter().find(|r| r.label() == wanted).or_else(|| rows.iter().find(|r| r.process.as_str() == wanted));
+    row.cloned().ok_or_else(|| {
+        let running: Vec<String> = rows.iter().map(InstanceRow::label).collect();
+        let mut no = Refusal::new("no-such-instance", format!("nothing called {} runs", quote(wanted)));
+        if let Some(first) = running.first() {
+            no = no.why(format!("these run: {}", running.join(", ")));
+            // A program's name was meant, unless it looks like an instance's.
+            no = match wanted.rsplit_once('.').is_some_and(|(_, number)| number.bytes().all(|b| b.is_ascii_digit())) {
+                true => no.next(format!("enter {} {first}", app.name)),
+                false => no.next(format!("enter {} {first} -- {}", app.name, quote(wanted))),
+            };
+        }
+        no.next(format!("ps {}", app.name)).into()
+    })
+}

@@ -1,0 +1,33 @@
+//! Shows a job to the one who asked for it, and gives its end as an exit code.
+
+use super::Commands;
+use domain::Refusal;
+use domain::deploy::Deploy;
+use jobs::{Heard, Job};
+use system::io::Io;
+
+/// The refusal of a job whose asker closed the connection.
+pub fn hung_up() -> Refusal {
+    Refusal::new("cancelled", "cancelled: the connection was closed")
+}
+
+/// Streams the job's lines to standard output until it is over. An orderly close cancels it where that still can be.
+pub async fn follow(_commands: &Commands, job: &Job, io: &Io) -> u8 {
+    let mut listener = job.listen();
+    let mut cancelled = false;
+    loop {
+        let heard = tokio::select! {
+            heard = listener.hear() => heard,
+            () = io.hangup.cancelled(), if !cancelled => {
+                cancelled = true;
+                job.cancel(hung_up());
+                continue;
+            }
+        };
+        match heard {
+            Heard::Line(line) => io.line(line.text).await,
+            Heard::End(Deploy::Live { .. }) => return 0,
+            Heard::End(_) => return 1,
+        }
+    }
+}

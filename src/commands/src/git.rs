@@ -1,0 +1,257 @@
+//! `git-receive-pack` and `git-upload-pack`, and what the hooks of a push ask.
+
+use super::follow::hung_up;
+use super::{Ask, Commands, apps};
+use crate::usage;
+use async_trait::async_trait;
+use domain::access::{Principal, actor};
+use domain::deploy::{Deploy, Kind};
+use domain::push::{Policy, PushOptions, Verdict, judge, judge_tree, parse_options};
+use domain::report::{Report, Status};
+use domain::{AppId, Refusal, text};
+use git::{JudgeAsk, Judged, LineSender, PushTicket, ReceiveAsk, Receiver, RefOutcome, RefReply};
+use jobs::Heard;
+use ssh::SessionEnv;
+use std::sync::PoisonError;
+use store::{App, Ask as JobAsk};
+use system::fault::{Error, Fault, Result};
+use system::io::Io;
+use tokio_util::sync::CancellationToken;
+
+/// A push whose connection is open.
+#[derive(Debug, Clone)]
+pub struct Push {
+    app: AppId,
+    name: String,
+    who: Principal,
+    /// Whether its refs and tree were found good.
+    accepted: bool,
+}
+
+pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) -> Result<u8> {
+    let claimant = c.claimant(ask.principal()).await;
+    // Before anything is made for it.
+    let _place = c.p.repos.pushes().take(&claimant, super::crowd::PUSH_PATIENCE).await?;
+    // Before a pack comes in, and before an app is made for it.
+    deploy::disks::may_begin(&c.p, "a push")?;
+    let owner = match (ask.app(), ask.principal()) {
+        (Some(app), _) => app.owner,
+        (None, Principal::User { id, .. }) => Some(*id),
+        (None, Principal::Local | Principal::DeployKey { .. }) => None,
+    };
+    usage::may_push(&c.p, owner).await?;
+    let (app, made) = match ask.app() {
+        Some(app) => (app.id.clone(), false),
+        None => {
+            let name = ask.what().app.clone().ok_or_else(|| Fault::plain("a push without an app"))?;
+            (apps::make(c, ask.principal(), &name).await?.id, true)
+        }
+    };
+    let ticket = PushTicket::random();
+    let name = ask.what().app.as_ref().map(ToString::to_string).unwrap_or_default();
+    let push = Push { app: app.clone(), name, who: ask.principal().clone(), accepted: false };
+    c.pushes.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket.as_str().to_owned(), push);
+    let done = c.p.repos.receive_pack(&app, (&ticket, &claimant), env.git_protocol.as_deref(), io).await;
+    let (push, alone) = {
+        let mut pushes = c.pushes.lock().unwrap_or_else(PoisonError::into_inner);
+        let push = pushes.remove(ticket.as_str());
+        let alone = !pushes.values().any(|p| p.app == app);
+        (push, alone)
+    };
+    if made && alone && push.is_some_and(|p| !p.accepted) && is_unused(c, &app).await? {
+        // A push that was refused, or only looked, leaves no app behind; but somebody else may use it by now.
+        apps::unmake(c, &app).await?;
+    }
+    Ok(u8::try_from(done?).unwrap_or(u8::MAX))
+}
+
+async fn is_unused(c: &Commands, app: &AppId) -> Result<bool> {
+    let id = app.clone();
+    let used =
+        c.p.store
+            .read(move |tx| Ok(!tx.builds(&id, 1)?.is_empty() || tx.app(&id)?.is_none_or(|app| app.config_version > 0)))
+            .await?;
+    Ok(!used && !c.deploys.is_busy(app))
+}
+
+pub async fn upload_pack(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+    let app = ask.the_app()?.id.clone();
+    let claimant = c.claimant(ask.principal()).await;
+    Ok(u8::try_from(c.p.repos.upload_pack(&app, &claimant, io).await?).unwrap_or(u8::MAX))
+}
+
+impl Commands {
+    fn push_of(&self, ticket: &str) -> Result<Push> {
+        let pushes = self.pushes.lock().unwrap_or_else(PoisonError::into_inner);
+        pushes.get(ticket).cloned().ok_or_else(|| Fault::plain("a hook names a push that is not running").into())
+    }
+
+    async fn verdict(&self, app: &AppId, ask: &JudgeAsk) -> Result<(App, Verdict, PushOptions)> {
+        let id = app.clone();
+        let row = self.p.store.read(move |tx| tx.the_app(&id)).await?;
+        let policy = Policy {
+            deploy_branch: row.deploy_branch.as_deref().map(str::parse).transpose()?,
+            app: row.name.to_string(),
+        };
+        let options = parse_options(&ask.options)?;
+        let verdict = judge(&ask.updates, &policy)?;
+        Ok((row, verdict, options))
+    }
+
+    async fn judge_push(&self, ticket: &str, ask: &JudgeAsk) -> Result<()> {
+        let push = self.push_of(ticket)?;
+        let (_, verdict, _) = self.verdict(&push.app, ask).await?;
+        let quarantine = match &ask.quarantine {
+            Some(path) => Some(self.p.repos.quarantine(&push.app, path)?),
+            None => None,
+        };
+        let facts = self.p.repos.inspect(&push.app, &verdict.commit, quarantine).await?;
+        judge_tree(&facts)?;
+        if let Some(push) = self.pushes.lock().unwrap_or_else(PoisonError::into_inner).get_mut(ticket) {
+            push.accepted = true;
+        }
+        Ok(())
+    }
+
+    async fn deploy_push(
+        &self,
+        ticket: &str,
+        ask: ReceiveAsk,
+        say: &LineSender,
+        gone: &CancellationToken,
+    ) -> Result<RefOutcome> {
+        let push = self.push_of(ticket)?;
+        let shallow = !ask.shallow.is_empty();
+        let judged = JudgeAsk { updates: ask.commands, options: ask.options, shallow: ask.shallow, quarantine: None };
+        let (app, verdict, options) = self.verdict(&push.app, &judged).await?;
+        if shallow && options.detach {
+            return Err(Refusal::new("shallow-detach", "a shallow clone cannot be pushed with -o detach")
+                .next("git fetch --unshallow, then push again")
+                .next("git push hoist main, without -o detach")
+                .into());
+        }
+        if self.p.repos.shallow_stale(ticket) {
+            return Err(Refusal::new("shallow-stale", "another shallow push changed the repository meanwhile")
+                .next("push again")
+                .into());
+        }
+        // Only where the branch does not exist yet does git itself have to move it (probes: shallow first push).
+        let job = JobAsk {
+            commit: Some(verdict.commit.clone()),
+            branch: Some(verdict.branch.to_string()),
+            old: verdict.seen.clone(),
+            git_moves_branch: shallow,
+            ..JobAsk::by(&push.who)
+        };
+        let job = self.deploys.submit(&app.id, Kind::Push, job, &actor(&push.who)).await?;
+        if options.detach {
+            self.say_detached(&app, &verdict, options, job.id(), say).await?;
+            return Ok(RefOutcome::Done { fall_through: false });
+        }
+        let mut listener = job.listen();
+        let mut cancelled = false;
+        loop {
+            tokio::select! {
+                heard = listener.hear() => match heard {
+                    Heard::Line(line) => say.line(if options.timestamps { line.stamped() } else { line.text }).await,
+                    Heard::End(state) => {
+                        if options.json {
+                            say.line(self.report(job.id()).await?.json()).await;
+                        }
+                        return Ok(match state {
+                            Deploy::Live { .. } => RefOutcome::Done { fall_through: shallow },
+                            Deploy::Failed { why, .. } => RefOutcome::refused(&why.what),
+                            _ => RefOutcome::Refused { reason: "the server is stopping; the job goes on when it starts".to_owned() },
+                        });
+                    }
+                },
+                () = gone.cancelled(), if !cancelled => {
+                    cancelled = true;
+                    job.cancel(hung_up());
+                }
+            }
+        }
+    }
+}
+
+impl Commands {
+    async fn say_detached(
+        &self,
+        app: &App,
+        verdict: &Verdict,
+        options: PushOptions,
+        deploy: i64,
+        say: &LineSender,
+    ) -> Result<()> {
+        let report = self.report(deploy).await?;
+        let build = report.build.map(|b| b.to_string()).unwrap_or_default();
+        say.line(text::head(&format!("Queued {} as build {build}", verdict.commit.short()))).await;
+        for line in [
+            format!("builds:wait {} {build}       waits for its end", app.name),
+            format!("builds:output {} {build} -t  shows it", app.name),
+            format!("{} moves when it is live", verdict.branch),
+        ] {
+            say.line(text::detail(&line)).await;
+        }
+        if options.json {
+            say.line(report.json()).await;
+        }
+        Ok(())
+    }
+
+    /// What a push that was refused at once says: for people, and for programs that asked for it.
+    fn refused(&self, push: &str, options: &[String], err: &Error) -> Vec<String> {
+        let mut lines = shown(err);
+        if options.iter().any(|o| o == "json") {
+            let name = self.push_of(push).map(|p| p.name).unwrap_or_default();
+            let (code, reason) = match err {
+                Error::Refused(no) => (no.code.clone(), no.what.clone()),
+                Error::Fault(fault) => ("fault".to_owned(), fault.to_string()),
+            };
+            let report =
+                Report { code: Some(code), reason: Some(one_line(&reason)), ..Report::new(Status::Refused, name) };
+            lines.push(report.json());
+        }
+        lines
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text::plain(&text.replace('\n', " "))
+}
+
+fn shown(err: &Error) -> Vec<String> {
+    let mut lines: Vec<String> = err.lines().iter().map(|l| text::warning(&text::plain(l))).collect();
+    // The reason is the last line that the pusher reads.
+    if lines.len() > 1 {
+        lines.rotate_left(1);
+    }
+    lines
+}
+
+#[async_trait]
+impl Receiver for Commands {
+    async fn judge(&self, push: &str, ask: JudgeAsk) -> Judged {
+        let options = ask.options.clone();
+        match self.judge_push(push, &ask).await {
+            Ok(()) => Judged { lines: Vec::new(), accept: true },
+            Err(err) => Judged { lines: self.refused(push, &options, &err), accept: false },
+        }
+    }
+
+    async fn receive(&self, push: &str, ask: ReceiveAsk, say: LineSender, gone: CancellationToken) -> Vec<RefReply> {
+        let names: Vec<String> = ask.commands.iter().map(|c| c.name.clone()).collect();
+        let options = ask.options.clone();
+        let outcome = match self.deploy_push(push, ask, &say, &gone).await {
+            Ok(outcome) => outcome,
+            Err(err) => {
+                for line in self.refused(push, &options, &err) {
+                    say.line(line).await;
+                }
+                let reason = err.lines().first().cloned().unwrap_or_default();
+                RefOutcome::refused(&reason)
+            }
+        };
+        names.into_iter().map(|name| RefReply { name, outcome: outcome.clone() }).collect()
+    }
+}

@@ -1,0 +1,216 @@
+//! `keys:*` and `deploy-keys:*`.
+
+use super::show::List;
+use super::{Ask, Commands};
+use domain::access::{Principal, actor};
+use domain::people::{Loss, may_lose, pick};
+use domain::{Refusal, UserName, text};
+use serde_json::json;
+use ssh::keys::parse_keys;
+use store::{NewKey, User};
+use system::clock::now;
+use system::fault::Result;
+use system::io::Io;
+
+/// What may come on standard input: some dozens of keys.
+const KEYS_MAX: usize = 64 * 1024;
+
+/// The user that a command about keys is for: the one named, else the one who asks.
+async fn subject(c: &Commands, ask: &Ask) -> Result<User> {
+    let named: Option<UserName> = ask.what().args.maybe_typed("USER")?;
+    match (named, ask.principal()) {
+        (Some(name), _) => c.p.store.read(move |tx| tx.the_user(&name)).await,
+        (None, Principal::User { id, name, role, .. }) => Ok(User { id: *id, name: name.clone(), role: *role }),
+        (None, Principal::Local | Principal::DeployKey { .. }) => {
+            let verb = ask.what().verb.name();
+            Err(Refusal::new("user-missing", "whose key? Name the user")
+                .next(format!("{verb} USER"))
+                .next("users:list")
+                .into())
+        }
+    }
+}
+
+/// The keys on standard input; none if there was nothing.
+pub async fn read_keys(io: &mut Io) -> Result<Vec<NewKey>> {
+    let bytes = io.read_all(KEYS_MAX).await?;
+    Ok(parse_keys(&String::from_utf8_lossy(&bytes))?)
+}
+
+fn no_key_came(verb: &str) -> Refusal {
+    Refusal::new("key-missing", "no key came on standard input")
+        .next(format!("ssh … {verb} < ~/.ssh/id_ed25519.pub"))
+        .next("make a key: ssh-keygen -t ed25519")
+}
+
+pub async fn add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+    let user = subject(c, &ask).await?;
+    let keys = read_keys(io).await?;
+    if keys.is_empty() {
+        return Err(no_key_came("keys:add").into());
+    }
+    let (name, added, by) = (user.name.clone(), keys.clone(), ask.principal().user_id());
+    c.p.store.write(move |tx| keys.iter().try_for_each(|key| tx.add_key(&user, key, by, now()))).await?;
+    for key in added {
+        io.line(format!("Added {} for {name}", key.fingerprint)).await;
+    }
+    Ok(0)
+}
+
+pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let all = ask.what().args.maybe("USER").is_none() && matches!(ask.principal(), Principal::Local);
+    let user = if all { None } else { Some(subject(c, &ask).await?) };
+    let keys = c.p.store.read(move |tx| tx.keys(user.as_ref())).await?;
+    let current = |fingerprint: &str| ask.principal().key().is_some_and(|k| k.fingerprint == fingerprint);
+    let list = List {
+        columns: &["USER", "FINGERPRINT", "NAME", "ADDED", "BY", ""],
+        rows: keys
+            .iter()
+            .map(|k| {
+                let mark = if current(&k.fingerprint) { "in use now" } else { "" };
+                vec![
+                    k.user.to_string(),
+                    k.fingerprint.clone(),
+                    text::plain(&k.name),
+                    k.created.short(),
+                    k.added_by.clone().unwrap_or_else(|| "root".to_owned()),
+                    mark.to_owned(),
+                ]
+            })
+            .collect(),
+        json: keys
+            .iter()
+            .map(|k| {
+                json!({"user": k.user, "fingerprint": k.fingerprint, "name": k.name, "added": k.created.rfc3339(), "by": k.added_by,
+                    "current": current(&k.fingerprint)})
+            })
+            .collect(),
+        empty: "No keys".to_owned(),
+    };
+    list.print(ask.what().format, io).await;
+    Ok(0)
+}
+
+pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let user = subject(c, &ask).await?;
+    let typed = ask.what().args.one("FINGERPRINT")?.to_owned();
+    let name = user.name.clone();
+    let by = match ask.principal() {
+        Principal::User { name, .. } => Some(name.clone()),
+        Principal::Local | Principal::DeployKey { .. } => None,
+    };
+    let (gone, lost) =
+        c.p.store
+            .write(move |tx| {
+                let keys = tx.keys(Some(&user))?;
+                let known: Vec<&str> = keys.iter().map(|k| k.fingerprint.as_str()).collect();
+                let Some(fingerprint) = pick(&known, &typed)? else {
+                    let what = format!("{} has no key {}", user.name, domain::command::quote(&text::plain(&typed)));
+                    return Err(Refusal::new("no-such-key", what).next(format!("keys:list {}", user.name)).into());
+                };
+                may_lose(&tx.standings()?, &user.name, Loss::Key, by.as_ref())?;
+                tx.remove_key(fingerprint, &user)?;
+                Ok((fingerprint.to_owned(), tx.end_lost_work(now())?))
+            })
+            .await?;
+    io.line(format!("Removed {gone} of {name}; connections opened with it end now")).await;
+    c.after_loss(lost, name.as_str(), ask.principal(), io).await;
+    Ok(0)
+}
+
+pub async fn deploy_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+    let app = ask.the_app()?.clone();
+    let name = ask.what().args.maybe("NAME").map(key_name).transpose()?;
+    let mut keys = read_keys(io).await?;
+    let key = match (keys.pop(), keys.is_empty()) {
+        (Some(key), true) => key,
+        (None, _) => return Err(no_key_came(&format!("deploy-keys:add {}", app.name)).into()),
+        (Some(_), false) => {
+            let no = Refusal::new("many-keys", "more than one key came; a deploy key has a name of its own");
+            return Err(no.next(format!("deploy-keys:add {} NAME < key.pub, once for each", app.name)).into());
+        }
+    };
+    let name = match name {
+        Some(name) => name,
+        None => key_name(&key.name).map_err(|_| {
+            Refusal::new("name-missing", "the key has no name in it that could be its name here")
+                .next(format!("deploy-keys:add {} ci < key.pub", app.name))
+        })?,
+    };
+    let key = NewKey { name: name.clone(), ..key };
+    let (id, by, fingerprint) = (app.id.clone(), ask.principal().clone(), key.fingerprint.clone());
+    c.p.store.write(move |tx| tx.add_deploy_key(&id, &key, &by, now())).await?;
+    io.line(format!("Added the deploy key {name} ({fingerprint}): it may push to {} and look at its builds", app.name))
+        .await;
+    io.line(format!("Its remote: {}", c.p.sites.remote(&app.name))).await;
+    if let Principal::User { name, .. } = ask.principal() {
+        io.line(format!("It ends when {name} may not change {} any more", app.name)).await;
+    }
+    Ok(0)
+}
+
+/// A deploy key's name: a word that lists and events show.
+fn key_name(word: &str) -> Result<String, Refusal> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    if !word.is_empty() && word.len() <= 60 && word.chars().all(good) && !word.starts_with('-') {
+        return Ok(word.to_owned());
+    }
+    Err(Refusal::new("bad-key-name", "this is not a deploy key's name")
+        .why("allowed: up to 60 letters, digits and - _ . @")
+        .next("deploy-keys:add APP ci < key.pub"))
+}
+
+pub async fn deploy_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let app = ask.the_app()?.clone();
+    let id = app.id.clone();
+    let keys = c.p.store.read(move |tx| tx.deploy_keys(&id)).await?;
+    let list = List {
+        columns: &["NAME", "FINGERPRINT", "BY", "ADDED"],
+        rows: keys
+            .iter()
+            .map(|k| vec![text::plain(&k.name), k.fingerprint.clone(), k.added_by.clone(), k.created.short()])
+            .collect(),
+        json: keys
+            .iter()
+            .map(|k| json!({"name": k.name, "fingerprint": k.fingerprint, "by": k.added_by, "added": k.created.rfc3339()}))
+            .collect(),
+        empty: format!("No deploy keys. deploy-keys:add {} ci < key.pub", app.name),
+    };
+    list.print(ask.what().format, io).await;
+    // Only of before it was noted by whose right a key is there.
+    for key in keys.iter().filter(|k| k.adder.is_none() && k.added_by != actor(&Principal::Local)) {
+        let (key, by) = (text::plain(&key.name), text::plain(&key.added_by));
+        io.note(text::warning(&format!("{key} was added by {by}, who is no user any more, and still pushes"))).await;
+        io.note(text::warning(&format!("to end it: deploy-keys:remove {} {key}", app.name))).await;
+    }
+    Ok(0)
+}
+
+pub async fn deploy_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let app = ask.the_app()?.clone();
+    let typed = ask.what().args.one("KEY")?.to_owned();
+    let id = app.id.clone();
+    let gone =
+        c.p.store
+            .write(move |tx| {
+                let keys = tx.deploy_keys(&id)?;
+                let known: Vec<&str> = keys.iter().map(|k| k.fingerprint.as_str()).collect();
+                let by_name = keys.iter().find(|k| k.name == typed).map(|k| k.fingerprint.as_str());
+                let found = match by_name {
+                    Some(fingerprint) => Some(fingerprint),
+                    None => pick(&known, &typed)?,
+                };
+                let Some(fingerprint) = found else { return Ok(None) };
+                tx.remove_deploy_key(&id, fingerprint)?;
+                let gone = keys.iter().find(|k| k.fingerprint == fingerprint).cloned();
+                gone.map(|gone| tx.end_lost_work(now()).map(|lost| (gone, lost))).transpose()
+            })
+            .await?;
+    let Some((gone, lost)) = gone else {
+        let no = Refusal::new("no-such-key", format!("{} has no such deploy key", app.name));
+        return Err(no.next(format!("deploy-keys:list {}", app.name)).into());
+    };
+    io.line(format!("Removed the deploy key {} ({}) of {}", gone.name, gone.fingerprint, app.name)).await;
+    c.after_loss(lost, &format!("deploy key {}", gone.name), ask.principal(), io).await;
+    Ok(0)
+}

@@ -1,0 +1,92 @@
+//! `builds:plan` and `builds:eject`: how a commit is built, for reading and for building it without Hoist.
+
+use super::{Ask, Commands};
+use builder::{Given, How};
+use domain::command::{Format, quote};
+use domain::{Commit, Refusal};
+use system::fault::Result;
+use system::io::Io;
+
+/// The plan of the commit that was asked for, else of the one that is live.
+async fn asked(c: &Commands, ask: &Ask) -> Result<How> {
+    let app = ask.the_app()?.clone();
+    let id = app.id.clone();
+    let commit = match ask.what().args.maybe("COMMIT") {
+        Some(text) => text.parse::<Commit>()?,
+        None => {
+            let live = c.p.store.read(move |tx| match tx.the_app(&id)?.current_release {
+                Some(number) => Ok(tx.build(tx.the_release(&id, number)?.build)?.map(|build| build.commit)),
+                None => Ok(None),
+            });
+            live.await?.ok_or_else(|| {
+                Refusal::new("not-deployed", format!("{} has no release yet", app.name))
+                    .next("git push hoist main, or name a commit that was pushed")
+            })?
+        }
+    };
+    if c.p.repos.commit_info(&app.id, &commit).await.is_err() {
+        let what = format!("{} has no commit {}", app.name, commit.short());
+        return Err(Refusal::new("no-such-commit", what)
+            .next(format!("builds {} lists those that were built", app.name))
+            .into());
+    }
+    c.p.builder.planned(&app.id, &commit).await
+}
+
+pub async fn plan(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let json = ask.what().format == Format::Json;
+    match asked(c, &ask).await? {
+        How::Plan(found) if json => {
+            let object = serde_json::json!({"commit": found.commit, "stack": found.stack, "plan": found.plan});
+            super::show::json(io, &object).await;
+        }
+        How::Plan(found) => {
+            for line in buildpacks::describe(&found.plan).lines() {
+                io.line(domain::text::plain(line)).await;
+            }
+        }
+        How::Dockerfile(given) if json => super::show::json(io, &object(&given)).await,
+        How::Dockerfile(given) => {
+            io.line(format!("{}, as the builder's BuildKit builds it", domain::text::plain(&given.path))).await;
+            let list = |names: &[String]| domain::text::plain(&names.join(", "));
+            let mut rows = vec![("files", given.root.clone().unwrap_or_else(|| "the whole repository".to_owned()))];
+            rows.push(("images", list(&given.declared.images)));
+            rows.push(("stages", list(&given.declared.stages)));
+            rows.extend(given.settings.shown());
+            for (key, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+                io.line(format!("  {key:<14} {}", domain::text::plain(value))).await;
+            }
+        }
+    }
+    Ok(0)
+}
+
+pub async fn eject(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let found = match asked(c, &ask).await? {
+        How::Plan(found) => found,
+        How::Dockerfile(given) => return Err(has_one(ask.the_app()?.name.as_str(), &given).into()),
+    };
+    let about = buildpacks::Ejected { stack: found.stack, command: found.command, commit: found.commit.to_string() };
+    for line in buildpacks::eject(&found.plan, &about).lines() {
+        io.line(line.to_owned()).await;
+    }
+    Ok(0)
+}
+
+fn object(given: &Given) -> serde_json::Value {
+    serde_json::json!({"commit": given.commit, "dockerfile": given.path, "root": given.root,
+        "images": given.declared.images, "stages": given.declared.stages, "settings": given.settings})
+}
+
+/// There is nothing to write: the Dockerfile is there, and how it is built by hand can be said.
+fn has_one(app: &str, given: &Given) -> Refusal {
+    let settings = &given.settings;
+    let mut command = vec!["docker build".to_owned(), format!("-f {}", quote(&given.path))];
+    command.extend(settings.target.iter().map(|stage| format!("--target {stage}")));
+    command.extend(settings.build_args.iter().map(|name| format!("--build-arg {name}")));
+    command.extend(settings.build_secrets.iter().map(|name| format!("--secret id={name},env={name}")));
+    command.push(quote(given.root.as_deref().unwrap_or(".")));
+    Refusal::new("has-a-dockerfile", format!("{app} is built from its own {}", domain::text::plain(&given.path)))
+        .why("there is nothing to write: docker builds the same from it")
+        .next(command.join(" "))
+}

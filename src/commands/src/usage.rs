@@ -1,0 +1,168 @@
+//! What each app keeps on the disk: its repository, its build caches, its log. Measured again and again in the background,
+//! and at once where a push would be refused for it. Images are the engine's, which shares their layers, and are not here.
+
+use crate::Server;
+use domain::quota::{What, limit};
+use domain::{AppId, Timestamp};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use system::clock::now;
+use system::fault::{Act, Result};
+use system::probes::bytes_below;
+use system::tasks::blocking;
+
+/// How often everything is measured.
+const EVERY: Duration = Duration::from_secs(300);
+/// Measuring takes at most one part in so many of the time.
+const REST: u32 = 20;
+/// What was measured this lately is not measured again for a push.
+const LATELY_MILLIS: u64 = 10_000;
+/// How long a push waits for a measurement; then the last one counts.
+const MEASURE_MAX: Duration = Duration::from_secs(20);
+/// More than this is not counted: 1 PB.
+const COUNTED_MAX: u64 = 1 << 50;
+
+/// What was measured last. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Usage(Arc<Mutex<BTreeMap<AppId, Measured>>>);
+
+/// One app's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Measured {
+    bytes: u64,
+    at: Timestamp,
+}
+
+/// The size of several apps together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sum {
+    /// Bytes of those that were measured.
+    pub bytes: u64,
+    /// When the one measured longest ago was.
+    pub since: Option<Timestamp>,
+    /// How many were not measured yet.
+    pub unknown: usize,
+}
+
+impl Usage {
+    /// Of these apps.
+    pub fn of(&self, apps: &[AppId]) -> Sum {
+        let known = self.known();
+        let mut sum = Sum::default();
+        for app in apps {
+            match known.get(app) {
+                Some(one) => {
+                    sum.bytes = sum.bytes.saturating_add(one.bytes);
+                    sum.since = Some(sum.since.map_or(one.at, |since| since.min(one.at)));
+                }
+                None => sum.unknown += 1,
+            }
+        }
+        sum
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<AppId, Measured>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, app: AppId, bytes: u64, at: Timestamp) {
+        self.known().insert(app, Measured { bytes, at });
+    }
+}
+
+/// Measures all apps, until the end of the server.
+pub fn start(p: &Server) {
+    let p = p.clone();
+    let tasks = p.tasks.clone();
+    tasks.spawn("measure the disk", move |stop| async move {
+        while !stop.is_cancelled() {
+            let began = Instant::now();
+            tokio::select! {
+                done = measure_all(&p) => if let Err(err) = done {
+                    tracing::warn!("cannot measure what apps keep: {}", err.lines().join("; "));
+                },
+                () = stop.cancelled() => return,
+            }
+            let rest = EVERY.max(began.elapsed().saturating_mul(REST));
+            tokio::select! { () = tokio::time::sleep(rest) => {}, () = stop.cancelled() => return }
+        }
+    });
+}
+
+async fn measure_all(p: &Server) -> Result<()> {
+    let apps: Vec<AppId> = p.store.read(|tx| tx.apps()).await?.into_iter().map(|app| app.id).collect();
+    p.usage.known().retain(|app, _| apps.contains(app));
+    for app in apps {
+        measure(p, vec![app]).await?;
+    }
+    Ok(())
+}
+
+/// Measures these apps now.
+async fn measure(p: &Server, apps: Vec<AppId>) -> Result<()> {
+    let folders: Vec<(AppId, PathBuf, Vec<PathBuf>)> =
+        apps.into_iter().map(|app| (app.clone(), p.layout.app_cache(&app), folders(p, &app))).collect();
+    let (usage, trash) = (p.usage.clone(), p.trash.clone());
+    blocking("measure what apps keep", move || {
+        for (app, cache, folders) in folders {
+            // One that a build nested too deep to be counted would be more than anybody may keep, for ever, and its owner
+            // could push nothing any more. A cache can be made again.
+            if bytes_below(&cache, COUNTED_MAX) > COUNTED_MAX {
+                tracing::warn!(%app, "the cache of builds is nested too deep to be counted: it is removed");
+                trash.take(&cache).act(|| format!("cannot remove {}", cache.display()))?;
+            }
+            let bytes = folders.iter().map(|folder| bytes_below(folder, COUNTED_MAX)).fold(0, u64::saturating_add);
+            usage.note(app, bytes, now());
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Where an app's things lie.
+fn folders(p: &Server, app: &AppId) -> Vec<PathBuf> {
+    vec![
+        p.repos.path(app),
+        p.layout.app_cache(app),
+        p.layout.kept(app.as_str()),
+        p.layout.layer_records(app.as_str()),
+        p.layout.app_log(app),
+    ]
+}
+
+/// Whether a push to an app of this owner may begin.
+pub async fn may_push(p: &Server, owner: Option<i64>) -> Result<()> {
+    let Some(owner) = owner else { return Ok(()) };
+    let found = p.store.read(move |tx| Ok(tx.quota_holder(owner)?.zip(Some(tx.apps_owned(owner)?)))).await?;
+    let Some((holder, apps)) = found else { return Ok(()) };
+    let defaults = &p.settings.quotas;
+    let (Some(most), _) = limit(What::Disk, &holder.own, holder.role, defaults) else { return Ok(()) };
+    let sum = p.usage.of(&apps);
+    let old = sum.since.is_none_or(|since| now().millis_since(since) > LATELY_MILLIS);
+    // Nobody is refused for what was there minutes ago.
+    if sum.unknown > 0 || (sum.bytes >= most && old) {
+        match tokio::time::timeout(MEASURE_MAX, measure(p, apps.clone())).await {
+            Ok(done) => done?,
+            Err(_) => tracing::warn!("measuring what {} keeps takes long", holder.name),
+        }
+    }
+    Ok(holder.may_keep(p.usage.of(&apps).bytes, defaults)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_says_how_old_it_is() {
+        let usage = Usage::default();
+        let [a, b, c]: [AppId; 3] = ["aaaaaaaa", "bbbbbbbb", "cccccccc"].map(|id| id.parse().unwrap());
+        usage.note(a.clone(), 5, Timestamp(20));
+        usage.note(b.clone(), 7, Timestamp(10));
+        assert_eq!(usage.of(&[a.clone(), b]), Sum { bytes: 12, since: Some(Timestamp(10)), unknown: 0 });
+        assert_eq!(usage.of(&[a, c]), Sum { bytes: 5, since: Some(Timestamp(20)), unknown: 1 });
+        assert_eq!(usage.of(&[]), Sum::default());
+    }
+}

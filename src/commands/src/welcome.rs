@@ -1,0 +1,149 @@
+//! The greeting, `help`, `version`, `shutdown`.
+
+use super::{Ask, Commands, show};
+use domain::access::{AppRef, Principal, actor, may_see};
+use domain::command::{self, Format, help_for, help_overview};
+use domain::instance::INSTALL_LABEL;
+use domain::{AppName, Refusal};
+use serde_json::json;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use system::fault::Result;
+use system::io::Io;
+
+/// How long a router may finish requests when the installation is shut down.
+const ROUTER_GRACE: Duration = Duration::from_secs(5);
+/// How long instances may take to end then.
+const APP_GRACE: Duration = Duration::from_secs(10);
+/// How often what is left is looked for.
+const STOP_ROUNDS: usize = 5;
+
+/// The apps that somebody may see, in order of name.
+pub async fn apps_of(c: &Commands, who: &Principal) -> Result<Vec<AppRef>> {
+    let apps =
+        c.p.store.read(|tx| tx.apps()?.iter().map(|app| tx.app_ref(app)).collect::<store::Result<Vec<_>>>()).await?;
+    Ok(apps.into_iter().filter(|app| may_see(who, app)).collect())
+}
+
+/// What `ssh hoist@host` without a command shows: who you are here, and what to type now.
+pub async fn greet(c: &Commands, who: &Principal, io: &Io) -> Result<()> {
+    io.line(format!(
+        "Hello {}. This is Hoist. There is no shell here; you push with git and type commands.",
+        actor(who)
+    ))
+    .await;
+    io.line("").await;
+    let mut lines = Vec::new();
+    let apps = apps_of(c, who).await?;
+    let push = |app: &AppName| {
+        [format!("  git remote add hoist {}", c.p.sites.remote(app)), "  git push hoist main".to_owned()]
+    };
+    let ssh = c.p.sites.ssh_command();
+    match (who, apps.first()) {
+        (Principal::DeployKey { app_name, .. }, _) => {
+            lines.push(format!("This is a deploy key of {app_name}. It may push to it, from a clone of its source:"));
+            lines.extend(push(app_name));
+            lines.push("and look at what became of that:".to_owned());
+            lines.push(format!("  {ssh} builds {app_name}"));
+            lines.push(format!("  {ssh} builds:output {app_name}"));
+        }
+        (Principal::Local | Principal::User { .. }, None) => {
+            lines.push("You have no app yet. In the git repository of your app, under any name for it:".to_owned());
+            lines.extend(push(&"my-app".parse()?));
+            lines.push("The push builds it, starts it and prints its URL. What there is besides:".to_owned());
+            lines.push(format!("  {ssh} help"));
+        }
+        (Principal::Local | Principal::User { .. }, Some(first)) => {
+            let shown: Vec<String> = apps.iter().take(8).map(|app| app.name.to_string()).collect();
+            let more = if apps.len() > shown.len() {
+                format!(" and {} more", apps.len() - shown.len())
+            } else {
+                String::new()
+            };
+            lines.push(format!("Your apps: {}{more}. For example:", shown.join(", ")));
+            for what in [format!("apps:info {}", first.name), format!("logs {} -t", first.name), "help".to_owned()] {
+                lines.push(format!("  {ssh} {what}"));
+            }
+        }
+    }
+    for line in lines {
+        io.line(line).await;
+    }
+    Ok(())
+}
+
+pub async fn help(ask: Ask, io: &Io) -> Result<u8> {
+    let lines = match ask.what().args.maybe("COMMAND") {
+        None => help_overview(),
+        Some(word) => match command::find(word) {
+            Some(spec) => help_for(spec.verb),
+            None => {
+                let known = command::TABLE.iter().map(|s| s.name);
+                let near = domain::text::did_you_mean(word, known);
+                let no = Refusal::new("unknown-command", format!("there is no command {}", command::quote(word)));
+                return Err(near.into_iter().fold(no, |no, n| no.next(format!("help {n}"))).next("help").into());
+            }
+        },
+    };
+    for line in lines {
+        io.line(line).await;
+    }
+    Ok(0)
+}
+
+pub async fn version(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let ours = env!("CARGO_PKG_VERSION");
+    let engine = c.p.engine.version().await.map(|v| v.version).unwrap_or_else(|err| err.to_string());
+    match ask.what().format {
+        Format::Json => show::json(io, &json!({"hoist": ours, "docker": engine, "install": c.p.install})).await,
+        Format::Text => io.line(format!("hoist {ours} (installation {}, Docker {engine})", c.p.install)).await,
+    }
+    Ok(0)
+}
+
+pub async fn shutdown(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+    let apps = ask.what().args.flag("apps");
+    c.p.paused.store(true, Ordering::SeqCst);
+    c.p.builder.end_ahead().await;
+    io.line("Ending the router").await;
+    c.p.routes.pause();
+    c.p.routes.shutdown_router(ROUTER_GRACE).await;
+    let mut code = 0;
+    if apps {
+        io.line("Stopping all apps; they come back when the server starts").await;
+        if let Err(err) = stop_apps(c).await {
+            io.note(domain::text::warning(&err.lines().join("; "))).await;
+            code = 1;
+        }
+    }
+    io.line("Ending the server").await;
+    c.end.notify_one();
+    Ok(code)
+}
+
+/// Removes instances, networks and the firewall. What was being started when the reconciler was told to rest may come after
+/// the first look, so it looks until there is nothing left.
+async fn stop_apps(c: &Commands) -> Result<()> {
+    let _turn = tokio::time::timeout(APP_GRACE, c.p.turn.lock()).await;
+    c.p.image_builder.remove().await?;
+    let mut done = Ok(());
+    for _ in 0..STOP_ROUNDS {
+        let all = c.p.containers().await?;
+        let networks = c.p.engine.networks(INSTALL_LABEL, c.p.install.as_str()).await?;
+        if all.is_empty() && networks.is_empty() {
+            done = Ok(());
+            break;
+        }
+        let stops = all.iter().map(|one| async {
+            c.p.engine.stop(&one.name, APP_GRACE).await?;
+            c.p.engine.remove(&one.name).await
+        });
+        // One that cannot be stopped is no reason to leave the others.
+        done = futures_util::future::join_all(stops).await.into_iter().collect::<Result<Vec<()>, _>>().map(drop);
+        for network in &networks {
+            done = done.and(c.p.engine.remove_network(network).await);
+        }
+    }
+    c.p.net.remove_firewall().await?;
+    Ok(done?)
+}

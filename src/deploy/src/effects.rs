@@ -1,0 +1,424 @@
+//! The effects of a deploy, each idempotent: run again after a crash, it finds what is there and goes on.
+
+use super::driver::{failure_lines, took};
+use super::{boot, hooks, oneoff};
+use crate::Platform;
+use domain::deploy::{Deploy, Effect, Kind, Outcome};
+use domain::push::{BranchName, may_advance};
+use domain::reconcile::Desire;
+use domain::{Commit, ProcessType, Refusal, ReleaseNumber, text};
+use jobs::Job;
+use jobs::{BuildAsk, Waited};
+use std::time::Duration;
+use store::{Build, BuildStatus, DeployRow, Release, ReleaseStatus};
+use system::clock::now;
+use system::fault::{Fault, Result};
+
+/// How long a switch waits for the routers before the deploy is called live with routes pending.
+const ROUTE_MAX: Duration = Duration::from_secs(10);
+/// How long the switch waits for what the targets served before it.
+const LOADS_MAX: Duration = Duration::from_secs(1);
+/// How long the end of a deploy waits for old requests, only to report them.
+const REPORT_MAX: Duration = Duration::from_secs(2);
+
+/// Runs the effects of one deploy.
+#[derive(Debug)]
+pub(super) struct Effects {
+    p: Platform,
+    job: Job,
+    resumed: bool,
+    /// Targets around the switch and what they had served and lost before it.
+    switch: Option<(Vec<String>, u64, u64)>,
+}
+
+impl Effects {
+    pub fn new(p: Platform, job: Job, resumed: bool) -> Effects {
+        Effects { p, job, resumed, switch: None }
+    }
+
+    /// At the job's turn: whether it still makes sense.
+    pub async fn may_begin(&self, row: &DeployRow) -> Result<Option<Refusal>> {
+        let app = row.app.clone();
+        let app = self.p.store.read(move |tx| tx.the_app(&app)).await?;
+        match row.kind {
+            Kind::Push => {
+                let (branch, commit) = push_of(row)?;
+                let tip = self.p.repos.branch_tip(&row.app, &branch).await?;
+                let contains = match &tip {
+                    Some(tip) => self.p.repos.is_descendant(&row.app, &commit, tip).await?,
+                    None => true,
+                };
+                Ok(may_advance(&branch, row.ask.old.as_ref(), tip.as_ref(), contains).err())
+            }
+            Kind::Rebuild | Kind::Config | Kind::Rollback | Kind::Restart if app.current_release.is_none() => Ok(Some(
+                Refusal::new("not-deployed", format!("{} has no release yet", app.name)).next("git push hoist main"),
+            )),
+            Kind::Rollback => self.image_to_roll_back_to(row).await,
+            Kind::Rebuild | Kind::Config | Kind::Restart => Ok(None),
+        }
+    }
+
+    /// Images of old releases are removed after a while: said before a release is cut that cannot start.
+    async fn image_to_roll_back_to(&self, row: &DeployRow) -> Result<Option<Refusal>> {
+        let (id, to) = (row.app.clone(), row.ask.rollback_to);
+        let found = self.p.store.read(move |tx| {
+            let app = tx.the_app(&id)?;
+            let to = match (to, app.current_release) {
+                (Some(number), _) => tx.release(&id, number)?,
+                (None, Some(current)) => tx.release_before(&id, current)?,
+                (None, None) => None,
+            };
+            let build = to.as_ref().map(|r| tx.build(r.build)).transpose()?.flatten();
+            Ok(to.zip(build).map(|(release, build)| (app, release, build)))
+        });
+        let Some((app, release, build)) = found.await? else { return Ok(None) };
+        let there = match &build.image {
+            Some(image) => self.p.engine.has_image(image).await?,
+            None => false,
+        };
+        let branch = app.deploy_branch.as_deref().unwrap_or("main");
+        if there {
+            let what = domain::text::plain(&release.description);
+            self.job.detail(format!("Back to {} ({what}), with the config vars it had", release.number));
+        }
+        Ok((!there).then(|| {
+            Refusal::new("image-gone", format!("the image of {} is not here any more", release.number))
+                .why(format!("the newest {} releases keep theirs", domain::images::KEEP_RELEASES))
+                .next(format!("git push --force hoist {}:{branch}  (builds its commit again)", build.commit.short()))
+        }))
+    }
+
+    pub async fn run(&mut self, row: &DeployRow, effect: Effect) -> Result<Outcome> {
+        match (effect, &row.state) {
+            (Effect::PreBuild | Effect::PreRelease, _) => {
+                hooks::run(&self.p, &self.job, row, effect, self.resumed).await.map(|()| Outcome::Done)
+            }
+            (Effect::PostDeploy | Effect::OnFailure, _) => Ok(self.tell(row, effect).await),
+            (Effect::Build, _) => self.build(row).await,
+            (Effect::Cut, state) => self.cut(row, state).await,
+            (Effect::Prepare, Deploy::Cut { release }) => {
+                oneoff::release_command(&self.p, &self.job, row, *release).await.map(|()| Outcome::Done)
+            }
+            (Effect::Boot, Deploy::Cut { release } | Deploy::Prepared { release }) => self.boot(row, *release).await,
+            (Effect::Commit, Deploy::Booted { release }) => self.commit(row, *release).await,
+            (Effect::Route, _) => self.route(row).await,
+            (Effect::MoveBranch, _) => self.move_branch(row).await,
+            (Effect::Retire, _) => self.retire(row).await,
+            (Effect::Discard, _) => self.discard(row).await,
+            (Effect::Prepare | Effect::Boot | Effect::Commit, _) => {
+                Err(Fault::plain("a step without its release").into())
+            }
+        }
+    }
+
+    /// A hook that is only told: what it makes of that changes nothing any more.
+    async fn tell(&self, row: &DeployRow, effect: Effect) -> Outcome {
+        if let Err(err) = hooks::run(&self.p, &self.job, row, effect, self.resumed).await {
+            self.job.warn(format!("{}; nothing changes by that", err.lines().first().cloned().unwrap_or_default()));
+        }
+        Outcome::Done
+    }
+
+    async fn build(&mut self, row: &DeployRow) -> Result<Outcome> {
+        let commit = match &row.ask.commit {
+            Some(commit) => commit.clone(),
+            None => return Err(Fault::plain("a build without a commit").into()),
+        };
+        // It may have waited for its turn since the push came in.
+        crate::disks::may_begin(&self.p, "a build")?;
+        let (app, deploy, actor) = (row.app.clone(), row.id, row.actor.clone());
+        let (c, id) = (commit.clone(), app.clone());
+        let (build, current) = self
+            .p
+            .store
+            .write(move |tx| {
+                let build = tx.begin_build(&id, deploy, &c, &actor, now())?;
+                Ok((build, tx.build(build)?))
+            })
+            .await?;
+        if current.is_some_and(|b| b.status == BuildStatus::Succeeded) {
+            return Ok(Outcome::Built { build });
+        }
+        let ask = BuildAsk {
+            app: row.app.clone(),
+            build,
+            deploy: row.id,
+            commit,
+            clear_cache: row.ask.clear_cache,
+            deadline: tokio::time::Instant::now() + Duration::from_secs(self.p.settings.build_timeout),
+            waited: Waited::default(),
+        };
+        let made = self.p.builder.build(&ask, &self.job).await?;
+        self.p
+            .store
+            .write(move |tx| {
+                tx.set_pins(&made.build.app, &made.pins)?;
+                tx.finish_build(&Build { ended: Some(now()), status: BuildStatus::Succeeded, ..made.build })
+            })
+            .await?;
+        Ok(Outcome::Built { build })
+    }
+
+    async fn cut(&mut self, row: &DeployRow, state: &Deploy) -> Result<Outcome> {
+        let (row, built) = (
+            row.clone(),
+            match state {
+                Deploy::Approved { build } => *build,
+                _ => None,
+            },
+        );
+        let release = self
+            .p
+            .store
+            .write(move |tx| {
+                let app = tx.the_app(&row.app)?;
+                let current = match app.current_release {
+                    Some(number) => Some(tx.the_release(&app.id, number)?),
+                    None => None,
+                };
+                if row.kind == Kind::Restart {
+                    return current.map(|r| r.number).ok_or_else(|| Fault::plain("a restart without a release").into());
+                }
+                if let Some(found) = tx.release_of(row.id)? {
+                    return Ok(found.number);
+                }
+                let (build, config_version, description) = contents(tx, &row, &app, current.as_ref(), built)?;
+                tx.cut_release(&Release {
+                    app: app.id.clone(),
+                    number: ReleaseNumber(0),
+                    build,
+                    config_version,
+                    description,
+                    status: ReleaseStatus::Pending,
+                    actor: row.actor.clone(),
+                    created: now(),
+                    deploy: row.id,
+                })
+            })
+            .await?;
+        Ok(Outcome::Cut { release })
+    }
+
+    async fn boot(&mut self, row: &DeployRow, release: ReleaseNumber) -> Result<Outcome> {
+        let rows = boot::allocate(&self.p, &row.app, release, row.id, Desire::Booting).await?;
+        if rows.is_empty() {
+            let id = row.app.clone();
+            let (app, table) = self
+                .p
+                .store
+                .read(move |tx| {
+                    let build = tx.build(tx.the_release(&id, release)?.build)?;
+                    Ok((tx.the_app(&id)?.name, build.map(|build| build.processes).unwrap_or_default()))
+                })
+                .await?;
+            let scale = |name: &ProcessType| format!("; one starts with: ps:scale {app} {name}=1");
+            let first = table.keys().find(|name| name.as_str() != "release").map(scale).unwrap_or_default();
+            self.job.detail(format!("No process type has an instance{first}"));
+            if let Some(near) = table.keys().find(|name| name.as_str().eq_ignore_ascii_case("web")) {
+                self.job.warn(format!("Requests go to the process type web; the Procfile has {near}"));
+            }
+            return Ok(Outcome::Done);
+        }
+        let labels: Vec<String> = rows.iter().map(|r| r.label()).collect();
+        self.job.head(format!("Starting {release}: {}", labels.join(", ")));
+        boot::boot_set(&self.p, &self.job, &rows).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn commit(&mut self, row: &DeployRow, release: ReleaseNumber) -> Result<Outcome> {
+        self.note_switch(row).await;
+        let (app, set) = (row.app.clone(), row.id);
+        self.p.store.write(move |tx| tx.commit_release(&app, release, set)).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn route(&mut self, row: &DeployRow) -> Result<Outcome> {
+        let acknowledged = self.p.routes.publish_app(&row.app, ROUTE_MAX).await;
+        Ok(Outcome::Routed { acknowledged })
+    }
+
+    async fn move_branch(&mut self, row: &DeployRow) -> Result<Outcome> {
+        let (branch, commit) = push_of(row)?;
+        // In a shallow first push git moves the branch itself when its hook answers; after a restart there is no hook.
+        if !row.ask.git_moves_branch || self.resumed {
+            let tip = self.p.repos.branch_tip(&row.app, &branch).await?;
+            if tip.as_ref() != Some(&commit) {
+                self.p.repos.update_ref(&row.app, &branch, tip.as_ref(), &commit).await?;
+            }
+        }
+        self.p.repos.set_head(&row.app, &branch).await?;
+        let (app, name) = (row.app.clone(), branch.as_str().to_owned());
+        self.p
+            .store
+            .write(move |tx| match tx.the_app(&app)?.deploy_branch {
+                Some(_) => Ok(()),
+                None => tx.set_deploy_branch(&app, Some(&name)),
+            })
+            .await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn retire(&mut self, row: &DeployRow) -> Result<Outcome> {
+        let (app, set) = (row.app.clone(), row.id);
+        self.p.store.write(move |tx| tx.retire_others(&app, Some(set)).map(|_| ())).await?;
+        self.p.wake.notify_one();
+        Ok(Outcome::Done)
+    }
+
+    async fn discard(&mut self, row: &DeployRow) -> Result<Outcome> {
+        let why = match &row.state {
+            Deploy::Unwinding { why, .. } => why.clone(),
+            _ => Refusal::new("failed", "failed"),
+        };
+        self.p.builder.discard(row.id).await?;
+        let (app, deploy) = (row.app.clone(), row.id);
+        self.p
+            .store
+            .write(move |tx| {
+                tx.retire_set(&app, deploy)?;
+                if let Some(build) = tx.build_of(deploy)? {
+                    let ended = matches!(why.code.as_str(), "cancelled" | "right-lost");
+                    let status = if ended { BuildStatus::Cancelled } else { BuildStatus::Failed };
+                    tx.fail_build(build.id, status, &why.what, now())?;
+                }
+                if let Some(release) = tx.release_of(deploy)? {
+                    tx.fail_release(&app, release.number)?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.p.wake.notify_one();
+        Ok(Outcome::Done)
+    }
+
+    /// What the job says at its end, and what is let go of.
+    pub async fn farewell(&mut self, row: &DeployRow) {
+        if row.kind == Kind::Push
+            && let Err(err) = self.p.repos.unpin(&row.app, row.id).await
+        {
+            tracing::warn!(deploy = row.id, "{err}");
+        }
+        let (app, id) = (row.app.clone(), row.id);
+        let rows = self.p.store.read(move |tx| Ok((tx.app(&app)?, tx.steps(id)?))).await;
+        let Ok((Some(app), steps)) = rows else { return };
+        match &row.state {
+            Deploy::Live { release, acknowledged } => {
+                let word = if row.kind == Kind::Restart { "Restarted" } else { "Live:" };
+                self.job.head(format!("{word} {release}, {}", took(&steps, row.created, now())));
+                if let Some(line) = self.switch_report().await {
+                    self.job.detail(line);
+                }
+                if !acknowledged {
+                    self.job.warn(
+                        "The router has not confirmed yet (routes pending); the old release serves until it does",
+                    );
+                }
+                self.job.detail(self.p.sites.url(&app.name));
+                self.p.note(&app.id, format!("Release {release} is live ({} by {})", row.kind.word(), row.actor)).await;
+            }
+            Deploy::Failed { why, .. } => {
+                for line in failure_lines(row.kind, why, app.current_release) {
+                    self.job.say(line);
+                }
+                self.p
+                    .note(&app.id, format!("{} by {} failed: {}", row.kind.word(), row.actor, text::plain(&why.what)))
+                    .await;
+            }
+            Deploy::Received
+            | Deploy::Permitted
+            | Deploy::Built { .. }
+            | Deploy::Approved { .. }
+            | Deploy::Cut { .. }
+            | Deploy::Prepared { .. }
+            | Deploy::Booted { .. }
+            | Deploy::Committed { .. }
+            | Deploy::Routed { .. }
+            | Deploy::Moved { .. }
+            | Deploy::Retired { .. }
+            | Deploy::Unwinding { .. }
+            | Deploy::Undone { .. } => {}
+        }
+    }
+
+    async fn note_switch(&mut self, row: &DeployRow) {
+        let app = row.app.clone();
+        let Ok(rows) = self.p.store.read(move |tx| tx.instances(Some(&app))).await else { return };
+        let targets: Vec<String> = rows.iter().map(|i| i.id.to_string()).collect();
+        // Only a report: a router that hangs must not hold up the commit.
+        let loads = tokio::time::timeout(LOADS_MAX, self.p.routes.loads(&targets)).await;
+        if let Ok(Some((_, served, failed))) = loads {
+            self.switch = Some((targets, served, failed));
+        }
+    }
+
+    async fn switch_report(&mut self) -> Option<String> {
+        let (targets, served, failed) = self.switch.take()?;
+        self.p.routes.wait_idle(&targets, REPORT_MAX).await;
+        let (in_flight, served_now, failed_now) = self.p.routes.loads(&targets).await?;
+        let (served, lost) = (served_now.saturating_sub(served), failed_now.saturating_sub(failed));
+        let open = if in_flight == 0 { String::new() } else { format!(", {in_flight} still being answered") };
+        Some(format!("Requests during the switch: {served} served, {lost} lost{open}"))
+    }
+}
+
+/// Build, config version and description of the release that a job cuts.
+fn contents(
+    tx: &store::Tx<'_>,
+    row: &DeployRow,
+    app: &store::App,
+    current: Option<&Release>,
+    built: Option<i64>,
+) -> Result<(i64, i64, String)> {
+    let gone = || Fault::plain("a job without the release it starts from");
+    match row.kind {
+        Kind::Push | Kind::Rebuild => {
+            let build = built.ok_or_else(gone)?;
+            let commit = tx.build(build)?.ok_or_else(gone)?.commit;
+            let word = if row.kind == Kind::Push { "Deploy" } else { "Rebuild" };
+            Ok((build, app.config_version, format!("{word} {}", commit.short())))
+        }
+        Kind::Config => {
+            let current = current.ok_or_else(gone)?;
+            let old = tx.config(&app.id, app.config_version)?;
+            let vars = row.ask.config.apply(&old)?;
+            let hidden = row.ask.config.hidden(&tx.hidden(&app.id, app.config_version)?, &old, &vars, now());
+            let version = tx.add_config(&app.id, &vars, &hidden, now())?;
+            Ok((current.build, version, row.ask.config.describe()))
+        }
+        Kind::Rollback => {
+            let to = match row.ask.rollback_to {
+                Some(number) => tx.the_release(&app.id, number)?,
+                None => tx.release_before(&app.id, current.ok_or_else(gone)?.number)?.ok_or_else(|| {
+                    Refusal::new("nothing-before", "there is no earlier release").next(format!("releases {}", app.name))
+                })?,
+            };
+            if to.status != ReleaseStatus::Live {
+                return Err(Refusal::new("never-live", format!("{} was never live", to.number))
+                    .next(format!("releases {}", app.name))
+                    .into());
+            }
+            // What is secret now is not shown again because it was not then.
+            let vars = tx.config(&app.id, to.config_version)?;
+            let mut hidden = tx.hidden(&app.id, to.config_version)?;
+            let known = hidden.len();
+            for (name, since) in tx.hidden(&app.id, app.config_version)? {
+                if vars.contains_key(&name) {
+                    hidden.entry(name).or_insert(since);
+                }
+            }
+            let version = match hidden.len() == known {
+                true => to.config_version,
+                false => tx.add_config(&app.id, &vars, &hidden, now())?,
+            };
+            Ok((to.build, version, format!("Rollback to {}", to.number)))
+        }
+        Kind::Restart => Err(gone().into()),
+    }
+}
+
+fn push_of(row: &DeployRow) -> Result<(BranchName, Commit)> {
+    match (&row.ask.branch, &row.ask.commit) {
+        (Some(branch), Some(commit)) => Ok((branch.parse()?, commit.clone())),
+        _ => Err(Fault::plain("a push without a branch or commit").into()),
+    }
+}

@@ -1,0 +1,250 @@
+//! Runs the operator's hooks: files of root in the `hooks` folder of the data folder, told what happens in JSON.
+//!
+//! Invariant: a file that somebody else than root could have written is never run, and where its consent is needed that
+//! counts as a no. No config var reaches a hook. What a hook starts ends with it.
+
+use crate::Platform;
+use domain::deploy::{Deploy, Effect};
+use domain::hooks::{self, AppPart, BuildPart, DOCUMENT_VERSION, Document, Facts, FailurePart, Screen, Trouble};
+use domain::report::Report;
+use jobs::Job;
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use store::{Build, DeployRow};
+use system::fault::{Error, Result};
+use system::proc::{self, Program};
+use system::tasks::blocking;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+
+/// How long output may still flow after a hook has ended.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+/// The variable by which a job's hooks are known in the process table; its value names installation and job.
+const MARK: &str = "HOIST_JOB";
+
+/// One file to run, or why it is not.
+#[derive(Debug, Clone)]
+struct Found {
+    /// `pre-build`, `pre-build.d/10-name`.
+    label: String,
+    path: PathBuf,
+    safe: Result<(), String>,
+}
+
+/// The hooks for which there is a file.
+pub async fn present(p: &Platform) -> Result<BTreeSet<Effect>> {
+    let folder = p.layout.hooks();
+    blocking("look for hooks", move || {
+        Ok(Effect::ALL
+            .into_iter()
+            .filter(|e| hooks::name(*e).is_some_and(|name| !find(&folder, name).is_empty()))
+            .collect())
+    })
+    .await
+}
+
+/// Runs all files of a hook in order of name; the first that fails ends it with its refusal.
+pub async fn run(p: &Platform, job: &Job, row: &DeployRow, effect: Effect, resumed: bool) -> Result<()> {
+    let Some(name) = hooks::name(effect) else { return Ok(()) };
+    let folder = p.layout.hooks();
+    let found = blocking("look for hooks", move || Ok(find(&folder, name))).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    let document = document(p, row, name).await?;
+    let mark = format!("{}-{}", p.install, row.id);
+    if resumed {
+        // What the dead server's hook still does would go on beside its second run.
+        let left = mark.clone();
+        let ended = blocking("end a hook that was left", move || Ok(proc::end_marked(MARK, &left))).await?;
+        tracing::info!(deploy = row.id, ended, "processes of a hook that was left");
+    }
+    for file in found {
+        job.head(format!("Running the server's hook {}", file.label));
+        let screen = Mutex::new(Screen::default());
+        let ended = run_one(p, job, &file, (&document, &mark), &screen).await;
+        let screen = screen.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for line in screen.rest() {
+            job.detail(format!("{}: {line}", file.label));
+        }
+        if let Err(trouble) = ended {
+            tracing::warn!(deploy = row.id, hook = file.label, "{trouble:?}");
+            let no = hooks::refusal(&file.label, &trouble, &screen.cause());
+            p.note(&row.app, no.what.clone()).await;
+            return Err(Error::from(no));
+        }
+    }
+    Ok(())
+}
+
+async fn run_one(
+    p: &Platform,
+    job: &Job,
+    file: &Found,
+    (document, mark): (&Document, &str),
+    screen: &Mutex<Screen>,
+) -> Result<(), Trouble> {
+    file.safe.clone().map_err(Trouble::Unsafe)?;
+    let told = |name: &str, value: &Option<String>| (name.to_owned(), value.clone().unwrap_or_default());
+    let mut program = Program::new(&file.path, Path::new("/"));
+    for (name, value) in [
+        (MARK.to_owned(), mark.to_owned()),
+        ("HOIST_HOOK".to_owned(), document.hook.clone()),
+        ("HOIST_APP".to_owned(), document.app.name.clone()),
+        ("HOIST_KIND".to_owned(), document.kind.clone()),
+        ("HOIST_ACTOR".to_owned(), document.actor.clone()),
+        ("HOIST_REPOSITORY".to_owned(), document.repository.clone()),
+        told("HOIST_COMMIT", &document.commit),
+        told("HOIST_RELEASE", &document.release),
+    ] {
+        program = program.env(name, value);
+    }
+    let mut running = proc::start(&program).map_err(|err| Trouble::NoStart(cause(&err)))?;
+    let (stdin, stdout, stderr) = running.pipes();
+    let text = format!("{}\n", serde_json::to_string(document).unwrap_or_default());
+    let feed = async {
+        if let Some(mut pipe) = stdin {
+            // A hook need not read it.
+            let _ = pipe.write_all(text.as_bytes()).await;
+        }
+    };
+    let say = |line: &str| {
+        let shown = screen.lock().unwrap_or_else(PoisonError::into_inner).take(line);
+        if let Some(line) = shown {
+            job.detail(format!("{}: {line}", file.label));
+        }
+    };
+    let talk = async { tokio::join!(feed, each_line(stdout, &say), each_line(stderr, &say)) };
+    tokio::pin!(talk);
+    let limit = p.settings.hook_timeout;
+    let deadline = tokio::time::sleep(Duration::from_secs(limit));
+    tokio::pin!(deadline);
+    let mut talked = false;
+    let ended = loop {
+        tokio::select! {
+            code = running.wait() => break Ok(code),
+            _ = &mut talk, if !talked => talked = true,
+            () = &mut deadline => break Err(Trouble::Slow(limit)),
+        }
+    };
+    drop(running);
+    if !talked {
+        let _ = tokio::time::timeout(DRAIN_MAX, &mut talk).await;
+    }
+    match ended? {
+        Ok(0) => Ok(()),
+        Ok(code) => Err(Trouble::Exit(code)),
+        Err(err) => Err(Trouble::NoStart(cause(&err))),
+    }
+}
+
+fn cause(err: &Error) -> String {
+    match err {
+        Error::Refused(no) => no.what.clone(),
+        Error::Fault(fault) => fault.chain(),
+    }
+}
+
+/// Reads to the end; hands on each line, of very long ones their beginning.
+async fn each_line(pipe: Option<impl AsyncRead + Unpin>, say: &impl Fn(&str)) {
+    let Some(mut pipe) = pipe else { return };
+    let (mut line, mut buf) = (Vec::new(), vec![0; 8 * 1024]);
+    loop {
+        let n = match pipe.read(&mut buf).await {
+            Ok(0) | Err(_) => break,
+            Ok(n) => n,
+        };
+        for byte in buf.iter().take(n) {
+            match byte {
+                b'\n' => {
+                    say(&String::from_utf8_lossy(&line));
+                    line.clear();
+                }
+                byte if line.len() < 4 * hooks::LINE_MAX => line.push(*byte),
+                _ => {}
+            }
+        }
+        // A flood must leave the others their turn.
+        tokio::task::yield_now().await;
+    }
+    if !line.is_empty() {
+        say(&String::from_utf8_lossy(&line));
+    }
+}
+
+/// `NAME` itself, then what lies in `NAME.d`, without what begins with a dot.
+fn find(folder: &Path, name: &str) -> Vec<Found> {
+    let mut found: Vec<Found> = look(folder, name.to_owned(), name).into_iter().collect();
+    let inside = folder.join(format!("{name}.d"));
+    let Ok(entries) = std::fs::read_dir(&inside) else { return found };
+    let mut names: Vec<String> = entries
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .filter(|n| !n.starts_with('.'))
+        .collect();
+    names.sort();
+    found.extend(names.iter().filter_map(|file| look(&inside, format!("{name}.d/{file}"), file)));
+    found
+}
+
+fn look(folder: &Path, label: String, file: &str) -> Option<Found> {
+    let path = folder.join(file);
+    std::fs::symlink_metadata(&path).ok()?;
+    let facts =
+        |path: &Path| std::fs::metadata(path).map(|m| Facts { is_file: m.is_file(), owner: m.uid(), mode: m.mode() });
+    let safe = match (facts(&path), facts(folder)) {
+        (Ok(file), Ok(folder)) => hooks::vet(file, folder),
+        (Err(err), _) | (_, Err(err)) => Err(err.to_string()),
+    };
+    Some(Found { label, path, safe })
+}
+
+async fn document(p: &Platform, row: &DeployRow, hook: &str) -> Result<Document> {
+    let job = row.clone();
+    let (app, build, release) = p
+        .store
+        .read(move |tx| {
+            let app = tx.the_app(&job.app)?;
+            let release = tx.release_of(job.id)?;
+            let taken = match (&release, job.ask.rollback_to.or(app.current_release)) {
+                (Some(release), _) => tx.build(release.build)?,
+                (None, Some(number)) => tx.release(&app.id, number)?.map(|r| tx.build(r.build)).transpose()?.flatten(),
+                (None, None) => None,
+            };
+            // A push has its own from the moment it is queued; its release comes later.
+            let own = tx.build_of(job.id)?;
+            Ok((app, own.or(taken), release))
+        })
+        .await?;
+    let failure = match &row.state {
+        Deploy::Undone { why, .. } | Deploy::Failed { why, .. } => Some(why),
+        _ => None,
+    };
+    let status = match (&row.state, failure) {
+        (_, Some(why)) => Report::of(&Deploy::Failed { release: None, why: why.clone() }, "").status,
+        (Deploy::Retired { release, acknowledged }, None) => {
+            Report::of(&Deploy::Live { release: *release, acknowledged: *acknowledged }, "").status
+        }
+        (state, None) => Report::of(state, "").status,
+    };
+    let built = |b: Build| BuildPart { id: b.id, language: b.language, image: b.image, digest: b.digest };
+    Ok(Document {
+        version: DOCUMENT_VERSION,
+        hook: hook.to_owned(),
+        status,
+        kind: row.kind.word().to_owned(),
+        deploy: row.id,
+        app: AppPart { id: app.id.to_string(), name: app.name.to_string(), urls: vec![p.sites.url(&app.name)] },
+        actor: row.actor.clone(),
+        key: Some(row.ask.key.clone()).filter(|key| !key.is_empty()),
+        commit: row.ask.commit.as_ref().or(build.as_ref().map(|b| &b.commit)).map(ToString::to_string),
+        branch: row.ask.branch.clone(),
+        repository: p.repos.path(&row.app).display().to_string(),
+        build: build.map(built),
+        release: release.map(|r| r.number.to_string()),
+        serving: app.current_release.map(|r| r.to_string()),
+        failure: failure.map(|why| FailurePart { code: why.code.clone(), reason: why.what.clone() }),
+    })
+}

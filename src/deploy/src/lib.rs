@@ -1,0 +1,26 @@
+//! Deploys and what keeps their results running: the shell around `domain::deploy` and `domain::reconcile`.
+//!
+//! The driver asks for the next step, writes the intent, runs the effect, writes the outcome; a restart loads the open rows and
+//! goes on in the same loop. The reconciler reads the store and the engine afresh and removes the difference. What both reach
+//! on the outside is behind the traits in [`Parts`].
+
+pub mod boot;
+pub mod branches;
+pub mod disks;
+mod driver;
+mod effects;
+pub mod exec;
+mod hooks;
+pub mod network;
+pub mod once;
+mod oneoff;
+mod platform;
+pub mod probe;
+pub mod quota;
+pub mod reconcile;
+pub mod spec;
+pub mod turns;
+
+pub use driver::Deploys;
+pub use once::Held;
+pub use platform::{Parts, Platform};

@@ -1,0 +1,155 @@
+//! The effects of the reconciler's plan, one instance each.
+
+use super::Reconciler;
+use crate::exec;
+use crate::{boot, once};
+use domain::InstanceId;
+use domain::backoff::STEADY_MILLIS;
+use domain::instance::instance_name;
+use domain::log::{Source, SpoolKey};
+use domain::reconcile::{Action, Desire};
+use engine::{EngineError, Observed, Status};
+use std::time::Duration;
+use store::InstanceRow;
+use system::clock::now;
+use system::fault::{Act, Result};
+
+/// How long a change of routes by the reconciler waits for the router.
+const ROUTE_MAX: Duration = Duration::from_secs(10);
+
+impl Reconciler {
+    pub(super) async fn run_action(&self, action: &Action) -> Result<()> {
+        match action {
+            Action::Ensure(id) => self.ensure(*id).await,
+            Action::NoteCrash(id) => self.note_crash(*id).await,
+            Action::StartAgain(id) => self.start_again(*id).await,
+            Action::Probe(id) => self.probe(*id).await,
+            Action::Replace(id) => self.replace(*id).await,
+            Action::Retire(id) => self.retire(*id).await,
+            Action::Collect(id, over) => match self.row(*id, Desire::Once).await? {
+                Some(row) => once::collect(&self.p, &row, *over).await,
+                None => Ok(()),
+            },
+            Action::RemoveStray(name) => Ok(self.p.engine.remove(name).await?),
+        }
+    }
+
+    /// The row, if it is still wanted as the plan saw it.
+    async fn row(&self, id: InstanceId, desire: Desire) -> Result<Option<InstanceRow>> {
+        let row = self.p.store.read(move |tx| tx.instance(id)).await?;
+        Ok(row.filter(|r| r.desire == desire))
+    }
+
+    async fn ensure(&self, id: InstanceId) -> Result<()> {
+        let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        if row.ready {
+            self.set_ready(&row, false).await?;
+            self.p.note(&row.app, format!("{} is gone; making it again", row.label())).await;
+        }
+        boot::ensure_started(&self.p, &row, Source::App).await?;
+        self.p.store.write(move |tx| tx.note_start(id, now())).await?;
+        self.await_ready(&row).await
+    }
+
+    async fn replace(&self, id: InstanceId) -> Result<()> {
+        let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        if row.ready {
+            self.set_ready(&row, false).await?;
+        }
+        self.p.note(&row.app, format!("{} was cut off its network; making it again", row.label())).await;
+        self.p.engine.remove(&instance_name(&self.p.install, id)).await?;
+        boot::ensure_started(&self.p, &row, Source::App).await?;
+        self.p.store.write(move |tx| tx.note_start(id, now())).await?;
+        self.await_ready(&row).await
+    }
+
+    async fn note_crash(&self, id: InstanceId) -> Result<()> {
+        let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        let ended = now();
+        let why = self.why_ended(id).await;
+        let steady = ended.millis_since(row.started) >= STEADY_MILLIS;
+        let crashes = if steady { 1 } else { row.crashes + 1 };
+        self.p.store.write(move |tx| tx.note_crash(id, crashes, ended)).await?;
+        self.p.routes.publish_app(&row.app, ROUTE_MAX).await;
+        let wait = domain::backoff::restart_delay_millis(crashes, 0);
+        let when = if wait == 0 { "at once".to_owned() } else { format!("in {}", domain::time::human_millis(wait)) };
+        self.p
+            .note(&row.app, format!("State of {} changed from up to crashed{why}; it starts again {when}", row.label()))
+            .await;
+        if self.p.disks.over(id).is_some() {
+            self.p.note(&row.app, domain::room::OVER_NEXT).await;
+            // With it goes what it wrote; what comes in its place is made from the image again.
+            self.p.engine.remove(&instance_name(&self.p.install, id)).await?;
+            exec::forget(&self.p, id);
+        }
+        self.p.wake.notify_one();
+        Ok(())
+    }
+
+    /// What the engine knows of an end that the instance itself could not say.
+    async fn why_ended(&self, id: InstanceId) -> String {
+        if self.p.disks.over(id).is_some() {
+            let why = domain::room::over(self.p.settings.instance_disk);
+            return format!(" ({why}; what it wrote is gone)");
+        }
+        match self.p.engine.inspect(&instance_name(&self.p.install, id)).await {
+            Ok(Some(Observed { status: Status::Exited { out_of_memory: true, .. }, .. })) => {
+                let limit = domain::text::human_bytes(self.p.settings.app_memory);
+                format!(" (R15: out of memory, its limit is {limit})")
+            }
+            Ok(_) | Err(_) => String::new(),
+        }
+    }
+
+    async fn start_again(&self, id: InstanceId) -> Result<()> {
+        let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        self.p.store.write(move |tx| tx.note_start(id, now())).await?;
+        self.p.disks.begin(id);
+        let name = instance_name(&self.p.install, id);
+        let key = SpoolKey::instance(id);
+        if self.p.logs.follows(&key) {
+            self.p.logs.offer(&key).await?;
+        }
+        // Whatever it put in the way of its next life's socket.
+        exec::forget(&self.p, id);
+        exec::prepare(&self.p.layout, id).act(|| format!("cannot make the folder of the socket of {}", row.label()))?;
+        match self.p.engine.start_again(&name).await {
+            // It, or what it is made of (its network), is gone: made anew, it has all.
+            Err(EngineError::NotFound(_) | EngineError::Failed { .. }) => {
+                self.p.engine.remove(&name).await?;
+                boot::ensure_started(&self.p, &row, Source::App).await?;
+            }
+            other => other?,
+        }
+        self.await_ready(&row).await
+    }
+
+    async fn probe(&self, id: InstanceId) -> Result<()> {
+        let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        self.await_ready(&row).await
+    }
+
+    async fn await_ready(&self, row: &InstanceRow) -> Result<()> {
+        match boot::wait_ready(&self.p, row, None).await {
+            Ok(()) => {
+                self.set_ready(row, true).await?;
+                self.p.note(&row.app, format!("State of {} changed from starting to up", row.label())).await;
+                Ok(())
+            }
+            Err(err) => {
+                self.p.note(&row.app, format!("{}: {}", row.label(), err.lines().join("; "))).await;
+                // It ended, or never opened its port: either way the next look sees it and decides.
+                self.p.engine.kill(&instance_name(&self.p.install, row.id)).await?;
+                self.p.wake.notify_one();
+                Ok(())
+            }
+        }
+    }
+
+    async fn set_ready(&self, row: &InstanceRow, ready: bool) -> Result<()> {
+        let id = row.id;
+        self.p.store.write(move |tx| tx.set_ready(id, ready)).await?;
+        self.p.routes.publish_app(&row.app, ROUTE_MAX).await;
+        Ok(())
+    }
+}

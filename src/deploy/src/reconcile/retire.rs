@@ -1,0 +1,45 @@
+//! Retiring one instance: no new requests (all routers say so), its requests end, SIGTERM, grace, SIGKILL, gone.
+
+use super::Reconciler;
+use domain::InstanceId;
+use domain::instance::instance_name;
+use domain::log::SpoolKey;
+use domain::reconcile::Desire;
+use std::time::Duration;
+use system::clock::now;
+use system::fault::Result;
+
+/// How long requests of an old instance may take to end.
+pub const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// From SIGTERM to SIGKILL.
+pub const STOP_GRACE: Duration = Duration::from_secs(30);
+/// Between two tries while a router does not acknowledge.
+const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(10);
+
+impl Reconciler {
+    pub(super) async fn retire(&self, id: InstanceId) -> Result<()> {
+        let Some(row) = self.p.store.read(move |tx| tx.instance(id)).await? else { return Ok(()) };
+        if row.desire != Desire::Retiring {
+            return Ok(());
+        }
+        let name = instance_name(&self.p.install, id);
+        if row.ready {
+            // A router that does not acknowledge blocks retiring, never serving.
+            if !self.p.routes.publish(ACKNOWLEDGE_MAX).await {
+                return Err(system::fault::Fault::plain(format!("{} waits for the router", row.label()))
+                    .transient()
+                    .into());
+            }
+            self.p.routes.wait_idle(&[id.to_string()], DRAIN_MAX).await;
+        }
+        self.p.starts.settled(&name).await;
+        // One that never served has nothing to finish.
+        if row.ready {
+            self.p.engine.stop(&name, STOP_GRACE).await?;
+        }
+        self.p.engine.remove(&name).await?;
+        self.p.logs.finish(&SpoolKey::instance(id)).await?;
+        crate::exec::forget(&self.p, id);
+        self.p.store.write(move |tx| tx.remove_instance(&row, now())).await
+    }
+}
