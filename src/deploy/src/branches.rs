@@ -16,6 +16,8 @@ pub trait Branches: Send + Sync + std::fmt::Debug {
     async fn pin(&self, app: &AppId, deploy: i64, commit: &Commit) -> Result<()>;
     /// Lets go of a deploy's commit; done before is fine.
     async fn unpin(&self, app: &AppId, deploy: i64) -> Result<()>;
+    /// The deploys whose commits are kept.
+    async fn pins(&self, app: &AppId) -> Result<Vec<i64>>;
     /// Where a branch is; `None` if there is none.
     async fn branch_tip(&self, app: &AppId, branch: &BranchName) -> Result<Option<Commit>>;
     /// Whether `commit` has `ancestor` in its history.
@@ -40,6 +42,12 @@ impl Branches for Repos {
     }
     async fn unpin(&self, app: &AppId, deploy: i64) -> Result<()> {
         Repos::unpin(self, app, deploy).await
+    }
+    async fn pins(&self, app: &AppId) -> Result<Vec<i64>> {
+        match Repos::path(self, app).exists() {
+            true => Repos::pins(self, app).await,
+            false => Ok(Vec::new()),
+        }
     }
     async fn branch_tip(&self, app: &AppId, branch: &BranchName) -> Result<Option<Commit>> {
         Repos::branch_tip(self, app, branch).await

@@ -34,19 +34,21 @@ impl Deploys {
 
     /// Queues a job: from here on it is the server's, with a row in the store.
     pub async fn submit(&self, app: &AppId, kind: Kind, ask: Ask, actor: &str) -> Result<Job> {
-        let deploy = self.add(app, kind, ask, actor).await?;
+        let (deploy, taken) = self.add(app, kind, ask, actor).await?;
         let replaceable = matches!(kind, Kind::Push | Kind::Rebuild);
         let place = self.0.turns.enter(app, replaceable);
-        Ok(self.start(app, deploy, Some(place), false))
+        Ok(taken.start(app, deploy, Some(place)))
     }
 
     /// Queues a job in a turn that the caller holds already.
     pub async fn submit_within(&self, _turn: &Place, app: &AppId, kind: Kind, ask: Ask, actor: &str) -> Result<Job> {
-        let deploy = self.add(app, kind, ask, actor).await?;
-        Ok(self.start(app, deploy, None, false))
+        let (deploy, taken) = self.add(app, kind, ask, actor).await?;
+        Ok(taken.start(app, deploy, None))
     }
 
-    async fn add(&self, app: &AppId, kind: Kind, ask: Ask, actor: &str) -> Result<i64> {
+    async fn add(&self, app: &AppId, kind: Kind, mut ask: Ask, actor: &str) -> Result<(i64, Taken)> {
+        ask.nonce = format!("{:016x}", rand::random::<u64>());
+        let taken = Taken { deploys: self.clone(), nonce: Some(ask.nonce.clone()) };
         // A pushed commit outlives its connection from here on.
         let commit = ask.commit.clone().filter(|_| kind == Kind::Push);
         let (actor, owner) = (actor.to_owned(), self.0.owner.clone());
@@ -63,7 +65,22 @@ impl Deploys {
         if let Some(commit) = &commit {
             self.0.platform.repos.pin(app, deploy, commit).await?;
         }
-        Ok(deploy)
+        Ok((deploy, taken))
+    }
+
+    /// Ends the job that was asked for with this nonce, if it is in the store: whoever asked does not know of it.
+    async fn end_unheard(&self, nonce: &str) -> Result<()> {
+        let p = &self.0.platform;
+        let open = p.store.read(|tx| tx.open_deploys()).await?;
+        let Some(row) = open.into_iter().find(|row| row.ask.nonce == nonce && row.owner == self.0.owner) else {
+            return Ok(());
+        };
+        let why = Refusal::new("not-taken-in", "the server could not take the job in")
+            .why("what it needed could not be written down in time")
+            .next("try again");
+        let place = self.0.turns.enter(&row.app, false);
+        self.start(&row.app, row.id, Some(place), Begun::GivenUp(why));
+        Ok(())
     }
 
     /// Takes the app's turn for something that is not a deploy (scale, stop, destroy).
@@ -115,7 +132,7 @@ impl Deploys {
         rows.sort_by_key(|row| (row.state == Deploy::Received, row.id));
         for row in rows {
             let place = self.0.turns.enter(&row.app, false);
-            let job = self.start(&row.app, row.id, Some(place), true);
+            let job = self.start(&row.app, row.id, Some(place), Begun::Before);
             job.head(format!("Resumed after a restart of the server ({})", row.kind.word()));
         }
         Ok(open.len())
@@ -125,9 +142,13 @@ impl Deploys {
         self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(&self, app: &AppId, deploy: i64, place: Option<Place>, resumed: bool) -> Job {
+    fn start(&self, app: &AppId, deploy: i64, place: Option<Place>, begun: Begun) -> Job {
         let p = &self.0.platform;
         let job = Job::new(deploy, &p.layout.job_logs().join(format!("{deploy}.log")));
+        let resumed = matches!(begun, Begun::Before);
+        if let Begun::GivenUp(why) = begun {
+            job.cancel(why);
+        }
         self.live().insert(deploy, (app.clone(), job.clone()));
         let (this, out) = (self.clone(), job.clone());
         p.tasks.spawn("deploy", move |stop| async move {
@@ -168,7 +189,7 @@ impl Deploys {
         let hooks = hooks::present(p).await?;
         if let Some(why) = early.filter(|_| row.state == Deploy::Received) {
             self.write_intent(&row, Effect::Build).await?;
-            self.step(&mut row, &hooks, Outcome::Failed { why }).await?;
+            self.step(&mut row, &hooks, Effect::Build, Outcome::Failed { why }).await?;
         }
         // A state that is over counts once it is written: then the hook's step runs, and finds nothing to do.
         let settled = settle(row.kind, row.state.clone(), |hook| hooks.contains(&hook));
@@ -182,7 +203,7 @@ impl Deploys {
             if let Outcome::Failed { why } = &outcome {
                 tracing::info!(deploy, ?effect, code = why.code, "step failed: {}", why.what);
             }
-            self.step(&mut row, &hooks, outcome).await?;
+            self.step(&mut row, &hooks, effect, outcome).await?;
             // After the commit point (and while undoing) a failed step is tried again, ever more slowly.
             if row.state == before {
                 failures += 1;
@@ -197,15 +218,27 @@ impl Deploys {
         Ok(row.state)
     }
 
-    /// Writes the step's outcome, and with it the new state.
-    async fn step(&self, row: &mut DeployRow, hooks: &BTreeSet<Effect>, outcome: Outcome) -> Result<()> {
+    /// Writes the step's outcome, and with it the new state. At the commit point the release becomes the current one in the
+    /// same transaction: whoever does not hear whether it was written asks again, and no failure can come in between.
+    async fn step(
+        &self,
+        row: &mut DeployRow,
+        hooks: &BTreeSet<Effect>,
+        effect: Effect,
+        outcome: Outcome,
+    ) -> Result<()> {
         let state = apply(row.kind, row.state.clone(), outcome.clone())
             .map_err(|err| Fault::new(format!("deploy {} took a wrong step", row.id), err))?;
         let state = settle(row.kind, state, |hook| hooks.contains(&hook));
         let mut failures = 0;
         loop {
             let (old, new, outcome) = (row.clone(), state.clone(), outcome.clone());
-            let written = self.0.platform.store.write(move |tx| tx.end_step(&old, &outcome, &new, now()));
+            let written = self.0.platform.store.write(move |tx| {
+                if let (Effect::Commit, Outcome::Done, Deploy::Booted { release }) = (effect, &outcome, &old.state) {
+                    tx.commit_release(&old.app, *release, old.id)?;
+                }
+                tx.end_step(&old, &outcome, &new, now())
+            });
             match written.await {
                 Ok(()) => break,
                 Err(err) => self.write_failed(row, &err, &mut failures).await?,
@@ -271,10 +304,56 @@ impl Deploys {
     }
 }
 
+/// How a job comes to be run.
+enum Begun {
+    /// Somebody asks for it now.
+    Now,
+    /// An earlier control process had it.
+    Before,
+    /// Nobody waits for it; it is only ended.
+    GivenUp(Refusal),
+}
+
+/// A job between its row and its start. Dropped before it started, its row is ended as soon as the store can be written.
+struct Taken {
+    deploys: Deploys,
+    nonce: Option<String>,
+}
+
+impl Taken {
+    fn start(mut self, app: &AppId, deploy: i64, place: Option<Place>) -> Job {
+        self.nonce = None;
+        self.deploys.start(app, deploy, place, Begun::Now)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let Some(nonce) = self.nonce.take() else { return };
+        let deploys = self.deploys.clone();
+        self.deploys.0.platform.tasks.spawn("end an unheard job", move |stop| async move {
+            let mut failures = 0;
+            while let Err(err) = deploys.end_unheard(&nonce).await {
+                failures += 1;
+                tracing::warn!("cannot end a job that was not taken in: {}", err.lines().join("; "));
+                let pause = Duration::from_millis(backoff::delay_millis(failures, 200, 30_000, rand::random()));
+                tokio::select! {
+                    () = deploys.0.platform.clock.sleep(pause) => {}
+                    // The next control process resumes what is open.
+                    () = stop.cancelled() => return,
+                }
+            }
+        });
+    }
+}
+
 /// Waits for the turn; the refusal if it will not come.
 async fn wait_turn(place: &mut Place, job: &Job) -> Option<Refusal> {
     if place.waits() {
         job.head("Waiting: another job is at work on this app");
+    }
+    if job.cancelled().is_cancelled() {
+        return Some(job.cancel_reason());
     }
     tokio::select! {
         turn = place.turn() => turn.err().map(|Replaced| {

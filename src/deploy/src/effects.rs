@@ -100,7 +100,11 @@ impl Effects {
                 oneoff::release_command(&self.p, &self.job, row, *release).await.map(|()| Outcome::Done)
             }
             (Effect::Boot, Deploy::Cut { release } | Deploy::Prepared { release }) => self.boot(row, *release).await,
-            (Effect::Commit, Deploy::Booted { release }) => self.commit(row, *release).await,
+            // The release is committed together with the state that says so.
+            (Effect::Commit, Deploy::Booted { .. }) => {
+                self.note_switch(row).await;
+                Ok(Outcome::Done)
+            }
             (Effect::Route, _) => self.route(row).await,
             (Effect::MoveBranch, _) => self.move_branch(row).await,
             (Effect::Retire, _) => self.retire(row).await,
@@ -222,13 +226,6 @@ impl Effects {
         let labels: Vec<String> = rows.iter().map(|r| r.label()).collect();
         self.job.head(format!("Starting {release}: {}", labels.join(", ")));
         boot::boot_set(&self.p, &self.job, &rows).await?;
-        Ok(Outcome::Done)
-    }
-
-    async fn commit(&mut self, row: &DeployRow, release: ReleaseNumber) -> Result<Outcome> {
-        self.note_switch(row).await;
-        let (app, set) = (row.app.clone(), row.id);
-        self.p.store.write(move |tx| tx.commit_release(&app, release, set)).await?;
         Ok(Outcome::Done)
     }
 

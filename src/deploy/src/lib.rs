@@ -19,6 +19,11 @@ pub mod probe;
 pub mod quota;
 pub mod reconcile;
 pub mod spec;
+#[cfg(any(test, feature = "testing"))]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "tests")]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 pub mod turns;
 
 pub use driver::Deploys;

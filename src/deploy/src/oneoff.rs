@@ -14,6 +14,8 @@ use store::{DeployRow, InstanceRow, NewInstance};
 use system::clock::now;
 use system::fault::{Fault, Result};
 
+/// How long it must have been silent after its end.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How long a release command may take.
 const RELEASE_MAX: Duration = Duration::from_secs(3600);
 
@@ -103,8 +105,12 @@ async fn run(p: &Platform, job: &Job, row: &InstanceRow) -> Result<i64> {
         }
     };
     // What it wrote last may still be on its way from the spool.
-    while let Ok(Some(line)) = tokio::time::timeout(Duration::from_millis(200), lines.recv()).await {
-        say(job, &line);
+    loop {
+        tokio::select! {
+            biased;
+            Some(line) = lines.recv() => say(job, &line),
+            () = p.clock.sleep(LAST_WORDS) => break,
+        }
     }
     Ok(code)
 }

@@ -90,6 +90,19 @@ impl Fake {
     pub fn set_down(&self, down: bool) {
         self.state().down = down;
     }
+    /// Another engine with what this one has now: no calls, no failures to come, nobody who listens.
+    pub fn copied(&self) -> Fake {
+        let state = self.state();
+        let copy = State {
+            networks: state.networks.clone(),
+            instances: state.instances.clone(),
+            images: state.images.clone(),
+            offered: state.offered.clone(),
+            pids: state.pids,
+            ..State::default()
+        };
+        Fake { state: Mutex::new(copy), changed: watch::Sender::new(()) }
+    }
     /// Every call so far: its verb and object.
     pub fn calls(&self) -> Vec<String> {
         self.state().calls.clone()

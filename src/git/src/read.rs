@@ -7,6 +7,7 @@
 use super::repos::{GIT_SECONDS, Quarantine, Repos, git_program};
 use super::slugignore::SlugIgnore;
 use super::walk::{Entry, Flow, Met, PATH_MAX, alone, walk};
+use crate::refs::PINS;
 use domain::push::{BranchName, COMMIT_MAX, LISTS_MAX, TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts};
 use domain::push::{commit_too_long, lists_too_long};
 use domain::text::plain;
@@ -222,6 +223,16 @@ impl Reader {
         }
     }
 
+    /// The pushes whose commits are kept.
+    pub fn pins(&self) -> Result<Vec<i64>> {
+        let act = || "cannot list kept commits";
+        let mut found = Vec::new();
+        for name in self.repo.references_glob(&format!("{PINS}*")).act(act)?.names() {
+            found.extend(name.act(act)?.strip_prefix(PINS).and_then(|push| push.parse::<i64>().ok()));
+        }
+        Ok(found)
+    }
+
     /// Who wrote a commit, when, and its first line.
     pub fn commit_info(&self, commit: &Commit) -> Result<CommitInfo> {
         let found = self.commit(commit)?;
@@ -351,7 +362,7 @@ impl Repos {
     }
 
     /// Short blocking work on a repository, under a deadline that counts the wait for a thread too.
-    async fn read<T: Send + 'static>(
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         app: &AppId,
         act: &'static str,

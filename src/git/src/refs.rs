@@ -42,6 +42,11 @@ impl Repos {
         self.hidden_ref(app, &["update-ref", "-d", &pin_name(push)]).await
     }
 
+    /// The pushes whose commits are kept.
+    pub async fn pins(&self, app: &AppId) -> Result<Vec<i64>> {
+        self.read(app, "cannot list kept commits", |reader| reader.pins()).await
+    }
+
     async fn hidden_ref(&self, app: &AppId, words: &[&str]) -> Result<()> {
         let done = proc::run(&self.git_in(app).args(words), b"", Limits::seconds(GIT_SECONDS)).await?;
         done.success("cannot pin or unpin a commit")?;
@@ -49,6 +54,9 @@ impl Repos {
     }
 }
 
+/// Where kept commits are.
+pub(crate) const PINS: &str = "refs/hoist/push/";
+
 fn pin_name(push: i64) -> String {
-    format!("refs/hoist/push/{push}")
+    format!("{PINS}{push}")
 }

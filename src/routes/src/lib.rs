@@ -307,25 +307,30 @@ impl Routes {
 
     /// The routes of these apps, as the store has them now; an app that is gone has none.
     async fn routes(&self, scope: &Scope) -> Result<Told> {
-        let scope = scope.clone();
-        let states = self.0.store.read(move |tx| states::of(tx, &scope)).await?;
-        let base = self.0.base.get();
         let mut all = Told::new();
-        for app in &states {
+        for (app, routes) in wanted(&self.0.store, &self.0.base, scope).await? {
             let meta = SpoolMeta {
-                key: SpoolKey::router(&app.id),
-                app: app.id.clone(),
+                key: SpoolKey::router(&app),
+                app: app.clone(),
                 source: Source::Router,
                 process: String::new(),
                 instance: String::new(),
                 release: 0,
             };
             self.0.logs.follow(meta).await?;
-            let routes = routing::app_routes(app, &base).into_iter().filter_map(route);
-            all.insert(app.id.clone(), routes.map(|r| (r.key(), r)).collect());
+            let routes = routes.into_iter().filter_map(route);
+            all.insert(app, routes.map(|r| (r.key(), r)).collect());
         }
         Ok(all)
     }
+}
+
+/// The routes of the apps of a scope, as the store has them now; an app that is gone has none.
+pub async fn wanted(store: &Store, base: &BaseDomain, scope: &Scope) -> Result<BTreeMap<AppId, Vec<AppRoute>>> {
+    let scope = scope.clone();
+    let states = store.read(move |tx| states::of(tx, &scope)).await?;
+    let base = base.get();
+    Ok(states.iter().map(|app| (app.id.clone(), routing::app_routes(app, &base))).collect())
 }
 
 /// The whole cause, on one line.

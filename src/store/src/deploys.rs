@@ -32,9 +32,9 @@ pub struct Ask {
     /// Rebuild from nothing: caches are not read.
     #[serde(default)]
     pub clear_cache: bool,
-    /// The hidden ref that pins the commit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pin: Option<String>,
+    /// What this job is known by to the one who asks for it, before it has a number.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub nonce: String,
     /// git itself moves the branch when the hook answers (a shallow push to an empty repository).
     #[serde(default)]
     pub git_moves_branch: bool,

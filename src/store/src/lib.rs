@@ -23,6 +23,7 @@ mod releases;
 mod runs;
 mod schema;
 mod sealed;
+mod tap;
 mod users;
 
 pub use apps::App;
@@ -39,6 +40,9 @@ pub use quotas::{OnceLoad, Quota};
 pub use registries::RegistryLogin;
 pub use releases::{Release, ReleaseStatus};
 pub use runs::RunRow;
+#[cfg(any(test, feature = "testing"))]
+pub use tap::Judge;
+pub use tap::Moment;
 pub use users::{Key, User};
 
 use cipher::Cipher;
@@ -69,6 +73,7 @@ pub struct Store {
     reader: Arc<Worker>,
     cipher: Arc<RwLock<Cipher>>,
     path: Arc<Path>,
+    tap: tap::Tap,
 }
 
 /// A thread that owns one connection.
@@ -171,6 +176,7 @@ impl Store {
             reader: Arc::new(serve("store-read", reader)?),
             cipher: Arc::new(RwLock::new(cipher)),
             path: path.into(),
+            tap: tap::Tap::default(),
         })
     }
 
@@ -203,8 +209,29 @@ impl Store {
         behavior: TransactionBehavior,
         work: impl FnOnce(&Tx) -> Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let cipher = Arc::clone(&self.cipher);
-        ask(worker, CALL_MAX, move |conn, decided| transact(conn, behavior, &cipher, decided, work)).await
+        let (cipher, tap) = (Arc::clone(&self.cipher), self.tap.clone());
+        let judged = move |conn: &mut Connection, decided: &Decided| {
+            let writes = matches!(behavior, TransactionBehavior::Immediate);
+            let passes = |moment| match tap.passes(moment, writes) {
+                true => Ok(()),
+                false => Err(Fault::plain("a test made the database fail").transient()),
+            };
+            passes(Moment::Begin)?;
+            let done = transact(conn, behavior, &cipher, decided, |tx| {
+                let done = work(tx)?;
+                passes(Moment::BeforeCommit)?;
+                Ok(done)
+            })?;
+            passes(Moment::AfterCommit)?;
+            Ok(done)
+        };
+        ask(worker, CALL_MAX, judged).await
+    }
+
+    /// Has a test judge every transaction from now on.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn set_judge(&self, judge: Judge) {
+        self.tap.set(judge);
     }
 }
 

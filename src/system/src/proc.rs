@@ -214,6 +214,10 @@ pub fn remove_tree(path: &Path) -> std::io::Result<()> {
         Ok(about) if !about.is_dir() => return std::fs::remove_file(path),
         Ok(_) | Err(_) => {}
     }
+    // Most have no folder in them, and are gone before a program would have started.
+    if remove_flat(path).is_ok() {
+        return Ok(());
+    }
     let program = Program::new("rm", Path::new("/")).args(["-rf", "--one-file-system", "--"]).arg(path);
     #[allow(clippy::disallowed_methods, reason = "the one place that runs external programs")]
     let done = std::process::Command::new(&program.name)
@@ -228,6 +232,20 @@ pub fn remove_tree(path: &Path) -> std::io::Result<()> {
         true => Ok(()),
         false => Err(std::io::Error::other(String::from_utf8_lossy(&done.stderr).trim().to_owned())),
     }
+}
+
+/// Removes a folder without folders.
+fn remove_flat(path: &Path) -> std::io::Result<()> {
+    let entries = std::fs::read_dir(path)?.collect::<std::io::Result<Vec<_>>>()?;
+    for entry in &entries {
+        if entry.file_type()?.is_dir() {
+            return Err(ErrorKind::DirectoryNotEmpty.into());
+        }
+    }
+    for entry in entries {
+        std::fs::remove_file(entry.path())?;
+    }
+    std::fs::remove_dir(path)
 }
 
 /// Kills every process whose environment holds this variable, until there is none: what an earlier life of the server

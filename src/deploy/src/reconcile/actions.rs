@@ -40,8 +40,17 @@ impl Reconciler {
         Ok(row.filter(|r| r.desire == desire))
     }
 
+    /// Whether an instance runs after all: what a plan is made from may be older than what is done by it.
+    async fn runs(&self, id: InstanceId) -> Result<Option<Observed>> {
+        let seen = self.p.engine.inspect(&instance_name(&self.p.install, id)).await?;
+        Ok(seen.filter(|seen| matches!(seen.status, Status::Running { .. })))
+    }
+
     async fn ensure(&self, id: InstanceId) -> Result<()> {
         let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        if self.runs(id).await?.is_some() {
+            return Ok(());
+        }
         if row.ready {
             self.set_ready(&row, false).await?;
             self.p.note(&row.app, format!("{} is gone; making it again", row.label())).await;
@@ -53,6 +62,9 @@ impl Reconciler {
 
     async fn replace(&self, id: InstanceId) -> Result<()> {
         let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        if self.runs(id).await?.is_some_and(|seen| seen.addresses.contains(&row.address)) {
+            return Ok(());
+        }
         if row.ready {
             self.set_ready(&row, false).await?;
         }
@@ -65,6 +77,9 @@ impl Reconciler {
 
     async fn note_crash(&self, id: InstanceId) -> Result<()> {
         let Some(row) = self.row(id, Desire::Up).await? else { return Ok(()) };
+        if self.runs(id).await?.is_some() {
+            return Ok(());
+        }
         let ended = now();
         let why = self.why_ended(id).await;
         let steady = ended.millis_since(row.started) >= STEADY_MILLIS;

@@ -51,6 +51,7 @@ impl Reconciler {
                 Err(err) => tracing::warn!(%app, "a repository stays untidy: {}", err.lines().join("; ")),
             }
         }
+        self.unpin(&apps).await?;
         for key in self.p.logs.keys("b") {
             let deploy = key.as_str().trim_start_matches('b').split('-').next().and_then(|id| id.parse::<i64>().ok());
             if deploy.is_some_and(|id| !at_work.contains(&id) && !self.builds(id)) {
@@ -70,6 +71,28 @@ impl Reconciler {
         let (keep, now) = (self.p.settings.audit_keep, system::clock::now());
         while self.p.store.write(move |tx| tx.trim_audit(keep, now)).await? > 0 {}
         self.p.builder.prune().await
+    }
+}
+
+impl Reconciler {
+    /// Lets go of commits whose deploys are over: of one that was killed before it could, or could not just then.
+    pub(crate) async fn unpin(&self, apps: &BTreeSet<AppId>) -> Result<()> {
+        for app in apps {
+            // Listed before the deploys are read: a pin is made when its deploy is open.
+            let pins = self.p.repos.pins(app).await?;
+            if pins.is_empty() {
+                continue;
+            }
+            let open: BTreeSet<i64> =
+                self.p.store.read(|tx| tx.open_deploys()).await?.into_iter().map(|row| row.id).collect();
+            for deploy in pins.into_iter().filter(|deploy| !open.contains(deploy)) {
+                // One that is over may be saying its last words.
+                if self.deploys.job(deploy).is_none() {
+                    self.p.repos.unpin(app, deploy).await?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,4 @@
+//! The driver, its effects and the reconciler over fakes.
+
+mod crash;
+mod usual;
