@@ -79,7 +79,7 @@ impl Tx<'_> {
         self.forget_old_name(name)?;
         let sql = "INSERT INTO apps (id, name, owner, created, subnet, image_key)
                    VALUES (?1, ?2, ?3, ?4, (SELECT coalesce(max(subnet), 0) + 1 FROM apps), lower(hex(randomblob(8))))";
-        self.0.execute(sql, params![id.as_str(), name.as_str(), owner, now.0])?;
+        self.execute(sql, params![id.as_str(), name.as_str(), owner, now.0])?;
         self.app(id)?.ok_or_else(|| Fault::plain("an app just made is not there").into())
     }
 
@@ -129,12 +129,12 @@ impl Tx<'_> {
     /// Shares an app with a user; true if it was not.
     pub fn share(&self, app: &AppId, user: i64, by: Option<i64>) -> Result<bool> {
         let sql = "INSERT OR IGNORE INTO shares (app_id, user_id, given_by) VALUES (?1, ?2, ?3)";
-        Ok(self.0.execute(sql, params![app.as_str(), user, by])? > 0)
+        Ok(self.execute(sql, params![app.as_str(), user, by])? > 0)
     }
 
     /// Ends that; true if it was shared.
     pub fn unshare(&self, app: &AppId, user: i64) -> Result<bool> {
-        Ok(self.0.execute("DELETE FROM shares WHERE app_id = ?1 AND user_id = ?2", params![app.as_str(), user])? > 0)
+        Ok(self.execute("DELETE FROM shares WHERE app_id = ?1 AND user_id = ?2", params![app.as_str(), user])? > 0)
     }
 
     /// With whom an app is shared, and by whom; `None`: by root, by one who is gone, or before that was noted.
@@ -159,7 +159,7 @@ impl Tx<'_> {
     /// Makes somebody else answer for a share.
     pub fn hand_share(&self, app: &AppId, user: i64, to: Option<i64>) -> Result<()> {
         let sql = "UPDATE shares SET given_by = ?3 WHERE app_id = ?1 AND user_id = ?2";
-        self.0.execute(sql, params![app.as_str(), user, to])?;
+        self.execute(sql, params![app.as_str(), user, to])?;
         Ok(())
     }
 
@@ -170,45 +170,45 @@ impl Tx<'_> {
         }
         self.free_network(id, now)?;
         // Releases refer to builds without a cascade of their own, so they go first.
-        self.0.execute("DELETE FROM releases WHERE app_id = ?1", [id.as_str()])?;
-        self.0.execute("DELETE FROM apps WHERE id = ?1", [id.as_str()])?;
+        self.execute("DELETE FROM releases WHERE app_id = ?1", [id.as_str()])?;
+        self.execute("DELETE FROM apps WHERE id = ?1", [id.as_str()])?;
         Ok(())
     }
 
     /// Sets the deploy branch.
     pub fn set_deploy_branch(&self, id: &AppId, branch: Option<&str>) -> Result<()> {
-        self.0.execute("UPDATE apps SET deploy_branch = ?2 WHERE id = ?1", params![id.as_str(), branch])?;
+        self.execute("UPDATE apps SET deploy_branch = ?2 WHERE id = ?1", params![id.as_str(), branch])?;
         Ok(())
     }
 
     /// Sets the buildpack.
     pub fn set_buildpack(&self, id: &AppId, buildpack: Option<&str>) -> Result<()> {
-        self.0.execute("UPDATE apps SET buildpack = ?2 WHERE id = ?1", params![id.as_str(), buildpack])?;
+        self.execute("UPDATE apps SET buildpack = ?2 WHERE id = ?1", params![id.as_str(), buildpack])?;
         Ok(())
     }
 
     /// Sets the stack, by its own name.
     pub fn set_stack(&self, id: &AppId, stack: Option<&str>) -> Result<()> {
-        self.0.execute("UPDATE apps SET stack = ?2 WHERE id = ?1", params![id.as_str(), stack])?;
+        self.execute("UPDATE apps SET stack = ?2 WHERE id = ?1", params![id.as_str(), stack])?;
         Ok(())
     }
 
     /// Sets the folder that is the app.
     pub fn set_root(&self, id: &AppId, root: Option<&str>) -> Result<()> {
-        self.0.execute("UPDATE apps SET root = ?2 WHERE id = ?1", params![id.as_str(), root])?;
+        self.execute("UPDATE apps SET root = ?2 WHERE id = ?1", params![id.as_str(), root])?;
         Ok(())
     }
 
     /// Sets how its Dockerfile is built.
     pub fn set_build_settings(&self, id: &AppId, settings: &BuildSettings) -> Result<()> {
         let text = serde_json::to_string(settings)?;
-        self.0.execute("UPDATE apps SET build_settings = ?2 WHERE id = ?1", params![id.as_str(), text])?;
+        self.execute("UPDATE apps SET build_settings = ?2 WHERE id = ?1", params![id.as_str(), text])?;
         Ok(())
     }
 
     /// Sets `ps:stop`'s mark.
     pub fn set_stopped(&self, id: &AppId, stopped: bool) -> Result<()> {
-        self.0.execute("UPDATE apps SET stopped = ?2 WHERE id = ?1", params![id.as_str(), stopped])?;
+        self.execute("UPDATE apps SET stopped = ?2 WHERE id = ?1", params![id.as_str(), stopped])?;
         Ok(())
     }
 
@@ -221,7 +221,7 @@ impl Tx<'_> {
     /// Writes the pinned versions.
     pub fn set_pins(&self, id: &AppId, pins: &BTreeMap<String, String>) -> Result<()> {
         let text = serde_json::to_string(pins)?;
-        self.0.execute("UPDATE apps SET pins = ?2 WHERE id = ?1", params![id.as_str(), text])?;
+        self.execute("UPDATE apps SET pins = ?2 WHERE id = ?1", params![id.as_str(), text])?;
         Ok(())
     }
 
@@ -247,13 +247,13 @@ impl Tx<'_> {
         let sealed = self.seal_all(vars, |name| config_place(id, version, name))?;
         let (sealed, hidden) = (serde_json::to_string(&sealed)?, serde_json::to_string(hidden)?);
         let sql = "INSERT INTO configs (app_id, version, vars, hidden, created) VALUES (?1, ?2, ?3, ?4, ?5)";
-        self.0.execute(sql, params![id.as_str(), version, sealed, hidden, now.0])?;
+        self.execute(sql, params![id.as_str(), version, sealed, hidden, now.0])?;
         Ok(version)
     }
 
     /// Puts a config version in force.
     pub fn set_config_version(&self, id: &AppId, version: i64) -> Result<()> {
-        self.0.execute("UPDATE apps SET config_version = ?2 WHERE id = ?1", params![id.as_str(), version])?;
+        self.execute("UPDATE apps SET config_version = ?2 WHERE id = ?1", params![id.as_str(), version])?;
         Ok(())
     }
 
@@ -268,10 +268,10 @@ impl Tx<'_> {
 
     /// Writes the formation.
     pub fn set_formation(&self, id: &AppId, formation: &Formation) -> Result<()> {
-        self.0.execute("DELETE FROM formations WHERE app_id = ?1", [id.as_str()])?;
+        self.execute("DELETE FROM formations WHERE app_id = ?1", [id.as_str()])?;
         for (process, quantity) in formation {
             let sql = "INSERT INTO formations (app_id, process, quantity) VALUES (?1, ?2, ?3)";
-            self.0.execute(sql, params![id.as_str(), process.as_str(), quantity])?;
+            self.execute(sql, params![id.as_str(), process.as_str(), quantity])?;
         }
         Ok(())
     }

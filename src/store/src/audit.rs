@@ -133,7 +133,7 @@ impl Tx<'_> {
         let first_young = self.0.query_row(young, [audit::oldest_kept(keep, now).0], |row| row.get(0)).optional()?;
         if let Some(floor) = audit::floor(Rows { oldest, newest, first_young }) {
             self.set_meta("audit-floor", &floor.to_string())?;
-            return Ok(self.0.execute("DELETE FROM audit WHERE id < ?1", [floor])?);
+            return Ok(self.execute("DELETE FROM audit WHERE id < ?1", [floor])?);
         }
         // Ids only grow, so there cannot be more rows than this; counting them takes a while.
         if newest - oldest < i64::try_from(keep.rows).unwrap_or(i64::MAX) {
@@ -149,8 +149,8 @@ impl Tx<'_> {
             let floor: i64 =
                 self.0.query_row(sql, [person, rows], |r| r.get(0)).optional()?.unwrap_or(newest.saturating_add(1));
             let sql = "INSERT INTO audit_floors VALUES (?1, ?2) ON CONFLICT (person) DO UPDATE SET floor = ?2";
-            self.0.execute(sql, [person, floor])?;
-            gone += self.0.execute("DELETE FROM audit WHERE person = ?1 AND id < ?2", [person, floor])?;
+            self.execute(sql, [person, floor])?;
+            gone += self.execute("DELETE FROM audit WHERE person = ?1 AND id < ?2", [person, floor])?;
         }
         Ok(gone)
     }

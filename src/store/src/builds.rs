@@ -108,7 +108,7 @@ impl Tx<'_> {
     /// The row of a deploy that waits; its id.
     pub fn queue_build(&self, app: &AppId, deploy: i64, commit: &Commit, actor: &str, now: Timestamp) -> Result<i64> {
         let sql = "INSERT INTO builds (app_id, commit_id, status, actor, started, deploy_id) VALUES (?1, ?2, 'waiting', ?3, ?4, ?5)";
-        self.0.execute(sql, params![app.as_str(), commit.as_str(), actor, now.0, deploy])?;
+        self.execute(sql, params![app.as_str(), commit.as_str(), actor, now.0, deploy])?;
         Ok(self.0.last_insert_rowid())
     }
 
@@ -119,7 +119,7 @@ impl Tx<'_> {
             self.queue_build(app, deploy, commit, actor, now)?;
         }
         let sql = "UPDATE builds SET status = 'running', started = ?2 WHERE deploy_id = ?1 AND status = 'waiting'";
-        self.0.execute(sql, params![deploy, now.0])?;
+        self.execute(sql, params![deploy, now.0])?;
         Ok(self.0.query_row("SELECT id FROM builds WHERE deploy_id = ?1", [deploy], |row| row.get(0))?)
     }
 
@@ -157,7 +157,7 @@ impl Tx<'_> {
         let launch = done.launch.as_ref().map(serde_json::to_string).transpose()?;
         let processes = serde_json::to_string(&done.processes)?;
         let ended = done.ended.map(|t| t.0);
-        self.0.execute(
+        self.execute(
             sql,
             params![
                 done.id,
@@ -179,7 +179,7 @@ impl Tx<'_> {
         let sql =
             "UPDATE builds SET why = ?3, status = CASE WHEN status IN ('waiting', 'running') THEN ?2 ELSE status END,
                    ended = coalesce(ended, ?4) WHERE id = ?1";
-        self.0.execute(sql, params![id, status.word(), why, now.0])?;
+        self.execute(sql, params![id, status.word(), why, now.0])?;
         Ok(())
     }
 

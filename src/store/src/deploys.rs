@@ -129,12 +129,12 @@ impl Tx<'_> {
         let mut ask = new.ask.clone();
         let values = std::mem::take(&mut ask.config.set);
         let (text, state) = (serde_json::to_string(&ask)?, serde_json::to_string(&Deploy::Received)?);
-        self.0.execute(sql, params![new.app.as_str(), kind, text, state, new.actor, now.0, new.owner])?;
+        self.execute(sql, params![new.app.as_str(), kind, text, state, new.actor, now.0, new.owner])?;
         let id = self.0.last_insert_rowid();
         if !values.is_empty() {
             ask.config.set = self.seal_all(&values, |name| deploy_place(id, name))?;
             let sql = "UPDATE deploys SET ask = ?2 WHERE id = ?1";
-            self.0.execute(sql, params![id, serde_json::to_string(&ask)?])?;
+            self.execute(sql, params![id, serde_json::to_string(&ask)?])?;
         }
         Ok(id)
     }
@@ -174,7 +174,7 @@ impl Tx<'_> {
 
     /// Takes every open job of a dead control process over; writes with the old fence fail from here on.
     pub fn take_over(&self, owner: &str) -> Result<()> {
-        self.0.execute("UPDATE deploys SET owner = ?1, fence = fence + 1 WHERE over = 0 AND owner <> ?1", [owner])?;
+        self.execute("UPDATE deploys SET owner = ?1, fence = fence + 1 WHERE over = 0 AND owner <> ?1", [owner])?;
         Ok(())
     }
 
@@ -183,7 +183,7 @@ impl Tx<'_> {
         self.check_fence(row)?;
         let sql = "INSERT INTO deploy_steps (deploy_id, seq, effect, begun)
                    VALUES (?1, (SELECT coalesce(max(seq), 0) + 1 FROM deploy_steps WHERE deploy_id = ?1), ?2, ?3)";
-        self.0.execute(sql, params![row.id, serde_json::to_string(&effect)?, now.0])?;
+        self.execute(sql, params![row.id, serde_json::to_string(&effect)?, now.0])?;
         Ok(())
     }
 
@@ -192,10 +192,10 @@ impl Tx<'_> {
         self.check_fence(row)?;
         let sql = "UPDATE deploy_steps SET ended = ?2, outcome = ?3 WHERE deploy_id = ?1
                    AND seq = (SELECT max(seq) FROM deploy_steps WHERE deploy_id = ?1)";
-        self.0.execute(sql, params![row.id, now.0, serde_json::to_string(outcome)?])?;
+        self.execute(sql, params![row.id, now.0, serde_json::to_string(outcome)?])?;
         let over = is_over(state);
         let sql = "UPDATE deploys SET state = ?2, over = ?3, ended = CASE WHEN ?3 THEN ?4 END WHERE id = ?1";
-        self.0.execute(sql, params![row.id, serde_json::to_string(state)?, over, now.0])?;
+        self.execute(sql, params![row.id, serde_json::to_string(state)?, over, now.0])?;
         Ok(())
     }
 

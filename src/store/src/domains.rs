@@ -148,9 +148,9 @@ impl Tx<'_> {
     /// Notes the names of an app that is about to go, and forgets those that nobody is kept from any more.
     pub fn free_domains(&self, app: &App, now: Timestamp) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO freed_domains (host, owner, freed) SELECT host, ?2, ?3 FROM domains WHERE app_id = ?1";
-        self.0.execute(sql, params![app.id.as_str(), app.owner, now.0])?;
+        self.execute(sql, params![app.id.as_str(), app.owner, now.0])?;
         let old = now.plus_millis(-i64::try_from(domains::HOLD_MILLIS).unwrap_or(i64::MAX));
-        self.0.execute("DELETE FROM freed_domains WHERE freed < ?1", [old.0])?;
+        self.execute("DELETE FROM freed_domains WHERE freed < ?1", [old.0])?;
         Ok(())
     }
 
@@ -166,10 +166,10 @@ impl Tx<'_> {
 
     /// Gives an app another name; the old one stays its own until somebody who may change the app uses it.
     pub fn rename_app(&self, app: &App, new: &AppName, now: Timestamp) -> Result<()> {
-        self.0.execute("DELETE FROM old_names WHERE name = ?1", [new.as_str()])?;
+        self.execute("DELETE FROM old_names WHERE name = ?1", [new.as_str()])?;
         let sql = "INSERT OR REPLACE INTO old_names (name, app_id, since) VALUES (?1, ?2, ?3)";
-        self.0.execute(sql, params![app.name.as_str(), app.id.as_str(), now.0])?;
-        self.0.execute("UPDATE apps SET name = ?2 WHERE id = ?1", [app.id.as_str(), new.as_str()])?;
+        self.execute(sql, params![app.name.as_str(), app.id.as_str(), now.0])?;
+        self.execute("UPDATE apps SET name = ?2 WHERE id = ?1", [app.id.as_str(), new.as_str()])?;
         Ok(())
     }
 
@@ -195,7 +195,7 @@ impl Tx<'_> {
 
     /// The name is an app's own again: nobody is sent on from it.
     pub fn forget_old_name(&self, name: &AppName) -> Result<()> {
-        self.0.execute("DELETE FROM old_names WHERE name = ?1", [name.as_str()])?;
+        self.execute("DELETE FROM old_names WHERE name = ?1", [name.as_str()])?;
         Ok(())
     }
 
@@ -211,10 +211,10 @@ impl Tx<'_> {
         match on {
             Some((Maintenance { page }, now)) => {
                 let sql = "INSERT INTO maintenance (app_id, since, page) VALUES (?1, ?2, ?3) ON CONFLICT (app_id) DO UPDATE SET page = ?3";
-                self.0.execute(sql, params![app.as_str(), now.0, page])?;
+                self.execute(sql, params![app.as_str(), now.0, page])?;
             }
             None => {
-                self.0.execute("DELETE FROM maintenance WHERE app_id = ?1", [app.as_str()])?;
+                self.execute("DELETE FROM maintenance WHERE app_id = ?1", [app.as_str()])?;
             }
         }
         Ok(())

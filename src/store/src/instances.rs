@@ -115,11 +115,11 @@ impl Tx<'_> {
         address: Ipv4Addr,
         now: Timestamp,
     ) -> Result<InstanceRow> {
-        self.0.execute("DELETE FROM freed_addresses WHERE address = ?1", [address.to_string()])?;
+        self.execute("DELETE FROM freed_addresses WHERE address = ?1", [address.to_string()])?;
         let sql = "INSERT INTO instances (app_id, release, process, ordinal, set_id, address, desire, created, started, served)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)";
         let desire = new.desire.word();
-        self.0.execute(
+        self.execute(
             sql,
             params![
                 app.as_str(),
@@ -167,52 +167,52 @@ impl Tx<'_> {
 
     /// Changes what is wanted.
     pub fn set_desire(&self, id: InstanceId, desire: Desire) -> Result<()> {
-        self.0.execute("UPDATE instances SET desire = ?2 WHERE id = ?1", params![id.0, desire.word()])?;
+        self.execute("UPDATE instances SET desire = ?2 WHERE id = ?1", params![id.0, desire.word()])?;
         Ok(())
     }
 
     /// Everything of the app but the set `keep` and one-off instances is retired.
     pub fn retire_others(&self, app: &AppId, keep: Option<i64>) -> Result<usize> {
         let sql = "UPDATE instances SET desire = 'retiring' WHERE app_id = ?1 AND (?2 IS NULL OR set_id <> ?2) AND desire NOT IN ('retiring', 'once')";
-        Ok(self.0.execute(sql, params![app.as_str(), keep])?)
+        Ok(self.execute(sql, params![app.as_str(), keep])?)
     }
 
     /// The set of one deploy is retired.
     pub fn retire_set(&self, app: &AppId, set: i64) -> Result<usize> {
         let sql = "UPDATE instances SET desire = 'retiring' WHERE app_id = ?1 AND set_id = ?2";
-        Ok(self.0.execute(sql, params![app.as_str(), set])?)
+        Ok(self.execute(sql, params![app.as_str(), set])?)
     }
 
     /// Notes that it may, or may not, take requests.
     pub fn set_ready(&self, id: InstanceId, ready: bool) -> Result<()> {
-        self.0.execute("UPDATE instances SET ready = ?2 WHERE id = ?1", params![id.0, ready])?;
+        self.execute("UPDATE instances SET ready = ?2 WHERE id = ?1", params![id.0, ready])?;
         Ok(())
     }
 
     /// After a reboot nothing runs and nothing has crashed: every instance is on its way.
     pub fn forget_runs(&self) -> Result<()> {
-        self.0.execute("UPDATE instances SET ready = 0, crashes = 0, ended = NULL WHERE desire = 'up'", [])?;
+        self.execute("UPDATE instances SET ready = 0, crashes = 0, ended = NULL WHERE desire = 'up'", [])?;
         Ok(())
     }
 
     /// Notes a crash: not ready, one more, at this time.
     pub fn note_crash(&self, id: InstanceId, crashes: u32, now: Timestamp) -> Result<()> {
         let sql = "UPDATE instances SET ready = 0, crashes = ?2, ended = ?3 WHERE id = ?1";
-        self.0.execute(sql, params![id.0, crashes, now.0])?;
+        self.execute(sql, params![id.0, crashes, now.0])?;
         Ok(())
     }
 
     /// Notes that it was started again.
     pub fn note_start(&self, id: InstanceId, now: Timestamp) -> Result<()> {
-        self.0.execute("UPDATE instances SET ended = NULL, started = ?2 WHERE id = ?1", params![id.0, now.0])?;
+        self.execute("UPDATE instances SET ended = NULL, started = ?2 WHERE id = ?1", params![id.0, now.0])?;
         Ok(())
     }
 
     /// Removes an instance's row; its address rests from now on.
     pub fn remove_instance(&self, row: &InstanceRow, now: Timestamp) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO freed_addresses (address, app_id, freed) VALUES (?1, ?2, ?3)";
-        self.0.execute(sql, params![row.address.to_string(), row.app.as_str(), now.0])?;
-        self.0.execute("DELETE FROM instances WHERE id = ?1", [row.id.0])?;
+        self.execute(sql, params![row.address.to_string(), row.app.as_str(), now.0])?;
+        self.execute("DELETE FROM instances WHERE id = ?1", [row.id.0])?;
         Ok(())
     }
 

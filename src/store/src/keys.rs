@@ -97,7 +97,7 @@ impl Tx<'_> {
                 .into());
         }
         let sql = "INSERT INTO deploy_keys (fingerprint, app_id, name, public, added_by, created, adder) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        self.0.execute(
+        self.execute(
             sql,
             params![key.fingerprint, app.as_str(), key.name, key.public, actor(by), now.0, by.user_id()],
         )?;
@@ -107,7 +107,7 @@ impl Tx<'_> {
     /// Makes somebody else answer for a deploy key: it ends with their right from now on.
     pub fn hand_deploy_key(&self, app: &AppId, fingerprint: &str, to: &Principal) -> Result<()> {
         let sql = "UPDATE deploy_keys SET added_by = ?3, adder = ?4 WHERE app_id = ?1 AND fingerprint = ?2";
-        self.0.execute(sql, params![app.as_str(), fingerprint, actor(to), to.user_id()])?;
+        self.execute(sql, params![app.as_str(), fingerprint, actor(to), to.user_id()])?;
         Ok(())
     }
 
@@ -132,7 +132,7 @@ impl Tx<'_> {
     /// Removes a deploy key.
     pub fn remove_deploy_key(&self, app: &AppId, fingerprint: &str) -> Result<()> {
         let sql = "DELETE FROM deploy_keys WHERE app_id = ?1 AND fingerprint = ?2";
-        self.0.execute(sql, params![app.as_str(), fingerprint])?;
+        self.execute(sql, params![app.as_str(), fingerprint])?;
         Ok(())
     }
 }

@@ -100,6 +100,13 @@ impl std::fmt::Debug for Store {
 /// An open transaction: the methods in this folder's files read and write rows through it.
 pub struct Tx<'a>(pub(crate) &'a Transaction<'a>, pub(crate) &'a Cipher);
 
+impl Tx<'_> {
+    /// Runs a statement, which is kept for the next time; how many rows it changed.
+    fn execute(&self, sql: &str, params: impl rusqlite::Params) -> rusqlite::Result<usize> {
+        self.0.prepare_cached(sql)?.execute(params)
+    }
+}
+
 impl std::fmt::Debug for Tx<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Tx")

@@ -40,7 +40,7 @@ impl Tx<'_> {
         self.free_network(app, now)?;
         let sql = "INSERT INTO networks (number, app_id) VALUES (?1, ?2)
                    ON CONFLICT (number) DO UPDATE SET app_id = ?2, freed = NULL WHERE app_id IS NULL";
-        match self.0.execute(sql, params![number, app.as_str()])? {
+        match self.execute(sql, params![number, app.as_str()])? {
             1 => Ok(()),
             _ => Err(Fault::plain(format!("network {number} is another app's")).into()),
         }
@@ -49,7 +49,7 @@ impl Tx<'_> {
     /// Frees the number of an app, if it has one.
     pub(crate) fn free_network(&self, app: &AppId, now: Timestamp) -> Result<()> {
         let sql = "UPDATE networks SET app_id = NULL, freed = ?2 WHERE app_id = ?1";
-        self.0.execute(sql, params![app.as_str(), now.0])?;
+        self.execute(sql, params![app.as_str(), now.0])?;
         Ok(())
     }
 }

@@ -55,7 +55,7 @@ impl Tx<'_> {
             let most = limit.map(|most| i64::try_from(most).unwrap_or(i64::MAX));
             let sql = "INSERT INTO quotas (user_id, what, most, set_by, at) VALUES (?1, ?2, ?3, ?4, ?5)
                        ON CONFLICT (user_id, what) DO UPDATE SET most = ?3, set_by = ?4, at = ?5";
-            self.0.execute(sql, params![user.id, what.word(), most, by, now.0])?;
+            self.execute(sql, params![user.id, what.word(), most, by, now.0])?;
         }
         Ok(())
     }
@@ -63,7 +63,7 @@ impl Tx<'_> {
     /// Forgets a limit of a user; true if there was one.
     pub fn unset_quota(&self, user: &User, what: What) -> Result<bool> {
         let sql = "DELETE FROM quotas WHERE user_id = ?1 AND what = ?2";
-        Ok(self.0.execute(sql, params![user.id, what.word()])? > 0)
+        Ok(self.execute(sql, params![user.id, what.word()])? > 0)
     }
 
     /// A user as quotas look at them; `None` if there is none of that id.

@@ -44,12 +44,12 @@ impl Tx<'_> {
     pub fn set_registry(&self, login: &RegistryLogin) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO registries (host, username, password, created) VALUES (?1, ?2, ?3, ?4)";
         let password = self.1.seal(&registry_place(&login.host), login.password.reveal())?;
-        self.0.execute(sql, params![login.host, login.user, password, login.created.0])?;
+        self.execute(sql, params![login.host, login.user, password, login.created.0])?;
         Ok(())
     }
 
     /// Removes a login; whether there was one.
     pub fn remove_registry(&self, host: &str) -> Result<bool> {
-        Ok(self.0.execute("DELETE FROM registries WHERE host = ?1", [host])? > 0)
+        Ok(self.execute("DELETE FROM registries WHERE host = ?1", [host])? > 0)
     }
 }

@@ -80,7 +80,7 @@ impl Tx<'_> {
         let number: u32 = self.0.query_row(sql, [new.app.as_str()], |row| row.get(0))?;
         let sql = format!("INSERT INTO releases ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8)");
         let (app, created) = (new.app.as_str(), new.created.0);
-        self.0.execute(
+        self.execute(
             &sql,
             params![app, number, new.build, new.config_version, new.description, new.actor, created, new.deploy],
         )?;
@@ -128,23 +128,23 @@ impl Tx<'_> {
     /// Marks a release as failed.
     pub fn fail_release(&self, app: &AppId, number: ReleaseNumber) -> Result<()> {
         let sql = "UPDATE releases SET status = 'failed' WHERE app_id = ?1 AND number = ?2 AND status = 'pending'";
-        self.0.execute(sql, params![app.as_str(), number.0])?;
+        self.execute(sql, params![app.as_str(), number.0])?;
         Ok(())
     }
 
     /// The commit point: the release, its config and its set of instances become the current ones, in this transaction.
     pub fn commit_release(&self, app: &AppId, number: ReleaseNumber, set: i64) -> Result<()> {
         let config: i64 = self.the_release(app, number)?.config_version;
-        self.0.execute(
+        self.execute(
             "UPDATE releases SET status = 'live' WHERE app_id = ?1 AND number = ?2",
             params![app.as_str(), number.0],
         )?;
         let sql =
             "UPDATE apps SET current_release = ?2, current_set = ?3, config_version = ?4, stopped = 0 WHERE id = ?1";
-        let changed = self.0.execute(sql, params![app.as_str(), number.0, set, config])?;
+        let changed = self.execute(sql, params![app.as_str(), number.0, set, config])?;
         let sql =
             "UPDATE instances SET desire = 'up', ready = 1 WHERE app_id = ?1 AND set_id = ?2 AND desire = 'booting'";
-        self.0.execute(sql, params![app.as_str(), set])?;
+        self.execute(sql, params![app.as_str(), set])?;
         if changed == 1 { Ok(()) } else { Err(Fault::plain("the app of a release is gone").into()) }
     }
 }

@@ -85,13 +85,13 @@ impl Tx<'_> {
         let app = run.app.as_str();
         let memory = i64::try_from(run.memory).unwrap_or(i64::MAX);
         let RunRow { id, number, release, command, actor, detached, begun, deadline, key, .. } = run;
-        self.0.execute(
+        self.execute(
             sql,
             params![id.0, app, number, release.0, command, actor, detached, memory, begun.0, deadline.0, key],
         )?;
         let sql = "DELETE FROM runs WHERE app_id = ?1 AND ended IS NOT NULL AND id NOT IN
                    (SELECT id FROM runs WHERE app_id = ?1 ORDER BY id DESC LIMIT ?2)";
-        self.0.execute(sql, params![app, KEPT])?;
+        self.execute(sql, params![app, KEPT])?;
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl Tx<'_> {
     /// Notes that a run is to end now, and why; one that has ended keeps its end.
     pub fn end_run_soon(&self, id: InstanceId, why: &str, now: Timestamp) -> Result<()> {
         let sql = "UPDATE runs SET deadline = min(deadline, ?2), why = ?3 WHERE id = ?1 AND ended IS NULL";
-        self.0.execute(sql, params![id.0, now.0, why])?;
+        self.execute(sql, params![id.0, now.0, why])?;
         Ok(())
     }
 
@@ -129,7 +129,7 @@ impl Tx<'_> {
     pub fn end_run(&self, id: InstanceId, code: Option<i64>, why: &str, now: Timestamp) -> Result<Option<RunRow>> {
         let sql = "UPDATE runs SET ended = ?2, code = ?3, why = CASE why WHEN '' THEN ?4 ELSE why END
                    WHERE id = ?1 AND ended IS NULL";
-        let changed = self.0.execute(sql, params![id.0, now.0, code, why])?;
+        let changed = self.execute(sql, params![id.0, now.0, code, why])?;
         if changed == 0 { Ok(None) } else { self.run(id) }
     }
 
@@ -140,7 +140,7 @@ impl Tx<'_> {
 
     /// Switches `enter` on or off for an app.
     pub fn set_enter(&self, app: &AppId, on: bool) -> Result<()> {
-        self.0.execute("UPDATE apps SET enter = ?2 WHERE id = ?1", params![app.as_str(), on])?;
+        self.execute("UPDATE apps SET enter = ?2 WHERE id = ?1", params![app.as_str(), on])?;
         Ok(())
     }
 

@@ -58,7 +58,7 @@ impl Tx<'_> {
     /// Writes a setting of the installation.
     pub fn set_meta(&self, key: &str, value: &str) -> Result<()> {
         let sql = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2";
-        self.0.execute(sql, [key, value])?;
+        self.execute(sql, [key, value])?;
         Ok(())
     }
 
@@ -70,7 +70,7 @@ impl Tx<'_> {
                 .into());
         }
         let sql = "INSERT INTO users (name, role, created, added_by) VALUES (?1, ?2, ?3, ?4)";
-        self.0.execute(sql, params![name.as_str(), role.word(), now.0, by])?;
+        self.execute(sql, params![name.as_str(), role.word(), now.0, by])?;
         Ok(User { id: self.0.last_insert_rowid(), name: name.clone(), role })
     }
 
@@ -118,13 +118,13 @@ impl Tx<'_> {
 
     /// Removes a user and their keys, deploy keys that they added too; apps they own stay, owned by the administrators.
     pub fn remove_user(&self, user: &User) -> Result<()> {
-        self.0.execute("DELETE FROM users WHERE id = ?1", [user.id])?;
+        self.execute("DELETE FROM users WHERE id = ?1", [user.id])?;
         Ok(())
     }
 
     /// Changes a user's role.
     pub fn set_role(&self, user: &User, role: Role) -> Result<()> {
-        self.0.execute("UPDATE users SET role = ?2 WHERE id = ?1", params![user.id, role.word()])?;
+        self.execute("UPDATE users SET role = ?2 WHERE id = ?1", params![user.id, role.word()])?;
         Ok(())
     }
 
@@ -140,7 +140,7 @@ impl Tx<'_> {
         self.key_is_new(&key.fingerprint, Some(user))?;
         let sql =
             "INSERT INTO keys (fingerprint, user_id, name, public, created, added_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        self.0.execute(sql, params![key.fingerprint, user.id, key.name, key.public, now.0, by])?;
+        self.execute(sql, params![key.fingerprint, user.id, key.name, key.public, now.0, by])?;
         Ok(())
     }
 
@@ -162,6 +162,6 @@ impl Tx<'_> {
     /// Removes a key by fingerprint; true if there was one.
     pub fn remove_key(&self, fingerprint: &str, user: &User) -> Result<bool> {
         let sql = "DELETE FROM keys WHERE fingerprint = ?1 AND user_id = ?2";
-        Ok(self.0.execute(sql, params![fingerprint, user.id])? > 0)
+        Ok(self.execute(sql, params![fingerprint, user.id])? > 0)
     }
 }

@@ -6,10 +6,14 @@
 use crate::fault::{Act, Error, Fault, Result};
 use crate::walls::Walls;
 use domain::programs;
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -206,17 +210,18 @@ pub fn start(program: &Program) -> Result<Running> {
     Ok(Running { child, group, label: program.label() })
 }
 
+/// How deep a folder may be nested for us to go into it ourselves.
+const SHALLOW: usize = 8;
+
 /// Removes a file, or a folder with all that is in it, however deep: the standard library's removal recurses, and a step of
 /// a build can nest folders deeper than a thread's stack. Links are not followed; absent is fine. Blocking.
 pub fn remove_tree(path: &Path) -> std::io::Result<()> {
     match path.symlink_metadata() {
         Err(err) if err.kind() == ErrorKind::NotFound => return Ok(()),
         Ok(about) if !about.is_dir() => return std::fs::remove_file(path),
+        // Most are small, and gone before a program would have started.
+        Ok(about) if is_removed_shallow(path, about.dev()) => return Ok(()),
         Ok(_) | Err(_) => {}
-    }
-    // Most have no folder in them, and are gone before a program would have started.
-    if remove_flat(path).is_ok() {
-        return Ok(());
     }
     let program = Program::new("rm", Path::new("/")).args(["-rf", "--one-file-system", "--"]).arg(path);
     #[allow(clippy::disallowed_methods, reason = "the one place that runs external programs")]
@@ -234,18 +239,31 @@ pub fn remove_tree(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Removes a folder without folders.
-fn remove_flat(path: &Path) -> std::io::Result<()> {
-    let entries = std::fs::read_dir(path)?.collect::<std::io::Result<Vec<_>>>()?;
-    for entry in &entries {
-        if entry.file_type()?.is_dir() {
-            return Err(ErrorKind::DirectoryNotEmpty.into());
+fn is_removed_shallow(path: &Path, device: u64) -> bool {
+    let name = CString::new(path.as_os_str().as_bytes());
+    name.is_ok_and(|name| remove_shallow(rustix::fs::CWD, &name, device, SHALLOW).is_ok())
+}
+
+/// Removes a folder that is nested no deeper than `deep`, on the file system `device`; what it cannot remove stays, for a
+/// program that can. By open folders, not by paths: whoever still writes there cannot lead it elsewhere by a link.
+fn remove_shallow(parent: BorrowedFd<'_>, name: &CStr, device: u64, deep: usize) -> rustix::io::Result<()> {
+    use rustix::fs::{AtFlags, Dir, Mode, OFlags, fstat, openat, unlinkat};
+    let folder = openat(parent, name, OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    if fstat(&folder)?.st_dev != device {
+        return Err(Errno::XDEV);
+    }
+    for entry in Dir::read_from(&folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        match unlinkat(&folder, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) if deep > 0 => remove_shallow(folder.as_fd(), name, device, deep - 1)?,
+            other => other?,
         }
     }
-    for entry in entries {
-        std::fs::remove_file(entry.path())?;
-    }
-    std::fs::remove_dir(path)
+    unlinkat(parent, name, AtFlags::REMOVEDIR)
 }
 
 /// Kills every process whose environment holds this variable, until there is none: what an earlier life of the server
@@ -474,6 +492,22 @@ mod tests {
         remove_tree(&dir.path().join("link")).unwrap();
         remove_tree(&dir.path().join("none")).unwrap();
         assert!(other.join("kept").exists() && !dir.path().join("link").exists());
+    }
+
+    #[test]
+    fn a_small_folder_goes_without_a_program_and_a_link_in_it_leads_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let (top, other) = (dir.path().join("top"), dir.path().join("other"));
+        std::fs::create_dir_all(top.join("a/b")).unwrap();
+        std::fs::create_dir_all(other.join("kept")).unwrap();
+        std::fs::write(top.join("a/file"), "").unwrap();
+        std::os::unix::fs::symlink(&other, top.join("a/b/link")).unwrap();
+        let device = top.metadata().unwrap().dev();
+        assert!(!is_removed_shallow(&top, device + 1) && top.join("a/file").exists(), "another file system");
+        assert!(is_removed_shallow(&top, device) && !top.exists());
+        assert!(other.join("kept").exists());
+        std::os::unix::fs::symlink(&other, &top).unwrap();
+        assert!(!is_removed_shallow(&top, device) && other.join("kept").exists(), "the folder itself is a link");
     }
 
     #[tokio::test]
