@@ -104,9 +104,9 @@ impl Crew {
             let copies: Result<Vec<TcpListener>, _> = listeners.iter().map(TcpListener::try_clone).collect();
             let (sender, orders) = mpsc::channel(ORDERS);
             let (guard, end) = oneshot::channel();
+            let copies = copies.map_err(RouterError::io("duplicate", "a listener"))?;
             let setup = Setup {
                 limits: config.limits.clone(),
-                listeners: copies.map_err(RouterError::io("duplicate", "a listener"))?,
                 orders,
                 events: events.clone(),
                 sink: log.sink(),
@@ -118,7 +118,7 @@ impl Crew {
             };
             let work = move || {
                 let _guard: oneshot::Sender<()> = guard;
-                let _ = worker::run(setup);
+                let _ = worker::run(setup, copies);
             };
             let thread = std::thread::Builder::new().name(name.clone()).stack_size(512 << 10).spawn(work);
             threads.push(thread.map_err(|_| RouterError::Thread { name })?);

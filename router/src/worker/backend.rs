@@ -11,12 +11,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
-use super::place::Place;
+use super::{
+    place::Place,
+    transport::{Transport, Upstream, connect},
+};
 use crate::{code::Code, config::Limits, proto::Load, table};
 
 /// A target in this worker.
@@ -39,7 +39,7 @@ pub(crate) struct Backend {
 }
 
 struct Idle {
-    stream: TcpStream,
+    stream: Upstream,
     since: Instant,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Claim {
 
 /// A connection to a target, and whether it has served a request before.
 pub(crate) struct Link {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Upstream,
     pub(crate) reused: bool,
 }
 
@@ -109,9 +109,8 @@ impl Backend {
         if may_reuse && let Some(stream) = self.take_idle(limits.pool_idle) {
             return Ok(Link { stream, reused: true });
         }
-        let fault = match timeout(limits.connect, TcpStream::connect(self.addr)).await {
+        let fault = match timeout(limits.connect, connect(self.addr)).await {
             Ok(Ok(stream)) => {
-                let _ = stream.set_nodelay(true);
                 self.avoid_until.set(None);
                 return Ok(Link { stream, reused: false });
             }
@@ -124,11 +123,10 @@ impl Backend {
     }
 
     /// The most recent idle connection that is young enough and has nothing to say.
-    fn take_idle(&self, max_age: Duration) -> Option<TcpStream> {
+    fn take_idle(&self, max_age: Duration) -> Option<Upstream> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { stream, since }) = idle.pop() {
-            let quiet = matches!(stream.try_read(&mut [0]), Err(err) if err.kind() == std::io::ErrorKind::WouldBlock);
-            if since.elapsed() < max_age && quiet {
+            if since.elapsed() < max_age && stream.is_quiet() {
                 return Some(stream);
             }
         }
@@ -136,7 +134,7 @@ impl Backend {
     }
 
     /// Keeps a connection whose exchange ended cleanly. True when the sweep must learn of this target.
-    pub(crate) fn keep(&self, stream: TcpStream, limits: &Limits) -> bool {
+    pub(crate) fn keep(&self, stream: Upstream, limits: &Limits) -> bool {
         let mut idle = self.idle.borrow_mut();
         let unwanted = self.routed.get() == 0 || self.draining.get();
         if unwanted || idle.len() >= limits.pool_size || limits.pool_idle.is_zero() {

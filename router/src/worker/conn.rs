@@ -6,11 +6,19 @@ use std::{net::SocketAddr, rc::Rc};
 
 use tokio::{
     io::AsyncWriteExt,
-    net::TcpStream,
     time::{Duration, Instant, timeout, timeout_at},
 };
 
-use super::{Worker, backend::Backend, buf::Buf, crowd::At, door::Guest, exchange::exchange, rewrite};
+use super::{
+    Worker,
+    backend::Backend,
+    buf::Buf,
+    crowd::At,
+    door::Guest,
+    exchange::exchange,
+    rewrite,
+    transport::{Entrance, Scheme, Transport},
+};
 use crate::{
     access::{Entry, micros_now},
     code::{Code, Page, PageAsk},
@@ -19,23 +27,23 @@ use crate::{
 };
 
 /// A client's connection.
-pub(crate) struct Conn {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Conn<T> {
+    pub(crate) stream: T,
     pub(crate) buf: Buf,
     pub(crate) peer: SocketAddr,
     pub(crate) guest: Guest,
     /// The peer is a proxy whose word about its clients counts.
     trusted: bool,
-    port: u16,
+    pub(crate) entrance: Entrance,
     /// The target of the last request.
     pub(crate) last: Option<Rc<Backend>>,
     is_cut: bool,
 }
 
-impl Conn {
+impl<T: Transport> Conn<T> {
     /// A response broke off: the connection ends with a reset, since an orderly end could look like the response's.
     pub(crate) fn cut(&mut self) {
-        let _ = self.stream.set_zero_linger();
+        self.stream.reset();
         self.is_cut = true;
     }
 }
@@ -79,10 +87,15 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 << 10;
 
 /// Serves a connection until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, guest: Guest, peer: SocketAddr, port: u16) {
-    let _ = stream.set_nodelay(true);
+pub(crate) async fn serve<T: Transport>(
+    worker: Rc<Worker>,
+    stream: T,
+    guest: Guest,
+    peer: SocketAddr,
+    entrance: Entrance,
+) {
     let trusted = worker.door.trusts(peer.ip());
-    let mut conn = Conn { stream, buf: Buf::default(), peer, guest, trusted, port, last: None, is_cut: false };
+    let mut conn = Conn { stream, buf: Buf::default(), peer, guest, trusted, entrance, last: None, is_cut: false };
     let mut first = true;
     loop {
         let span = match next_head(&worker, &mut conn, first).await {
@@ -107,7 +120,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, guest: Guest, p
     }
 }
 
-async fn next_head(worker: &Worker, conn: &mut Conn, first: bool) -> Next {
+async fn next_head<T: Transport>(worker: &Worker, conn: &mut Conn<T>, first: bool) -> Next {
     let limits = &worker.limits;
     let mut scan = Scan::default();
     let Conn { stream, buf, guest, .. } = conn;
@@ -149,7 +162,7 @@ async fn next_head(worker: &Worker, conn: &mut Conn, first: bool) -> Next {
 }
 
 impl Asked {
-    fn read(worker: &Worker, conn: &Conn, span: Span) -> Result<Self, Refused> {
+    fn read<T: Transport>(worker: &Worker, conn: &Conn<T>, span: Span) -> Result<Self, Refused> {
         let mut slots = Slots::default();
         let bytes = conn.buf.bytes().get(span.start..span.end).unwrap_or_default();
         let request = gate::request(bytes, &mut slots)?;
@@ -167,12 +180,15 @@ impl Asked {
             forwarded = told.list;
         }
         let said = if conn.trusted { rewrite::Said::by(&request) } else { rewrite::Said::default() };
+        let scheme = said.scheme.unwrap_or(conn.entrance.scheme);
+        // The port where the client came in is not that of a scheme by which it came to somebody else.
+        let port = if scheme == conn.entrance.scheme { conn.entrance.port } else { scheme.port() };
         let added = rewrite::Added {
             // To the app the client is the last entry: a trusted proxy is none.
             peer: (!conn.trusted || forwarded.is_empty()).then(|| conn.peer.ip()),
             trusted: conn.trusted,
-            proto: said.proto.unwrap_or("http"),
-            port: said.port.unwrap_or(if said.proto == Some("https") { 443 } else { conn.port }),
+            scheme,
+            port: said.port.unwrap_or(port),
             request_id: &request_id,
             start_ms: said.start_ms.unwrap_or_else(|| micros_now() / 1000),
         };
@@ -207,11 +223,11 @@ impl Asked {
 }
 
 /// Answers what did not pass the gate, and closes.
-async fn refuse(worker: &Worker, conn: &mut Conn, no: Refused) {
+async fn refuse<T: Transport>(worker: &Worker, conn: &mut Conn<T>, no: Refused) {
     let page = Page::refused(no);
     let mut out = vec![];
     page.write(&mut out, &PageAsk { accept: "", request_id: "", keep_alive: false, body: true });
-    let _ = timeout(LINGER, conn.stream.write_all(&out)).await;
+    let _ = timeout(LINGER, conn.stream.split().1.write_all(&out)).await;
     if let Some(key) = &worker.own_log {
         let entry = Entry {
             code: Some((Code::RequestError.name(), no.why)),
@@ -227,6 +243,7 @@ async fn refuse(worker: &Worker, conn: &mut Conn, no: Refused) {
             status: no.status,
             bytes: out.len() as u64,
             minor: 1,
+            tls: conn.entrance.scheme == Scheme::Https,
         };
         worker.sink.push(key, entry.line());
     }
@@ -234,8 +251,8 @@ async fn refuse(worker: &Worker, conn: &mut Conn, no: Refused) {
 }
 
 /// Closes so that what was written arrives, even if the client is still sending.
-async fn close(worker: &Worker, conn: &mut Conn, unread: bool) {
-    if conn.stream.shutdown().await.is_err() || (!unread && conn.buf.is_empty()) {
+async fn close<T: Transport>(worker: &Worker, conn: &mut Conn<T>, unread: bool) {
+    if conn.stream.split().1.shutdown().await.is_err() || (!unread && conn.buf.is_empty()) {
         return;
     }
     // Nothing is served any more: it may go for others.

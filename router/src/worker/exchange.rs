@@ -19,6 +19,7 @@ use super::{
     hold::{Held, hold},
     place::{Live, Place},
     rewrite::Passing,
+    transport::{Scheme, Transport},
     tunnel,
 };
 use crate::{
@@ -54,7 +55,7 @@ struct Tries {
 }
 
 /// Serves one request and says whether the connection goes on.
-pub(crate) async fn exchange(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked) -> bool {
+pub(crate) async fn exchange<T: Transport>(worker: &Rc<Worker>, conn: &mut Conn<T>, asked: &mut Asked) -> bool {
     let (outcome, place) = match conn.guest.begin(asked.source) {
         Ok(_at_work) => dispatch(worker, conn, asked).await,
         Err(()) => (page(worker, conn, asked, &Page::too_many_at_once()).await, worker.find(&asked.name, asked.path())),
@@ -73,7 +74,7 @@ pub(crate) async fn exchange(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut A
     outcome.keep
 }
 
-fn log(worker: &Worker, conn: &Conn, asked: &Asked, outcome: &Outcome, place: Option<&Place>) {
+fn log<T: Transport>(worker: &Worker, conn: &Conn<T>, asked: &Asked, outcome: &Outcome, place: Option<&Place>) {
     let key = place.map_or(worker.own_log.as_ref(), |p| p.log.as_ref());
     let Some(key) = key else { return };
     let entry = Entry {
@@ -90,11 +91,16 @@ fn log(worker: &Worker, conn: &Conn, asked: &Asked, outcome: &Outcome, place: Op
         status: outcome.status,
         bytes: outcome.bytes,
         minor: asked.minor,
+        tls: conn.entrance.scheme == Scheme::Https,
     };
     worker.sink.push(key, entry.line());
 }
 
-async fn dispatch(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked) -> (Outcome, Option<Rc<Place>>) {
+async fn dispatch<T: Transport>(
+    worker: &Rc<Worker>,
+    conn: &mut Conn<T>,
+    asked: &mut Asked,
+) -> (Outcome, Option<Rc<Place>>) {
     let mut tries = Tries {
         refused_by: vec![],
         last: Code::ConnectRefused,
@@ -130,7 +136,13 @@ async fn dispatch(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked) -> (O
     }
 }
 
-async fn attempt(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, claim: Claim, tries: &mut Tries) -> Attempt {
+async fn attempt<T: Transport>(
+    worker: &Rc<Worker>,
+    conn: &mut Conn<T>,
+    asked: &mut Asked,
+    claim: Claim,
+    tries: &mut Tries,
+) -> Attempt {
     let since = Instant::now();
     let reuse = asked.repeatable && !tries.fresh_only;
     let link = match claim.backend.open(&worker.limits, reuse).await {
@@ -156,7 +168,13 @@ async fn attempt(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, claim:
 }
 
 /// `None`: the reused connection was dead before a byte came.
-async fn talk(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, claim: &Claim, link: Link) -> Option<Outcome> {
+async fn talk<T: Transport>(
+    worker: &Rc<Worker>,
+    conn: &mut Conn<T>,
+    asked: &mut Asked,
+    claim: &Claim,
+    link: Link,
+) -> Option<Outcome> {
     let Link { mut stream, reused } = link;
     let mut buf = Buf::default();
     let mut first = worker.spare.take();
@@ -231,7 +249,13 @@ async fn race(upload: impl Future<Output = Up>, download: impl Future<Output = D
 }
 
 /// The client is the one that failed.
-async fn up_failed(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, up: Up, started: bool) -> Outcome {
+async fn up_failed<T: Transport>(
+    worker: &Rc<Worker>,
+    conn: &mut Conn<T>,
+    asked: &mut Asked,
+    up: Up,
+    started: bool,
+) -> Outcome {
     asked.uploaded = false;
     let ours = match up {
         Up::Gone | Up::Broken => return Outcome::of(Code::ClientInterrupted),
@@ -247,13 +271,13 @@ async fn up_failed(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, up: 
 }
 
 /// Sends a page of ours. The connection goes on only if nothing of the request is left unread.
-pub(crate) async fn page(worker: &Worker, conn: &mut Conn, asked: &Asked, ours: &Page) -> Outcome {
+pub(crate) async fn page<T: Transport>(worker: &Worker, conn: &mut Conn<T>, asked: &Asked, ours: &Page) -> Outcome {
     let keep = asked.keep_alive && asked.uploaded && !asked.upgrade && !worker.draining.get();
     let mut out = worker.spare.take();
     let ask =
         PageAsk { accept: &asked.accept, request_id: &asked.request_id, keep_alive: keep, body: !asked.head_only };
     ours.write(&mut out, &ask);
-    let sent = timeout(worker.limits.idle_window, conn.stream.write_all(&out)).await;
+    let sent = timeout(worker.limits.idle_window, conn.stream.split().1.write_all(&out)).await;
     let bytes = out.len() as u64;
     worker.spare.put(out);
     Outcome {

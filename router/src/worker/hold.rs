@@ -8,6 +8,7 @@ use super::{
     Worker,
     conn::{Asked, Conn},
     place::Place,
+    transport::Transport,
 };
 use crate::proto::Event;
 
@@ -48,9 +49,9 @@ impl Drop for Waiting<'_> {
 }
 
 /// Waits, and tells the control process each second that somebody does.
-pub(crate) async fn hold(
+pub(crate) async fn hold<T: Transport>(
     worker: &Rc<Worker>,
-    conn: &mut Conn,
+    conn: &mut Conn<T>,
     asked: &Asked,
     place: &Rc<Place>,
     max_wait: Duration,

@@ -14,6 +14,9 @@ mod flow;
 mod hold;
 mod place;
 mod rewrite;
+#[cfg(test)]
+mod tests;
+mod transport;
 mod tunnel;
 
 use std::{
@@ -21,7 +24,7 @@ use std::{
     collections::HashMap,
     future::poll_fn,
     hash::{BuildHasher, RandomState},
-    net::{SocketAddr, TcpListener},
+    net::TcpListener,
     rc::Rc,
     sync::Arc,
     task::Poll,
@@ -29,7 +32,6 @@ use std::{
 };
 
 use tokio::{
-    net::TcpStream,
     sync::{Notify, mpsc, oneshot},
     time::{Instant, sleep, sleep_until},
 };
@@ -39,8 +41,9 @@ pub(crate) use self::door::Census;
 use self::{
     backend::Backend,
     buf::Spare,
-    door::{Door, Guest},
+    door::Door,
     place::{Live, Place, Site},
+    transport::{Listen, Scheme, Transport, Upstream},
 };
 use crate::{
     access::{FLUSH_EVERY, Sink},
@@ -66,7 +69,6 @@ pub(crate) enum Order {
 /// What a worker starts with.
 pub(crate) struct Setup {
     pub(crate) limits: Limits,
-    pub(crate) listeners: Vec<TcpListener>,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) sink: Sink,
@@ -112,14 +114,21 @@ const FORGET_AFTER: Duration = Duration::from_secs(600);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The thread's main function. It ends after `Stop`, or when nobody can give orders any more.
-pub(crate) fn run(setup: Setup) -> std::io::Result<()> {
+pub(crate) fn run(setup: Setup, listeners: Vec<TcpListener>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, serve(setup))
+    let open = |worker: &Rc<Worker>| {
+        for listener in listeners {
+            worker.open(transport::TcpListener::new(listener, Scheme::Http)?);
+        }
+        Ok(())
+    };
+    local.block_on(&runtime, serve(setup, open))
 }
 
-async fn serve(setup: Setup) -> std::io::Result<()> {
-    let Setup { limits, listeners, mut orders, events, sink, own_log, place, trusted, census, notes } = setup;
+/// Serves what comes in where `open` opens.
+async fn serve(setup: Setup, open: impl FnOnce(&Rc<Worker>) -> std::io::Result<()>) -> std::io::Result<()> {
+    let Setup { limits, mut orders, events, sink, own_log, place, trusted, census, notes } = setup;
     let door = Rc::new(Door::new(&limits, place, trusted, census, notes));
     let worker = Rc::new(Worker {
         limits,
@@ -144,11 +153,7 @@ async fn serve(setup: Setup) -> std::io::Result<()> {
         Some(order) => drop(worker.obey(order)),
         None => return Ok(()),
     }
-    for listener in listeners {
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        worker.tasks.spawn_local(accept(worker.clone(), listener));
-    }
+    open(&worker)?;
     let mut housekeeping = std::pin::pin!(housekeeping(&worker));
     let mut end: Option<(Instant, Instant)> = None;
     loop {
@@ -217,8 +222,8 @@ async fn housekeeping(worker: &Worker) {
     let ((), (), (), ()) = tokio::join!(lines, pool, targets, door);
 }
 
-async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener) {
-    let port = listener.local_addr().map_or(0, |a| a.port());
+async fn accept<L: Listen>(worker: Rc<Worker>, listener: L) {
+    let entrance = listener.entrance();
     // Looked at each time before one is taken: the socket is shared, and what is left in line is another worker's.
     let next = || {
         poll_fn(|cx| match worker.door.leaves_to_others() {
@@ -233,13 +238,12 @@ async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener) {
             accepted = next() => accepted,
         };
         match accepted {
-            Some(Ok((stream, peer))) => {
-                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                match worker.door.enter(peer.ip()) {
-                    Some(guest) => drop(worker.tasks.spawn_local(client(guest, worker.clone(), stream, peer, port))),
-                    None => turn_away(stream),
+            Some(Ok((stream, peer))) => match worker.door.enter(peer.ip()) {
+                Some(guest) => {
+                    drop(worker.tasks.spawn_local(conn::serve(worker.clone(), stream, guest, peer, entrance)))
                 }
-            }
+                None => turn_away(stream),
+            },
             None => sleep(ACCEPT_PAUSE).await,
             // It left while it stood in line; the next may be well.
             Some(Err(err)) if err.kind() == std::io::ErrorKind::ConnectionAborted => {}
@@ -252,21 +256,20 @@ async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener) {
     }
 }
 
-async fn client(guest: Guest, worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, port: u16) {
-    conn::serve(worker, stream, guest, peer, port).await;
-}
-
-/// Says H22 if the socket takes it at once.
-fn turn_away(stream: TcpStream) {
+/// Says H22 if that goes out at once.
+fn turn_away(stream: impl Transport) {
     let mut out = vec![];
     let ask = PageAsk { accept: "", request_id: "", keep_alive: false, body: true };
     Code::ConnectionLimit.page().write(&mut out, &ask);
-    if let Ok(mut stream) = stream.into_std() {
-        let _ = std::io::Write::write(&mut stream, &out);
-    }
+    stream.dismiss(&out);
 }
 
 impl Worker {
+    /// Takes connections from here until it is told to stop.
+    fn open(self: &Rc<Self>, listener: impl Listen) {
+        self.tasks.spawn_local(accept(self.clone(), listener));
+    }
+
     /// Does what it is told; gives back the grace of a stop.
     fn obey(&self, order: Order) -> Option<Duration> {
         match order {
@@ -367,7 +370,7 @@ impl Worker {
     }
 
     /// Keeps a connection to a target for the next request.
-    fn keep(&self, backend: &Rc<Backend>, stream: TcpStream) {
+    fn keep(&self, backend: &Rc<Backend>, stream: Upstream) {
         if backend.keep(stream, &self.limits) {
             self.pooled.borrow_mut().push(backend.clone());
             self.pooled_some.notify_one();
