@@ -2,7 +2,12 @@
 //!
 //! Refused: anything whose end two readers could find in different places, and CONNECT.
 
-use super::{Body, Connection, Refused, Slots, chunk::Chunked, host, length, odd_value};
+use super::{
+    body::Body,
+    chunk::Chunked,
+    head::{Connection, Refused, Slots, length, odd_value},
+    host,
+};
 
 /// A request head that passed.
 #[derive(Debug)]
