@@ -6,17 +6,13 @@
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
-    rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
 use tokio::time::{Instant, timeout};
 
-use super::{
-    place::Place,
-    transport::{Transport, Upstream, connect},
-};
+use super::transport::{Transport, Upstream, connect};
 use crate::{code::Code, config::Limits, proto::Load, table};
 
 /// A target in this worker.
@@ -33,7 +29,7 @@ pub(crate) struct Backend {
     idle: RefCell<Vec<Idle>>,
     /// Whether the worker's sweep knows of idle connections here.
     listed: Cell<bool>,
-    /// Live places that lead here.
+    /// Routes that lead here.
     routed: Cell<u32>,
     last_used: Cell<Instant>,
 }
@@ -41,12 +37,6 @@ pub(crate) struct Backend {
 struct Idle {
     stream: Upstream,
     since: Instant,
-}
-
-/// One request's place at a target; ends when dropped.
-pub(crate) struct Claim {
-    pub(crate) backend: Rc<Backend>,
-    place: Rc<Place>,
 }
 
 /// A connection to a target, and whether it has served a request before.
@@ -73,13 +63,13 @@ impl Backend {
         }
     }
 
-    /// A place that is served leads here; also ends a drain.
+    /// A route leads here; also ends a drain.
     pub(crate) fn route(&self) {
         self.routed.set(self.routed.get() + 1);
         self.draining.set(false);
     }
 
-    /// A place is gone; without any the idle connections are closed.
+    /// A route is gone; without any the idle connections are closed.
     pub(crate) fn unroute(&self) {
         self.routed.set(self.routed.get().saturating_sub(1));
         self.last_used.set(Instant::now());
@@ -91,6 +81,17 @@ impl Backend {
     /// Nothing leads here, nothing runs here, and nobody will ask any more.
     pub(crate) fn forgettable(&self, now: Instant, after: Duration) -> bool {
         self.routed.get() == 0 && self.in_flight.get() == 0 && now > self.last_used.get() + after
+    }
+
+    /// One request more.
+    pub(super) fn begin(&self) {
+        self.in_flight.set(self.in_flight.get() + 1);
+    }
+
+    /// One request less.
+    pub(super) fn end(&self) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+        self.last_used.set(Instant::now());
     }
 
     pub(crate) fn avoided(&self, now: Instant) -> bool {
@@ -158,21 +159,5 @@ impl Backend {
     /// Closes all idle connections.
     pub(crate) fn close_idle(&self) {
         self.idle.borrow_mut().clear();
-    }
-}
-
-impl Claim {
-    pub(crate) fn new(backend: Rc<Backend>, place: Rc<Place>) -> Self {
-        backend.in_flight.set(backend.in_flight.get() + 1);
-        place.in_flight.set(place.in_flight.get() + 1);
-        Self { backend, place }
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.backend.in_flight.set(self.backend.in_flight.get().saturating_sub(1));
-        self.backend.last_used.set(Instant::now());
-        self.place.in_flight.set(self.place.in_flight.get().saturating_sub(1));
     }
 }

@@ -5,21 +5,19 @@
 
 use std::{borrow::Cow, rc::Rc, time::Duration};
 
-use tokio::{
-    io::AsyncWriteExt,
-    time::{Instant, timeout},
-};
+use tokio::time::Instant;
 
 use super::{
-    Worker,
-    backend::{Backend, Claim, Link},
+    asked::Asked,
+    backend::{Backend, Link},
     buf::Buf,
-    conn::{Asked, Conn},
+    conn::Conn,
     flow::{Down, Download, Flow, Up, Upload, Wants, take_arrived},
     hold::{Held, hold},
-    place::{Live, Place},
     rewrite::Passing,
-    transport::{Scheme, Transport},
+    route_state::{Claim, Live, RouteState},
+    state::Worker,
+    transport::{Scheme, Transport, write},
     tunnel,
 };
 use crate::{
@@ -56,7 +54,7 @@ struct Tries {
 
 /// Serves one request and says whether the connection goes on.
 pub(crate) async fn exchange<T: Transport>(worker: &Rc<Worker>, conn: &mut Conn<T>, asked: &mut Asked) -> bool {
-    let (outcome, place) = match conn.guest.begin(asked.source) {
+    let (outcome, route) = match conn.guest.begin(asked.source) {
         Ok(_at_work) => dispatch(worker, conn, asked).await,
         Err(()) => (page(worker, conn, asked, &Page::too_many_at_once()).await, worker.find(&asked.name, asked.path())),
     };
@@ -70,12 +68,12 @@ pub(crate) async fn exchange<T: Transport>(worker: &Rc<Worker>, conn: &mut Conn<
         counter.set(counter.get() + 1);
         conn.last = Some(backend.clone());
     }
-    log(worker, conn, asked, &outcome, place.as_deref());
+    log(worker, conn, asked, &outcome, route.as_deref());
     outcome.keep
 }
 
-fn log<T: Transport>(worker: &Worker, conn: &Conn<T>, asked: &Asked, outcome: &Outcome, place: Option<&Place>) {
-    let key = place.map_or(worker.own_log.as_ref(), |p| p.log.as_ref());
+fn log<T: Transport>(worker: &Worker, conn: &Conn<T>, asked: &Asked, outcome: &Outcome, route: Option<&RouteState>) {
+    let key = route.map_or(worker.own_log.as_ref(), |r| r.log.as_ref());
     let Some(key) = key else { return };
     let entry = Entry {
         code: outcome.code.as_ref().map(|(c, d)| (c.as_ref(), d.as_ref())),
@@ -100,7 +98,7 @@ async fn dispatch<T: Transport>(
     worker: &Rc<Worker>,
     conn: &mut Conn<T>,
     asked: &mut Asked,
-) -> (Outcome, Option<Rc<Place>>) {
+) -> (Outcome, Option<Rc<RouteState>>) {
     let mut tries = Tries {
         refused_by: vec![],
         last: Code::ConnectRefused,
@@ -108,22 +106,22 @@ async fn dispatch<T: Transport>(
         fresh_only: false,
     };
     loop {
-        let Some(place) = worker.find(&asked.name, asked.path()) else {
+        let Some(route) = worker.find(&asked.name, asked.path()) else {
             return (page(worker, conn, asked, &Page::unknown_host()).await, None);
         };
-        let outcome = match &place.action {
+        let outcome = match &route.action {
             Live::Page(ours) => page(worker, conn, asked, ours).await,
-            Live::Hold(max_wait) => match hold(worker, conn, asked, &place, *max_wait).await {
+            Live::Hold(max_wait) => match hold(worker, conn, asked, &route, *max_wait).await {
                 Held::Changed => continue,
                 Held::Gone => Outcome::of(Code::ClientInterrupted),
                 Held::Expired => page(worker, conn, asked, &Code::BootTimeout.page()).await,
                 Held::TooMany => page(worker, conn, asked, &Code::BacklogTooDeep.page()).await,
             },
             Live::Serve(backends) => {
-                let route = Rc::as_ptr(&place).addr();
-                let own = || worker.door.at_work_on(asked.source, route);
-                conn.guest.serves(asked.source.map(|source| (source, route)));
-                match place.claim(backends, worker.limits.per_target, &tries.refused_by, tries.last, own) {
+                let which = Rc::as_ptr(&route).addr();
+                let own = || worker.door.at_work_on(asked.source, which);
+                conn.guest.serves(asked.source.map(|source| (source, which)));
+                match route.claim(backends, worker.limits.per_target, &tries.refused_by, tries.last, own) {
                     Err(code) => page(worker, conn, asked, &code.page()).await,
                     Ok(claim) => match attempt(worker, conn, asked, claim, &mut tries).await {
                         Attempt::Over(outcome) => outcome,
@@ -132,7 +130,7 @@ async fn dispatch<T: Transport>(
                 }
             }
         };
-        return (outcome, Some(place));
+        return (outcome, Some(route));
     }
 }
 
@@ -277,7 +275,7 @@ pub(crate) async fn page<T: Transport>(worker: &Worker, conn: &mut Conn<T>, aske
     let ask =
         PageAsk { accept: &asked.accept, request_id: &asked.request_id, keep_alive: keep, body: !asked.head_only };
     ours.write(&mut out, &ask);
-    let sent = timeout(worker.limits.idle_window, conn.stream.split().1.write_all(&out)).await;
+    let sent = write(&mut conn.stream.split().1, &out, worker.limits.idle_window).await;
     let bytes = out.len() as u64;
     worker.spare.put(out);
     Outcome {
@@ -286,7 +284,7 @@ pub(crate) async fn page<T: Transport>(worker: &Worker, conn: &mut Conn<T>, aske
         bytes,
         connect: Duration::ZERO,
         backend: None,
-        keep: keep && matches!(sent, Ok(Ok(()))),
+        keep: keep && sent.is_ok(),
     }
 }
 

@@ -6,14 +6,14 @@
 use std::{cell::Cell, io, time::Duration};
 
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
+    io::AsyncWrite,
     time::{Instant, timeout, timeout_at},
 };
 
 use super::{
     buf::{Buf, Spare},
     rewrite::{self, Passing},
-    transport::Reader,
+    transport::{Reader, write},
 };
 use crate::{
     code::Code,
@@ -355,14 +355,6 @@ impl<R: Reader, W: AsyncWrite + Unpin> Download<'_, R, W> {
 fn client_fault(err: io::Error) -> Down {
     let idle = err.kind() == io::ErrorKind::TimedOut;
     Down::Failed(if idle { Code::ClientIdle } else { Code::ClientInterrupted })
-}
-
-/// Writes everything, or fails when nothing of it moves on for too long.
-pub(crate) async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8], patience: Duration) -> io::Result<()> {
-    match timeout(patience, to.write_all(bytes)).await {
-        Ok(result) => result,
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    }
 }
 
 #[cfg(test)]

@@ -11,10 +11,11 @@ use tokio::{
 };
 
 use super::{
-    Census, Order, Setup, serve,
+    Census, Order, Setup, open, serve,
     transport::{
         Entrance, Scheme, Transport,
         memory::{End, Listener, Memory},
+        write,
     },
 };
 use crate::{
@@ -47,7 +48,7 @@ struct Side<S> {
 
 impl<S: Transport> Side<S> {
     async fn send(&mut self, text: &str) {
-        timeout(PATIENCE, self.stream.split().1.write_all(text.as_bytes())).await.expect("nobody reads").unwrap();
+        write(&mut self.stream.split().1, text.as_bytes(), PATIENCE).await.unwrap();
     }
 
     async fn more(&mut self) -> std::io::Result<usize> {
@@ -99,7 +100,7 @@ impl World {
             events: mpsc::channel(4).0,
             sink: log.sink(),
             own_log: Some("own".into()),
-            place: (0, 1),
+            number: (0, 1),
             trusted: Arc::from([]),
             census: Arc::new(Census::new(1)),
             notes: mpsc::channel(4).0,
@@ -107,7 +108,7 @@ impl World {
         let listener = Listener::new(Entrance { scheme: Scheme::Https, port: 8443 });
         let door = listener.clone();
         let worker = spawn_local(serve(setup, move |worker| {
-            worker.open(door);
+            open(worker, door);
             Ok(())
         }));
         let world = Self { orders, listener, worker, logs, log: Some(log) };

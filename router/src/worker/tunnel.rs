@@ -3,14 +3,13 @@
 use std::{cell::Cell, io};
 
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
+    io::AsyncWrite,
     time::{Instant, timeout_at},
 };
 
 use super::{
     buf::{Buf, Spare},
-    flow::write,
-    transport::{Reader, Transport},
+    transport::{Reader, Transport, finish, write},
 };
 use crate::config::Limits;
 
@@ -62,7 +61,7 @@ async fn carry<R: Reader, W: AsyncWrite + Unpin>(
         }
         let due = way.moved.get() + limits.tunnel_idle;
         match timeout_at(due, way.buf.fill(&mut way.from, spare)).await {
-            Ok(Ok(0)) => return way.to.shutdown().await,
+            Ok(Ok(0)) => return finish(&mut way.to, limits.idle_window).await,
             Ok(Ok(_)) => way.moved.set(Instant::now()),
             Ok(Err(err)) => return Err(err),
             Err(_) if way.moved.get() + limits.tunnel_idle > due => {}

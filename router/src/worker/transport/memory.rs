@@ -1,7 +1,7 @@
 //! Connections without a socket: two ends in one thread, with so much room between them and not more.
 //!
-//! Stricter than a socket where that shows a fault: an end that was dropped without being shut down first is no clean
-//! end for the other, as a TLS connection without its last word is none.
+//! Stricter than a socket where that shows a fault, as TLS is: what was written may stay where it is until it is flushed,
+//! and an end that was dropped without being shut down first is no clean end for the other.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,12 +16,14 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Entrance, Listen, Reader, Transport};
+use super::seam::{Entrance, Listen, Reader, Transport};
 
 /// One direction.
 #[derive(Default)]
 struct Pipe {
     bytes: VecDeque<u8>,
+    /// Written, and not yet flushed.
+    unsent: Vec<u8>,
     room: usize,
     end: Option<End>,
     /// The reader is gone.
@@ -69,6 +71,11 @@ impl Pipe {
     fn wait<T>(&mut self, side: usize, cx: &Context<'_>) -> Poll<T> {
         self.waits[side] = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    fn flush(&mut self) {
+        self.bytes.extend(self.unsent.drain(..));
+        self.wake();
     }
 
     fn finish(&mut self, end: End) {
@@ -153,21 +160,24 @@ impl AsyncWrite for Half {
         if pipe.deaf || pipe.end.is_some() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let n = (pipe.room - pipe.bytes.len()).min(bytes.len());
+        let n = (pipe.room - pipe.bytes.len() - pipe.unsent.len()).min(bytes.len());
         if n == 0 {
+            pipe.flush();
             return pipe.wait(1, cx);
         }
-        pipe.bytes.extend(&bytes[..n]);
-        pipe.wake();
+        pipe.unsent.extend(&bytes[..n]);
         Poll::Ready(Ok(n))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().flush();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().finish(End::Clean);
+        let mut pipe = self.0.borrow_mut();
+        pipe.flush();
+        pipe.finish(End::Clean);
         Poll::Ready(Ok(()))
     }
 }

@@ -11,13 +11,13 @@ use tokio::net::{
     tcp::{ReadHalf, WriteHalf},
 };
 
-use super::{Entrance, Listen, Reader, Scheme, Transport};
+use super::seam::{Entrance, Listen, Reader, Scheme, Transport};
 
 /// A connection to a target.
-pub(in crate::worker) type Upstream = TcpStream;
+pub(crate) type Upstream = TcpStream;
 
 /// Connects to a target.
-pub(in crate::worker) async fn connect(target: SocketAddr) -> io::Result<Upstream> {
+pub(crate) async fn connect(target: SocketAddr) -> io::Result<Upstream> {
     let stream = TcpStream::connect(target).await?;
     let _ = stream.set_nodelay(true);
     Ok(stream)
@@ -54,13 +54,13 @@ impl Reader for ReadHalf<'_> {
 }
 
 /// A socket that listens.
-pub(in crate::worker) struct Listener {
+pub(crate) struct Listener {
     socket: tokio::net::TcpListener,
     entrance: Entrance,
 }
 
 impl Listener {
-    pub(in crate::worker) fn new(socket: std::net::TcpListener, scheme: Scheme) -> io::Result<Self> {
+    pub(crate) fn new(socket: std::net::TcpListener, scheme: Scheme) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let port = socket.local_addr()?.port();
         let socket = tokio::net::TcpListener::from_std(socket)?;
