@@ -27,6 +27,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(100);
 const PEER: &str = "203.0.113.9:4711";
+const PROXY: &str = "198.51.100.1:4711";
 const ASK: &str = "GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n";
 const UPGRADE: &str = "GET /x HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: p\r\n\r\n";
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: p\r\n\r\n";
@@ -101,7 +102,7 @@ impl World {
             sink: log.sink(),
             own_log: Some("own".into()),
             number: (0, 1),
-            trusted: Arc::from([]),
+            trusted: Arc::from(["198.51.100.0/24".parse().unwrap()]),
             census: Arc::new(Census::new(1)),
             notes: mpsc::channel(4).0,
         };
@@ -181,6 +182,27 @@ fn requests_are_served_and_told_how_they_came() {
         let lines = world.stop().await;
         assert_eq!(lines.matches(" protocol=http1.1 tls=true\n").count(), 2, "{lines}");
         assert!(lines.contains(" fwd=\"203.0.113.9\" instance=web.1 "), "{lines}");
+    });
+}
+
+#[test]
+fn a_proxy_may_say_otherwise_and_a_port_goes_with_its_scheme() {
+    run(async {
+        let mut world = World::new(Limits::default(), mirror).await;
+        let mut proxy = Side { stream: world.listener.connect(PROXY, 1024), buf: vec![] };
+        for (claim, told) in [
+            ("", "https\r\nX-Forwarded-Port: 8443"),
+            ("X-Forwarded-Proto: https\r\n", "https\r\nX-Forwarded-Port: 8443"),
+            ("X-Forwarded-Proto: http\r\n", "http\r\nX-Forwarded-Port: 80"),
+            ("X-Forwarded-Proto: http\r\nX-Forwarded-Port: 8080\r\n", "http\r\nX-Forwarded-Port: 8080"),
+        ] {
+            proxy.send(&format!("GET /x HTTP/1.1\r\nHost: a.test\r\n{claim}\r\n")).await;
+            proxy.until("\r\n\r\n").await;
+            let head = proxy.until("\r\n\r\n").await;
+            assert!(head.contains(&format!("X-Forwarded-Proto: {told}\r\n")), "{claim:?}: {head}");
+        }
+        drop(proxy);
+        world.stop().await;
     });
 }
 
