@@ -1,8 +1,8 @@
 //! Puts routers under load in turn and says what each request costs them: `load TARGET ROUNDS NAME=ADDR=PID …`.
 //!
-//! The target that they serve from (see the example `router`) is in here too, at the address TARGET. Each round sends the
-//! same requests to each router; the figures are medians. Pin the routers to one core and this to another. Rounds: small
-//! answers on 64 connections, 1 MiB answers on 4, a new connection for each request.
+//! The target that they serve from (see the example `router`) is in here too, at the address TARGET. A round is short and
+//! sends the same requests to each router, so that all have the machine's same moods; the figures are medians over rounds,
+//! and the last is that of each round's ratio to the first router. Pin the routers to one core and this to another.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails in a measurement ends it")]
 #![allow(clippy::disallowed_methods, reason = "no tasks of the product")]
@@ -17,7 +17,7 @@ use tokio::{
 
 /// What is asked, over how many connections, how many requests on each, and on a new one each time.
 const KINDS: [(&str, &str, usize, usize, bool); 3] =
-    [("small", "/", 64, 500, false), ("1 MiB", "/large", 4, 50, false), ("new", "/", 32, 100, true)];
+    [("small", "/", 64, 50, false), ("1 MiB", "/large", 4, 5, false), ("new", "/", 32, 10, true)];
 const LARGE: usize = 1 << 20;
 
 struct Router {
@@ -37,31 +37,34 @@ async fn main() {
     });
     let routers: Vec<Router> = args[2..].iter().map(|arg| router(arg)).collect();
     for (kind, path, connections, requests, anew) in KINDS {
-        let mut figures: Vec<Vec<(f64, f64)>> = vec![vec![]; routers.len()];
+        let mut costs: Vec<Vec<f64>> = vec![vec![]; routers.len()];
+        let mut rates = costs.clone();
         for _ in 0..args[1].parse().unwrap() {
-            for (router, of_it) in routers.iter().zip(&mut figures) {
-                let (began, before) = (Instant::now(), ticks(router.pid));
+            for (n, router) in routers.iter().enumerate() {
+                let (began, before) = (Instant::now(), spent(router.pid));
                 let mut clients = JoinSet::new();
-                for n in 0..connections {
-                    clients.spawn(client(router.addr, format!("h{n}.test"), path, requests, anew));
+                for host in 0..connections {
+                    clients.spawn(client(router.addr, format!("h{host}.test"), path, requests, anew));
                 }
                 clients.join_all().await;
                 let all = (connections * requests) as f64;
-                // A tick is a hundredth of a second.
-                let spent = (ticks(router.pid) - before) as f64 * 10_000.0;
-                of_it.push((spent / all, all / began.elapsed().as_secs_f64()));
+                costs[n].push((spent(router.pid) - before) as f64 / 1000.0 / all);
+                rates[n].push(all / began.elapsed().as_secs_f64());
             }
         }
-        for (router, of_it) in routers.iter().zip(&mut figures) {
-            of_it.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let (cpu, rate) = of_it[of_it.len() / 2];
-            let (least, most) = (of_it[0].0, of_it[of_it.len() - 1].0);
+        for (n, Router { name, .. }) in routers.iter().enumerate() {
+            let ratios = costs[n].iter().zip(&costs[0]).map(|(cost, first)| cost / first).collect();
+            let (cost, rate, ratio) = (median(costs[n].clone()), median(rates[n].clone()), median(ratios));
             println!(
-                "{kind:6} {:8} {cpu:8.1} us of processor each ({least:.1} to {most:.1}), {rate:.0}/s",
-                router.name
+                "{kind:6} {name:12} {cost:7.1} us of processor each, {rate:6.0}/s, {ratio:.3} of the first's cost"
             );
         }
     }
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 fn router(arg: &str) -> Router {
@@ -69,11 +72,11 @@ fn router(arg: &str) -> Router {
     Router { name: words[0].into(), addr: words[1].parse().unwrap(), pid: words[2].parse().unwrap() }
 }
 
-/// The time that a process has had, in ticks.
-fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+/// The time that a process's threads have had, in nanoseconds.
+fn spent(pid: u32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let of = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("schedstat")).unwrap();
+    threads.map(|thread| of(thread.unwrap()).split(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 /// Answers what it is asked.
