@@ -15,8 +15,7 @@ use self::{
 };
 
 /// Messages in a usual run, of requests and of responses each.
-const CASES: u64 = 120_000;
-const THREADS: u64 = 2;
+const CASES: u64 = 75_000;
 
 /// Which messages, and how they are read.
 #[derive(Clone, Copy, Debug)]
@@ -157,28 +156,16 @@ fn number(name: &str, usual: u64) -> u64 {
 /// What came out, and how often.
 fn run(responding: bool) -> BTreeMap<Found, u64> {
     let (cases, seed) = (number("GATE_CASES", CASES), number("GATE_SEED", 0));
-    let part = |n: u64| {
-        let mut counts: BTreeMap<Found, u64> = BTreeMap::new();
-        for at in (n..cases).step_by(THREADS as usize) {
-            let case = Case::from(seed + at, responding);
-            let found = case.compare();
-            if let Found::Wrong(_) = found {
-                let (line, less) = (case.line(), case.shrink());
-                panic!("seed {}:\n{line}\nin fewer bytes:\n{}\n{:?}", seed + at, less.line(), less.compare());
-            }
-            *counts.entry(found).or_default() += 1;
+    let mut all: BTreeMap<Found, u64> = BTreeMap::new();
+    for seed in seed..seed + cases {
+        let case = Case::from(seed, responding);
+        let found = case.compare();
+        if let Found::Wrong(_) = found {
+            let (line, less) = (case.line(), case.shrink());
+            panic!("seed {seed}:\n{line}\nin fewer bytes:\n{}\n{:?}", less.line(), less.compare());
         }
-        counts
-    };
-    let mut all = BTreeMap::new();
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|n| scope.spawn(move || part(n))).collect();
-        for thread in threads {
-            for (found, count) in thread.join().unwrap_or_else(|fault| std::panic::resume_unwind(fault)) {
-                *all.entry(found).or_default() += count;
-            }
-        }
-    });
+        *all.entry(found).or_default() += 1;
+    }
     for (found, count) in &all {
         println!("{count:9} {found:?}");
     }

@@ -17,7 +17,7 @@ use hyper::{
 use router::gate::{self, Body, HeadLimits, Scan, Slots};
 
 /// A message as a reader understood it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// Method and target, or the status.
     pub line: String,
@@ -26,6 +26,16 @@ pub struct Message {
     pub body: Vec<u8>,
     /// Bytes of the input up to the end of this one; only where the reader tells.
     pub end: Option<usize>,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} with", self.line)?;
+        for (name, value) in &self.fields {
+            write!(f, " {name}: {},", value.escape_ascii())?;
+        }
+        write!(f, " and the body {:?}, to byte {:?}", self.body.escape_ascii().to_string(), self.end)
+    }
 }
 
 /// What a reader made of all bytes.
