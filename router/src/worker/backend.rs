@@ -15,7 +15,6 @@ use tokio::time::{Instant, timeout};
 use super::transport::{Transport, Upstream, connect};
 use crate::{code::Code, config::Limits, proto::Load, table};
 
-/// A target in this worker.
 pub(crate) struct Backend {
     pub(crate) addr: SocketAddr,
     pub(crate) name: Arc<str>,

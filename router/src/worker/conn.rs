@@ -12,7 +12,6 @@ use super::{
     transport::{Entrance, Transport, finish},
 };
 
-/// A client's connection.
 pub(crate) struct Conn<T> {
     pub(crate) stream: T,
     pub(crate) buf: Buf,

@@ -44,7 +44,6 @@ use crate::{
     table::Patch,
 };
 
-/// What a worker is told.
 pub(crate) enum Order {
     /// These hosts changed; answered when requests see it.
     Patch { patch: Arc<Patch>, done: oneshot::Sender<()> },
@@ -56,7 +55,6 @@ pub(crate) enum Order {
     Stop { grace: Duration },
 }
 
-/// What a worker starts with.
 pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) orders: mpsc::Receiver<Order>,

@@ -14,7 +14,6 @@ use crate::{
     table::RouteKey,
 };
 
-/// One route in one worker.
 pub(crate) struct RouteState {
     pub(crate) key: RouteKey,
     pub(crate) log: Option<Arc<str>>,
@@ -27,7 +26,6 @@ pub(crate) struct RouteState {
     turn: Cell<usize>,
 }
 
-/// What a request of this route gets.
 pub(crate) enum Live {
     Serve(Vec<Rc<Backend>>),
     Hold(Duration),

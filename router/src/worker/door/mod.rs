@@ -69,7 +69,6 @@ pub(crate) struct AtWork {
     crowd: Rc<Crowd>,
 }
 
-/// A worker's door.
 pub(crate) struct Door {
     /// The worker's part of all connections.
     share: u32,
@@ -315,7 +314,6 @@ impl Door {
 }
 
 impl Guest {
-    /// What the connection does from now on.
     pub(crate) fn turn(&self, at: At) {
         let seat = &*self.seat;
         if seat.away.get() {
@@ -346,7 +344,7 @@ impl Guest {
         }
     }
 
-    /// Begins a request of a source; `None` if that has too many at once.
+    /// Begins a request of a source; an error if that has too many at once. Without a source nothing is counted.
     pub(crate) fn begin(&self, source: Option<Source>) -> Result<Option<AtWork>, ()> {
         let Some(source) = source else { return Ok(None) };
         let door = &self.door;

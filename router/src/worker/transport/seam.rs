@@ -12,15 +12,11 @@ use tokio::{
     time::timeout,
 };
 
-/// One connection.
-///
-/// A read of no bytes is the peer's clean end: it said that nothing more follows. Whatever else ends it is an error, so
-/// a body that lasts until the end is complete or known not to be. To shut the writer down says the same to the peer,
-/// after all that was written, and leaves the other direction open. To drop a connection closes it.
+/// One connection. A read of no bytes is the peer's clean end: it said that nothing more follows. Whatever else ends it is
+/// an error, so a body that lasts until the end is complete or known not to be. To shut the writer down says the same to
+/// the peer, after all that was written, and leaves the other direction open. To drop a connection closes it.
 pub(crate) trait Transport: 'static {
-    /// The half that reads.
     type Reader<'a>: Reader;
-    /// The half that writes.
     type Writer<'a>: AsyncWrite + Unpin;
 
     /// Both halves, to be used at the same time.
@@ -42,9 +38,7 @@ pub(crate) trait Reader: AsyncRead + Unpin {
     fn readable(&self) -> impl Future<Output = io::Result<()>>;
 }
 
-/// Where connections come in.
 pub(crate) trait Listen: 'static {
-    /// What comes in here.
     type Transport: Transport;
 
     /// What all that comes in here has in common.
@@ -62,7 +56,6 @@ pub(crate) struct Entrance {
     pub(crate) port: u16,
 }
 
-/// The scheme of a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Http,

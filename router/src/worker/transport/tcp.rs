@@ -13,10 +13,9 @@ use tokio::net::{
 
 use super::seam::{Entrance, Listen, Reader, Scheme, Transport};
 
-/// A connection to a target.
+/// What leads to a target.
 pub(crate) type Upstream = TcpStream;
 
-/// Connects to a target.
 pub(crate) async fn connect(target: SocketAddr) -> io::Result<Upstream> {
     let stream = TcpStream::connect(target).await?;
     let _ = stream.set_nodelay(true);
@@ -53,7 +52,6 @@ impl Reader for ReadHalf<'_> {
     }
 }
 
-/// A socket that listens.
 pub(crate) struct Listener {
     socket: tokio::net::TcpListener,
     entrance: Entrance,
