@@ -35,6 +35,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) status: u16,
     pub(crate) bytes: u64,
     pub(crate) minor: u8,
+    pub(crate) tls: bool,
 }
 
 /// One line on its way to a spool.
@@ -94,8 +95,8 @@ impl Entry<'_> {
         }
         let tail = (self.peer, self.instance, self.connect.as_millis(), self.service.as_millis());
         let _ = write!(line, "{}\" instance={} connect={}ms service={}ms", tail.0, tail.1, tail.2, tail.3);
-        let (status, bytes, minor) = (self.status, self.bytes, self.minor);
-        let _ = write!(line, " status={status} bytes={bytes} protocol=http1.{minor} tls=false");
+        let (status, bytes, minor, tls) = (self.status, self.bytes, self.minor, self.tls);
+        let _ = write!(line, " status={status} bytes={bytes} protocol=http1.{minor} tls={tls}");
         line
     }
 }
@@ -246,6 +247,7 @@ mod tests {
             status: 200,
             bytes: 13,
             minor: 1,
+            tls: false,
         }
     }
 

@@ -1,39 +1,17 @@
 //! The router's table and who may change it: one task that takes snapshots and changes in turn.
 //!
 //! A change goes to the workers at once and to the disk at the same time; it is acknowledged when both have it. A table
-//! of another boot is served with its `Serve` routes held, until a snapshot confirms it. The journal has a thread of its
-//! own, so a hung disk delays acknowledgements and nothing else.
+//! of another boot is served with its `Serve` routes held, until a snapshot confirms it.
 
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    sync::{
-        Arc,
-        mpsc::{SyncSender, sync_channel},
-    },
-    time::Duration,
-};
-
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use crate::{
-    config::RouterError,
-    journal::{Delta, Journal, Stored},
-    proto::{Answer, Change, Load, Snapshot},
+    disk::{Disk, Job},
+    journal::{Delta, Stored},
+    proto::{Answer, Change, Snapshot},
     table::{HostPattern, HostRoutes, Patch, Route, Table},
-    worker::Order,
+    worker_pool::Workers,
 };
-
-/// The longest wait for the workers to switch, and for the disk.
-const SWITCH_MAX: Duration = Duration::from_secs(10);
-const SYNC_MAX: Duration = Duration::from_secs(30);
-
-/// The ways to the workers.
-#[derive(Clone)]
-pub(crate) struct Workers(pub(crate) Arc<[mpsc::Sender<Order>]>);
 
 /// The table with everything that changing it takes.
 pub(crate) struct Control {
@@ -48,121 +26,6 @@ pub(crate) struct Control {
     pub(crate) active: bool,
     /// The disk does not have this table: the next record must be a whole one.
     behind: bool,
-}
-
-/// The thread that owns the journal.
-pub(crate) struct Disk(SyncSender<(Job, oneshot::Sender<Result<bool, String>>)>);
-
-enum Job {
-    Install(Stored),
-    Append(Delta),
-    Compact(Stored),
-}
-
-impl Disk {
-    /// Reads the table and starts the thread; it ends with this value.
-    pub(crate) fn open(dir: PathBuf) -> Result<(Self, Stored), RouterError> {
-        let (mut journal, stored) = Journal::open(&dir)?;
-        let (jobs, inbox) = sync_channel::<(Job, oneshot::Sender<Result<bool, String>>)>(4);
-        let work = move || {
-            while let Ok((job, reply)) = inbox.recv() {
-                let result = match job {
-                    Job::Install(table) => journal.install(&table),
-                    Job::Append(delta) => journal.append(&delta),
-                    Job::Compact(table) => journal.compact(&table),
-                };
-                let _ = reply.send(result.map(|()| journal.wants_compaction()).map_err(|err| chain(&err)));
-            }
-        };
-        let thread = std::thread::Builder::new().name("journal".into()).stack_size(512 << 10).spawn(work);
-        thread.map_err(|_| RouterError::Thread { name: "journal".into() })?;
-        Ok((Self(jobs), stored))
-    }
-
-    /// Hands a job over at once; the future is its result.
-    fn start(&self, job: Job) -> impl Future<Output = Result<bool, String>> + use<> {
-        let (reply, answer) = oneshot::channel();
-        let sent = self.0.try_send((job, reply)).is_ok();
-        async move {
-            match timeout(SYNC_MAX, answer).await {
-                Ok(Ok(result)) => result,
-                Ok(Err(_)) if sent => Err("the journal thread ended".into()),
-                Ok(Err(_)) | Err(_) => Err("the disk does not answer".into()),
-            }
-        }
-    }
-}
-
-fn chain(err: &dyn std::error::Error) -> String {
-    let mut text = err.to_string();
-    let mut source = err.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
-
-impl Workers {
-    async fn each<T>(&self, order: impl Fn(oneshot::Sender<T>) -> Order) -> Result<Vec<T>, String> {
-        let mut answers = vec![];
-        for worker in self.0.iter() {
-            let (reply, answer) = oneshot::channel();
-            let sent = timeout(SWITCH_MAX, worker.send(order(reply))).await;
-            if !matches!(sent, Ok(Ok(()))) {
-                return Err("a worker takes no orders".into());
-            }
-            answers.push(answer);
-        }
-        let mut values = vec![];
-        for answer in answers {
-            match timeout(SWITCH_MAX, answer).await {
-                Ok(Ok(value)) => values.push(value),
-                Ok(Err(_)) | Err(_) => return Err("a worker does not answer".into()),
-            }
-        }
-        Ok(values)
-    }
-
-    pub(crate) async fn patch(&self, patch: Patch) -> Result<(), String> {
-        let patch = Arc::new(patch);
-        self.each(|done| Order::Patch { patch: patch.clone(), done }).await.map(drop)
-    }
-
-    pub(crate) async fn loads(&self, targets: Vec<String>) -> Answer {
-        let targets = Arc::new(targets);
-        let mut loads: Vec<Load> = targets.iter().map(|id| Load { target: id.clone(), ..Load::default() }).collect();
-        let mut held = 0;
-        match self.each(|reply| Order::Loads { targets: targets.clone(), reply }).await {
-            Ok(answers) => {
-                for (part, waiting) in answers {
-                    held += waiting;
-                    for (sum, one) in loads.iter_mut().zip(part) {
-                        sum.in_flight += one.in_flight;
-                        sum.tunnels += one.tunnels;
-                        sum.served += one.served;
-                        sum.failed += one.failed;
-                    }
-                }
-                Answer::Loads { loads, held }
-            }
-            Err(why) => Answer::Refused { why },
-        }
-    }
-
-    pub(crate) async fn drain(&self, targets: Vec<String>) -> Answer {
-        let targets = Arc::new(targets);
-        match self.each(|done| Order::Drain { targets: targets.clone(), done }).await {
-            Ok(_) => Answer::Done,
-            Err(why) => Answer::Refused { why },
-        }
-    }
-
-    pub(crate) async fn stop(&self, grace: Duration) {
-        for worker in self.0.iter() {
-            let _ = timeout(Duration::from_secs(1), worker.send(Order::Stop { grace })).await;
-        }
-    }
 }
 
 /// What a control is made of.

@@ -9,7 +9,8 @@ pub mod client;
 pub mod code;
 mod config;
 mod control;
-mod desk;
+mod control_socket;
+mod disk;
 pub mod gate;
 pub mod headers;
 pub mod journal;
@@ -19,6 +20,7 @@ mod source;
 pub mod spool;
 pub mod table;
 mod worker;
+mod worker_pool;
 
 pub use client::RouterClient;
 pub use config::{Limits, RouterConfig, RouterError};

@@ -6,14 +6,12 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::Path,
     rc::Rc,
-    sync::Arc,
-    thread::JoinHandle,
     time::Duration,
 };
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{broadcast, mpsc, oneshot},
+    sync::{broadcast, mpsc},
     task::LocalSet,
     time::{Instant, sleep_until, timeout},
 };
@@ -22,10 +20,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     access::Log,
     config::{RouterConfig, RouterError},
-    control::{Control, Disk, Parts, Workers},
-    desk::{Desk, Matter, Socket},
+    control::{Control, Parts},
+    control_socket::{Command, Context, Socket},
+    disk::Disk,
     proto::{Answer, Event, Hello, VERSION, What},
-    worker::{self, Census, Setup},
+    worker_pool::WorkerPool,
 };
 
 /// What the router says once it serves.
@@ -40,9 +39,8 @@ pub struct Ready {
 }
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-const ORDERS: usize = 256;
 const EVENTS: usize = 256;
-const MATTERS: usize = 16;
+const COMMANDS: usize = 16;
 const NOTES: usize = 64;
 /// After the grace, how long threads may take to end.
 const LAST: Duration = Duration::from_secs(2);
@@ -55,18 +53,18 @@ pub fn run(config: RouterConfig, listeners: Vec<TcpListener>, ready: impl FnOnce
     let (events_in, events) = mpsc::channel(EVENTS);
     let (notes_in, notes) = mpsc::channel(NOTES);
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
-    let mut crew = Crew::start(&config, &listeners, &log, (&events_in, &notes_in))?;
+    let mut pool = WorkerPool::start(&config, &listeners, &log, (&events_in, &notes_in))?;
     drop((listeners, events_in, notes_in));
     let (boot_hold, active) = (config.limits.boot_hold, config.active);
-    let workers = crew.workers.clone();
+    let workers = pool.workers.clone();
     let control = Control::new(Parts { stored, boot_id, boot_hold, workers, disk, active });
     let thread_fault = |name: &'static str| move |_| RouterError::Thread { name: name.into() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(thread_fault("main"))?;
     let result =
-        LocalSet::new().block_on(&runtime, main(&config, control, addresses, (events, notes), &mut crew, ready));
+        LocalSet::new().block_on(&runtime, main(&config, control, addresses, (events, notes), &mut pool, ready));
     // Without senders a worker ends at once, also on an early error.
     drop(runtime);
-    crew.join();
+    pool.join(LAST);
     log.finish(LAST);
     result
 }
@@ -77,80 +75,6 @@ fn boot_id(config: &RouterConfig) -> Result<String, RouterError> {
         None => {
             let text = std::fs::read_to_string(Path::new(BOOT_ID)).map_err(RouterError::io("read", BOOT_ID))?;
             Ok(text.trim().to_string())
-        }
-    }
-}
-
-/// The worker threads.
-struct Crew {
-    workers: Workers,
-    threads: Vec<JoinHandle<()>>,
-    /// Closed by each thread at its end.
-    ended: Vec<oneshot::Receiver<()>>,
-}
-
-impl Crew {
-    fn start(
-        config: &RouterConfig,
-        listeners: &[TcpListener],
-        log: &Log,
-        (events, notes): (&mpsc::Sender<Event>, &mpsc::Sender<String>),
-    ) -> Result<Self, RouterError> {
-        let (census, trusted) = (Arc::new(Census::new(config.worker_count())), Arc::from(config.trusted.as_slice()));
-        let own_log = config.own_log.as_deref().filter(|key| crate::table::is_log_key(key)).map(Arc::from);
-        let (mut senders, mut threads, mut ended) = (vec![], vec![], vec![]);
-        for n in 0..config.worker_count() {
-            let name = format!("worker-{n}");
-            let copies: Result<Vec<TcpListener>, _> = listeners.iter().map(TcpListener::try_clone).collect();
-            let (sender, orders) = mpsc::channel(ORDERS);
-            let (guard, end) = oneshot::channel();
-            let setup = Setup {
-                limits: config.limits.clone(),
-                listeners: copies.map_err(RouterError::io("duplicate", "a listener"))?,
-                orders,
-                events: events.clone(),
-                sink: log.sink(),
-                own_log: own_log.clone(),
-                place: (n, config.worker_count()),
-                trusted: Arc::clone(&trusted),
-                census: census.clone(),
-                notes: notes.clone(),
-            };
-            let work = move || {
-                let _guard: oneshot::Sender<()> = guard;
-                let _ = worker::run(setup);
-            };
-            let thread = std::thread::Builder::new().name(name.clone()).stack_size(512 << 10).spawn(work);
-            threads.push(thread.map_err(|_| RouterError::Thread { name })?);
-            senders.push(sender);
-            ended.push(end);
-        }
-        Ok(Self { workers: Workers(senders.into()), threads, ended })
-    }
-
-    /// Returns when one thread has ended.
-    async fn any_ended(&mut self) {
-        std::future::poll_fn(|cx| {
-            let over = |end: &mut oneshot::Receiver<()>| Future::poll(std::pin::Pin::new(end), cx).is_ready();
-            if self.ended.iter_mut().any(over) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-        })
-        .await;
-    }
-
-    async fn all_ended(&mut self) {
-        while let Some(end) = self.ended.last_mut() {
-            let _ = end.await;
-            self.ended.pop();
-        }
-    }
-
-    fn join(self) {
-        drop(self.workers);
-        for thread in self.threads {
-            let end = std::time::Instant::now() + LAST;
-            while !thread.is_finished() && std::time::Instant::now() < end {
-                std::thread::sleep(Duration::from_millis(1));
-            }
         }
     }
 }
@@ -188,23 +112,24 @@ async fn main(
     mut control: Control,
     listeners: Vec<SocketAddr>,
     (mut events, mut notes): (mpsc::Receiver<Event>, mpsc::Receiver<String>),
-    crew: &mut Crew,
+    pool: &mut WorkerPool,
     ready: impl FnOnce(&Ready),
 ) -> Result<(), RouterError> {
     let mut signals = Signals::new()?;
     control.begin().await.map_err(|_| RouterError::Thread { name: "worker".into() })?;
     let socket = Socket::bind(&config.socket())?;
-    let (matters_in, mut matters) = mpsc::channel(MATTERS);
+    let (commands_in, mut commands) = mpsc::channel(COMMANDS);
     let (told, _) = broadcast::channel(EVENTS);
-    let workers = crew.workers.clone();
+    let workers = pool.workers.clone();
     let (tasks, ending) = (TaskTracker::new(), CancellationToken::new());
-    let desk = Rc::new(Desk { workers: workers.clone(), matters: matters_in, events: told.clone(), tasks, ending });
+    let context =
+        Rc::new(Context { workers: workers.clone(), commands: commands_in, events: told.clone(), tasks, ending });
     ready(&Ready { listeners: listeners.clone(), generation: control.generation, held: control.held() });
 
     let (stop_in, mut stop) = mpsc::channel(1);
     let owner = async {
-        while let Some(matter) = matters.recv().await {
-            serve_matter(matter, &mut control, &listeners, &stop_in).await;
+        while let Some(command) = commands.recv().await {
+            serve_command(command, &mut control, &listeners, &stop_in).await;
         }
     };
     let pass_on = async {
@@ -221,26 +146,26 @@ async fn main(
         }
         std::future::pending::<()>().await;
     };
-    let beside = async { tokio::join!(owner, pass_on, report, socket.serve(desk.clone())) };
+    let beside = async { tokio::join!(owner, pass_on, report, socket.serve(context.clone())) };
     let ending = async {
         let grace = tokio::select! {
             () = signals.end() => config.limits.grace,
             grace = stop.recv() => grace.unwrap_or_default(),
-            () = crew.any_ended() => return Err(RouterError::Thread { name: "worker".into() }),
+            () = pool.any_ended() => return Err(RouterError::Thread { name: "worker".into() }),
         };
         workers.stop(grace).await;
         let due = Instant::now() + grace + LAST;
         tokio::select! {
-            () = crew.all_ended() => {}
+            () = pool.all_ended() => {}
             () = sleep_until(due) => {}
             () = signals.end() => {
                 workers.stop(Duration::ZERO).await;
-                let _ = timeout(LAST, crew.all_ended()).await;
+                let _ = timeout(LAST, pool.all_ended()).await;
             }
         }
-        desk.ending.cancel();
-        desk.tasks.close();
-        let _ = timeout(LAST, desk.tasks.wait()).await;
+        context.ending.cancel();
+        context.tasks.close();
+        let _ = timeout(LAST, context.tasks.wait()).await;
         Ok(())
     };
     tokio::select! {
@@ -249,9 +174,14 @@ async fn main(
     }
 }
 
-async fn serve_matter(matter: Matter, control: &mut Control, listeners: &[SocketAddr], stop: &mpsc::Sender<Duration>) {
-    match matter {
-        Matter::Hello(reply) => {
+async fn serve_command(
+    command: Command,
+    control: &mut Control,
+    listeners: &[SocketAddr],
+    stop: &mpsc::Sender<Duration>,
+) {
+    match command {
+        Command::Hello(reply) => {
             let hello = Hello {
                 version: VERSION,
                 pid: std::process::id(),
@@ -263,7 +193,7 @@ async fn serve_matter(matter: Matter, control: &mut Control, listeners: &[Socket
             };
             let _ = reply.send(hello);
         }
-        Matter::Ask(what, reply) => {
+        Command::Ask(what, reply) => {
             let answer = match what {
                 What::Snapshot(snapshot) => control.install(snapshot).await,
                 What::Change(change) => control.change(change).await,
@@ -272,7 +202,7 @@ async fn serve_matter(matter: Matter, control: &mut Control, listeners: &[Socket
                     let _ = stop.try_send(grace);
                     Answer::Done
                 }
-                What::Loads { .. } | What::Drain { .. } => Answer::Refused { why: "not a matter of the table".into() },
+                What::Loads { .. } | What::Drain { .. } => Answer::Refused { why: "the table does not know".into() },
             };
             let _ = reply.send(answer);
         }

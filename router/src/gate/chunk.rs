@@ -25,6 +25,10 @@ pub struct Chunked {
     size: u64,
     /// Bytes of the current extension or of all trailers so far.
     spent: u32,
+    /// Bytes of all extensions so far.
+    extended: u32,
+    /// Trailers so far.
+    trailers: u8,
     extensions: bool,
 }
 
@@ -45,12 +49,15 @@ enum State {
 }
 
 const LINE_MAX: u32 = 256;
+/// Other readers have these two limits for a whole body too.
+const EXTENSIONS_MAX: u32 = 16 << 10;
+const TRAILERS: u8 = 100;
 const TRAILERS_MAX: u32 = 8192;
 
 impl Chunked {
     /// For a request: no extensions.
     pub fn request() -> Self {
-        Self { state: State::Size { digits: 0 }, size: 0, spent: 0, extensions: false }
+        Self { state: State::Size { digits: 0 }, size: 0, spent: 0, extended: 0, trailers: 0, extensions: false }
     }
 
     /// For a response: extensions of visible bytes pass.
@@ -99,15 +106,16 @@ impl Chunked {
             (State::Size { digits: 1.. }, b'\r') => State::SizeLf,
             (State::Size { digits: 1.. }, b';') if self.extensions => State::Extension,
             (State::Extension, b'\r') => State::SizeLf,
-            (State::Extension, b'\t' | b' '..=b'~') if self.spent < LINE_MAX => State::Extension,
+            (State::Extension, b'\t' | b' '..=b'~') if self.spent < LINE_MAX && self.extended < EXTENSIONS_MAX => {
+                State::Extension
+            }
             (State::SizeLf, b'\n') if self.size > 0 => State::Data,
             (State::SizeLf, b'\n') => State::TrailerStart,
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size { digits: 0 },
             (State::TrailerStart, b'\r') => State::EndLf,
-            (State::TrailerStart | State::TrailerName, b) if is_token(b) && self.spent < TRAILERS_MAX => {
-                State::TrailerName
-            }
+            (State::TrailerStart, b) if is_token(b) && self.trailers < TRAILERS => State::TrailerName,
+            (State::TrailerName, b) if is_token(b) && self.spent < TRAILERS_MAX => State::TrailerName,
             (State::TrailerName, b':') => State::TrailerValue,
             (State::TrailerValue, b'\r') => State::TrailerLf,
             (State::TrailerValue, b'\t' | b' '..=b'~' | 0x80..) if self.spent < TRAILERS_MAX => State::TrailerValue,
@@ -124,12 +132,14 @@ impl Chunked {
 
     fn enter(&mut self, next: State) {
         match next {
-            State::Extension | State::TrailerName | State::TrailerValue => self.spent += 1,
+            State::Extension => (self.spent, self.extended) = (self.spent + 1, self.extended + 1),
+            State::TrailerName | State::TrailerValue => self.spent += 1,
             State::Size { digits: 0 } => (self.size, self.spent) = (0, 0),
             State::Data => self.spent = 0,
             State::TrailerStart if self.state == State::SizeLf => self.spent = 0,
+            State::TrailerLf => self.trailers += 1,
             State::Size { .. } | State::SizeLf | State::DataCr | State::DataLf => {}
-            State::TrailerStart | State::TrailerLf | State::EndLf | State::Done => {}
+            State::TrailerStart | State::EndLf | State::Done => {}
         }
         self.state = next;
     }
@@ -218,5 +228,11 @@ mod tests {
         }
         check(&format!("0\r\nx: {}\r\n\r\n", "y".repeat(9000)), None, false);
         check(&format!("1;{}\r\na\r\n0\r\n\r\n", "y".repeat(300)), None, false);
+        let lines = |n| format!("0\r\n{}\r\n", "x: y\r\n".repeat(n));
+        check(&lines(100), Some(("", "0\r\n\r\n", 0)), true);
+        check(&lines(101), None, false);
+        let extended = |n| format!("{}0\r\n\r\n", format!("1;{}\r\na\r\n", "y".repeat(127)).repeat(n));
+        check(&extended(128), None, true);
+        check(&extended(129), None, false);
     }
 }

@@ -3,7 +3,7 @@
 //! A name in the letters of DNS, or an address, and perhaps a port; nothing else. No userinfo, path, list, percent-encoding
 //! or trailing dot passes, since the app behind might read those differently than the table does.
 
-use super::Refused;
+use super::head::Refused;
 use crate::table::is_host_name;
 
 /// The name that the table is asked for: lower case, without port. A bracketed IPv6 address keeps its brackets.

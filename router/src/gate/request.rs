@@ -2,7 +2,12 @@
 //!
 //! Refused: anything whose end two readers could find in different places, and CONNECT.
 
-use super::{Body, Connection, Refused, Slots, chunk::Chunked, host, length, odd_value};
+use super::{
+    body::Body,
+    chunk::Chunked,
+    head::{Connection, Refused, Slots, length, odd_value},
+    host,
+};
 
 /// A request head that passed.
 #[derive(Debug)]
@@ -120,6 +125,9 @@ fn facts<'b>(fields: &[httparse::Header<'b>], minor: u8) -> Result<Facts<'b>, Re
             }
             facts.chunked = true;
         } else if is("connection") {
+            if !field.value.is_ascii() {
+                return Err(Refused::bad("odd Connection"));
+            }
             facts.connection.read(field.value);
         } else if is("expect") {
             if !field.value.eq_ignore_ascii_case(b"100-continue") {
@@ -142,7 +150,7 @@ fn split_target<'b>(method: &str, raw: &'b str) -> Result<(Option<&'b str>, &'b 
     if method == "CONNECT" {
         return Err(Refused { status: 405, why: "CONNECT is not offered" });
     }
-    if raw.bytes().any(|b| b <= b' ' || b == 0x7f || b == b'#') {
+    if odd_target(raw) {
         return Err(ODD);
     }
     if raw.starts_with('/') {
@@ -151,7 +159,7 @@ fn split_target<'b>(method: &str, raw: &'b str) -> Result<(Option<&'b str>, &'b 
     if raw == "*" {
         return if method == "OPTIONS" { Ok((None, raw)) } else { Err(ODD) };
     }
-    let rest = strip_scheme(raw).ok_or(ODD)?;
+    let rest = strip_scheme(raw).filter(|rest| !rest.is_empty() && !rest.starts_with('/')).ok_or(ODD)?;
     match rest.find(['/', '?']) {
         Some(at) => match rest.split_at_checked(at) {
             Some((authority, path)) if path.starts_with('/') => Ok((Some(authority), path)),
@@ -159,6 +167,13 @@ fn split_target<'b>(method: &str, raw: &'b str) -> Result<(Option<&'b str>, &'b 
         },
         None => Ok((Some(rest), "/")),
     }
+}
+
+/// Whether a byte is in the target that strict readers refuse and others percent-encode: not everywhere the same ones.
+fn odd_target(raw: &str) -> bool {
+    let (path, query) = raw.split_once('?').unwrap_or((raw, ""));
+    let odd = |b: u8| b <= b' ' || b == 0x7f || matches!(b, b'#' | b'<' | b'>');
+    path.bytes().any(|b| odd(b) || b == b'`') || query.bytes().any(|b| odd(b) || b == b'"')
 }
 
 fn strip_scheme(raw: &str) -> Option<&str> {

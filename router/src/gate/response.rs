@@ -1,6 +1,10 @@
 //! What a response head says: status and framing, judged as strictly as a request's.
 
-use super::{Body, Connection, Refused, Slots, chunk::Chunked, length, odd_value};
+use super::{
+    body::Body,
+    chunk::Chunked,
+    head::{Connection, Refused, Slots, length, odd_value},
+};
 
 /// A response head that passed.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! Every line ends in CRLF, no CR stands elsewhere, no field line starts with a blank (obs-fold), and the limits hold
 //! before the head is complete. Looks at each byte once, however slowly they come.
 
-use super::{HeadLimits, Refused};
+use super::head::{HeadLimits, Refused};
 
 /// Where the search stands.
 #[derive(Clone, Copy, Debug, Default)]

@@ -6,20 +6,15 @@
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
-    rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
-use super::place::Place;
+use super::transport::{Transport, Upstream, connect};
 use crate::{code::Code, config::Limits, proto::Load, table};
 
-/// A target in this worker.
 pub(crate) struct Backend {
     pub(crate) addr: SocketAddr,
     pub(crate) name: Arc<str>,
@@ -33,25 +28,19 @@ pub(crate) struct Backend {
     idle: RefCell<Vec<Idle>>,
     /// Whether the worker's sweep knows of idle connections here.
     listed: Cell<bool>,
-    /// Live places that lead here.
+    /// Routes that lead here.
     routed: Cell<u32>,
     last_used: Cell<Instant>,
 }
 
 struct Idle {
-    stream: TcpStream,
+    stream: Upstream,
     since: Instant,
-}
-
-/// One request's place at a target; ends when dropped.
-pub(crate) struct Claim {
-    pub(crate) backend: Rc<Backend>,
-    place: Rc<Place>,
 }
 
 /// A connection to a target, and whether it has served a request before.
 pub(crate) struct Link {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Upstream,
     pub(crate) reused: bool,
 }
 
@@ -73,13 +62,13 @@ impl Backend {
         }
     }
 
-    /// A place that is served leads here; also ends a drain.
+    /// A route leads here; also ends a drain.
     pub(crate) fn route(&self) {
         self.routed.set(self.routed.get() + 1);
         self.draining.set(false);
     }
 
-    /// A place is gone; without any the idle connections are closed.
+    /// A route is gone; without any the idle connections are closed.
     pub(crate) fn unroute(&self) {
         self.routed.set(self.routed.get().saturating_sub(1));
         self.last_used.set(Instant::now());
@@ -91,6 +80,17 @@ impl Backend {
     /// Nothing leads here, nothing runs here, and nobody will ask any more.
     pub(crate) fn forgettable(&self, now: Instant, after: Duration) -> bool {
         self.routed.get() == 0 && self.in_flight.get() == 0 && now > self.last_used.get() + after
+    }
+
+    /// One request more.
+    pub(super) fn begin(&self) {
+        self.in_flight.set(self.in_flight.get() + 1);
+    }
+
+    /// One request less.
+    pub(super) fn end(&self) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+        self.last_used.set(Instant::now());
     }
 
     pub(crate) fn avoided(&self, now: Instant) -> bool {
@@ -109,9 +109,8 @@ impl Backend {
         if may_reuse && let Some(stream) = self.take_idle(limits.pool_idle) {
             return Ok(Link { stream, reused: true });
         }
-        let fault = match timeout(limits.connect, TcpStream::connect(self.addr)).await {
+        let fault = match timeout(limits.connect, connect(self.addr)).await {
             Ok(Ok(stream)) => {
-                let _ = stream.set_nodelay(true);
                 self.avoid_until.set(None);
                 return Ok(Link { stream, reused: false });
             }
@@ -124,11 +123,10 @@ impl Backend {
     }
 
     /// The most recent idle connection that is young enough and has nothing to say.
-    fn take_idle(&self, max_age: Duration) -> Option<TcpStream> {
+    fn take_idle(&self, max_age: Duration) -> Option<Upstream> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { stream, since }) = idle.pop() {
-            let quiet = matches!(stream.try_read(&mut [0]), Err(err) if err.kind() == std::io::ErrorKind::WouldBlock);
-            if since.elapsed() < max_age && quiet {
+            if since.elapsed() < max_age && stream.is_quiet() {
                 return Some(stream);
             }
         }
@@ -136,7 +134,7 @@ impl Backend {
     }
 
     /// Keeps a connection whose exchange ended cleanly. True when the sweep must learn of this target.
-    pub(crate) fn keep(&self, stream: TcpStream, limits: &Limits) -> bool {
+    pub(crate) fn keep(&self, stream: Upstream, limits: &Limits) -> bool {
         let mut idle = self.idle.borrow_mut();
         let unwanted = self.routed.get() == 0 || self.draining.get();
         if unwanted || idle.len() >= limits.pool_size || limits.pool_idle.is_zero() {
@@ -160,21 +158,5 @@ impl Backend {
     /// Closes all idle connections.
     pub(crate) fn close_idle(&self) {
         self.idle.borrow_mut().clear();
-    }
-}
-
-impl Claim {
-    pub(crate) fn new(backend: Rc<Backend>, place: Rc<Place>) -> Self {
-        backend.in_flight.set(backend.in_flight.get() + 1);
-        place.in_flight.set(place.in_flight.get() + 1);
-        Self { backend, place }
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        self.backend.in_flight.set(self.backend.in_flight.get().saturating_sub(1));
-        self.backend.last_used.set(Instant::now());
-        self.place.in_flight.set(self.place.in_flight.get().saturating_sub(1));
     }
 }

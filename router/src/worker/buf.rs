@@ -2,7 +2,9 @@
 
 use std::{cell::RefCell, io};
 
-use tokio::{io::AsyncReadExt, net::tcp::ReadHalf};
+use tokio::io::AsyncReadExt;
+
+use super::transport::Reader;
 
 const SIZE: usize = 16 << 10;
 const SPARE_MAX: usize = 16;
@@ -76,7 +78,7 @@ impl Buf {
     }
 
     /// Reads what is there, or waits; zero is the end. Waiting with nothing unused holds no memory.
-    pub(crate) async fn fill(&mut self, from: &mut ReadHalf<'_>, spare: &Spare) -> io::Result<usize> {
+    pub(crate) async fn fill(&mut self, from: &mut impl Reader, spare: &Spare) -> io::Result<usize> {
         loop {
             self.make_room(spare);
             if !self.is_empty() {

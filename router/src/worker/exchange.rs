@@ -5,20 +5,19 @@
 
 use std::{borrow::Cow, rc::Rc, time::Duration};
 
-use tokio::{
-    io::AsyncWriteExt,
-    time::{Instant, timeout},
-};
+use tokio::time::Instant;
 
 use super::{
-    Worker,
-    backend::{Backend, Claim, Link},
+    asked::Asked,
+    backend::{Backend, Link},
     buf::Buf,
-    conn::{Asked, Conn},
+    conn::Conn,
     flow::{Down, Download, Flow, Up, Upload, Wants, take_arrived},
     hold::{Held, hold},
-    place::{Live, Place},
     rewrite::Passing,
+    route_state::{Claim, Live, RouteState},
+    state::Worker,
+    transport::{Scheme, Transport, write},
     tunnel,
 };
 use crate::{
@@ -54,8 +53,8 @@ struct Tries {
 }
 
 /// Serves one request and says whether the connection goes on.
-pub(crate) async fn exchange(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked) -> bool {
-    let (outcome, place) = match conn.guest.begin(asked.source) {
+pub(crate) async fn exchange<T: Transport>(worker: &Rc<Worker>, conn: &mut Conn<T>, asked: &mut Asked) -> bool {
+    let (outcome, route) = match conn.guest.begin(asked.source) {
         Ok(_at_work) => dispatch(worker, conn, asked).await,
         Err(()) => (page(worker, conn, asked, &Page::too_many_at_once()).await, worker.find(&asked.name, asked.path())),
     };
@@ -69,12 +68,12 @@ pub(crate) async fn exchange(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut A
         counter.set(counter.get() + 1);
         conn.last = Some(backend.clone());
     }
-    log(worker, conn, asked, &outcome, place.as_deref());
+    log(worker, conn, asked, &outcome, route.as_deref());
     outcome.keep
 }
 
-fn log(worker: &Worker, conn: &Conn, asked: &Asked, outcome: &Outcome, place: Option<&Place>) {
-    let key = place.map_or(worker.own_log.as_ref(), |p| p.log.as_ref());
+fn log<T: Transport>(worker: &Worker, conn: &Conn<T>, asked: &Asked, outcome: &Outcome, route: Option<&RouteState>) {
+    let key = route.map_or(worker.own_log.as_ref(), |r| r.log.as_ref());
     let Some(key) = key else { return };
     let entry = Entry {
         code: outcome.code.as_ref().map(|(c, d)| (c.as_ref(), d.as_ref())),
@@ -90,11 +89,16 @@ fn log(worker: &Worker, conn: &Conn, asked: &Asked, outcome: &Outcome, place: Op
         status: outcome.status,
         bytes: outcome.bytes,
         minor: asked.minor,
+        tls: conn.entrance.scheme == Scheme::Https,
     };
     worker.sink.push(key, entry.line());
 }
 
-async fn dispatch(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked) -> (Outcome, Option<Rc<Place>>) {
+async fn dispatch<T: Transport>(
+    worker: &Rc<Worker>,
+    conn: &mut Conn<T>,
+    asked: &mut Asked,
+) -> (Outcome, Option<Rc<RouteState>>) {
     let mut tries = Tries {
         refused_by: vec![],
         last: Code::ConnectRefused,
@@ -102,22 +106,22 @@ async fn dispatch(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked) -> (O
         fresh_only: false,
     };
     loop {
-        let Some(place) = worker.find(&asked.name, asked.path()) else {
+        let Some(route) = worker.find(&asked.name, asked.path()) else {
             return (page(worker, conn, asked, &Page::unknown_host()).await, None);
         };
-        let outcome = match &place.action {
+        let outcome = match &route.action {
             Live::Page(ours) => page(worker, conn, asked, ours).await,
-            Live::Hold(max_wait) => match hold(worker, conn, asked, &place, *max_wait).await {
+            Live::Hold(max_wait) => match hold(worker, conn, asked, &route, *max_wait).await {
                 Held::Changed => continue,
                 Held::Gone => Outcome::of(Code::ClientInterrupted),
                 Held::Expired => page(worker, conn, asked, &Code::BootTimeout.page()).await,
                 Held::TooMany => page(worker, conn, asked, &Code::BacklogTooDeep.page()).await,
             },
             Live::Serve(backends) => {
-                let route = Rc::as_ptr(&place).addr();
-                let own = || worker.door.at_work_on(asked.source, route);
-                conn.guest.serves(asked.source.map(|source| (source, route)));
-                match place.claim(backends, worker.limits.per_target, &tries.refused_by, tries.last, own) {
+                let which = Rc::as_ptr(&route).addr();
+                let own = || worker.door.at_work_on(asked.source, which);
+                conn.guest.serves(asked.source.map(|source| (source, which)));
+                match route.claim(backends, worker.limits.per_target, &tries.refused_by, tries.last, own) {
                     Err(code) => page(worker, conn, asked, &code.page()).await,
                     Ok(claim) => match attempt(worker, conn, asked, claim, &mut tries).await {
                         Attempt::Over(outcome) => outcome,
@@ -126,11 +130,17 @@ async fn dispatch(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked) -> (O
                 }
             }
         };
-        return (outcome, Some(place));
+        return (outcome, Some(route));
     }
 }
 
-async fn attempt(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, claim: Claim, tries: &mut Tries) -> Attempt {
+async fn attempt<T: Transport>(
+    worker: &Rc<Worker>,
+    conn: &mut Conn<T>,
+    asked: &mut Asked,
+    claim: Claim,
+    tries: &mut Tries,
+) -> Attempt {
     let since = Instant::now();
     let reuse = asked.repeatable && !tries.fresh_only;
     let link = match claim.backend.open(&worker.limits, reuse).await {
@@ -156,7 +166,13 @@ async fn attempt(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, claim:
 }
 
 /// `None`: the reused connection was dead before a byte came.
-async fn talk(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, claim: &Claim, link: Link) -> Option<Outcome> {
+async fn talk<T: Transport>(
+    worker: &Rc<Worker>,
+    conn: &mut Conn<T>,
+    asked: &mut Asked,
+    claim: &Claim,
+    link: Link,
+) -> Option<Outcome> {
     let Link { mut stream, reused } = link;
     let mut buf = Buf::default();
     let mut first = worker.spare.take();
@@ -231,7 +247,13 @@ async fn race(upload: impl Future<Output = Up>, download: impl Future<Output = D
 }
 
 /// The client is the one that failed.
-async fn up_failed(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, up: Up, started: bool) -> Outcome {
+async fn up_failed<T: Transport>(
+    worker: &Rc<Worker>,
+    conn: &mut Conn<T>,
+    asked: &mut Asked,
+    up: Up,
+    started: bool,
+) -> Outcome {
     asked.uploaded = false;
     let ours = match up {
         Up::Gone | Up::Broken => return Outcome::of(Code::ClientInterrupted),
@@ -247,13 +269,13 @@ async fn up_failed(worker: &Rc<Worker>, conn: &mut Conn, asked: &mut Asked, up: 
 }
 
 /// Sends a page of ours. The connection goes on only if nothing of the request is left unread.
-pub(crate) async fn page(worker: &Worker, conn: &mut Conn, asked: &Asked, ours: &Page) -> Outcome {
+pub(crate) async fn page<T: Transport>(worker: &Worker, conn: &mut Conn<T>, asked: &Asked, ours: &Page) -> Outcome {
     let keep = asked.keep_alive && asked.uploaded && !asked.upgrade && !worker.draining.get();
     let mut out = worker.spare.take();
     let ask =
         PageAsk { accept: &asked.accept, request_id: &asked.request_id, keep_alive: keep, body: !asked.head_only };
     ours.write(&mut out, &ask);
-    let sent = timeout(worker.limits.idle_window, conn.stream.write_all(&out)).await;
+    let sent = write(&mut conn.stream.split().1, &out, worker.limits.idle_window).await;
     let bytes = out.len() as u64;
     worker.spare.put(out);
     Outcome {
@@ -262,7 +284,7 @@ pub(crate) async fn page(worker: &Worker, conn: &mut Conn, asked: &Asked, ours: 
         bytes,
         connect: Duration::ZERO,
         backend: None,
-        keep: keep && matches!(sent, Ok(Ok(()))),
+        keep: keep && sent.is_ok(),
     }
 }
 

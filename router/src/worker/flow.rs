@@ -6,14 +6,14 @@
 use std::{cell::Cell, io, time::Duration};
 
 use tokio::{
-    io::AsyncWriteExt,
-    net::tcp::{ReadHalf, WriteHalf},
+    io::AsyncWrite,
     time::{Instant, timeout, timeout_at},
 };
 
 use super::{
     buf::{Buf, Spare},
     rewrite::{self, Passing},
+    transport::{Reader, write},
 };
 use crate::{
     code::Code,
@@ -107,17 +107,17 @@ impl Flow {
 }
 
 /// Sends the head, then the body as it comes, then watches for the client to leave.
-pub(crate) struct Upload<'a> {
+pub(crate) struct Upload<'a, R, W> {
     pub(crate) flow: &'a Flow,
     pub(crate) limits: &'a Limits,
     pub(crate) spare: &'a Spare,
-    pub(crate) client: ReadHalf<'a>,
+    pub(crate) client: R,
     pub(crate) buf: &'a mut Buf,
-    pub(crate) target: WriteHalf<'a>,
+    pub(crate) target: W,
     pub(crate) body: Body,
 }
 
-impl Upload<'_> {
+impl<R: Reader, W: AsyncWrite + Unpin> Upload<'_, R, W> {
     /// `first` is the head and what was already there of the body.
     pub(crate) async fn run(mut self, first: Vec<u8>) -> Up {
         let sent = write(&mut self.target, &first, self.limits.idle_window).await;
@@ -195,13 +195,13 @@ pub(crate) fn take_arrived(out: &mut Vec<u8>, buf: &mut Buf, body: &mut Body) ->
 }
 
 /// Receives the response and passes it on as it comes.
-pub(crate) struct Download<'a> {
+pub(crate) struct Download<'a, R, W> {
     pub(crate) flow: &'a Flow,
     pub(crate) limits: &'a Limits,
     pub(crate) spare: &'a Spare,
-    pub(crate) target: ReadHalf<'a>,
+    pub(crate) target: R,
     pub(crate) buf: &'a mut Buf,
-    pub(crate) client: WriteHalf<'a>,
+    pub(crate) client: W,
     pub(crate) wants: Wants,
     /// Asked when the head is written: whether this connection shall end with this response.
     pub(crate) closing: &'a dyn Fn() -> bool,
@@ -214,7 +214,7 @@ enum Next {
     Body { body: Body, reusable: bool, kept: bool },
 }
 
-impl Download<'_> {
+impl<R: Reader, W: AsyncWrite + Unpin> Download<'_, R, W> {
     pub(crate) async fn run(mut self) -> Down {
         match self.receive().await {
             Ok(down) | Err(down) => down,
@@ -355,14 +355,6 @@ impl Download<'_> {
 fn client_fault(err: io::Error) -> Down {
     let idle = err.kind() == io::ErrorKind::TimedOut;
     Down::Failed(if idle { Code::ClientIdle } else { Code::ClientInterrupted })
-}
-
-/// Writes everything, or fails when nothing of it moves on for too long.
-pub(crate) async fn write(to: &mut WriteHalf<'_>, bytes: &[u8], patience: Duration) -> io::Result<()> {
-    match timeout(patience, to.write_all(bytes)).await {
-        Ok(result) => result,
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
-    }
 }
 
 #[cfg(test)]

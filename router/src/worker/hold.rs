@@ -4,11 +4,7 @@ use std::{rc::Rc, time::Duration};
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{
-    Worker,
-    conn::{Asked, Conn},
-    place::Place,
-};
+use super::{asked::Asked, conn::Conn, route_state::RouteState, state::Worker, transport::Transport};
 use crate::proto::Event;
 
 /// Why a request no longer waits.
@@ -29,38 +25,38 @@ const AHEAD_MAX: usize = 64 << 10;
 /// Counts a waiting request until dropped.
 struct Waiting<'a> {
     worker: &'a Worker,
-    place: &'a Place,
+    route: &'a RouteState,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(worker: &'a Worker, place: &'a Place) -> Self {
+    fn new(worker: &'a Worker, route: &'a RouteState) -> Self {
         worker.held.set(worker.held.get() + 1);
-        place.held.set(place.held.get() + 1);
-        Self { worker, place }
+        route.held.set(route.held.get() + 1);
+        Self { worker, route }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.worker.held.set(self.worker.held.get().saturating_sub(1));
-        self.place.held.set(self.place.held.get().saturating_sub(1));
+        self.route.held.set(self.route.held.get().saturating_sub(1));
     }
 }
 
 /// Waits, and tells the control process each second that somebody does.
-pub(crate) async fn hold(
+pub(crate) async fn hold<T: Transport>(
     worker: &Rc<Worker>,
-    conn: &mut Conn,
+    conn: &mut Conn<T>,
     asked: &Asked,
-    place: &Rc<Place>,
+    route: &Rc<RouteState>,
     max_wait: Duration,
 ) -> Held {
     // Made before the first await: the table cannot change unnoticed in between.
-    let replaced = place.replaced.notified();
-    if place.held.get() >= worker.limits.held {
+    let replaced = route.replaced.notified();
+    if route.held.get() >= worker.limits.held {
         return Held::TooMany;
     }
-    let _waiting = Waiting::new(worker, place);
+    let _waiting = Waiting::new(worker, route);
     let mut replaced = std::pin::pin!(replaced);
     let end = asked.start + max_wait;
     loop {
@@ -68,7 +64,7 @@ pub(crate) async fn hold(
         if now >= end {
             return Held::Expired;
         }
-        wake(worker, place, now);
+        wake(worker, route, now);
         let full = conn.buf.len() >= AHEAD_MAX;
         let (mut client, _) = conn.stream.split();
         tokio::select! {
@@ -83,11 +79,11 @@ pub(crate) async fn hold(
     }
 }
 
-/// One event a second and place, however many wait; it is repeated because it may be lost.
-fn wake(worker: &Worker, place: &Place, now: Instant) {
-    let due = place.last_wake.get().is_none_or(|last| now.saturating_duration_since(last) >= WAKE_EVERY);
+/// One event a second and route, however many wait; it is repeated because it may be lost.
+fn wake(worker: &Worker, route: &RouteState, now: Instant) {
+    let due = route.last_wake.get().is_none_or(|last| now.saturating_duration_since(last) >= WAKE_EVERY);
     if due {
-        place.last_wake.set(Some(now));
-        let _ = worker.events.try_send(Event::Wake { route: place.key.clone(), waiting: place.held.get() });
+        route.last_wake.set(Some(now));
+        let _ = worker.events.try_send(Event::Wake { route: route.key.clone(), waiting: route.held.get() });
     }
 }

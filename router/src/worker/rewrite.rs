@@ -6,6 +6,7 @@
 
 use std::{fmt::Write as _, net::IpAddr};
 
+use super::transport::Scheme;
 use crate::{
     gate::{Body, Request, Response, listed},
     headers::{Fate, fate, is_plain},
@@ -17,7 +18,7 @@ pub(crate) struct Added<'a> {
     pub(crate) peer: Option<IpAddr>,
     /// What a trusted proxy claims passes.
     pub(crate) trusted: bool,
-    pub(crate) proto: &'a str,
+    pub(crate) scheme: Scheme,
     pub(crate) port: u16,
     pub(crate) request_id: &'a str,
     pub(crate) start_ms: u64,
@@ -43,7 +44,7 @@ const OWN: [&str; 13] = [
 /// What a trusted proxy says in those fields that the router writes, where it is what can be said there.
 #[derive(Default)]
 pub(crate) struct Said {
-    pub(crate) proto: Option<&'static str>,
+    pub(crate) scheme: Option<Scheme>,
     pub(crate) port: Option<u16>,
     pub(crate) start_ms: Option<u64>,
 }
@@ -56,15 +57,15 @@ impl Said {
             let first = all.next().and_then(|f| std::str::from_utf8(f.value).ok());
             if all.next().is_some() { None } else { first.map(str::trim) }
         };
-        let proto = ["http", "https"]
+        let scheme = Scheme::ALL
             .into_iter()
-            .find(|p| only("x-forwarded-proto").is_some_and(|v| v.eq_ignore_ascii_case(p)));
+            .find(|scheme| only("x-forwarded-proto").is_some_and(|v| v.eq_ignore_ascii_case(scheme.name())));
         let digits = |v: &str| v.bytes().all(|b| b.is_ascii_digit());
         let port = only("x-forwarded-port").filter(|v| digits(v)).and_then(|v| v.parse().ok()).filter(|port| *port > 0);
         // Others write seconds or microseconds, and `t=`; what looks like milliseconds of this century is taken.
         let start = only("x-request-start").map(|v| v.strip_prefix("t=").unwrap_or(v));
         let start_ms = start.filter(|v| v.len() == 13 && digits(v)).and_then(|v| v.parse().ok());
-        Self { proto, port, start_ms }
+        Self { scheme, port, start_ms }
     }
 }
 
@@ -124,12 +125,12 @@ pub(crate) fn request(out: &mut Vec<u8>, request: &Request<'_, '_>, forwarded: &
     if request.expects && !request.body.done() {
         text.push_str("Expect: 100-continue\r\n");
     }
-    let Added { peer, proto, port, request_id, start_ms, .. } = added;
+    let Added { peer, scheme, port, request_id, start_ms, .. } = added;
     let _ = write!(text, "X-Forwarded-For: {forwarded}");
     if let Some(peer) = peer {
         let _ = write!(text, "{}{peer}", if forwarded.is_empty() { "" } else { ", " });
     }
-    let _ = write!(text, "\r\nX-Forwarded-Proto: {proto}\r\n");
+    let _ = write!(text, "\r\nX-Forwarded-Proto: {}\r\n", scheme.name());
     let _ = write!(text, "X-Forwarded-Port: {port}\r\nX-Request-Id: {request_id}\r\n");
     let _ = write!(text, "X-Request-Start: {start_ms}\r\nVia: 1.{} hoist\r\n\r\n", request.minor);
     out.extend_from_slice(text.as_bytes());
@@ -210,7 +211,7 @@ mod tests {
         let r = gate::request(head.as_bytes(), &mut slots).unwrap();
         let forwarded = forwarded_for(&r);
         let peer = Some([1, 2, 3, 4].into());
-        let added = Added { peer, trusted: false, proto: "http", port: 80, request_id: "id", start_ms: 7 };
+        let added = Added { peer, trusted: false, scheme: Scheme::Http, port: 80, request_id: "id", start_ms: 7 };
         let mut out = vec![];
         request(&mut out, &r, &forwarded, &added);
         let want = "POST /a?b HTTP/1.1\r\nHost: A:80\r\nCookie: a=b\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\

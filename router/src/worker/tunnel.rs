@@ -3,28 +3,29 @@
 use std::{cell::Cell, io};
 
 use tokio::{
-    io::AsyncWriteExt,
-    net::{
-        TcpStream,
-        tcp::{ReadHalf, WriteHalf},
-    },
+    io::AsyncWrite,
     time::{Instant, timeout_at},
 };
 
 use super::{
     buf::{Buf, Spare},
-    flow::write,
+    transport::{Reader, Transport, finish, write},
 };
 use crate::config::Limits;
 
 /// One end of a tunnel, with what was read from it so far.
-pub(crate) struct End<'a> {
-    pub(crate) stream: &'a mut TcpStream,
+pub(crate) struct End<'a, T> {
+    pub(crate) stream: &'a mut T,
     pub(crate) buf: &'a mut Buf,
 }
 
 /// Carries both directions; gives back how many bytes went to the client.
-pub(crate) async fn run(client: End<'_>, target: End<'_>, limits: &Limits, spare: &Spare) -> u64 {
+pub(crate) async fn run<C: Transport, T: Transport>(
+    client: End<'_, C>,
+    target: End<'_, T>,
+    limits: &Limits,
+    spare: &Spare,
+) -> u64 {
     let moved = Cell::new(Instant::now());
     let bytes = Cell::new(0);
     let (client_read, client_write) = client.stream.split();
@@ -37,14 +38,19 @@ pub(crate) async fn run(client: End<'_>, target: End<'_>, limits: &Limits, spare
     bytes.get()
 }
 
-struct Way<'a> {
-    from: ReadHalf<'a>,
+struct Way<'a, R, W> {
+    from: R,
     buf: &'a mut Buf,
-    to: WriteHalf<'a>,
+    to: W,
     moved: &'a Cell<Instant>,
 }
 
-async fn carry(mut way: Way<'_>, limits: &Limits, spare: &Spare, count: Option<&Cell<u64>>) -> io::Result<()> {
+async fn carry<R: Reader, W: AsyncWrite + Unpin>(
+    mut way: Way<'_, R, W>,
+    limits: &Limits,
+    spare: &Spare,
+    count: Option<&Cell<u64>>,
+) -> io::Result<()> {
     loop {
         if !way.buf.is_empty() {
             write(&mut way.to, way.buf.bytes(), limits.idle_window).await?;
@@ -55,7 +61,7 @@ async fn carry(mut way: Way<'_>, limits: &Limits, spare: &Spare, count: Option<&
         }
         let due = way.moved.get() + limits.tunnel_idle;
         match timeout_at(due, way.buf.fill(&mut way.from, spare)).await {
-            Ok(Ok(0)) => return way.to.shutdown().await,
+            Ok(Ok(0)) => return finish(&mut way.to, limits.idle_window).await,
             Ok(Ok(_)) => way.moved.set(Instant::now()),
             Ok(Err(err)) => return Err(err),
             Err(_) if way.moved.get() + limits.tunnel_idle > due => {}

@@ -9,6 +9,7 @@ mod harness;
 mod change;
 mod claims;
 mod crowd;
+mod differential;
 mod disk;
 mod forward;
 mod hostile;

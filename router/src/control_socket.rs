@@ -19,20 +19,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::RouterError,
-    control::Workers,
     proto::{Answer, Ask, Event, Hello, Tell, What, read_frame, write_frame},
+    worker_pool::Workers,
 };
 
 /// What only the owner of the table can answer.
-pub(crate) enum Matter {
+pub(crate) enum Command {
     Hello(oneshot::Sender<Hello>),
     Ask(What, oneshot::Sender<Answer>),
 }
 
 /// What a connection needs.
-pub(crate) struct Desk {
+pub(crate) struct Context {
     pub(crate) workers: Workers,
-    pub(crate) matters: mpsc::Sender<Matter>,
+    pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) tasks: TaskTracker,
     /// No more asks are read; what was asked is still answered.
@@ -67,11 +67,11 @@ impl Socket {
     }
 
     /// Takes connections for ever.
-    pub(crate) async fn serve(&self, desk: Rc<Desk>) {
+    pub(crate) async fn serve(&self, context: Rc<Context>) {
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) if desk.tasks.len() < CONNECTIONS * 2 => {
-                    desk.tasks.spawn_local(connection(desk.clone(), stream));
+                Ok((stream, _)) if context.tasks.len() < CONNECTIONS * 2 => {
+                    context.tasks.spawn_local(connection(context.clone(), stream));
                 }
                 Ok(_) => {}
                 Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
@@ -88,10 +88,10 @@ impl Drop for Socket {
     }
 }
 
-async fn connection(desk: Rc<Desk>, stream: UnixStream) {
-    let events = desk.events.subscribe();
+async fn connection(context: Rc<Context>, stream: UnixStream) {
+    let events = context.events.subscribe();
     let (reply, hello) = oneshot::channel();
-    if desk.matters.send(Matter::Hello(reply)).await.is_err() {
+    if context.commands.send(Command::Hello(reply)).await.is_err() {
         return;
     }
     let Ok(hello) = hello.await else { return };
@@ -103,10 +103,10 @@ async fn connection(desk: Rc<Desk>, stream: UnixStream) {
     let reader = async move {
         let asks = async {
             while let Ok(Some(ask)) = read_frame::<Ask>(&mut read).await {
-                answer(&desk, ask, &tells).await;
+                answer(&context, ask, &tells).await;
             }
         };
-        let _ = desk.ending.run_until_cancelled(asks).await;
+        let _ = context.ending.run_until_cancelled(asks).await;
         // With the last sender gone the writer ends, after the answers that are still due.
         drop(tells);
         std::future::pending::<()>().await;
@@ -118,24 +118,24 @@ async fn connection(desk: Rc<Desk>, stream: UnixStream) {
 }
 
 /// Answers at once, or has the owner of the table answer in turn.
-async fn answer(desk: &Rc<Desk>, Ask { id, what }: Ask, tells: &mpsc::Sender<Tell>) {
+async fn answer(context: &Rc<Context>, Ask { id, what }: Ask, tells: &mpsc::Sender<Tell>) {
     match what {
         What::Loads { targets } => {
-            let answer = desk.workers.loads(targets).await;
+            let answer = context.workers.loads(targets).await;
             let _ = tells.send(Tell::Answer { id, answer }).await;
         }
         What::Drain { targets } => {
-            let answer = desk.workers.drain(targets).await;
+            let answer = context.workers.drain(targets).await;
             let _ = tells.send(Tell::Answer { id, answer }).await;
         }
         What::Snapshot(_) | What::Change(_) | What::Role { .. } | What::Shutdown { .. } => {
             let (reply, answer) = oneshot::channel();
             // Bounded by the queue: the reader waits here while too much is pending.
-            if desk.matters.send(Matter::Ask(what, reply)).await.is_err() {
+            if context.commands.send(Command::Ask(what, reply)).await.is_err() {
                 return;
             }
             let tells = tells.clone();
-            desk.tasks.spawn_local(async move {
+            context.tasks.spawn_local(async move {
                 let why = || Answer::Refused { why: "the router is ending".into() };
                 let answer = answer.await.unwrap_or_else(|_| why());
                 let _ = tells.send(Tell::Answer { id, answer }).await;

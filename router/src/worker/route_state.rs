@@ -5,7 +5,7 @@ use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    backend::{Backend, Claim},
+    backend::Backend,
     balance::{Standing, choose},
     crowd::fair,
 };
@@ -14,38 +14,42 @@ use crate::{
     table::RouteKey,
 };
 
-/// One route in one worker.
-pub(crate) struct Place {
+pub(crate) struct RouteState {
     pub(crate) key: RouteKey,
     pub(crate) log: Option<Arc<str>>,
     pub(crate) action: Live,
     pub(crate) in_flight: Cell<u32>,
     pub(crate) held: Cell<u32>,
-    /// Notified once, when another place takes over.
+    /// Notified once, when another takes over.
     pub(crate) replaced: Notify,
     pub(crate) last_wake: Cell<Option<Instant>>,
     turn: Cell<usize>,
 }
 
-/// What a request of this route gets.
 pub(crate) enum Live {
     Serve(Vec<Rc<Backend>>),
     Hold(Duration),
     Page(Page),
 }
 
-/// All places of one host, the longest path first.
-pub(crate) struct Site {
-    pub(crate) places: Vec<Rc<Place>>,
+/// One request's place at a target; ends when dropped.
+pub(crate) struct Claim {
+    pub(crate) backend: Rc<Backend>,
+    route: Rc<RouteState>,
 }
 
-impl Site {
-    pub(crate) fn find(&self, path: &str) -> Option<&Rc<Place>> {
-        self.places.iter().find(|p| p.key.path.takes(path))
+/// All routes of one host, the longest path first.
+pub(crate) struct HostState {
+    pub(crate) routes: Vec<Rc<RouteState>>,
+}
+
+impl HostState {
+    pub(crate) fn find(&self, path: &str) -> Option<&Rc<RouteState>> {
+        self.routes.iter().find(|r| r.key.path.takes(path))
     }
 }
 
-impl Place {
+impl RouteState {
     pub(crate) fn new(key: RouteKey, log: Option<Arc<str>>, action: Live) -> Self {
         Self {
             key,
@@ -93,5 +97,20 @@ impl Place {
             }
         };
         chosen.map(|b| Claim::new(b.clone(), self.clone())).ok_or(last)
+    }
+}
+
+impl Claim {
+    fn new(backend: Rc<Backend>, route: Rc<RouteState>) -> Self {
+        backend.begin();
+        route.in_flight.set(route.in_flight.get() + 1);
+        Self { backend, route }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.backend.end();
+        self.route.in_flight.set(self.route.in_flight.get().saturating_sub(1));
     }
 }

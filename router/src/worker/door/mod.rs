@@ -4,17 +4,18 @@
 //! source, each counts for itself, up to its part of the whole. A connection is looked at only when room is needed, so a
 //! request costs here a few cells.
 
+mod census;
+mod report;
+#[cfg(test)]
+mod tests;
+
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    fmt::Write as _,
     hash::{BuildHasher, RandomState},
     net::IpAddr,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, AtomicU32, Ordering},
-    },
+    sync::Arc,
 };
 
 use tokio::{
@@ -22,59 +23,13 @@ use tokio::{
     time::Instant,
 };
 
+pub(crate) use self::census::Census;
+use self::{census::Able, report::Report};
 use super::crowd::{self, Arrival, At, Count, Entry, Waiting};
 use crate::{
     config::Limits,
     source::{Network, Source, trusted},
 };
-
-/// What workers know of each other: what each can do for one more, and how many connections all have of a source.
-///
-/// The latter is in a table of fixed size.
-/// Two sources may share a place in one row, hardly in both; the keys are random, so nobody chooses whose.
-pub(crate) struct Census {
-    /// One of [`ROOM`], [`FULL`], [`STUCK`] for each worker.
-    able: Box<[AtomicU8]>,
-    rows: [(RandomState, Box<[AtomicU32]>); 2],
-}
-
-const PLACES: usize = 1 << 14;
-/// It has a free place.
-const ROOM: u8 = 0;
-/// It must close one that waits.
-const FULL: u8 = 1;
-/// It has none that waits.
-const STUCK: u8 = 2;
-
-impl Census {
-    pub(crate) fn new(workers: usize) -> Self {
-        let row = || (RandomState::new(), (0..PLACES).map(|_| AtomicU32::new(0)).collect());
-        Self { able: (0..workers).map(|_| AtomicU8::new(ROOM)).collect(), rows: [row(), row()] }
-    }
-
-    fn places(&self, source: Source) -> impl Iterator<Item = &AtomicU32> {
-        let place = move |(keys, row): &(RandomState, Box<[AtomicU32]>)| {
-            usize::try_from(keys.hash_one(source)).unwrap_or(usize::MAX) % row.len().max(1)
-        };
-        self.rows.iter().filter_map(move |row| row.1.get(place(row)))
-    }
-
-    fn of(&self, source: Source) -> u32 {
-        self.places(source).map(|n| n.load(Ordering::Relaxed)).min().unwrap_or(0)
-    }
-
-    fn enter(&self, source: Source) {
-        for place in self.places(source) {
-            place.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn leave(&self, source: Source) {
-        for place in self.places(source) {
-            place.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
 
 /// One network as this worker sees it.
 #[derive(Default)]
@@ -114,27 +69,12 @@ pub(crate) struct AtWork {
     crowd: Rc<Crowd>,
 }
 
-/// What happened since it was last said.
-#[derive(Default)]
-struct Told {
-    closed: HashMap<Source, u32>,
-    refused: HashMap<Source, u32>,
-    requests: HashMap<Source, u32>,
-    full: u32,
-}
-
-/// Sources that are told apart in one report.
-const TOLD_MAX: usize = 1024;
-/// Sources that a report names.
-const NAMED: usize = 3;
-
-/// A worker's door.
 pub(crate) struct Door {
     /// The worker's part of all connections.
     share: u32,
     /// Which worker this is, and what the census says of it.
     me: usize,
-    able: Cell<u8>,
+    able: Cell<Able>,
     per_source: u32,
     requests: u32,
     trusted: Arc<[Network]>,
@@ -145,7 +85,7 @@ pub(crate) struct Door {
     waiting: Cell<u32>,
     began: Instant,
     dice: (RandomState, Cell<u64>),
-    told: RefCell<Told>,
+    since_report: RefCell<Report>,
     notes: mpsc::Sender<String>,
 }
 
@@ -168,7 +108,7 @@ impl Door {
         Self {
             share: part(limits.connections),
             me,
-            able: Cell::new(ROOM),
+            able: Cell::new(Able::Room),
             per_source: count(limits.per_source),
             requests: part(limits.per_source_requests),
             trusted,
@@ -179,7 +119,7 @@ impl Door {
             waiting: Cell::new(0),
             began: Instant::now(),
             dice: (RandomState::new(), Cell::new(0)),
-            told: RefCell::default(),
+            since_report: RefCell::default(),
             notes,
         }
     }
@@ -187,20 +127,18 @@ impl Door {
     /// Another worker can do more for the next connection: it has a place, or one that waits to close for it.
     pub(crate) fn leaves_to_others(&self) -> bool {
         let able = self.able.get();
-        able > ROOM && self.census.able.iter().any(|other| other.load(Ordering::Relaxed) < able)
+        able > Able::Room && self.census.exceeds(able)
     }
 
     /// Lets the others know what this worker can do.
     fn publish(&self) {
         let able = match (self.inside.get() < self.share, self.waiting.get()) {
-            (true, _) => ROOM,
-            (false, 1..) => FULL,
-            (false, 0) => STUCK,
+            (true, _) => Able::Room,
+            (false, 1..) => Able::Full,
+            (false, 0) => Able::Stuck,
         };
-        if self.able.replace(able) != able
-            && let Some(mine) = self.census.able.get(self.me)
-        {
-            mine.store(able, Ordering::Relaxed);
+        if self.able.replace(able) != able {
+            self.census.publish(self.me, able);
         }
     }
 
@@ -225,12 +163,11 @@ impl Door {
             }
             Entry::ForMost => self.make_room(crowd::batch(self.share), |_| true),
             Entry::TooManyOfThem => {
-                self.tell(|told| &mut told.refused, source);
+                self.since_report.borrow_mut().refused(source);
                 return None;
             }
             Entry::Full => {
-                let mut told = self.told.borrow_mut();
-                told.full = told.full.saturating_add(1);
+                self.since_report.borrow_mut().full();
                 return None;
             }
         }
@@ -340,7 +277,7 @@ impl Door {
             self.uncount(seat);
             seat.away.set(true);
             seat.wake.notify_one();
-            self.tell(|told| &mut told.closed, seat.source);
+            self.since_report.borrow_mut().closed(seat.source);
         }
     }
 
@@ -366,19 +303,9 @@ impl Door {
         &self.trusted
     }
 
-    fn tell(&self, of: impl Fn(&mut Told) -> &mut HashMap<Source, u32>, source: Source) {
-        let mut told = self.told.borrow_mut();
-        let counts = of(&mut told);
-        if counts.len() < TOLD_MAX || counts.contains_key(&source) {
-            let n = counts.entry(source).or_default();
-            *n = n.saturating_add(1);
-        }
-    }
-
     /// Says in one line what happened since the last, if anything did.
     pub(crate) fn report(&self) {
-        let told = self.told.take();
-        let line = told.line();
+        let line = self.since_report.take().line();
         if !line.is_empty() {
             // Nobody to listen, or too slow: the line is lost, no request waits for it.
             let _ = self.notes.try_send(line);
@@ -386,46 +313,7 @@ impl Door {
     }
 }
 
-impl Told {
-    fn line(&self) -> String {
-        let mut line = String::new();
-        let mut part = |text: String| {
-            line.push_str(if line.is_empty() { "" } else { "; " });
-            line.push_str(&text);
-        };
-        for (counts, act, what) in [
-            (&self.closed, "closed", "waiting connections to make room"),
-            (&self.refused, "refused", "connections of sources that have too many"),
-            (&self.requests, "refused", "requests of sources that have too many at once"),
-        ] {
-            if !counts.is_empty() {
-                let all: u64 = counts.values().map(|n| u64::from(*n)).sum();
-                part(format!("{act} {all} {what}: {}", most(counts)));
-            }
-        }
-        if self.full > 0 {
-            part(format!("refused {} connections: all that may be open are at work", self.full));
-        }
-        line
-    }
-}
-
-/// The networks with the highest counts.
-fn most(counts: &HashMap<Source, u32>) -> String {
-    let mut all: Vec<(Source, u32)> = counts.iter().map(|(source, n)| (*source, *n)).collect();
-    all.sort_by_key(|(source, n)| (std::cmp::Reverse(*n), *source));
-    let mut text = String::new();
-    for (source, n) in all.iter().take(NAMED) {
-        let _ = write!(text, "{}{source} {n}", if text.is_empty() { "" } else { ", " });
-    }
-    if all.len() > NAMED {
-        let _ = write!(text, " and {} more", all.len() - NAMED);
-    }
-    text
-}
-
 impl Guest {
-    /// What the connection does from now on.
     pub(crate) fn turn(&self, at: At) {
         let seat = &*self.seat;
         if seat.away.get() {
@@ -456,7 +344,7 @@ impl Guest {
         }
     }
 
-    /// Begins a request of a source; `None` if that has too many at once.
+    /// Begins a request of a source; an error if that has too many at once. Without a source nothing is counted.
     pub(crate) fn begin(&self, source: Option<Source>) -> Result<Option<AtWork>, ()> {
         let Some(source) = source else { return Ok(None) };
         let door = &self.door;
@@ -465,7 +353,7 @@ impl Guest {
         let count = &at_work.crowd.at_work;
         count.set(count.get() + 1);
         if count.get() > door.requests {
-            door.tell(|told| &mut told.requests, source);
+            door.since_report.borrow_mut().request_refused(source);
             return Err(());
         }
         Ok(Some(at_work))
@@ -502,130 +390,5 @@ impl Drop for Guest {
         if seats.free.len() == seats.all.len() {
             *seats = Seats::default();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn door(connections: usize, per_source: usize) -> (Rc<Door>, mpsc::Receiver<String>) {
-        let limits = Limits { connections, per_source, per_source_requests: 2, ..Limits::default() };
-        let (notes, told) = mpsc::channel(4);
-        let trusted: Arc<[Network]> = vec!["10.0.0.0/8".parse().unwrap()].into();
-        (Rc::new(Door::new(&limits, (0, 1), trusted, Arc::new(Census::new(1)), notes)), told)
-    }
-
-    fn empty(door: &Door) {
-        assert_eq!((door.inside.get(), door.waiting.get(), door.able.get()), (0, 0, ROOM));
-        assert!(door.census.able.iter().all(|able| able.load(Ordering::Relaxed) == ROOM));
-        assert!(door.crowds.borrow().is_empty() && door.seats.borrow().all.is_empty());
-        let places = door.census.rows.iter().flat_map(|row| row.1.iter());
-        assert_eq!(places.map(|n| n.load(Ordering::Relaxed)).max(), Some(0));
-    }
-
-    #[tokio::test]
-    async fn the_books_balance_whatever_happens() {
-        let (door, mut told) = door(8, 100);
-        let crowd: Vec<Guest> = (0..8).map(|_| door.enter([192, 0, 2, 1].into()).unwrap()).collect();
-        crowd[0].turn(At::Busy);
-        crowd[1].turn(At::Head);
-        let v6 = door.enter("2001:db8::1".parse().unwrap()).unwrap();
-        let proxy = door.enter([10, 0, 0, 1].into()).unwrap();
-        // The oldest idle ones went, none at work and none within a head.
-        let away: Vec<bool> = crowd.iter().map(|g| g.seat.away.get()).collect();
-        assert_eq!(away, [false, false, true, true, false, false, false, false]);
-        crowd[2].sent_away().await;
-        // One comes back: its request was there already.
-        crowd[3].turn(At::Busy);
-        assert_eq!((door.inside.get(), door.waiting.get()), (9, 7));
-        for guest in &crowd {
-            guest.turn(At::Busy);
-        }
-        assert_eq!((door.inside.get(), door.waiting.get()), (10, 2));
-        assert!(door.enter([192, 0, 2, 9].into()).is_some(), "one that waits makes room");
-        for guest in [&v6, &proxy] {
-            guest.turn(At::Busy);
-        }
-        assert!(door.enter([192, 0, 2, 9].into()).is_none(), "all are at work");
-        drop((crowd, v6, proxy));
-        empty(&door);
-        door.report();
-        let line = told.try_recv().unwrap();
-        assert!(
-            line.starts_with("closed 3 waiting connections to make room: 192.0.2.1/32 2, 2001:db8::/56 1"),
-            "{line}"
-        );
-        assert!(line.ends_with("; refused 1 connections: all that may be open are at work"), "{line}");
-        door.report();
-        assert!(told.try_recv().is_err(), "nothing new, nothing said");
-    }
-
-    #[test]
-    fn the_next_connection_is_for_the_worker_that_can_do_most() {
-        let limits = Limits { connections: 4, ..Limits::default() };
-        let census = Arc::new(Census::new(2));
-        let door = |n| Rc::new(Door::new(&limits, (n, 2), Arc::from([]), census.clone(), mpsc::channel(1).0));
-        let (one, two) = (door(0), door(1));
-        let leave = || (one.leaves_to_others(), two.leaves_to_others());
-        let enter = |door: &Rc<Door>| door.enter([192, 0, 2, 1].into()).unwrap();
-        let mut inside = vec![enter(&one), enter(&one)];
-        assert_eq!(leave(), (true, false), "the other has a free place: nobody is closed");
-        inside.extend([enter(&two), enter(&two)]);
-        assert_eq!(leave(), (false, false), "each can close one that waits");
-        inside[0].turn(At::Busy);
-        inside[1].turn(At::Busy);
-        assert_eq!(leave(), (true, false), "only the other can");
-        inside[2].turn(At::Busy);
-        inside[3].turn(At::Busy);
-        assert_eq!(leave(), (false, false), "nobody can: one of them says so");
-        assert!(two.enter([192, 0, 2, 2].into()).is_none());
-        inside[3].turn(At::Idle);
-        assert_eq!(leave(), (true, false));
-        drop(inside);
-        empty(&one);
-        empty(&two);
-    }
-
-    #[test]
-    fn a_source_and_a_site_have_limits_and_a_trusted_proxy_none() {
-        let (door, _told) = door(1000, 4);
-        let busy = |address: &str| {
-            let guest = door.enter(address.parse().unwrap())?;
-            guest.turn(At::Busy);
-            Some(guest)
-        };
-        let mut inside: Vec<Guest> = (0..40).filter_map(|_| busy("192.0.2.1")).collect();
-        assert!((2..=4).contains(&inside.len()), "{}", inside.len());
-        inside.extend((0..40).filter_map(|_| busy("10.0.0.1")));
-        assert!(inside.len() >= 42);
-        // 40 lines of one site; its limit is four times that of a line.
-        let lines: Vec<Guest> = (0..40).filter_map(|n| busy(&format!("2001:db8:0:{:x}::1", n << 8))).collect();
-        assert!((8..=16).contains(&lines.len()), "{}", lines.len());
-        assert!(busy("2001:db8:1::1").is_some(), "another site");
-        drop((inside, lines));
-        empty(&door);
-        // Idle ones of a source make room for its next, and for nobody else's.
-        let other = door.enter([192, 0, 2, 2].into()).unwrap();
-        let idle: Vec<Guest> = (0..9).map(|_| door.enter([192, 0, 2, 1].into()).unwrap()).collect();
-        assert_eq!(idle.iter().filter(|g| !g.seat.away.get()).count(), 4);
-        assert!(!other.seat.away.get());
-    }
-
-    #[test]
-    fn requests_of_a_source_are_counted_wherever_they_come_in() {
-        let (door, _told) = door(10, 10);
-        let (one, two) = (door.enter([10, 0, 0, 1].into()).unwrap(), door.enter([10, 0, 0, 2].into()).unwrap());
-        let source = Some(Source::of([192, 0, 2, 1].into()));
-        let first = one.begin(source).unwrap();
-        let second = two.begin(source).unwrap();
-        assert!(one.begin(source).is_err());
-        assert!(one.begin(Some(Source::of([192, 0, 2, 2].into()))).is_ok() && one.begin(None).is_ok());
-        one.serves(source.map(|s| (s, 7)));
-        assert_eq!((door.at_work_on(source, 7), door.at_work_on(source, 8), door.at_work_on(None, 7)), (1, 0, 0));
-        drop(first);
-        assert!(two.begin(source).is_ok());
-        drop((second, one, two));
-        empty(&door);
     }
 }
