@@ -59,6 +59,16 @@ impl Package {
     }
 }
 
+/// Whether files or package.json say how to run a Node.js server.
+pub(crate) fn serves(tree: &Tree, package: &Package) -> bool {
+    tree.has_file("Procfile") || tree.has_file("server.js") || package.script("start").is_some()
+}
+
+/// The script that builds, if there is one.
+pub(crate) fn build_script(package: &Package) -> Option<&'static str> {
+    ["heroku-postbuild", "build"].into_iter().find(|name| package.script(name).is_some())
+}
+
 /// The lock file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lock {
@@ -71,7 +81,7 @@ pub(crate) struct Lock {
 }
 
 /// npm's lock files; the first one wins, as with npm.
-const LOCKS: [&str; 2] = ["npm-shrinkwrap.json", "package-lock.json"];
+pub(crate) const LOCKS: [&str; 2] = ["npm-shrinkwrap.json", "package-lock.json"];
 /// Lock files of others, and whose they are.
 const FOREIGN: [(&str, &str); 5] = [
     ("yarn.lock", "Yarn"),

@@ -4,7 +4,7 @@
 //! the app's own cache of uv: steps that change files of that cache in place change both.
 //! Absent: which packages; the lock file says that, and uv installs it.
 
-use super::files::{Dependencies, Manager};
+use super::dependencies::{Dependencies, Manager};
 use super::version::Python;
 use crate::debian::APT;
 use crate::plan::{

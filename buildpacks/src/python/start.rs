@@ -2,7 +2,7 @@
 //! Invariant: the server is one of the app's own dependencies; none is installed that the app did not ask for.
 //! Absent: Procfiles, running any of the app's code to look.
 
-use super::files::Dependencies;
+use super::dependencies::Dependencies;
 use crate::refusal::Refusal;
 use crate::tree::{Found, Tree};
 
