@@ -23,6 +23,15 @@ pub(crate) fn tree(text: &str) -> Tree {
             content.push(b'\n');
         }
     }
+    loaded(tree)
+}
+
+/// As the shell hands it over: only with the contents that were asked for.
+fn loaded(mut tree: Tree) -> Tree {
+    for (path, entry) in &mut tree.0 {
+        entry.size = entry.content.as_ref().map_or(entry.size, |content| content.len() as u64);
+        entry.content = entry.content.take().filter(|_| reads(path, entry.size));
+    }
     tree
 }
 

@@ -35,6 +35,7 @@ pub(crate) const LANGUAGE: Language = Language {
         Look::Into(".nvmrc", FILE_MAX),
         Look::Into(".node-version", FILE_MAX),
         Look::Into(TOOL_VERSIONS, FILE_MAX),
+        Look::Into(".gitignore", FILE_MAX),
         Look::There("server.js"),
     ],
     claim,

@@ -122,12 +122,19 @@ fn absent(tree: &Tree) -> Refusal {
             let why = "package.json has dependencies, but no package-lock.json says which versions";
             let refusal = Refusal::new("lock-missing", "dependencies cannot be installed", why, LOCK)
                 .or("in a workspace of a larger repository: the same in the app's folder, with npm install --workspaces=false");
-            if tree.first_line(".gitignore").is_some() {
-                return refusal.or("if git ignores package-lock.json, remove it from .gitignore first");
+            match ignored(tree) {
+                true => refusal.or("if git ignores package-lock.json, remove it from .gitignore first"),
+                false => refusal,
             }
-            refusal
         }
     }
+}
+
+/// Whether a line of .gitignore may be meant for the lock file.
+fn ignored(tree: &Tree) -> bool {
+    let Found::File(content) = tree.find(".gitignore") else { return false };
+    let text = String::from_utf8_lossy(content);
+    text.lines().any(|line| !line.starts_with('#') && (line.contains("package-lock") || line.contains("*.json")))
 }
 
 /// A package that is installed from the app's own files.
