@@ -6,12 +6,12 @@ use crate::aptfile;
 use crate::language::{Claim, Language, Languages, Look};
 use crate::plan::Settings;
 use crate::refusal::{Refusal, quote};
-use crate::tree::{Kind, Tree};
+use crate::tree::{FILE_MAX, Kind, TOOL_VERSIONS, Tree};
 
 /// What an app's buildpack setting calls a build by its Dockerfile, and the other words for it.
 pub(crate) const DOCKERFILE: (&str, &[&str]) = ("dockerfile", &["docker"]);
 /// The files that are looked for, whatever the language.
-const ANY: [Look; 2] = [Look::There("Dockerfile"), aptfile::LOOK];
+const ANY: [Look; 3] = [Look::There("Dockerfile"), aptfile::LOOK, Look::Into(TOOL_VERSIONS, FILE_MAX)];
 
 impl Languages {
     /// A buildpack's own name for what may be typed for it.

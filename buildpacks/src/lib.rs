@@ -14,6 +14,8 @@ mod facts;
 mod go;
 mod json;
 mod language;
+#[cfg(test)]
+mod language_tests;
 mod languages;
 mod node;
 mod plan;

@@ -1,6 +1,8 @@
 //! What the tests of all buildpacks share: trees written as text, plans shown as text.
 //! Invariant: a shown plan says everything that the image or a key depends on, except generated files.
 
+pub(crate) mod ruby;
+
 use crate::*;
 use std::fmt::Write;
 

@@ -12,7 +12,7 @@ pub const FILE_MAX: u64 = 1024 * 1024;
 /// Largest source file that is looked into.
 pub(crate) const SOURCE_MAX: u64 = 64 * 1024;
 
-/// The file of asdf and mise, read for several languages.
+/// The file of asdf and mise, which has versions for any language.
 pub(crate) const TOOL_VERSIONS: &str = ".tool-versions";
 
 /// The files of one commit, by path.

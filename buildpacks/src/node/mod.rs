@@ -19,7 +19,7 @@ use crate::facts::{Facts, Question, missing};
 use crate::language::{Claim, Language, Look, nothing_to_explain};
 use crate::plan::{Pins, Plan, Settings};
 use crate::refusal::Refusal;
-use crate::tree::{FILE_MAX, LOCK_MAX, TOOL_VERSIONS, Tree};
+use crate::tree::{FILE_MAX, LOCK_MAX, Tree};
 use package::{LOCKS, Package, build_script, serves};
 
 pub(crate) const LANGUAGE: Language = Language {
@@ -34,7 +34,6 @@ pub(crate) const LANGUAGE: Language = Language {
         Look::Into(".npmrc", FILE_MAX),
         Look::Into(".nvmrc", FILE_MAX),
         Look::Into(".node-version", FILE_MAX),
-        Look::Into(TOOL_VERSIONS, FILE_MAX),
         Look::Into(".gitignore", FILE_MAX),
         Look::There("server.js"),
     ],

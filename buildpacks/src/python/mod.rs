@@ -21,7 +21,7 @@ mod version;
 use crate::language::{Claim, Language, Look};
 use crate::refusal::Refusal;
 use crate::static_site;
-use crate::tree::{FILE_MAX, LOCK_MAX, SOURCE_MAX, TOOL_VERSIONS, Tree};
+use crate::tree::{FILE_MAX, LOCK_MAX, SOURCE_MAX, Tree};
 
 pub(crate) const LANGUAGE: Language = Language {
     name: "python",
@@ -36,7 +36,6 @@ pub(crate) const LANGUAGE: Language = Language {
         Look::Into("Pipfile", FILE_MAX),
         Look::Into(".python-version", FILE_MAX),
         Look::Into("runtime.txt", FILE_MAX),
-        Look::Into(TOOL_VERSIONS, FILE_MAX),
         Look::Into("manage.py", FILE_MAX),
         Look::There("setup.py"),
         Look::IntoEach(requirements::may_be_list, FILE_MAX),
