@@ -1,6 +1,6 @@
 //! What a language declares: one row holds everything that the rest of this crate, its messages and the documentation say of
 //! it.
-//! Invariant: nothing outside a language's folder names the language, but for its line in the table.
+//! Invariant: what languages stand on names none of them, and what stands on languages has them from the table alone.
 //! Absent: the table itself, which stands above the languages.
 
 use crate::cause::{Cause, Known};

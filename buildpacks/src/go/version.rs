@@ -14,7 +14,6 @@ const FIRST_LINE: (u32, u32) = (1, 21);
 /// The oldest line that got fixes when this was written.
 const OLDEST_MAINTAINED: (u32, u32) = (1, 26);
 
-/// The Go to build with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Go {
     pub(crate) version: String,

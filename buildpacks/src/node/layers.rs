@@ -46,13 +46,11 @@ const INSTALL_CONFIG: [&str; 9] = [
     "ELECTRON_",
 ];
 
-/// What the layers are made from.
 pub(crate) struct Make<'a> {
     pub(crate) tree: &'a Tree,
     pub(crate) package: &'a Package,
     pub(crate) versions: &'a Versions,
     pub(crate) lock: Option<Lock>,
-    /// The app's config vars, by name.
     pub(crate) config: &'a [String],
     /// The scripts that the app layer runs, in order.
     pub(crate) scripts: Vec<&'static str>,
@@ -61,7 +59,6 @@ pub(crate) struct Make<'a> {
 }
 
 impl Make<'_> {
-    /// All layers, in order.
     pub(crate) fn layers(&self) -> Vec<Layer> {
         let launch = self.site.is_none();
         let for_build = self.for_build();

@@ -8,7 +8,6 @@ use crate::tree::{Found, Tree};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// package.json.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Package {
     pub(crate) scripts: BTreeMap<String, String>,
@@ -69,10 +68,8 @@ pub(crate) fn build_script(package: &Package) -> Option<&'static str> {
     ["heroku-postbuild", "build"].into_iter().find(|name| package.script(name).is_some())
 }
 
-/// The lock file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lock {
-    /// Its path.
     pub(crate) path: &'static str,
     /// Why installing needs all sources, if it does.
     pub(crate) local: Option<String>,

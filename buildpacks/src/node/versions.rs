@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 /// The pin that remembers the line of an app that asks for none.
 const LINE_PIN: &str = "node-line";
 
-/// The versions to build with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Versions {
     pub(crate) node: String,

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 
-/// Who locked the dependencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manager {
     Uv,
@@ -34,7 +33,6 @@ impl Manager {
     }
 }
 
-/// The dependencies of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Dependencies {
     pub(crate) manager: Manager,

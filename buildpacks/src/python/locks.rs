@@ -98,12 +98,11 @@ fn uv(tree: &Tree) -> Result<Dependencies, Refusal> {
         }
         needs.insert(name, all);
     }
-    let names = reached(&needs, &own);
+    let names = transitive(&needs, &own);
     Ok(Dependencies { manager: Manager::Uv, files, local, package, names, warnings: Vec::new(), requirements: None })
 }
 
-/// Everything that is needed, directly or not.
-fn reached(needs: &BTreeMap<String, Vec<String>>, from: &str) -> BTreeSet<String> {
+fn transitive(needs: &BTreeMap<String, Vec<String>>, from: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut open: Vec<&str> = needs.get(from).into_iter().flatten().map(String::as_str).collect();
     while let Some(name) = open.pop() {

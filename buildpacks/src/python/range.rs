@@ -1,13 +1,14 @@
 //! Sets of Python versions as .python-version, Python's own tools, Poetry and Pipenv write them.
 //! Invariant: `==3.12`, `<=3.12` and `3.12` mean the line, `>3.12` what comes after it.
-//! Absent: prereleases.
+//! Absent: prereleases. The crate pep440_rs was looked at and left out: it reads none of `3.12`, `3.12.x`, `^3.12`, `~3.12`,
+//! `>=3.9 <3.14`, `3.11 || 3.12`, and means other versions by `==`, `<=` and `>`: all but four operators would be translated
+//! for it by what is here.
 
 use std::fmt;
 
 /// Longest set of versions that is read.
 const TEXT_MAX: usize = 256;
 
-/// A version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Version(pub(crate) u32, pub(crate) u32, pub(crate) u32);
 
@@ -31,13 +32,13 @@ impl fmt::Display for Version {
     }
 }
 
-/// A set of versions: any of several, each a list of conditions.
+/// A set of versions: any of several, each a list of clauses that must all hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Range(Vec<Vec<Condition>>);
+pub(crate) struct Range(Vec<Vec<Clause>>);
 
-/// One condition: from `low` to before `high`, or outside of it.
+/// From `low` to before `high`, or outside of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Condition {
+struct Clause {
     low: Version,
     high: Option<Version>,
     not: bool,
@@ -49,28 +50,28 @@ impl Range {
         if text.len() > TEXT_MAX {
             return None;
         }
-        text.split("||").map(conditions).collect::<Option<Vec<_>>>().map(Range)
+        text.split("||").map(clauses).collect::<Option<Vec<_>>>().map(Range)
     }
 
     pub(crate) fn fits(&self, version: Version) -> bool {
-        self.0.iter().any(|all| all.iter().all(|condition| condition.holds(version)))
+        self.0.iter().any(|all| all.iter().all(|clause| clause.holds(version)))
     }
 
     /// The line and the patch, if it is just one full version.
     pub(crate) fn exact(&self) -> Option<Version> {
         let [all] = self.0.as_slice() else { return None };
-        let [Condition { low, high, not: false }] = all.as_slice() else { return None };
+        let [Clause { low, high, not: false }] = all.as_slice() else { return None };
         (*high == Some(Version(low.0, low.1, low.2.saturating_add(1)))).then_some(*low)
     }
 }
 
-impl Condition {
+impl Clause {
     fn holds(&self, version: Version) -> bool {
         (self.low <= version && self.high.is_none_or(|high| version < high)) != self.not
     }
 }
 
-fn conditions(text: &str) -> Option<Vec<Condition>> {
+fn clauses(text: &str) -> Option<Vec<Clause>> {
     let words: Vec<&str> = text.split([',', ' ', '\t']).filter(|word| !word.is_empty()).collect();
     let mut all = Vec::new();
     let mut operator = String::new();
@@ -78,13 +79,13 @@ fn conditions(text: &str) -> Option<Vec<Condition>> {
         let rest = word.trim_start_matches(['<', '>', '=', '!', '~', '^']);
         operator.push_str(word.strip_suffix(rest).unwrap_or(""));
         if !rest.is_empty() {
-            all.push(condition(&std::mem::take(&mut operator), rest)?);
+            all.push(clause(&std::mem::take(&mut operator), rest)?);
         }
     }
     (operator.is_empty() && !all.is_empty()).then_some(all)
 }
 
-fn condition(operator: &str, text: &str) -> Option<Condition> {
+fn clause(operator: &str, text: &str) -> Option<Clause> {
     const ZERO: Version = Version(0, 0, 0);
     let star = text == "*" || text.ends_with(".*") || text.ends_with(".x");
     let bare = text.trim_end_matches(['*', 'x']).trim_end_matches('.');
@@ -104,11 +105,11 @@ fn condition(operator: &str, text: &str) -> Option<Condition> {
         _ => return None,
     };
     let next_major = Some(Version(low.0.checked_add(1)?, 0, 0));
-    let span = |low, high| Some(Condition { low, high, not: false });
+    let span = |low, high| Some(Clause { low, high, not: false });
     match operator {
         // `==3.12` means 3.12.0 to Python's own tools; nobody who writes it wants that.
         "" | "=" | "==" | "===" => span(low, after),
-        "!=" => Some(Condition { low, high: after, not: true }),
+        "!=" => Some(Clause { low, high: after, not: true }),
         ">=" => span(low, None),
         ">" if star => None,
         ">" => span(after?, None),

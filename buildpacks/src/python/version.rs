@@ -13,7 +13,6 @@ use crate::tree::Tree;
 
 /// The oldest line that got security fixes when this was written.
 const OLDEST_MAINTAINED: (u32, u32) = (3, 11);
-/// The Python to build with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Python {
     /// `3.13.5`.
