@@ -2,13 +2,15 @@
 //! Invariant: a line is a package, perhaps with a version, and nothing else; what the run stack has is not brought again.
 //! Absent: other package sources, addresses of .deb files, maintainer scripts (programs lie under [`PREFIX`], not `/usr`).
 
+use crate::cause::Known;
 use crate::debian::APT;
+use crate::language::Look;
 use crate::plan::{Base, Env, KeyPart, Layer, Mount, MountMode, Output, Plan, Scope, Settings, Step};
 use crate::refusal::{Refusal, quote};
-use crate::tree::{Found, Tree};
+use crate::tree::{FILE_MAX, Found, Tree};
 
-/// The file.
-pub(crate) const FILE: &str = "Aptfile";
+const FILE: &str = "Aptfile";
+pub(crate) const LOOK: Look = Look::Into(FILE, FILE_MAX);
 /// Where the packages lie, in the image and for the steps of a build.
 const PREFIX: &str = "/opt/apt";
 const NAME: &str = "packages";
@@ -29,6 +31,18 @@ done
 [ $found = 1 ] || echo "the stack has them all"
 rm -rf "$into/usr/share/doc" "$into/usr/share/man" "$into/usr/share/lintian" "$into/usr/share/info"
 "#;
+
+/// What apt prints of packages that cannot be had.
+pub(crate) const CAUSES: &[Known] = &[
+    (
+        "E: Unable to locate package ",
+        "Debian has no package %",
+        &["correct the name in Aptfile; `apt-cache search` on a Debian machine finds it"],
+    ),
+    ("E: Version ", "Debian has no such version: %", &["remove the =VERSION in Aptfile, or write one that there is"]),
+    ("E: Package ", "the package % cannot be had", &["remove it from Aptfile, or name the one that replaces it"]),
+    ("E: Failed to fetch", "Debian's packages could not be reached", &["push again; the mirror may be back"]),
+];
 
 /// Adds the layer to a plan, and its folders to every path that matters.
 pub(crate) fn add(tree: &Tree, settings: &Settings, plan: &mut Plan) -> Result<(), Refusal> {

@@ -3,8 +3,6 @@
 //! sandbox, [`MIRROR`] and [`SECURITY`], which the shell sets: no plan names a host.
 //! Absent: maintainer scripts, which need root and a system that is theirs.
 
-use crate::plan::Stack;
-
 /// In the sandbox, where Debian's main archive is.
 pub const MIRROR: &str = "HOIST_DEBIAN_MIRROR";
 /// In the sandbox, where Debian's security archive is; may be empty.
@@ -37,36 +35,3 @@ CONF
   apt-get -qq update
 }
 "#;
-
-/// The Pythons of Debian that run on each stack: the stack, Python's line, the suite it comes from. A stack's own first.
-pub(crate) const PYTHONS: [(Stack, &str, &str); 4] = [
-    (Stack::Deb13, "3.13", "trixie"),
-    (Stack::Deb13, "3.14", "forky"),
-    (Stack::Deb13, "3.11", "bookworm"),
-    (Stack::Deb12, "3.11", "bookworm"),
-];
-
-/// The program that prints the Pythons of a stack, one a line: `3.13.5 trixie`. A suite that is gone is left out.
-pub fn pythons(stack: Stack) -> Vec<String> {
-    // At the same time, as each waits for its lists; said in the order asked.
-    const ASK: &str = r#": >/tmp/status
-n=0
-for pair in "$@"; do
-  n=$((n + 1))
-  (
-    # Without one of its archives, such as the updates, a suite still has its Python.
-    apt_for "${pair%:*}" /tmp/status || true
-    version=$(apt-cache madison "python${pair#*:}-minimal" | head -n 1 | cut -d'|' -f2 | tr -d ' ')
-    version=${version#*:}
-    version=${version%%-*}
-    [ -z "$version" ] || echo "${version%%[!0-9.]*} ${pair%:*}"
-  ) >"/tmp/answer-$n" &
-done
-wait
-cat /tmp/answer-*
-"#;
-    let mut argv: Vec<String> = ["sh", "-c", &format!("{APT}{ASK}"), "pythons"].map(str::to_owned).to_vec();
-    let here = PYTHONS.iter().filter(|(on, _, _)| *on == stack);
-    argv.extend(here.map(|(_, line, suite)| format!("{suite}:{line}")));
-    argv
-}

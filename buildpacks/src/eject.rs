@@ -3,6 +3,7 @@
 //! image would hold. Only what the frontend of Docker 20.10 understands: no here-documents, no `COPY --exclude`.
 //! Absent: running it, and the values of config vars.
 
+use crate::debian::{MIRROR, SECURITY};
 use crate::plan::*;
 use std::fmt::Write;
 
@@ -131,8 +132,7 @@ fn stage(text: &mut String, plan: &Plan, layer: &Layer) {
         let _ = writeln!(
             text,
             "# Where Debian's packages are: --build-arg {0}=... {1}=...\nARG {0}\nARG {1}",
-            crate::MIRROR,
-            crate::SECURITY
+            MIRROR, SECURITY
         );
     }
     match &layer.config {

@@ -5,17 +5,25 @@
 //! The shell calls [`ask`], brings the facts, calls [`plan`], and runs what it gets.
 
 mod aptfile;
+mod cause;
+#[cfg(test)]
+mod circle_tests;
 mod debian;
 mod detect;
 mod eject;
 mod explain;
+mod facts;
 mod go;
 mod json;
+mod language;
+#[cfg(test)]
+mod language_tests;
+mod languages;
 mod node;
 mod plan;
+mod procfile;
 mod python;
 mod refusal;
-mod shell;
 mod static_site;
 #[cfg(test)]
 mod testing;
@@ -24,38 +32,57 @@ mod tests;
 mod tree;
 mod usual;
 
-pub use debian::{MIRROR, SECURITY, pythons};
-pub use detect::{BUILDPACKS, buildpack_name};
+pub use cause::Cause;
+pub use debian::{MIRROR, SECURITY};
 pub use eject::{Ejected, describe, eject};
-pub use explain::{Cause, explain};
+pub use facts::{Facts, Question};
+pub use languages::{BUILDPACKS, FETCHING};
 pub use plan::*;
 pub use refusal::Refusal;
-pub use tree::{Entry, FILE_MAX, Kind, LOCK_MAX, Tree, reads};
-pub use usual::{FETCHING, usual};
+pub use tree::{Entry, FILE_MAX, Kind, LOCK_MAX, Tree};
 
-use detect::Buildpack;
+use language::Languages;
+use languages::LANGUAGES;
+
+/// A buildpack's own name for what may be typed for it.
+pub fn buildpack_name(text: &str) -> Option<&'static str> {
+    LANGUAGES.name(text.trim())
+}
+
+/// Whether the shell must load the content of this file before it asks for a plan.
+pub fn reads(path: &str, size: u64) -> bool {
+    LANGUAGES.reads(path, size)
+}
 
 /// The facts that [`plan`] will need; none if the pinned versions still fit.
 pub fn ask(tree: &Tree, settings: &Settings, pins: &Pins) -> Result<Vec<Question>, Refusal> {
-    match detect::detect(tree, settings)? {
-        Buildpack::Node | Buildpack::BuiltSite(_) => node::ask(tree, settings, pins),
-        Buildpack::Python => python::ask(tree, settings, pins),
-        Buildpack::Go => go::ask(tree, pins),
-        Buildpack::Static | Buildpack::Shell => Ok(Vec::new()),
-    }
+    LANGUAGES.ask(tree, settings, pins)
 }
 
 /// The plan for this commit. Versions are those of `pins` while they fit, and the plan's own pins are to be stored.
 pub fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Result<Plan, Refusal> {
-    let mut plan = match detect::detect(tree, settings)? {
-        Buildpack::Node => node::plan(tree, settings, pins, facts)?,
-        Buildpack::BuiltSite(site) => static_site::plan_built(tree, settings, pins, facts, site)?,
-        Buildpack::Static => static_site::plan(tree)?,
-        Buildpack::Python => python::plan(tree, settings, pins, facts)?,
-        Buildpack::Go => go::plan(tree, settings, pins, facts)?,
-        Buildpack::Shell => shell::plan(tree)?,
-    };
-    aptfile::add(tree, settings, &mut plan)?;
-    plan.warnings.extend(detect::warnings(tree));
-    Ok(plan)
+    LANGUAGES.plan(tree, settings, pins, facts)
+}
+
+/// The files of a usual app, for one of [`FETCHING`].
+pub fn usual(buildpack: &str) -> Option<Tree> {
+    LANGUAGES.usual(buildpack)
+}
+
+/// The likely cause of a step's failure, from the last lines it printed.
+pub fn explain(step: &str, lines: &[&str]) -> Option<Cause> {
+    LANGUAGES.explain(step, lines)
+}
+
+impl Languages {
+    fn ask(&self, tree: &Tree, settings: &Settings, pins: &Pins) -> Result<Vec<Question>, Refusal> {
+        (self.choose(tree, settings)?.ask)(tree, settings, pins)
+    }
+
+    fn plan(&self, tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Result<Plan, Refusal> {
+        let mut plan = (self.choose(tree, settings)?.plan)(tree, settings, pins, facts)?;
+        aptfile::add(tree, settings, &mut plan)?;
+        plan.warnings.extend(self.warnings(tree));
+        Ok(plan)
+    }
 }

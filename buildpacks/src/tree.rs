@@ -1,8 +1,7 @@
 //! The pushed files as a build plan sees them: paths, kinds, sizes, and the few contents that decide something.
 //! Invariant: a path is relative to the app's folder, with `/` between names, and a folder is known only by what is in it.
-//! Absent: reading anything. The shell fills a tree from git and asks [`reads`] which contents to load.
+//! Absent: reading anything. The shell fills a tree from git and asks [`crate::reads`] which contents to load.
 
-use crate::{go, python};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -10,9 +9,11 @@ use std::collections::BTreeMap;
 pub const LOCK_MAX: u64 = 16 * 1024 * 1024;
 /// Largest of the other deciding files whose content is loaded.
 pub const FILE_MAX: u64 = 1024 * 1024;
-
 /// Largest source file that is looked into.
-pub const SOURCE_MAX: u64 = 64 * 1024;
+pub(crate) const SOURCE_MAX: u64 = 64 * 1024;
+
+/// The file of asdf and mise, which has versions for any language.
+pub(crate) const TOOL_VERSIONS: &str = ".tool-versions";
 
 /// The files of one commit, by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub struct Entry {
     pub kind: Kind,
     /// Bytes of its content.
     pub size: u64,
-    /// The content, where [`reads`] asked for it.
+    /// The content, where [`crate::reads`] asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Vec<u8>>,
 }
@@ -44,30 +45,6 @@ pub enum Kind {
     Symlink,
     /// A submodule: its files are not in this repository.
     Submodule,
-}
-
-/// Whether the shell must load the content of this file before it asks for a plan.
-pub fn reads(path: &str, size: u64) -> bool {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    let at_root = name.len() == path.len();
-    let limit = match name {
-        "package-lock.json" | "npm-shrinkwrap.json" if at_root => LOCK_MAX,
-        "package.json" | ".npmrc" | ".nvmrc" | ".node-version" | ".tool-versions" if at_root => FILE_MAX,
-        "static.json" | "Staticfile" | "Aptfile" | "go.mod" if at_root => FILE_MAX,
-        "uv.lock" | "poetry.lock" | "Pipfile.lock" if at_root => LOCK_MAX,
-        "pyproject.toml" | "Pipfile" | ".python-version" | "runtime.txt" | "manage.py" if at_root => FILE_MAX,
-        _ if requirements(path) => FILE_MAX,
-        _ if python::may_hold_app(path) || python::is_settings(path) || go::may_be_main(path) => SOURCE_MAX,
-        _ => return false,
-    };
-    size <= limit
-}
-
-/// A list of requirements or constraints, or one of those that it may include.
-fn requirements(path: &str) -> bool {
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let listed = name.contains("requirements") || name.contains("constraints") || folder.ends_with("requirements");
-    listed && name.ends_with(".txt") && folder.matches('/').count() <= 1
 }
 
 /// What stands where a deciding file is looked for.
@@ -113,5 +90,16 @@ impl Tree {
         let text = String::from_utf8_lossy(content);
         let text = text.trim_start_matches('\u{feff}');
         text.lines().map(|line| line.split('#').next().unwrap_or("").trim()).find(|l| !l.is_empty()).map(str::to_owned)
+    }
+
+    /// The version that `.tool-versions`, the file of asdf and mise, has for a tool of one of these names.
+    pub(crate) fn tool_version(&self, names: &[&str]) -> Option<String> {
+        let Found::File(content) = self.find(TOOL_VERSIONS) else { return None };
+        let text = String::from_utf8_lossy(content);
+        let version = |line: &str| {
+            let mut words = line.split('#').next()?.split_whitespace();
+            names.contains(&words.next()?).then(|| words.next().map(str::to_owned))?
+        };
+        text.lines().find_map(version)
     }
 }

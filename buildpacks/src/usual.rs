@@ -1,41 +1,29 @@
-//! The sources of an app that asks for nothing in particular, by language: what their plans fetch for every app is what the
-//! next app of that language will most likely need.
+//! The files of an app that asks for nothing in particular, by language, so that what its plan fetches is there before an app
+//! asks.
 //! Invariant: each is detected as its language and planned with the default versions, and a step of its build needs whatever
 //! is fetched, so that it is kept for builds and not only for images.
+//! Absent: the files, which each language brings.
 
+use crate::language::Languages;
 use crate::tree::{Entry, Kind, Tree};
 
-/// The buildpacks that fetch something which all apps share, by name.
-pub const FETCHING: [&str; 3] = ["node", "python", "go"];
-
-/// The sources for one of [`FETCHING`].
-pub fn usual(buildpack: &str) -> Option<Tree> {
-    let files: &[(&str, &str)] = match buildpack {
-        "node" => &[
-            ("package.json", r#"{"name":"usual","scripts":{"start":"node ."},"dependencies":{"any":"1.0.0"}}"#),
-            (
-                "package-lock.json",
-                r#"{"name":"usual","lockfileVersion":3,"packages":{"":{"dependencies":{"any":"1.0.0"}},
-                "node_modules/any":{"version":"1.0.0"}}}"#,
-            ),
-        ],
-        "python" => &[("requirements.txt", "flask==3.1.0\n"), ("Procfile", "web: python -m flask run\n")],
-        "go" => &[("go.mod", "module usual\n"), ("main.go", "package main\n\nfunc main() {}\n")],
-        _ => return None,
-    };
-    let entry = |text: &str| Entry {
-        kind: Kind::File { executable: false },
-        size: text.len() as u64,
-        content: Some(text.as_bytes().to_vec()),
-    };
-    Some(Tree(files.iter().map(|(path, text)| ((*path).to_owned(), entry(text))).collect()))
+impl Languages {
+    /// The files for this language, if it fetches anything.
+    pub(crate) fn usual(&self, name: &str) -> Option<Tree> {
+        let row = self.rows.iter().find(|row| row.name == name && !row.usual.is_empty())?;
+        let entry = |text: &str| Entry {
+            kind: Kind::File { executable: false },
+            size: text.len() as u64,
+            content: Some(text.as_bytes().to_vec()),
+        };
+        Some(Tree(row.usual.iter().map(|(path, text)| ((*path).to_owned(), entry(text))).collect()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing::facts;
-    use crate::{BUILDPACKS, Pins, Scope, Settings, plan};
+    use crate::{BUILDPACKS, FETCHING, Pins, Scope, Settings, plan, usual};
 
     #[test]
     fn what_is_fetched_for_every_app() {

@@ -3,22 +3,37 @@
 //! kept in its own cache, so that a changed line compiles what it changes.
 //! Absent: workspaces (go.work), GOPATH, toolchains before 1.21.
 
+mod causes;
 mod modfile;
 #[cfg(test)]
 mod tests;
 mod version;
 
-pub(crate) use modfile::may_be_main;
-
+use crate::facts::{Facts, missing};
+use crate::language::{Claim, Language, Look, nothing_to_explain};
 use crate::plan::{
-    APP, CACHE, ConfigVars, Env, EnvOp, Facts, Inputs, KeyPart, Layer, Mount, MountMode, Output, Pins, Plan, Question,
-    Scope, Settings, Stack, Step,
+    APP, CACHE, ConfigVars, Env, EnvOp, Inputs, KeyPart, Layer, Mount, MountMode, Output, Pins, Plan, Scope, Settings,
+    Stack, Step,
 };
 use crate::refusal::{Refusal, quote};
-use crate::tree::Tree;
-use modfile::{GoMod, commands, plain};
+use crate::tree::{FILE_MAX, SOURCE_MAX, Tree};
+use modfile::{GoMod, commands, may_be_main, plain};
 use std::collections::BTreeMap;
-use version::{Go, Stop, choose};
+use version::{Go, choose};
+
+pub(crate) const LANGUAGE: Language = Language {
+    name: "go",
+    aliases: &["golang", "heroku/go"],
+    signs: &["go.mod"],
+    add: "go.mod (Go)",
+    looks: &[Look::Into("go.mod", FILE_MAX), Look::IntoEach(may_be_main, SOURCE_MAX)],
+    claim: |tree| Ok(if tree.0.contains_key("go.mod") { Claim::Sure } else { Claim::None }),
+    ask: |tree, settings, pins| missing(choose(&GoMod::read(tree)?, settings.arch, pins, &Facts::default())),
+    plan,
+    causes: causes::CAUSES,
+    explain: nothing_to_explain,
+    usual: &[("go.mod", "module usual\n"), ("main.go", "package main\n\nfunc main() {}\n")],
+};
 
 /// Where the toolchain lies for the steps of a build.
 const GO: &str = "/opt/go";
@@ -38,34 +53,15 @@ const NEED_C: [&str; 2] = ["github.com/mattn/go-sqlite3", "github.com/confluenti
 /// Config vars that building sees, by the start of their name.
 const CONFIG: [&str; 3] = ["GO", "CGO_", "GIT_"];
 
-pub(crate) fn ask(tree: &Tree, pins: &Pins) -> Result<Vec<Question>, Refusal> {
-    match choose(&GoMod::read(tree)?, pins, &Facts::default()) {
-        Ok(_) => Ok(Vec::new()),
-        Err(Stop::Ask(question)) => Ok(vec![question]),
-        Err(Stop::Refuse(refusal)) => Err(refusal),
-    }
-}
-
-pub(crate) fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Result<Plan, Refusal> {
+fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Result<Plan, Refusal> {
     let gomod = GoMod::read(tree)?;
     if settings.stack != Stack::default() {
         let why = "the Go of Debian bookworm is too old to bring a newer one, and a static program runs on any stack";
         let next = "apps:set APP stack=  (the default one)";
         return Err(Refusal::new("go-stack", "Go apps are not built on this stack", why, next));
     }
-    let go = match choose(&gomod, pins, facts) {
-        Ok(go) => go,
-        Err(Stop::Refuse(refusal)) => return Err(refusal),
-        Err(Stop::Ask(_)) => {
-            let why = "the list of published versions could not be brought";
-            return Err(Refusal::new(
-                "versions-unknown",
-                "the Go version cannot be chosen",
-                why,
-                "push again; the proxy may be back",
-            ));
-        }
-    };
+    let chosen = choose(&gomod, settings.arch, pins, facts);
+    let go = chosen.map_err(|stop| stop.refusal("the Go version cannot be chosen", "the proxy"))?;
     let mut decided = vec![go.decided.clone()];
     let mut warnings = go.warnings.clone();
     let found = commands(tree, &gomod);

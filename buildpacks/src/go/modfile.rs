@@ -6,7 +6,6 @@ use crate::refusal::Refusal;
 use crate::tree::{Found, Tree};
 use std::collections::BTreeMap;
 
-/// go.mod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct GoMod {
     pub(crate) module: String,

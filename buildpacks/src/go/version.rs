@@ -3,7 +3,8 @@
 //! Absent: prereleases, and lines before the proxy had toolchains: those are built by a newer Go, which keeps their meaning.
 
 use super::modfile::GoMod;
-use crate::plan::{Facts, Pins, Question};
+use crate::facts::{Facts, Question, Stop};
+use crate::plan::{Arch, Pins};
 use crate::refusal::{Refusal, quote};
 
 /// The line of an app that asks for none, or for one before toolchains.
@@ -13,17 +14,11 @@ const FIRST_LINE: (u32, u32) = (1, 21);
 /// The oldest line that got fixes when this was written.
 const OLDEST_MAINTAINED: (u32, u32) = (1, 26);
 
-/// The Go to build with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Go {
     pub(crate) version: String,
     pub(crate) decided: String,
     pub(crate) warnings: Vec<String>,
-}
-
-pub(crate) enum Stop {
-    Ask(Question),
-    Refuse(Refusal),
 }
 
 type Triple = (u32, u32, u32);
@@ -36,7 +31,27 @@ fn parse(text: &str) -> Option<(Triple, bool)> {
     (parts.next().is_none()).then_some(((major, minor, patch.unwrap_or(Some(0))?), named))
 }
 
-pub(crate) fn choose(gomod: &GoMod, pins: &Pins, facts: &Facts) -> Result<Go, Stop> {
+/// Asks Go's module proxy, which names each toolchain once for each system: `v0.0.1-go1.24.5.linux-amd64`.
+fn published(arch: Arch) -> Question {
+    fn read(text: &str, machine: &str) -> Option<Vec<String>> {
+        let version = |word: &str| Some(word.strip_suffix(machine)?.split_once("-go")?.1.to_owned());
+        Some(text.split_whitespace().filter_map(version).collect())
+    }
+    let argv = ["env", "GOTOOLCHAIN=local", "go", "list", "-m", "-versions", "golang.org/toolchain"];
+    Question {
+        id: "go".to_owned(),
+        name: "Go".to_owned(),
+        registry: "the Go module proxy",
+        argv: argv.map(str::to_owned).to_vec(),
+        read: match arch {
+            Arch::X64 => |text| read(text, ".linux-amd64"),
+            Arch::Arm64 => |text| read(text, ".linux-arm64"),
+        },
+    }
+}
+
+/// The version to build with, or what is missing to know it.
+pub(crate) fn choose(gomod: &GoMod, arch: Arch, pins: &Pins, facts: &Facts) -> Result<Go, Stop> {
     let (text, place) = match (&gomod.heroku_go, &gomod.toolchain, &gomod.go) {
         (Some(text), _, _) => (Some(text.as_str()), "// +heroku goVersion"),
         (None, Some(text), _) => (Some(text.as_str()), "toolchain"),
@@ -63,7 +78,7 @@ pub(crate) fn choose(gomod: &GoMod, pins: &Pins, facts: &Facts) -> Result<Go, St
     if let Some((version, pin)) = pin.filter(|(version, _)| kept(*version) || any) {
         return Ok(go(pin.clone(), version, format!("{said}, as at the last build")));
     }
-    let Some(published) = &facts.go_versions else { return Err(Stop::Ask(Question::GoVersions)) };
+    let published = facts.get(published(arch))?;
     let all: Vec<(Triple, &String)> = published.iter().filter_map(|text| Some((parse(text)?.0, text))).collect();
     match all.iter().filter(|(version, _)| kept(*version)).max() {
         Some((version, text)) => Ok(go((*text).clone(), *version, said)),

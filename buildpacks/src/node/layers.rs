@@ -6,7 +6,7 @@ use super::package::{Lock, Package};
 use super::range::Version;
 use super::versions::Versions;
 use crate::plan::{
-    APP, CACHE, ConfigVars, Env, EnvOp, GeneratedFile, Inputs, KeyPart, Layer, Mount, MountMode, Output, Scope, Step,
+    APP, CACHE, ConfigVars, Env, GeneratedFile, Inputs, KeyPart, Layer, Mount, MountMode, Output, Scope, Step,
 };
 use crate::tree::{Found, Tree};
 
@@ -46,13 +46,11 @@ const INSTALL_CONFIG: [&str; 9] = [
     "ELECTRON_",
 ];
 
-/// What the layers are made from.
 pub(crate) struct Make<'a> {
     pub(crate) tree: &'a Tree,
     pub(crate) package: &'a Package,
     pub(crate) versions: &'a Versions,
     pub(crate) lock: Option<Lock>,
-    /// The app's config vars, by name.
     pub(crate) config: &'a [String],
     /// The scripts that the app layer runs, in order.
     pub(crate) scripts: Vec<&'static str>,
@@ -61,7 +59,6 @@ pub(crate) struct Make<'a> {
 }
 
 impl Make<'_> {
-    /// All layers, in order.
     pub(crate) fn layers(&self) -> Vec<Layer> {
         let launch = self.site.is_none();
         let for_build = self.for_build();
@@ -94,14 +91,14 @@ impl Make<'_> {
         let argv = ["sh", "-c", FETCH, "fetch-node", &folder, &format!("{package}@{node}"), &format!("npm@{npm}")];
         Layer {
             launch,
-            key: vec![text("node", node), text("npm", npm), text("package", package), KeyPart::Stack],
-            env: vec![env("npm_config_update_notifier", EnvOp::Set, "false")],
-            steps: vec![Step {
-                title: format!("Fetching Node.js {node} and npm {npm}"),
-                argv: argv.map(str::to_owned).to_vec(),
-                cwd: "/tmp".into(),
-                env: Vec::new(),
-            }],
+            key: vec![
+                KeyPart::text("node", node),
+                KeyPart::text("npm", npm),
+                KeyPart::text("package", package),
+                KeyPart::Stack,
+            ],
+            env: vec![Env::set("npm_config_update_notifier", "false")],
+            steps: vec![Step::new(format!("Fetching Node.js {node} and npm {npm}"), &argv).at("/tmp")],
             outputs: vec![Output {
                 from: folder,
                 to: NODE.into(),
@@ -128,7 +125,7 @@ impl Make<'_> {
                 Inputs::Whole
             }
             None => {
-                key.push(text("package.json", &package_json.content));
+                key.push(KeyPart::text("package.json", &package_json.content));
                 key.extend(files.iter().filter(|path| *path != "package.json").cloned().map(KeyPart::File));
                 Inputs::Files(files)
             }
@@ -146,8 +143,8 @@ impl Make<'_> {
             mounts: vec![self.node_mount()],
             config: if config.is_empty() { ConfigVars::None } else { ConfigVars::Named(config) },
             env: self.build_env(),
-            steps: vec![step(title, &argv)],
-            outputs: folders.map(|folder| output(&folder, Vec::new())).collect(),
+            steps: vec![Step::new(title, &argv)],
+            outputs: folders.map(|folder| Output::of_app(&folder, &[])).collect(),
             ..Layer::empty(name, Scope::App)
         }
     }
@@ -161,7 +158,7 @@ impl Make<'_> {
         let nested = self.lock.iter().flat_map(|lock| lock.nested.iter().cloned());
         let folders: Vec<String> = std::iter::once("node_modules".to_owned()).chain(nested).collect();
         let installed = self.lock.is_some();
-        let mut exclude = if installed { folders.clone() } else { Vec::new() };
+        let mut exclude: Vec<&str> = folders.iter().filter(|_| installed).map(String::as_str).collect();
         let mut layer = Layer { key: vec![KeyPart::Whole], inputs: Inputs::Whole, ..Layer::empty("app", Scope::App) };
         if !self.scripts.is_empty() {
             layer.key.extend(self.versions_key());
@@ -169,28 +166,28 @@ impl Make<'_> {
             layer.config = ConfigVars::All;
             layer.env = self.build_env();
             layer.steps =
-                self.scripts.iter().map(|name| step(&format!("Running {name}"), &["npm", "run", name])).collect();
+                self.scripts.iter().map(|name| Step::new(format!("Running {name}"), &["npm", "run", name])).collect();
             layer.mounts.push(self.node_mount());
-            exclude.push(".next/cache".into());
+            exclude.push(".next/cache");
         }
         if let Some(site) = &self.site {
-            layer.outputs.push(output(site, Vec::new()));
+            layer.outputs.push(Output::of_app(site, &[]));
         } else {
-            layer.outputs.push(output("", exclude));
+            layer.outputs.push(Output::of_app("", &exclude));
         }
         for folder in folders.iter().filter(|_| !for_build.is_empty()) {
             let from = format!("{APP}/{folder}");
             let (layer_name, at) = (for_build.to_owned(), from.clone());
             layer.mounts.push(Mount { layer: layer_name, from, at, mode: MountMode::Overlay });
             if self.site.is_none() {
-                layer.outputs.push(output(folder, vec![".cache".into(), ".vite".into()]));
+                layer.outputs.push(Output::of_app(folder, &[".cache", ".vite"]));
             }
         }
         layer
     }
 
     fn versions_key(&self) -> Vec<KeyPart> {
-        vec![text("node", &self.versions.node), text("npm", &self.versions.npm), KeyPart::Stack]
+        vec![KeyPart::text("node", &self.versions.node), KeyPart::text("npm", &self.versions.npm), KeyPart::Stack]
     }
 
     fn node_mount(&self) -> Mount {
@@ -204,12 +201,12 @@ impl Make<'_> {
             Some(_) | None => "npm_package_config_node_gyp_nodedir",
         };
         vec![
-            env("PATH", EnvOp::Prepend(":".into()), &format!("{NODE}/bin")),
-            env("NODE_ENV", EnvOp::Default, "production"),
-            env("HUSKY", EnvOp::Default, "0"),
-            env("npm_config_cache", EnvOp::Set, &format!("{CACHE}/npm")),
-            env("npm_config_update_notifier", EnvOp::Set, "false"),
-            env(headers, EnvOp::Set, NODE),
+            Env::path("PATH", &format!("{NODE}/bin")),
+            Env::default("NODE_ENV", "production"),
+            Env::default("HUSKY", "0"),
+            Env::set("npm_config_cache", &format!("{CACHE}/npm")),
+            Env::set("npm_config_update_notifier", "false"),
+            Env::set(headers, NODE),
         ]
     }
 
@@ -226,23 +223,4 @@ impl Make<'_> {
         config.dedup();
         config
     }
-}
-
-fn step(title: &str, argv: &[&str]) -> Step {
-    let argv = argv.iter().map(|word| (*word).to_owned()).collect();
-    Step { title: title.to_owned(), argv, cwd: APP.into(), env: Vec::new() }
-}
-
-/// A folder of the app, at the same place in the image.
-fn output(folder: &str, exclude: Vec<String>) -> Output {
-    let path = if folder.is_empty() { APP.to_owned() } else { format!("{APP}/{folder}") };
-    Output { from: path.clone(), to: path, exclude }
-}
-
-pub(crate) fn env(name: &str, op: EnvOp, value: &str) -> Env {
-    Env { name: name.into(), op, value: value.into() }
-}
-
-fn text(label: &str, value: &str) -> KeyPart {
-    KeyPart::Text { label: label.into(), value: value.into() }
 }

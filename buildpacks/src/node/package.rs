@@ -8,7 +8,6 @@ use crate::tree::{Found, Tree};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// package.json.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Package {
     pub(crate) scripts: BTreeMap<String, String>,
@@ -59,10 +58,18 @@ impl Package {
     }
 }
 
-/// The lock file.
+/// Whether files or package.json say how to run a Node.js server.
+pub(crate) fn serves(tree: &Tree, package: &Package) -> bool {
+    tree.has_file("Procfile") || tree.has_file("server.js") || package.script("start").is_some()
+}
+
+/// The script that builds, if there is one.
+pub(crate) fn build_script(package: &Package) -> Option<&'static str> {
+    ["heroku-postbuild", "build"].into_iter().find(|name| package.script(name).is_some())
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lock {
-    /// Its path.
     pub(crate) path: &'static str,
     /// Why installing needs all sources, if it does.
     pub(crate) local: Option<String>,
@@ -71,7 +78,7 @@ pub(crate) struct Lock {
 }
 
 /// npm's lock files; the first one wins, as with npm.
-const LOCKS: [&str; 2] = ["npm-shrinkwrap.json", "package-lock.json"];
+pub(crate) const LOCKS: [&str; 2] = ["npm-shrinkwrap.json", "package-lock.json"];
 /// Lock files of others, and whose they are.
 const FOREIGN: [(&str, &str); 5] = [
     ("yarn.lock", "Yarn"),
@@ -112,12 +119,19 @@ fn absent(tree: &Tree) -> Refusal {
             let why = "package.json has dependencies, but no package-lock.json says which versions";
             let refusal = Refusal::new("lock-missing", "dependencies cannot be installed", why, LOCK)
                 .or("in a workspace of a larger repository: the same in the app's folder, with npm install --workspaces=false");
-            if tree.first_line(".gitignore").is_some() {
-                return refusal.or("if git ignores package-lock.json, remove it from .gitignore first");
+            match ignored(tree) {
+                true => refusal.or("if git ignores package-lock.json, remove it from .gitignore first"),
+                false => refusal,
             }
-            refusal
         }
     }
+}
+
+/// Whether a line of .gitignore may be meant for the lock file.
+fn ignored(tree: &Tree) -> bool {
+    let Found::File(content) = tree.find(".gitignore") else { return false };
+    let text = String::from_utf8_lossy(content);
+    text.lines().any(|line| !line.starts_with('#') && (line.contains("package-lock") || line.contains("*.json")))
 }
 
 /// A package that is installed from the app's own files.

@@ -1,7 +1,8 @@
 //! Version ranges as npm and nvm write them: `>=18 <23`, `^20 || ^22`, `20.x`, `18 - 20`, `lts/*`, `lts/jod`, `node`.
 //! Invariant: what npm's semver calls invalid is an error here, and a contradiction (`>=18 <17`) fits nothing.
-//! Absent: prereleases in ranges; one can be asked for only by its full name. The crate nodejs-semver was tried and left
-//! out: it reads `>=18 <17` as "one of them" and passes over words that it does not know.
+//! Absent: prereleases in ranges; one can be asked for only by its full name. Crates were tried and left out: nodejs-semver 7.0
+//! and node-semver 2.2 read `>=18 <17` as "one of them" and pass over words that they do not know; deno_semver 0.10 reads ranges
+//! as npm does, but takes `20,` for one, panics where a range is a tag, and brings ten crates for half of this file.
 
 use std::fmt;
 
@@ -39,7 +40,6 @@ pub(crate) struct Version {
     pub(crate) patch: u32,
 }
 
-/// A set of versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Range {
     any_of: Vec<Span>,

@@ -6,7 +6,6 @@ use super::package::Package;
 use crate::refusal::{Refusal, quote};
 use crate::tree::Tree;
 
-/// A command and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) command: String,
@@ -14,7 +13,6 @@ pub(crate) struct Start {
     pub(crate) warning: Option<String>,
 }
 
-/// The command, or none if nothing says how to start.
 pub(crate) fn find(tree: &Tree, package: &Package) -> Option<Start> {
     if let Some(script) = package.script("start") {
         return Some(from_script(package, script));
@@ -46,7 +44,6 @@ fn plain(path: &str) -> bool {
     !path.starts_with('-') && path.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-'))
 }
 
-/// Nothing says how to start.
 pub(crate) fn refusal(package: &Package) -> Refusal {
     let why = "looked for: a Procfile, scripts.start in package.json, server.js, \"main\" in package.json";
     let refusal = Refusal::new(

@@ -238,6 +238,8 @@ fn locks() {
             -> if git ignores package-lock.json, remove it from .gitignore first
         "#]],
     );
+    let other = planned(&format!("{APP}-- .gitignore\nnode_modules\n# package-lock.json\n"));
+    assert!(!other.contains(".gitignore"), "{other}");
     check(
         &format!("{APP}-- yarn.lock\n"),
         expect![[r#"

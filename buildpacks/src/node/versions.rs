@@ -1,19 +1,19 @@
 //! Which Node.js and which npm: what the app asks for, what it had before, what is published.
 //! Invariant: an app keeps the version it was given until that no longer fits what it asks for, and one that asks for
 //! nothing keeps its line.
-//! Absent: asking a registry; what is not known becomes a [`Question`] for the shell.
+//! Absent: asking a registry; what is not known becomes a [`Question`].
 
 use super::package::Package;
 use super::range::{DEFAULT_MAJOR, OLDEST_MAINTAINED, Range, Version};
-use crate::plan::{Arch, Facts, Pins, Question, Settings};
+use crate::facts::{Facts, Question, Stop};
+use crate::plan::{Arch, Pins, Settings};
 use crate::refusal::{Refusal, quote};
-use crate::tree::{Found, Tree};
+use crate::tree::{TOOL_VERSIONS, Tree};
 use std::collections::BTreeMap;
 
 /// The pin that remembers the line of an app that asks for none.
 const LINE_PIN: &str = "node-line";
 
-/// The versions to build with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Versions {
     pub(crate) node: String,
@@ -22,21 +22,6 @@ pub(crate) struct Versions {
     pub(crate) decided: Vec<String>,
     pub(crate) warnings: Vec<String>,
     pub(crate) pins: Pins,
-}
-
-/// Why there are no versions yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// The shell must bring this first.
-    Ask(Vec<Question>),
-    /// The app must change.
-    Refuse(Refusal),
-}
-
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Stop {
-        Stop::Refuse(refusal)
-    }
 }
 
 /// A range, and where it was asked for.
@@ -52,6 +37,17 @@ struct Choice {
     version: String,
     kept: bool,
     passed_over: bool,
+}
+
+/// Asks for all published versions of an npm package of ours.
+fn published(package: &str) -> Question {
+    Question {
+        id: format!("npm-{package}"),
+        name: if package == "npm" { "npm" } else { "Node.js" }.to_owned(),
+        registry: "the npm registry",
+        argv: ["npm", "view", package, "versions", "--json"].map(str::to_owned).to_vec(),
+        read: |text| serde_json::from_str(text).ok(),
+    }
 }
 
 /// The versions to build with, or what is missing to know them.
@@ -73,7 +69,7 @@ pub(crate) fn choose(
     let node = match pick(&asked, "Node.js", name, pins.get("node"), facts, None) {
         Ok(choice) => choice,
         Err(Stop::Ask(mut questions)) => {
-            questions.push(Question::NpmVersions { package: "npm".into() });
+            questions.push(published("npm"));
             return Err(Stop::Ask(questions));
         }
         Err(Stop::Refuse(refusal)) => return Err(Stop::Refuse(refusal)),
@@ -104,7 +100,7 @@ fn unmaintained(version: &str) -> Option<String> {
 /// What the app asks for, from the first place that says something.
 fn node_asked(tree: &Tree, package: &Package) -> Result<Option<Asked>, Refusal> {
     let engines = package.engines.get("node").map(|text| (text.clone(), "engines.node in package.json"));
-    let tools = || Some((tool_version(tree)?, ".tool-versions"));
+    let tools = || Some((tree.tool_version(&["nodejs", "node"])?, TOOL_VERSIONS));
     let found = engines
         .or_else(|| Some((tree.first_line(".nvmrc")?, ".nvmrc")))
         .or_else(|| Some((tree.first_line(".node-version")?, ".node-version")))
@@ -120,17 +116,6 @@ fn node_asked(tree: &Tree, package: &Package) -> Result<Option<Asked>, Refusal> 
     };
     let text = if text.trim().is_empty() { "any version".to_owned() } else { quote(text.trim()) };
     Ok(Some(Asked { range, text, place: format!(" in {place}") }))
-}
-
-/// `nodejs 24.1.0` or `node 24`, the line of asdf and mise.
-fn tool_version(tree: &Tree) -> Option<String> {
-    let Found::File(content) = tree.find(".tool-versions") else { return None };
-    let text = String::from_utf8_lossy(content);
-    let version = |line: &str| {
-        let mut words = line.split('#').next()?.split_whitespace();
-        matches!(words.next()?, "nodejs" | "node").then(|| words.next().map(str::to_owned))?
-    };
-    text.lines().find_map(version)
 }
 
 /// For an app that asks for nothing: the line it was given, or today's.
@@ -187,9 +172,7 @@ fn pick(
     if let Some(pin) = pin.filter(|pin| asked.range.fits(pin)) {
         return Ok(Choice { version: pin.clone(), kept: true, passed_over: false });
     }
-    let Some(published) = facts.npm_versions.get(package) else {
-        return Err(Stop::Ask(vec![Question::NpmVersions { package: package.to_owned() }]));
-    };
+    let published = facts.get(published(package))?;
     let best = |of: &[String]| asked.range.choose(of);
     let preferred: Vec<String> =
         published.iter().filter(|text| first.as_ref().is_some_and(|r| r.fits(text))).cloned().collect();

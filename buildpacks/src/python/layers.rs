@@ -4,7 +4,7 @@
 //! the app's own cache of uv: steps that change files of that cache in place change both.
 //! Absent: which packages; the lock file says that, and uv installs it.
 
-use super::files::{Dependencies, Manager};
+use super::dependencies::{Dependencies, Manager};
 use super::version::Python;
 use crate::debian::APT;
 use crate::plan::{
@@ -43,13 +43,11 @@ exec "$@"
 /// Config vars that installing sees, by the start of their name.
 const INSTALL_CONFIG: [&str; 3] = ["PIP_", "UV_", "POETRY_"];
 
-/// What the layers are made from.
 pub(crate) struct Make<'a> {
     pub(crate) python: &'a Python,
     pub(crate) uv: &'a str,
     pub(crate) poetry: Option<&'a str>,
     pub(crate) dependencies: Option<&'a Dependencies>,
-    /// The app's config vars, by name.
     pub(crate) config: &'a [String],
     /// Names of config vars that the files of the dependencies refer to.
     pub(crate) named: Vec<String>,
@@ -57,7 +55,6 @@ pub(crate) struct Make<'a> {
 }
 
 impl Make<'_> {
-    /// All layers, in order.
     pub(crate) fn layers(&self) -> Vec<Layer> {
         let mut layers = vec![self.runtime()];
         if let Some(dependencies) = self.dependencies {

@@ -2,13 +2,20 @@
 //! Invariant: every file that the installer will read is an input, or all sources are.
 //! Absent: environment markers; a package that is only for Windows counts as a name here.
 
-use super::files::{Dependencies, Manager, normal};
+use super::dependencies::{Dependencies, Manager, normal};
 use crate::refusal::{Refusal, quote};
 use crate::tree::{Found, Tree};
 use std::collections::BTreeSet;
 
 /// Included files that are followed.
 const FILES_MAX: usize = 50;
+
+/// A list of requirements or constraints, or one of those that it may include.
+pub(crate) fn may_be_list(path: &str) -> bool {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let listed = name.contains("requirements") || name.contains("constraints") || folder.ends_with("requirements");
+    listed && name.ends_with(".txt") && folder.matches('/').count() <= 1
+}
 
 #[derive(Default)]
 struct Read {

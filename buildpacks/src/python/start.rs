@@ -2,7 +2,7 @@
 //! Invariant: the server is one of the app's own dependencies; none is installed that the app did not ask for.
 //! Absent: Procfiles, running any of the app's code to look.
 
-use super::files::Dependencies;
+use super::dependencies::Dependencies;
 use crate::refusal::Refusal;
 use crate::tree::{Found, Tree};
 
@@ -10,14 +10,12 @@ use crate::tree::{Found, Tree};
 const FILES: [&str; 9] =
     ["app.py", "main.py", "wsgi.py", "asgi.py", "application.py", "server.py", "api.py", "run.py", "__init__.py"];
 
-/// A command and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) command: String,
     pub(crate) from: String,
 }
 
-/// A Django project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Django {
     /// The package with wsgi.py and asgi.py: `mysite`.
@@ -33,7 +31,6 @@ enum Kind {
     Asgi,
 }
 
-/// An application object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Application {
     kind: Kind,

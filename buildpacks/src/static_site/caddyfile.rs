@@ -7,7 +7,6 @@ use super::config::Site;
 use crate::plan::LAYER_KEY;
 use std::fmt::Write;
 
-/// The configuration's text.
 pub(crate) fn render(site: &Site) -> String {
     let root = if site.root.is_empty() { "/app".to_owned() } else { format!("/app/{}", site.root) };
     let mut text = String::new();

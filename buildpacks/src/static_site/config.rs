@@ -16,9 +16,7 @@ const RULES_MAX: usize = 1000;
 pub(crate) struct Site {
     /// The folder served, relative to the app's; empty: the app's.
     pub(crate) root: String,
-    /// Whether a file named the root.
     pub(crate) root_named: bool,
-    /// Whether a build makes the site.
     pub(crate) built: bool,
     /// Paths that are answered with a page if no file has that path: pattern, page.
     pub(crate) routes: Vec<(String, String)>,

@@ -1,6 +1,6 @@
 //! Static sites: a folder of files, served by Caddy.
 //! Invariant: without a build the app's layer is the sources as they are, and no container is started to make it.
-//! Absent: site generators other than through Node.js.
+//! Absent: making a site; a Node.js build that does so adds [`serve`] to its plan.
 
 mod caddyfile;
 mod config;
@@ -9,17 +9,30 @@ mod tests;
 
 pub(crate) use config::Site;
 
-use crate::node::env;
-use crate::plan::{
-    APP, EnvOp, Facts, GeneratedFile, Inputs, KeyPart, Layer, Output, Pins, Plan, Scope, Settings, Step,
-};
+use crate::facts::Facts;
+use crate::language::{Claim, Language, Look, nothing_to_ask, nothing_to_explain};
+use crate::plan::{Env, GeneratedFile, Inputs, KeyPart, Layer, Output, Pins, Plan, Scope, Settings, Step};
 use crate::refusal::{Refusal, quote};
-use crate::tree::Tree;
+use crate::tree::{FILE_MAX, Tree};
 use std::collections::BTreeMap;
 
 /// Where the web server lies in the image.
 const SERVER: &str = "/opt/caddy";
 const CADDYFILE: &str = "/opt/hoist/Caddyfile";
+
+pub(crate) const LANGUAGE: Language = Language {
+    name: "static",
+    aliases: &["static-site", "heroku/static", "staticfile"],
+    signs: &["static.json", "Staticfile", "index.html", "public/index.html"],
+    add: "index.html (static site)",
+    looks: &[Look::Into("static.json", FILE_MAX), Look::Into("Staticfile", FILE_MAX)],
+    claim: |tree| Ok(if present(tree) { Claim::Possible } else { Claim::None }),
+    ask: nothing_to_ask,
+    plan,
+    causes: &[],
+    explain: nothing_to_explain,
+    usual: &[],
+};
 
 /// Whether files of a site lie where they are looked for.
 pub(crate) fn present(tree: &Tree) -> bool {
@@ -27,12 +40,12 @@ pub(crate) fn present(tree: &Tree) -> bool {
 }
 
 /// The folder with the site's first page.
-pub(crate) fn pages(tree: &Tree) -> Option<&'static str> {
+fn pages(tree: &Tree) -> Option<&'static str> {
     let homes = [("", "index.html"), ("public_html", "public_html/index.html"), ("public", "public/index.html")];
     homes.into_iter().find(|(_, page)| tree.has_file(page)).map(|(root, _)| root)
 }
 
-pub(crate) fn plan(tree: &Tree) -> Result<Plan, Refusal> {
+fn plan(tree: &Tree, _: &Settings, _: &Pins, _: &Facts) -> Result<Plan, Refusal> {
     let named = Site::read(tree)?;
     let from = match &named {
         Some(site) if site.root_named && tree.0.contains_key("static.json") => "root in static.json",
@@ -52,7 +65,7 @@ pub(crate) fn plan(tree: &Tree) -> Result<Plan, Refusal> {
     let app = Layer {
         key: vec![KeyPart::Whole],
         inputs: Inputs::Whole,
-        outputs: vec![Output { from: APP.into(), to: APP.into(), exclude: Vec::new() }],
+        outputs: vec![Output::of_app("", &[])],
         ..Layer::empty("app", Scope::App)
     };
     let index = if site.root.is_empty() { "index.html".to_owned() } else { format!("{}/index.html", site.root) };
@@ -71,24 +84,8 @@ pub(crate) fn plan(tree: &Tree) -> Result<Plan, Refusal> {
     Ok(serve(plan, site, "runtime", tree))
 }
 
-/// A site that a Node.js build makes in the folder that static.json or Staticfile names.
-pub(crate) fn plan_built(
-    tree: &Tree,
-    settings: &Settings,
-    pins: &Pins,
-    facts: &Facts,
-    mut site: Site,
-) -> Result<Plan, Refusal> {
-    let mut plan = crate::node::plan_site(tree, settings, pins, facts, &site.root)?;
-    plan.language = "Node.js and static site".into();
-    plan.decided.push(format!("serves {}, which the build makes", folder(&site.root)));
-    plan.launch_env.clear();
-    site.built = true;
-    Ok(serve(plan, site, "server", tree))
-}
-
-/// Adds the web server and its configuration.
-fn serve(mut plan: Plan, site: Site, name: &str, tree: &Tree) -> Plan {
+/// Adds the web server, in a layer of this name, and its configuration.
+pub(crate) fn serve(mut plan: Plan, site: Site, name: &str, tree: &Tree) -> Plan {
     plan.layers.insert(0, server(name));
     if let Some(app) = plan.layers.last_mut() {
         let content = caddyfile::render(&site);
@@ -102,30 +99,26 @@ fn serve(mut plan: Plan, site: Site, name: &str, tree: &Tree) -> Plan {
         plan.processes.insert("web".into(), command);
     }
     // Caddy notes its configuration there at every start.
-    plan.launch_env.push(env("XDG_CONFIG_HOME", EnvOp::Default, "/tmp"));
-    plan.launch_env.push(env("XDG_DATA_HOME", EnvOp::Default, "/tmp"));
-    plan.launch_env.push(env("PATH", EnvOp::Prepend(":".into()), &format!("{SERVER}/bin")));
+    plan.launch_env.push(Env::default("XDG_CONFIG_HOME", "/tmp"));
+    plan.launch_env.push(Env::default("XDG_DATA_HOME", "/tmp"));
+    plan.launch_env.push(Env::path("PATH", &format!("{SERVER}/bin")));
     plan.warnings.extend(site.warnings);
     plan
 }
 
 fn server(name: &str) -> Layer {
     let folder = format!("/layers/{name}");
-    let argv = ["install", "-D", "-m", "0755", "/usr/bin/caddy", &format!("{folder}/bin/caddy")].map(str::to_owned);
+    let argv = ["install", "-D", "-m", "0755", "/usr/bin/caddy", &format!("{folder}/bin/caddy")];
     Layer {
-        key: vec![KeyPart::Text { label: "server".into(), value: "caddy of the build stack".into() }, KeyPart::Stack],
-        steps: vec![Step {
-            title: "Copying the web server".into(),
-            argv: argv.to_vec(),
-            cwd: "/tmp".into(),
-            env: Vec::new(),
-        }],
+        key: vec![KeyPart::text("server", "caddy of the build stack"), KeyPart::Stack],
+        steps: vec![Step::new("Copying the web server", &argv).at("/tmp")],
         outputs: vec![Output { from: folder, to: SERVER.into(), exclude: Vec::new() }],
         ..Layer::empty(name, Scope::Host)
     }
 }
 
-fn folder(root: &str) -> String {
+/// A site's root for people.
+pub(crate) fn folder(root: &str) -> String {
     if root.is_empty() { "the app's folder".to_owned() } else { format!("{}/", quote(root)) }
 }
 

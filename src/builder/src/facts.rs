@@ -27,8 +27,8 @@ impl Builder {
         if missing.is_empty() {
             return Ok(facts);
         }
-        for (_, lookup) in &missing {
-            job.detail(format!("Looking up the versions of {}", lookup.name));
+        for question in &missing {
+            job.detail(format!("Looking up the versions of {}", question.name));
         }
         // All at once in one place: they mostly wait for the network.
         let _slot = self.slot(p, ask, job).await?;
@@ -49,49 +49,54 @@ impl Builder {
             return Ok(facts);
         }
         let stack = self.stack(p, stack, Base::Build, job).await?;
-        let answers = missing.iter().map(|(_, lookup)| look_up(p, ask, job, &stack, lookup));
+        let answers = missing.iter().map(|question| look_up(p, ask, job, &stack, question));
         let answers = futures_util::future::try_join_all(answers).await?;
-        for ((question, _), answer) in missing.iter().zip(answers) {
-            keep_in(&mut facts, question, answer);
+        for (question, answer) in missing.iter().zip(answers) {
+            facts.insert(question, answer);
         }
         Ok(facts)
     }
 }
 
 /// The answers that are young enough, and the questions that have none.
-async fn fresh<'a>(p: &Parts, questions: &'a [Question]) -> Result<(Facts, Vec<(&'a Question, Lookup)>)> {
+async fn fresh<'a>(p: &Parts, questions: &'a [Question]) -> Result<(Facts, Vec<&'a Question>)> {
     let (mut facts, mut missing) = (Facts::default(), Vec::new());
     for question in questions {
-        let lookup = Lookup::of(question);
-        match kept(&lookup.path(p), Some(FRESH)).await? {
-            Some(answer) => keep_in(&mut facts, question, answer),
-            None => missing.push((question, lookup)),
+        match kept(&path(p, question), Some(FRESH)).await? {
+            Some(answer) => facts.insert(question, answer),
+            None => missing.push(question),
         }
     }
     Ok((facts, missing))
 }
 
-async fn look_up(p: &Parts, ask: &BuildAsk, job: &Job, stack: &images::Stack, lookup: &Lookup) -> Result<Vec<String>> {
-    let path = lookup.path(p);
-    let part = format!("fact-{}", short(&lookup.file));
-    let answer = match sandbox::ask(p, ask, stack, &part, lookup.argv.clone()).await {
-        Ok(text) => (lookup.read)(&text).filter(|list| !list.is_empty()).ok_or_else(|| {
-            Refusal::new("lookup-unclear", format!("the answer about {} is not a list", lookup.name)).into()
+async fn look_up(
+    p: &Parts,
+    ask: &BuildAsk,
+    job: &Job,
+    stack: &images::Stack,
+    question: &Question,
+) -> Result<Vec<String>> {
+    let at = path(p, question);
+    let part = format!("fact-{}", short(&question.id));
+    let answer = match sandbox::ask(p, ask, stack, &part, question.argv.clone()).await {
+        Ok(text) => (question.read)(&text).filter(|list| !list.is_empty()).ok_or_else(|| {
+            Refusal::new("lookup-unclear", format!("the answer about {} is not a list", question.name)).into()
         }),
         Err(err) => Err(err),
     };
     let err = match answer {
         Ok(list) => {
-            keep(&path, &list).await?;
+            keep(&at, &list).await?;
             return Ok(list);
         }
         Err(err) => err,
     };
-    match kept(&path, None).await? {
+    match kept(&at, None).await? {
         Some(list) => {
             job.warn(format!(
                 "The package registry does not answer; using the versions of {} known before",
-                lookup.name
+                question.name
             ));
             Ok(list)
         }
@@ -100,9 +105,9 @@ async fn look_up(p: &Parts, ask: &BuildAsk, job: &Job, stack: &images::Stack, lo
                 Error::Refused(no) if !no.why.is_empty() => (no.why, no.next),
                 err => (err.lines().join("\n"), Vec::new()),
             };
-            let no = Refusal::new("registry-unreachable", format!("cannot look up the versions of {}", lookup.name));
+            let no = Refusal::new("registry-unreachable", format!("cannot look up the versions of {}", question.name));
             let no = next.into_iter().fold(no.why(why), Refusal::next);
-            Err(no.next(format!("check the server's way to {}, then push again", lookup.registry)).into())
+            Err(no.next(format!("check the server's way to {}, then push again", question.registry)).into())
         }
     }
 }
@@ -111,78 +116,16 @@ async fn look_up(p: &Parts, ask: &BuildAsk, job: &Job, stack: &images::Stack, lo
 pub(super) async fn known(p: &Parts, questions: &[Question]) -> Result<Facts> {
     let mut facts = Facts::default();
     for question in questions {
-        if let Some(answer) = kept(&Lookup::of(question).path(p), None).await? {
-            keep_in(&mut facts, question, answer);
+        if let Some(answer) = kept(&path(p, question), None).await? {
+            facts.insert(question, answer);
         }
     }
     Ok(facts)
 }
 
-fn keep_in(facts: &mut Facts, question: &Question, answer: Vec<String>) {
-    match question {
-        Question::NpmVersions { package } => drop(facts.npm_versions.insert(package.clone(), answer)),
-        Question::PypiVersions { package } => drop(facts.pypi_versions.insert(package.clone(), answer)),
-        Question::Pythons { .. } => facts.pythons = Some(answer),
-        Question::GoVersions => facts.go_versions = Some(answer),
-    }
-}
-
-/// How a question is asked, by the ordinary client of its registry.
-struct Lookup {
-    name: String,
-    file: String,
-    registry: &'static str,
-    argv: Vec<String>,
-    read: fn(&str) -> Option<Vec<String>>,
-}
-
-impl Lookup {
-    /// Where its answer is kept.
-    fn path(&self, p: &Parts) -> PathBuf {
-        p.layout.facts().join(format!("{}.json", self.file))
-    }
-
-    fn of(question: &Question) -> Lookup {
-        let words = |argv: &[&str]| argv.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
-        match question {
-            Question::NpmVersions { package } => Lookup {
-                name: if package.starts_with("node-") { "Node.js".to_owned() } else { package.clone() },
-                file: format!("npm-{}", package.replace('/', "-")),
-                registry: "the npm registry",
-                argv: words(&["npm", "view", package, "versions", "--json"]),
-                read: |text| serde_json::from_str(text).ok(),
-            },
-            Question::PypiVersions { package } => Lookup {
-                name: package.clone(),
-                file: format!("pypi-{package}"),
-                registry: "the Python registry",
-                argv: words(&["python3", "-m", "pip", "--disable-pip-version-check", "index", "versions", package]),
-                read: |text| {
-                    let line = text.lines().find_map(|line| line.trim().strip_prefix("Available versions:"))?;
-                    Some(line.split(',').map(|version| version.trim().to_owned()).collect())
-                },
-            },
-            Question::Pythons { stack } => Lookup {
-                name: "Python".to_owned(),
-                file: format!("pythons-{}", stack.name()),
-                registry: "Debian's packages",
-                argv: buildpacks::pythons(*stack),
-                read: |text| Some(text.lines().map(|line| line.trim().to_owned()).filter(|l| !l.is_empty()).collect()),
-            },
-            Question::GoVersions => Lookup {
-                name: "Go".to_owned(),
-                file: "go".to_owned(),
-                registry: "the Go module proxy",
-                argv: words(&["env", "GOTOOLCHAIN=local", "go", "list", "-m", "-versions", "golang.org/toolchain"]),
-                // `v0.0.1-go1.24.5.linux-amd64`, once for each system.
-                read: |text| {
-                    let machine = if std::env::consts::ARCH == "aarch64" { ".linux-arm64" } else { ".linux-amd64" };
-                    let version = |word: &str| Some(word.strip_suffix(machine)?.split_once("-go")?.1.to_owned());
-                    Some(text.split_whitespace().filter_map(version).collect())
-                },
-            },
-        }
-    }
+/// Where an answer is kept.
+fn path(p: &Parts, question: &Question) -> PathBuf {
+    p.layout.facts().join(format!("{}.json", question.id))
 }
 
 fn short(package: &str) -> String {

@@ -164,11 +164,8 @@ mod tests {
     use buildpacks::{Facts, Pins, Settings, plan, usual};
 
     fn lending() -> Layer {
-        let facts = Facts {
-            pythons: Some(vec!["3.13.5 trixie".to_owned()]),
-            pypi_versions: [("uv".to_owned(), vec!["0.13.9".to_owned()])].into(),
-            ..Facts::default()
-        };
+        let facts = [("pythons-deb13", "3.13.5 trixie"), ("pypi-uv", "0.13.9")];
+        let facts = Facts(facts.map(|(id, answer)| (id.to_owned(), vec![answer.to_owned()])).into());
         let plan = plan(&usual("python").unwrap(), &Settings::default(), &Pins::new(), &facts).unwrap();
         plan.layers.into_iter().find(|layer| layer.cache_at.is_some()).unwrap()
     }

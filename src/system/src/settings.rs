@@ -663,6 +663,7 @@ mod tests {
         let of = |text| check(&[("data", "/f"), ("fetch-ahead", text)], &[], "").map(|got| got.fetch_ahead);
         assert_eq!(of("golang, node").unwrap(), ["go", "node"]);
         assert_eq!(of("none").unwrap(), [""; 0]);
+        assert_eq!(check(&[("data", "/f")], &[], "").unwrap().fetch_ahead, buildpacks::FETCHING, "by default");
         for bad in ["cobol", "", "node none", "static"] {
             let expect = format!("--fetch-ahead=\"{bad}\" is not valid: some of node, python, go, or none");
             assert_eq!(of(bad).unwrap_err(), [expect]);

@@ -2,12 +2,28 @@
 //! Invariant: no container is started to build one.
 //! Absent: finding a command; without a Procfile there is nothing to run.
 
-use crate::plan::{Inputs, KeyPart, Layer, Output, Pins, Plan, Scope};
+use crate::facts::Facts;
+use crate::language::{Claim, Language, nothing_to_ask, nothing_to_explain};
+use crate::plan::{Inputs, KeyPart, Layer, Output, Pins, Plan, Scope, Settings};
 use crate::refusal::Refusal;
 use crate::tree::Tree;
 use std::collections::BTreeMap;
 
-pub(crate) fn plan(tree: &Tree) -> Result<Plan, Refusal> {
+pub(crate) const LANGUAGE: Language = Language {
+    name: "shell",
+    aliases: &["procfile", "null"],
+    signs: &["Procfile"],
+    add: "a Procfile (anything that runs as it is)",
+    looks: &[],
+    claim: |tree| Ok(if tree.has_file("Procfile") { Claim::Commands } else { Claim::None }),
+    ask: nothing_to_ask,
+    plan,
+    causes: &[],
+    explain: nothing_to_explain,
+    usual: &[],
+};
+
+fn plan(tree: &Tree, _: &Settings, _: &Pins, _: &Facts) -> Result<Plan, Refusal> {
     if !tree.has_file("Procfile") {
         let next = "add a Procfile with a line such as `web: ./serve.sh`, commit and push";
         return Err(Refusal::new(

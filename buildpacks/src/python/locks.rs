@@ -1,92 +1,35 @@
-//! What the files of a Python app say: which version, which dependencies, where they are locked.
+//! The dependencies of a Python app, as its lock files and lists have them.
 //! Invariant: one file decides what is installed; of several, a lock comes before a list, and the others are named.
-//! Absent: resolving anything. Wrong types inside a valid file count as absent.
+//! Absent: resolving anything.
 
+use super::dependencies::{Dependencies, Manager, normal};
+use super::project::{get, has_package, table};
+use super::requirements;
 use crate::json;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{Found, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
 
-/// A version as it was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asked {
-    pub(crate) text: String,
-    pub(crate) place: &'static str,
-}
-
-/// Who locked the dependencies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manager {
-    Uv,
-    Poetry,
-    Pipenv,
-    Pip,
-}
-
-impl Manager {
-    pub(crate) fn file(self) -> &'static str {
-        match self {
-            Manager::Uv => "uv.lock",
-            Manager::Poetry => "poetry.lock",
-            Manager::Pipenv => "Pipfile.lock",
-            Manager::Pip => "requirements.txt",
-        }
+/// The dependencies, or none if no file names any.
+pub(crate) fn read(tree: &Tree) -> Result<Option<Dependencies>, Refusal> {
+    let all = [Manager::Uv, Manager::Poetry, Manager::Pipenv, Manager::Pip];
+    let there: Vec<Manager> = all.into_iter().filter(|manager| tree.0.contains_key(manager.file())).collect();
+    let Some(manager) = there.first().copied() else { return without_lock(tree) };
+    let mut found = match manager {
+        Manager::Uv => uv(tree)?,
+        Manager::Poetry => poetry(tree)?,
+        Manager::Pipenv => pipenv(tree)?,
+        Manager::Pip => requirements::read(tree)?,
+    };
+    for other in there.iter().skip(1) {
+        found.warnings.push(format!(
+            "{} is not used, as there is {}: remove one of them",
+            other.file(),
+            manager.file()
+        ));
     }
-
-    /// How a dependency is added.
-    pub(crate) fn add(self, name: &str) -> String {
-        match self {
-            Manager::Uv => format!("uv add {name}"),
-            Manager::Poetry => format!("poetry add {name}"),
-            Manager::Pipenv => format!("pipenv install {name}"),
-            Manager::Pip => format!("echo {name} >>requirements.txt"),
-        }
-    }
-}
-
-/// The dependencies of an app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Dependencies {
-    pub(crate) manager: Manager,
-    /// Every file that installing reads.
-    pub(crate) files: Vec<String>,
-    /// Why installing needs all sources, if it does.
-    pub(crate) local: Option<String>,
-    /// Whether the app itself is a package that is to be installed.
-    pub(crate) package: bool,
-    /// What is installed, as far as the files say, in normal spelling.
-    pub(crate) names: BTreeSet<String>,
-    pub(crate) warnings: Vec<String>,
-    /// `Pipfile.lock` as lines of requirements.
-    pub(crate) requirements: Option<String>,
-}
-
-impl Dependencies {
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.names.contains(name)
-    }
-
-    /// The dependencies, or none if no file names any.
-    pub(crate) fn read(tree: &Tree) -> Result<Option<Dependencies>, Refusal> {
-        let all = [Manager::Uv, Manager::Poetry, Manager::Pipenv, Manager::Pip];
-        let there: Vec<Manager> = all.into_iter().filter(|manager| tree.0.contains_key(manager.file())).collect();
-        let Some(manager) = there.first().copied() else { return without_lock(tree) };
-        let mut found = match manager {
-            Manager::Uv => uv(tree)?,
-            Manager::Poetry => poetry(tree)?,
-            Manager::Pipenv => pipenv(tree)?,
-            Manager::Pip => super::requirements::read(tree)?,
-        };
-        for other in there.iter().skip(1) {
-            found.warnings.push(format!(
-                "{} is not used, as there is {}: remove one of them",
-                other.file(),
-                manager.file()
-            ));
-        }
-        Ok(Some(found))
-    }
+    Ok(Some(found))
 }
 
 fn without_lock(tree: &Tree) -> Result<Option<Dependencies>, Refusal> {
@@ -106,87 +49,6 @@ fn without_lock(tree: &Tree) -> Result<Option<Dependencies>, Refusal> {
     let why = format!("{what} has dependencies, but no lock file says which versions");
     let refusal = Refusal::new("lock-missing", "dependencies cannot be installed", why, lock);
     Err(refusal.or("looked for: uv.lock, poetry.lock, Pipfile.lock, requirements.txt"))
-}
-
-/// What the app asks for, from the first place that says something.
-pub(crate) fn python_asked(tree: &Tree) -> Result<Option<Asked>, Refusal> {
-    if let Some(text) = tree.first_line(".python-version") {
-        return Ok(Some(Asked { text, place: ".python-version" }));
-    }
-    if let Some(text) = tree.first_line("runtime.txt") {
-        let text = text.strip_prefix("python-").map_or(text.clone(), str::to_owned);
-        return Ok(Some(Asked { text, place: "runtime.txt" }));
-    }
-    if let Some(text) = tool_version(tree) {
-        return Ok(Some(Asked { text, place: ".tool-versions" }));
-    }
-    if let Some(project) = table(tree, "pyproject.toml")? {
-        let text = |path: &[&str]| get(&project, path).and_then(Value::as_str).map(str::to_owned);
-        if let Some(text) = text(&["project", "requires-python"]) {
-            return Ok(Some(Asked { text, place: "requires-python in pyproject.toml" }));
-        }
-        if let Some(text) = text(&["tool", "poetry", "dependencies", "python"]) {
-            return Ok(Some(Asked { text, place: "tool.poetry.dependencies in pyproject.toml" }));
-        }
-    }
-    if let Some(pipfile) = table(tree, "Pipfile")? {
-        let text = |name: &str| get(&pipfile, &["requires", name]).and_then(Value::as_str).map(str::to_owned);
-        if let Some(text) = text("python_full_version").or_else(|| text("python_version")) {
-            return Ok(Some(Asked { text, place: "Pipfile" }));
-        }
-    }
-    Ok(None)
-}
-
-fn tool_version(tree: &Tree) -> Option<String> {
-    let Found::File(content) = tree.find(".tool-versions") else { return None };
-    let text = String::from_utf8_lossy(content).into_owned();
-    let version = |line: &str| {
-        let mut words = line.split('#').next()?.split_whitespace();
-        (words.next()? == "python").then(|| words.next().map(str::to_owned))?
-    };
-    text.lines().find_map(version)
-}
-
-/// A TOML file; none if there is no such file.
-pub(crate) fn table(tree: &Tree, path: &str) -> Result<Option<Table>, Refusal> {
-    let content = match tree.find(path) {
-        Found::Nothing | Found::Unread => return Ok(None),
-        Found::NotAFile => {
-            let why = "a symbolic link or a submodule has this name, and links are not followed";
-            let next = format!("commit {path} as a plain file in the app's own folder");
-            return Err(Refusal::new("not-a-file", format!("{path} is not a file"), why, &next));
-        }
-        Found::File(content) => content,
-    };
-    let text = String::from_utf8_lossy(content);
-    match text.trim_start_matches('\u{feff}').parse::<Table>() {
-        Ok(table) => Ok(Some(table)),
-        Err(err) => {
-            let at = err.span().map_or(0, |span| text.get(..span.start).unwrap_or("").matches('\n').count());
-            let why = format!("line {}: {}", at.saturating_add(1), quote(err.message()));
-            let next = format!("correct {path}, commit and push");
-            Err(Refusal::new("bad-toml", format!("{path} is not valid TOML"), why, &next))
-        }
-    }
-}
-
-/// A value inside tables.
-pub(crate) fn get<'t>(table: &'t Table, path: &[&str]) -> Option<&'t Value> {
-    let (last, folders) = path.split_last()?;
-    folders.iter().try_fold(table, |table, name| table.get(*name)?.as_table())?.get(*last)
-}
-
-/// A name as the registry compares names: `Flask_Login` is `flask-login`.
-pub(crate) fn normal(name: &str) -> String {
-    let mut out = String::new();
-    for c in name.trim().chars() {
-        let c = if matches!(c, '_' | '.') { '-' } else { c.to_ascii_lowercase() };
-        if !(c == '-' && out.ends_with('-')) {
-            out.push(c);
-        }
-    }
-    out
 }
 
 fn packages(lock: &Table) -> impl Iterator<Item = &Table> {
@@ -236,12 +98,11 @@ fn uv(tree: &Tree) -> Result<Dependencies, Refusal> {
         }
         needs.insert(name, all);
     }
-    let names = reached(&needs, &own);
+    let names = transitive(&needs, &own);
     Ok(Dependencies { manager: Manager::Uv, files, local, package, names, warnings: Vec::new(), requirements: None })
 }
 
-/// Everything that is needed, directly or not.
-fn reached(needs: &BTreeMap<String, Vec<String>>, from: &str) -> BTreeSet<String> {
+fn transitive(needs: &BTreeMap<String, Vec<String>>, from: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut open: Vec<&str> = needs.get(from).into_iter().flatten().map(String::as_str).collect();
     while let Some(name) = open.pop() {
@@ -269,7 +130,7 @@ fn poetry(tree: &Tree) -> Result<Dependencies, Refusal> {
         }
     }
     let off = get(&project, &["tool", "poetry", "package-mode"]).and_then(Value::as_bool) == Some(false);
-    let package = !off && project.contains_key("build-system") && super::has_package(tree, &project);
+    let package = !off && project.contains_key("build-system") && has_package(tree, &project);
     Ok(Dependencies {
         manager: Manager::Poetry,
         files,
