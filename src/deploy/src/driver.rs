@@ -1,7 +1,6 @@
 //! The loop: next step, intent, effect, outcome. Also the only place that decides what a cancel means.
 
 use super::effects::Effects;
-use super::hooks;
 use super::turns::{Place, Replaced, Turns};
 use crate::Platform;
 use domain::deploy::{Deploy, Effect, Kind, Outcome, apply, can_cancel, is_over, next, settle};
@@ -186,7 +185,7 @@ impl Deploys {
                 Err(err) => Some(err.refusal()),
             };
         }
-        let hooks = hooks::present(p).await?;
+        let hooks = p.hooks.present().await?;
         if let Some(why) = early.filter(|_| row.state == Deploy::Received) {
             self.write_intent(&row, Effect::Build).await?;
             self.step(&mut row, &hooks, Effect::Build, Outcome::Failed { why }).await?;

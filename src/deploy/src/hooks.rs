@@ -4,6 +4,7 @@
 //! counts as a no. No config var reaches a hook. What a hook starts ends with it.
 
 use crate::Platform;
+use async_trait::async_trait;
 use domain::deploy::{Deploy, Effect};
 use domain::hooks::{self, AppPart, BuildPart, DOCUMENT_VERSION, Document, Facts, FailurePart, Screen, Trouble};
 use domain::report::Report;
@@ -33,59 +34,96 @@ struct Found {
     safe: Result<(), String>,
 }
 
-/// The hooks for which there is a file.
-pub async fn present(p: &Platform) -> Result<BTreeSet<Effect>> {
-    let folder = p.layout.hooks();
-    blocking("look for hooks", move || {
-        Ok(Effect::ALL
-            .into_iter()
-            .filter(|e| hooks::name(*e).is_some_and(|name| !find(&folder, name).is_empty()))
-            .collect())
-    })
-    .await
+/// One run of a hook.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// Which.
+    pub effect: Effect,
+    /// What it is told.
+    pub document: Document,
+    /// What its processes are known by, also to a later control process.
+    pub mark: String,
+    /// Whether an earlier control process may have begun it.
+    pub resumed: bool,
+    /// Who hears what it says.
+    pub job: &'a Job,
 }
 
-/// Runs all files of a hook in order of name; the first that fails ends it with its refusal.
-pub async fn run(p: &Platform, job: &Job, row: &DeployRow, effect: Effect, resumed: bool) -> Result<()> {
+/// The operator's say in deploys.
+#[async_trait]
+pub trait Hooks: Send + Sync + std::fmt::Debug {
+    /// The steps at which there is one.
+    async fn present(&self) -> Result<BTreeSet<Effect>>;
+    /// Runs all of a step in order of name; the first that fails ends it with its refusal.
+    async fn run(&self, call: Call<'_>) -> Result<()>;
+}
+
+/// The files in a folder.
+#[derive(Debug, Clone)]
+pub struct Files {
+    /// `DATA/hooks`.
+    pub folder: PathBuf,
+    /// Seconds that one may take.
+    pub limit: u64,
+}
+
+#[async_trait]
+impl Hooks for Files {
+    async fn present(&self) -> Result<BTreeSet<Effect>> {
+        let folder = self.folder.clone();
+        blocking("look for hooks", move || {
+            Ok(Effect::ALL
+                .into_iter()
+                .filter(|e| hooks::name(*e).is_some_and(|name| !find(&folder, name).is_empty()))
+                .collect())
+        })
+        .await
+    }
+
+    async fn run(&self, call: Call<'_>) -> Result<()> {
+        let Some(name) = hooks::name(call.effect) else { return Ok(()) };
+        let folder = self.folder.clone();
+        let found = blocking("look for hooks", move || Ok(find(&folder, name))).await?;
+        if call.resumed && !found.is_empty() {
+            // What the dead server's hook still does would go on beside its second run.
+            let left = call.mark.clone();
+            let ended = blocking("end a hook that was left", move || Ok(proc::end_marked(MARK, &left))).await?;
+            tracing::info!(mark = call.mark, ended, "processes of a hook that was left");
+        }
+        for file in found {
+            call.job.head(format!("Running the server's hook {}", file.label));
+            let screen = Mutex::new(Screen::default());
+            let ended = run_one(self.limit, &call, &file, &screen).await;
+            let screen = screen.into_inner().unwrap_or_else(PoisonError::into_inner);
+            for line in screen.rest() {
+                call.job.detail(format!("{}: {line}", file.label));
+            }
+            if let Err(trouble) = ended {
+                tracing::warn!(mark = call.mark, hook = file.label, "{trouble:?}");
+                return Err(Error::from(hooks::refusal(&file.label, &trouble, &screen.cause())));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs the hooks of a deploy's step.
+pub(super) async fn run(p: &Platform, job: &Job, row: &DeployRow, effect: Effect, resumed: bool) -> Result<()> {
     let Some(name) = hooks::name(effect) else { return Ok(()) };
-    let folder = p.layout.hooks();
-    let found = blocking("look for hooks", move || Ok(find(&folder, name))).await?;
-    if found.is_empty() {
+    // A file may have gone since the job began.
+    if !p.hooks.present().await?.contains(&effect) {
         return Ok(());
     }
-    let document = document(p, row, name).await?;
-    let mark = format!("{}-{}", p.install, row.id);
-    if resumed {
-        // What the dead server's hook still does would go on beside its second run.
-        let left = mark.clone();
-        let ended = blocking("end a hook that was left", move || Ok(proc::end_marked(MARK, &left))).await?;
-        tracing::info!(deploy = row.id, ended, "processes of a hook that was left");
+    let (document, mark) = (document(p, row, name).await?, format!("{}-{}", p.install, row.id));
+    let done = p.hooks.run(Call { effect, document, mark, resumed, job }).await;
+    if let Err(Error::Refused(no)) = &done {
+        p.note(&row.app, no.what.clone()).await;
     }
-    for file in found {
-        job.head(format!("Running the server's hook {}", file.label));
-        let screen = Mutex::new(Screen::default());
-        let ended = run_one(p, job, &file, (&document, &mark), &screen).await;
-        let screen = screen.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for line in screen.rest() {
-            job.detail(format!("{}: {line}", file.label));
-        }
-        if let Err(trouble) = ended {
-            tracing::warn!(deploy = row.id, hook = file.label, "{trouble:?}");
-            let no = hooks::refusal(&file.label, &trouble, &screen.cause());
-            p.note(&row.app, no.what.clone()).await;
-            return Err(Error::from(no));
-        }
-    }
-    Ok(())
+    done
 }
 
-async fn run_one(
-    p: &Platform,
-    job: &Job,
-    file: &Found,
-    (document, mark): (&Document, &str),
-    screen: &Mutex<Screen>,
-) -> Result<(), Trouble> {
+async fn run_one(limit: u64, call: &Call<'_>, file: &Found, screen: &Mutex<Screen>) -> Result<(), Trouble> {
+    let (document, mark) = (&call.document, &call.mark);
     file.safe.clone().map_err(Trouble::Unsafe)?;
     let told = |name: &str, value: &Option<String>| (name.to_owned(), value.clone().unwrap_or_default());
     let mut program = Program::new(&file.path, Path::new("/"));
@@ -113,12 +151,11 @@ async fn run_one(
     let say = |line: &str| {
         let shown = screen.lock().unwrap_or_else(PoisonError::into_inner).take(line);
         if let Some(line) = shown {
-            job.detail(format!("{}: {line}", file.label));
+            call.job.detail(format!("{}: {line}", file.label));
         }
     };
     let talk = async { tokio::join!(feed, each_line(stdout, &say), each_line(stderr, &say)) };
     tokio::pin!(talk);
-    let limit = p.settings.hook_timeout;
     let deadline = tokio::time::sleep(Duration::from_secs(limit));
     tokio::pin!(deadline);
     let mut talked = false;

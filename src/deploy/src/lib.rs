@@ -10,7 +10,7 @@ pub mod disks;
 mod driver;
 mod effects;
 pub mod exec;
-mod hooks;
+pub mod hooks;
 pub mod network;
 pub mod once;
 mod oneoff;

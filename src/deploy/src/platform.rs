@@ -3,6 +3,7 @@
 
 use crate::branches::Branches;
 use crate::disks::Disks;
+use crate::hooks::Hooks;
 use crate::once::Held;
 use crate::probe::Probe;
 use domain::log::Record;
@@ -48,6 +49,8 @@ pub struct Parts {
     pub builder: Arc<dyn Builds>,
     /// The routers.
     pub routes: Arc<dyn RouterLink>,
+    /// The operator's say.
+    pub hooks: Arc<dyn Hooks>,
     /// Pauses.
     pub clock: Arc<dyn Clock>,
     /// Starts of instances that are under way.

@@ -6,6 +6,7 @@ use builder::daemon::ImageBuilder;
 use commands::usage::Usage;
 use commands::{Commands, Server};
 use deploy::disks::Disks;
+use deploy::hooks::Files;
 use deploy::probe::Connects;
 use deploy::reconcile::Reconciler;
 use deploy::{Deploys, Held, Parts, Platform};
@@ -119,6 +120,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         repos: Arc::new(repos.clone()),
         builder: Arc::<Builder>::clone(&builder),
         routes: Arc::new(routes.clone()),
+        hooks: Arc::new(Files { folder: layout.hooks(), limit: settings.hook_timeout }),
         clock: Arc::new(Wall),
         starts,
         held: Held::default(),

@@ -3,8 +3,10 @@
 use super::fuse::{Blow, Fuse};
 use super::world::Outside;
 use crate::branches::Branches;
+use crate::hooks::{Call, Hooks};
 use crate::probe::{Probe, Serves};
 use async_trait::async_trait;
+use domain::deploy::Effect;
 use domain::dockerfile::ImageFacts;
 use domain::push::BranchName;
 use domain::routing::{Hosts, Scope};
@@ -12,6 +14,7 @@ use domain::{AppId, Commit};
 use engine::{Engine, EngineError, EngineVersion, Hint, ImageReference, InstanceSpec, NetworkSpec, Observed, Status};
 use jobs::{BuildAsk, Builds, Job, Made};
 use routes::{BaseDomain, RouterLink};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -267,6 +270,18 @@ impl Branches for Wire {
     }
     async fn tidy_above(&self, _: &AppId, _: usize) -> Result<bool> {
         Ok(false)
+    }
+}
+
+#[async_trait]
+impl Hooks for Wire {
+    async fn present(&self) -> Result<BTreeSet<Effect>> {
+        self.fuse.alive().await;
+        Ok(self.outside.hooks())
+    }
+    async fn run(&self, call: Call<'_>) -> Result<()> {
+        let what = format!("hook.{:?}", call.effect);
+        self.fuse.call(&what, async { Ok(()) }, broken).await
     }
 }
 

@@ -7,7 +7,7 @@ use crate::once::Held;
 use crate::probe::Serves;
 use crate::reconcile::Reconciler;
 use crate::{Deploys, Parts, Platform};
-use domain::deploy::{Kind, is_over};
+use domain::deploy::{Effect, Kind, is_over};
 use domain::instance::instance_name;
 use domain::procfile::ProcessTable;
 use domain::reconcile::Desire;
@@ -19,7 +19,7 @@ use jobs::Job;
 use logs::{Logs, LogsConfig};
 use net::Net;
 use routes::{BaseDomain, Sites};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -67,6 +67,7 @@ struct Script {
     deaf: Option<String>,
     /// Whether an app that served must go on serving.
     must_serve: bool,
+    hooks: BTreeSet<Effect>,
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -83,7 +84,13 @@ impl Outside {
             git: Mutex::default(),
             routes: Mutex::default(),
             wrong: Mutex::default(),
-            script: Mutex::new(Script { processes, build_fails: None, deaf: None, must_serve: true }),
+            script: Mutex::new(Script {
+                processes,
+                build_fails: None,
+                deaf: None,
+                must_serve: true,
+                hooks: BTreeSet::new(),
+            }),
         }
     }
 
@@ -130,6 +137,15 @@ impl Outside {
     /// Every build from now on fails with this; or none.
     pub fn set_build_fails(&self, why: Option<Refusal>) {
         lock(&self.script).build_fails = why;
+    }
+
+    /// The operator has a say at every step where one can have it.
+    pub fn set_hooks(&self) {
+        lock(&self.script).hooks = Effect::ALL.into_iter().filter(|effect| effect.is_hook()).collect();
+    }
+
+    pub(super) fn hooks(&self) -> BTreeSet<Effect> {
+        lock(&self.script).hooks.clone()
     }
 
     /// No instance of this release serves.
@@ -309,6 +325,7 @@ impl World {
             repos: Arc::<Wire>::clone(&wire),
             builder: Arc::<Wire>::clone(&wire),
             routes: Arc::<Wire>::clone(&wire),
+            hooks: Arc::<Wire>::clone(&wire),
             clock: wire,
             starts: Starts::default(),
             held: Held::default(),

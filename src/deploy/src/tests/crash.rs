@@ -6,7 +6,7 @@ use crate::testing::{Blow, Fuse, Life, Point, World};
 use domain::config::ConfigChange;
 use domain::deploy::{Deploy, Kind};
 use domain::routing::RouteAction;
-use domain::{AppId, Commit, ReleaseNumber, Secret};
+use domain::{AppId, Commit, Refusal, ReleaseNumber, Secret};
 use engine::fake::Habit;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,9 +29,21 @@ fn commit(n: u8) -> Commit {
     format!("{n:040x}").parse().unwrap()
 }
 
+/// How a deploy would end if nothing else went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It goes live.
+    Live,
+    /// Its build fails.
+    NoBuild,
+    /// No instance of it serves.
+    NeverServes,
+}
+
 #[derive(Debug, Clone)]
 struct Case {
     kind: Kind,
+    way: Way,
     at: Option<(Point, Blow)>,
     habit: Habit,
 }
@@ -82,6 +94,12 @@ fn run(case: &Case) -> Result<Vec<Point>, String> {
     let (world, app) = prepared();
     let world = world.copied();
     world.outside.engine.set_habit(case.habit);
+    world.outside.set_hooks();
+    match case.way {
+        Way::Live => {}
+        Way::NoBuild => world.outside.set_build_fails(Some(Refusal::new("build-failed", "npm ci failed"))),
+        Way::NeverServes => world.outside.set_deaf(Some("v3")),
+    }
     let fuse = Fuse::new();
     let mut ended = None;
     for n in 0..LIVES {
@@ -137,8 +155,12 @@ async fn check(life: &Life, app: &AppId, case: &Case, ended: Option<&Deploy>) ->
     let asked_for = last.is_some_and(|(kind, _)| kind == case.kind) && releases_of(case, &releases);
     let state = last_state(life, case).await;
     let dies = matches!(case.at, None | Some((_, Blow::DieBefore | Blow::DieAfter)));
-    if dies && let Some(state) = &state {
-        must(matches!(state, Deploy::Live { .. }), format!("ended as {state:?}"));
+    if let Some(state) = &state {
+        let live = matches!(state, Deploy::Live { .. });
+        match case.way {
+            Way::Live => must(live || !dies, format!("ended as {state:?}")),
+            Way::NoBuild | Way::NeverServes => must(!live, "went live".to_owned()),
+        }
     }
     if let (Some(told), Some(state)) = (ended, &state) {
         must(told == state || asked_for, format!("told {told:?}, is {state:?}"));
@@ -236,8 +258,9 @@ fn run_all(cases: &[Case]) -> Vec<String> {
 }
 
 /// The calls of a deploy of this kind to which nothing happens.
-fn points(kind: Kind) -> Vec<Point> {
-    let mut all = run(&Case { kind, at: None, habit: Habit::Prompt }).unwrap_or_else(|why| panic!("{kind:?}: {why}"));
+fn points(kind: Kind, way: Way) -> Vec<Point> {
+    let mut all = run(&Case { kind, way, at: None, habit: Habit::Prompt })
+        .unwrap_or_else(|why| panic!("{kind:?}, {way:?}: {why}"));
     all.retain(|(what, nth)| LOOKS.iter().all(|(look, most)| what != look || nth <= most));
     all
 }
@@ -250,16 +273,17 @@ fn told(cases: usize, wrong: &[String]) {
 #[test]
 fn killed_or_failing_at_any_call_a_deploy_ends_whole() {
     let mut cases = Vec::new();
-    for kind in KINDS {
-        let points = points(kind);
-        assert!(points.len() > 30, "{kind:?}: only {points:?}");
+    let plans = KINDS.map(|kind| (kind, Way::Live)).into_iter();
+    for (kind, way) in plans.chain([(Kind::Push, Way::NoBuild), (Kind::Push, Way::NeverServes)]) {
+        let points = points(kind, way);
+        assert!(points.len() > 20, "{kind:?}: only {points:?}");
         for point in points {
             let reads = READS.contains(&point.0.as_str());
             let blows = BLOWS.iter().filter(|blow| !reads || matches!(blow, Blow::DieBefore | Blow::Fail));
-            cases.extend(blows.map(|blow| Case { kind, at: Some((point.clone(), *blow)), habit: Habit::Prompt }));
+            cases.extend(blows.map(|blow| Case { kind, way, at: Some((point.clone(), *blow)), habit: Habit::Prompt }));
         }
     }
-    assert!(cases.len() > 500, "only {} cases", cases.len());
+    assert!(cases.len() > 900, "only {} cases", cases.len());
     told(cases.len(), &run_all(&cases));
 }
 
@@ -270,11 +294,11 @@ fn an_engine_that_forgets_or_shows_the_past_is_put_right() {
         for nth in 1..=4 {
             let point = ("engine.list".to_owned(), nth);
             for blow in [Blow::Stale, Blow::Forget] {
-                cases.push(Case { kind, at: Some((point.clone(), blow)), habit: Habit::Prompt });
+                cases.push(Case { kind, way: Way::Live, at: Some((point.clone(), blow)), habit: Habit::Prompt });
             }
         }
         for habit in [Habit::Repeat, Habit::Lose, Habit::Reorder] {
-            cases.push(Case { kind, at: None, habit });
+            cases.push(Case { kind, way: Way::Live, at: None, habit });
         }
     }
     told(cases.len(), &run_all(&cases));
