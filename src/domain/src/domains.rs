@@ -4,7 +4,7 @@
 //! Absent: proof by DNS that the claimant owns a name. So what is wide (wildcards) or touches what others have (names
 //! above or below theirs) takes an administrator, or somebody who may change that other app too.
 
-use crate::hostname::{self, Hostname};
+use crate::hostname::{self, BASE_MAX, Hostname};
 use crate::names::{AppName, ProcessType};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
@@ -209,7 +209,7 @@ pub fn parse_base(text: &str) -> Result<String, Refusal> {
         return Err(Refusal::new("bad-base", "leave *. away: apps answer at NAME.BASE anyway")
             .next(format!("domains:set-base {}", name.zone())));
     }
-    if name.as_str().len() > 200 {
+    if name.as_str().len() > BASE_MAX {
         return Err(Refusal::new(
             "bad-base",
             "a base domain has at most 200 characters, so that app names fit in front",

@@ -62,6 +62,25 @@ impl Hostname {
     }
 }
 
+/// The longest base domain: an app's name of 30 characters and a dot fit in front.
+pub const BASE_MAX: usize = 200;
+
+/// A name as a configuration may have it, which need not be one that the world knows: `localhost`, `server`, `apps.example.com`.
+/// In small ASCII letters, without a trailing dot; names of apps fit in front of it.
+///
+/// # Errors
+/// In words, what it should be.
+pub fn configured(text: &str) -> Result<String, String> {
+    let ascii = ascii(text.strip_suffix('.').unwrap_or(text)).filter(|name| name.len() <= BASE_MAX);
+    ascii.ok_or_else(|| "a host name, such as apps.example.com".to_owned())
+}
+
+/// The letters that DNS has for a name, if it is one.
+fn ascii(name: &str) -> Option<String> {
+    let name = Uts46::new().to_ascii(name.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify);
+    name.ok().map(std::borrow::Cow::into_owned)
+}
+
 /// Labels from the right.
 pub fn reversed(name: &str) -> String {
     name.rsplit('.').collect::<Vec<_>>().join(".")
@@ -123,9 +142,9 @@ impl FromStr for Hostname {
             return Err(bad("* stands for one whole label, the first: *.example.com"));
         }
         let name = name.strip_suffix('.').unwrap_or(name);
-        let ascii = Uts46::new()
-            .to_ascii(name.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
-            .map_err(|_| bad("allowed: labels of letters, digits and - (not at an end), up to 63 each, 253 in all"))?;
+        let ascii = ascii(name).ok_or_else(|| {
+            bad("allowed: labels of letters, digits and - (not at an end), up to 63 each, 253 in all")
+        })?;
         if star.len() + ascii.len() > NAME_MAX {
             return Err(bad("it is longer than 253 characters"));
         }

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::Store;
-use system::fault::{Error, Result};
+use system::fault::{Act, Error, Fault, Result};
 use system::settings::RouterMode;
 use system::tasks::Tasks;
 use tokio::sync::{Mutex, watch};
@@ -318,8 +318,16 @@ impl Routes {
                 release: 0,
             };
             self.0.logs.follow(meta).await?;
-            let routes = routes.into_iter().filter_map(route);
-            all.insert(app, routes.map(|r| (r.key(), r)).collect());
+            let routes = routes.into_iter().filter_map(|found| match route(found) {
+                Ok(route) => Some((route.key(), route)),
+                // The other names go on being served.
+                Err(fault) => {
+                    tracing::error!(%app, "{}", fault.chain());
+                    None
+                }
+            });
+            let routes = routes.collect();
+            all.insert(app, routes);
         }
         Ok(all)
     }
@@ -365,7 +373,8 @@ fn served<T>(done: std::result::Result<T, router::client::ClientError>, generati
     }
 }
 
-fn route(route: AppRoute) -> Option<Route> {
+/// A name that the router does not take would answer with nothing, and nobody would know why: a fault.
+fn route(route: AppRoute) -> Result<Route, Fault> {
     let action = match route.action {
         RouteAction::Serve(ready) => Action::Serve {
             targets: ready
@@ -382,6 +391,46 @@ fn route(route: AppRoute) -> Option<Route> {
             html: html.as_deref().map(str::to_owned),
         },
     };
-    let host = HostPattern::try_from(route.host).ok()?;
-    Some(Route { host, path: PathPrefix::root(), log: Some(SpoolKey::router(&route.app).as_str().to_owned()), action })
+    let act = || format!("the router does not take the host name {} of {}", route.host, route.app);
+    let host = HostPattern::try_from(route.host.clone()).act(act)?;
+    Ok(Route { host, path: PathPrefix::root(), log: Some(SpoolKey::router(&route.app).as_str().to_owned()), action })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the settings, the store and the router each call a host name.
+    #[test]
+    fn every_name_that_is_taken_in_has_a_route() {
+        let letters: Vec<char> = "ab09-._*xnü ßA".chars().collect();
+        let (mut seed, mut taken) = (7_u64, 0);
+        let mut next = move |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(seed >> 33).unwrap() % below
+        };
+        let app: domain::AppName = "a".repeat(30).parse().unwrap();
+        let mut check = |name: &str| {
+            if let Ok(host) = name.parse::<Hostname>() {
+                taken += 1;
+                assert!(host.as_str().parse::<HostPattern>().is_ok(), "{name}");
+            }
+            if let Ok(base) = domain::hostname::configured(name) {
+                taken += 1;
+                assert!(format!("{app}.{base}").parse::<HostPattern>().is_ok(), "{name}");
+            }
+        };
+        for _ in 0..50_000 {
+            let text: String = (0..next(24)).map(|_| letters[next(letters.len())]).collect();
+            check(&text);
+            check(&format!("{text}.example"));
+        }
+        for length in 180..260 {
+            let label = format!("{}.", "a".repeat(59));
+            let long: String = label.repeat(5).chars().take(length).collect();
+            check(&long);
+            check(&format!("*.{long}"));
+        }
+        assert!(taken > 5_000, "only {taken} were names");
+    }
 }

@@ -3,7 +3,7 @@
 use builder::daemon::enter::{self, Place};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use system::settings::{KEYS, Mistakes, Raw, Settings, domain_name};
+use system::settings::{KEYS, Mistakes, Raw, Settings};
 
 /// Where `install.sh` writes the configuration.
 const SYSTEM_CONFIG: &str = "/etc/hoist/hoist.toml";
@@ -113,7 +113,7 @@ fn configured_data(variable: &impl Fn(&str) -> Option<String>) -> Option<String>
 }
 
 fn host_name(name: &str) -> Result<String, Mistakes> {
-    domain_name(name).map_err(|why| vec![format!("--domain=\"{name}\" is not valid: {why}")])
+    domain::hostname::configured(name).map_err(|why| vec![format!("--domain=\"{name}\" is not valid: {why}")])
 }
 
 fn settings(words: &[String], variable: &impl Fn(&str) -> Option<String>, cores: u64) -> Result<Settings, Mistakes> {

@@ -183,7 +183,7 @@ impl Store {
             reader: Arc::new(serve("store-read", reader)?),
             cipher: Arc::new(RwLock::new(cipher)),
             path: path.into(),
-            tap: tap::Tap::default(),
+            tap: tap::Tap::new(),
         })
     }
 

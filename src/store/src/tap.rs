@@ -14,10 +14,13 @@ pub enum Moment {
 #[cfg(not(any(test, feature = "testing")))]
 mod closed {
     /// Lets everything pass.
-    #[derive(Debug, Clone, Default)]
+    #[derive(Debug, Clone)]
     pub struct Tap;
 
     impl Tap {
+        pub fn new() -> Tap {
+            Tap
+        }
         pub fn passes(&self, _: super::Moment, _writes: bool) -> bool {
             true
         }
@@ -37,6 +40,9 @@ mod open {
     pub struct Tap(Arc<OnceLock<Judge>>);
 
     impl Tap {
+        pub fn new() -> Tap {
+            Tap::default()
+        }
         pub fn set(&self, judge: Judge) {
             let _ = self.0.set(judge);
         }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: after [`Settings::resolve`] nothing looks a setting up again.
 
+use domain::hostname::configured;
 use domain::quota::{Limit, Limits, UNLIMITED, What};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -392,8 +393,8 @@ impl Settings {
         let connections = raw.parsed("http-connections", &mut bad, |v| number(v, 16, 1_000_000));
         let per_source = raw.parsed("http-per-source", &mut bad, |v| number(v, 1, 1_000_000));
         let requests = raw.parsed("http-requests-per-source", &mut bad, |v| number(v, 1, 1_000_000));
-        let base_domain = raw.parsed("base-domain", &mut bad, domain_name);
-        let ssh_host = raw.parsed("ssh-host", &mut bad, domain_name);
+        let base_domain = raw.parsed("base-domain", &mut bad, configured);
+        let ssh_host = raw.parsed("ssh-host", &mut bad, configured);
         let first_admin_keys = raw.parsed("first-admin-keys", &mut bad, absolute);
         let stacks = raw.parsed("stacks", &mut bad, absolute);
         let ca_bundle = raw.parsed("ca-bundle", &mut bad, existing);
@@ -537,23 +538,6 @@ fn user_name(value: &str) -> Result<String, String> {
     let letters = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let whole = (1..=32).contains(&value.len()) && value.bytes().all(letters) && !value.starts_with('-');
     if whole { Ok(value.to_owned()) } else { Err("the name of a user of this machine".to_owned()) }
-}
-
-/// A host name in small letters.
-pub fn domain_name(value: &str) -> Result<String, String> {
-    let label = |l: &str| {
-        !l.is_empty()
-            && l.len() <= 63
-            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            && !l.starts_with('-')
-            && !l.ends_with('-')
-    };
-    let name = value.to_ascii_lowercase();
-    if name.len() <= 200 && name.split('.').all(label) {
-        Ok(name)
-    } else {
-        Err("a host name, such as apps.example.com".to_owned())
-    }
 }
 
 fn languages(value: &str) -> Result<Vec<&'static str>, String> {
