@@ -72,7 +72,7 @@ impl Builder {
                 () = stop.cancelled() => {}
             }
             if let Err(err) = this.discard(NUMBER).await {
-                tracing::info!("what was fetched ahead leaves something behind: {}", err.lines().join("; "));
+                tracing::info!("what was fetched ahead leaves something behind: {}", err.chain());
             }
         });
     }
@@ -90,7 +90,7 @@ impl Builder {
                     continue;
                 }
                 if let Err(err) = self.fetch(buildpack).await {
-                    tracing::info!(buildpack, "not fetched ahead: {}", err.lines().join("; "));
+                    tracing::info!(buildpack, "not fetched ahead: {}", err.chain());
                     again = RETRY;
                 }
             }

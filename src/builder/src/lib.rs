@@ -274,7 +274,7 @@ impl Builds for Builder {
         p.tasks.spawn("finish a build's spools", move |stop| async move {
             tokio::select! {
                 done = logs.finish_all(&prefix) => if let Err(err) = done {
-                    tracing::info!(deploy, "a build's spool is not stored yet: {}", err.lines().join("; "));
+                    tracing::info!(deploy, "a build's spool is not stored yet: {}", err.chain());
                 },
                 () = stop.cancelled() => {}
             }
@@ -289,7 +289,7 @@ impl Builds for Builder {
                 Ok(())
             });
             if let Err(err) = removed.await {
-                tracing::warn!(deploy, "{}", err.lines().join("; "));
+                tracing::warn!(deploy, "{}", err.chain());
             }
         });
         Ok(())

@@ -149,7 +149,7 @@ pub async fn run(p: &Parts, ask: &BuildAsk, job: &Job, sandbox: &Sandbox) -> Res
     };
     if let Err(err) = finished {
         // A flood takes longer to store than a build should wait; the sweep finishes it.
-        tracing::info!(%key, "a build's spool is not stored yet: {}", err.lines().join("; "));
+        tracing::info!(%key, "a build's spool is not stored yet: {}", err.chain());
     }
     verdict(p, &screen, ended?)
 }

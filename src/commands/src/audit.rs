@@ -198,7 +198,7 @@ async fn write(store: Store, mut notes: mpsc::Receiver<Note>, flood: Arc<Mutex<F
             .await;
         match written {
             Ok(waiting) => waiting.into_iter().for_each(|who| who.send(()).unwrap_or(())),
-            Err(err) => tracing::error!("audit rows were not written: {}", err.lines().join("; ")),
+            Err(err) => tracing::error!("audit rows were not written: {}", err.chain()),
         }
     }
     complete(&store, flood.lock().await.end()).await;
@@ -210,6 +210,6 @@ async fn complete(store: &Store, over: Vec<(i64, Count)>) {
     }
     let done = store.write(move |tx| over.iter().try_for_each(|(id, count)| tx.end_counting(*id, count))).await;
     if let Err(err) = done {
-        tracing::error!("audit rows were not completed: {}", err.lines().join("; "));
+        tracing::error!("audit rows were not completed: {}", err.chain());
     }
 }

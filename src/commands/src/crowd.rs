@@ -81,7 +81,7 @@ impl Commands {
             Ok(met.into_iter().collect())
         });
         read.await.unwrap_or_else(|err| {
-            tracing::warn!("no address is known yet: {}", err.lines().join("; "));
+            tracing::warn!("no address is known yet: {}", err.chain());
             Vec::new()
         })
     }

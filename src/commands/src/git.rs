@@ -221,6 +221,7 @@ fn one_line(text: &str) -> String {
 }
 
 fn shown(err: &Error) -> Vec<String> {
+    err.log();
     let mut lines: Vec<String> = err.lines().iter().map(|l| text::warning(&text::plain(l))).collect();
     // The reason is the last line that the pusher reads.
     if lines.len() > 1 {

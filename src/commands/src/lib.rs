@@ -113,7 +113,7 @@ impl Commands {
         match self.p.store.read(move |tx| tx.principal_by_key(&wanted)).await {
             Ok(who) => who,
             Err(err) => {
-                tracing::error!("cannot look a key up: {}", err.lines().join("; "));
+                tracing::error!("cannot look a key up: {}", err.chain());
                 None
             }
         }
@@ -385,6 +385,7 @@ fn audit_row(who: &Principal, env: &SessionEnv, verb: Verb, line: String, app: O
 
 /// Shows why not, on standard error, and gives the exit code.
 async fn refuse(io: &Io, err: &Error) -> u8 {
+    err.log();
     for line in err.lines() {
         io.note(domain::text::warning(&domain::text::plain(&line))).await;
     }

@@ -84,7 +84,7 @@ pub async fn run(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     c.p.tasks.spawn("note a run's end", move |_| async move {
         let _hold = hold;
         if let Err(err) = once::note_end(&p, id, known, &why).await {
-            tracing::warn!("cannot note the end of a run: {}", err.lines().join("; "));
+            tracing::warn!("cannot note the end of a run: {}", err.chain());
         }
     });
     Ok(code)

@@ -81,7 +81,7 @@ pub fn start(p: &Server) {
             let began = Instant::now();
             tokio::select! {
                 done = measure_all(&p) => if let Err(err) = done {
-                    tracing::warn!("cannot measure what apps keep: {}", err.lines().join("; "));
+                    tracing::warn!("cannot measure what apps keep: {}", err.chain());
                 },
                 () = stop.cancelled() => return,
             }

@@ -112,6 +112,7 @@ pub async fn shutdown(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     if apps {
         io.line("Stopping all apps; they come back when the server starts").await;
         if let Err(err) = stop_apps(c).await {
+            err.log();
             io.note(domain::text::warning(&err.lines().join("; "))).await;
             code = 1;
         }

@@ -158,7 +158,7 @@ impl Deploys {
             };
             this.live().remove(&deploy);
             let state = end.unwrap_or_else(|err| {
-                let why = err.refusal();
+                let why = told(&err);
                 out.warn(&why.what);
                 Deploy::Failed { release: None, why }
             });
@@ -182,7 +182,7 @@ impl Deploys {
         if early.is_none() && row.state == Deploy::Received {
             early = match effects.may_begin(&row).await {
                 Ok(early) => early,
-                Err(err) => Some(err.refusal()),
+                Err(err) => Some(told(&err)),
             };
         }
         let hooks = p.hooks.present().await?;
@@ -263,7 +263,7 @@ impl Deploys {
             }
         }
         *failures += 1;
-        tracing::warn!(deploy = id, "cannot write down a step: {}", err.lines().join("; "));
+        tracing::warn!(deploy = id, "cannot write down a step: {}", err.chain());
         let pause = backoff::delay_millis(*failures, 200, 30_000, rand::random());
         self.0.platform.clock.sleep(Duration::from_millis(pause)).await;
         Ok(())
@@ -290,7 +290,7 @@ impl Deploys {
         self.write_intent(row, effect).await?;
         // Looked at before every step, after a restart too: what was queued with a right that has ended goes no further.
         if can_cancel(&row.state)
-            && let Some(why) = self.right_lost(row).await.unwrap_or_else(|err| Some(err.refusal()))
+            && let Some(why) = self.right_lost(row).await.unwrap_or_else(|err| Some(told(&err)))
         {
             return Ok(Outcome::Failed { why });
         }
@@ -299,8 +299,14 @@ impl Deploys {
             done = effects.run(row, effect) => done,
             () = job.cancelled().cancelled(), if cancellable => Err(job.cancel_reason().into()),
         };
-        Ok(done.unwrap_or_else(|err| Outcome::Failed { why: err.refusal() }))
+        Ok(done.unwrap_or_else(|err| Outcome::Failed { why: told(&err) }))
     }
+}
+
+/// What those who listen are told of an error; a fault is in the log with it.
+fn told(err: &Error) -> Refusal {
+    err.log();
+    err.refusal()
 }
 
 /// How a job comes to be run.
@@ -334,7 +340,7 @@ impl Drop for Taken {
             let mut failures = 0;
             while let Err(err) = deploys.end_unheard(&nonce).await {
                 failures += 1;
-                tracing::warn!("cannot end a job that was not taken in: {}", err.lines().join("; "));
+                tracing::warn!("cannot end a job that was not taken in: {}", err.chain());
                 let pause = Duration::from_millis(backoff::delay_millis(failures, 200, 30_000, rand::random()));
                 tokio::select! {
                     () = deploys.0.platform.clock.sleep(pause) => {}

@@ -118,6 +118,7 @@ impl Effects {
     /// A hook that is only told: what it makes of that changes nothing any more.
     async fn tell(&self, row: &DeployRow, effect: Effect) -> Outcome {
         if let Err(err) = hooks::run(&self.p, &self.job, row, effect, self.resumed).await {
+            err.log();
             self.job.warn(format!("{}; nothing changes by that", err.lines().first().cloned().unwrap_or_default()));
         }
         Outcome::Done

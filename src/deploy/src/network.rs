@@ -19,7 +19,7 @@ pub async fn ensure_number(p: &Parts, app: &AppId) -> Result<()> {
         && let Err(err) = p.net.ensure_firewall().await
     {
         // Everything of ours is closed by the rules that there are; the reconciler opens what an app's own network needs.
-        tracing::error!("the firewall does not know the new range yet: {}", err.lines().join("; "));
+        tracing::error!("the firewall does not know the new range yet: {}", err.chain());
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use store::Store;
-use system::fault::{Act, Error, Fault, Result};
+use system::fault::{Act, Fault, Result};
 use system::settings::RouterMode;
 use system::tasks::Tasks;
 use tokio::sync::{Mutex, watch};
@@ -118,7 +118,7 @@ impl Routes {
             (Ok(found), _) => Ok(Some(found)),
             (Err(err), RouterMode::Spawn) => Err(err),
             (Err(err), RouterMode::External) => {
-                tracing::error!("{}", chain(&err));
+                tracing::error!("{}", err.chain());
                 tracing::error!("going on without a router: nothing is served over HTTP until it is there");
                 Ok(None)
             }
@@ -237,7 +237,7 @@ impl Routes {
                 tokio::select! { () = sleep(Duration::from_millis(pause)) => {}, () = stop.cancelled() => return }
                 match self.connect().await {
                     Ok(found) => connected = Some(found),
-                    Err(err) => tracing::warn!("no router: {}", chain(&err)),
+                    Err(err) => tracing::warn!("no router: {}", err.chain()),
                 }
                 continue;
             };
@@ -293,7 +293,7 @@ impl Routes {
                 }
                 Err(err) => {
                     self.note_changed(taken);
-                    tracing::error!("cannot compute routes: {}", err.lines().join("; "));
+                    tracing::error!("cannot compute routes: {}", err.chain());
                 }
             }
             loop {
@@ -339,14 +339,6 @@ pub async fn wanted(store: &Store, base: &BaseDomain, scope: &Scope) -> Result<B
     let states = store.read(move |tx| states::of(tx, &scope)).await?;
     let base = base.get();
     Ok(states.iter().map(|app| (app.id.clone(), routing::app_routes(app, &base))).collect())
-}
-
-/// The whole cause, on one line.
-fn chain(err: &Error) -> String {
-    match err {
-        Error::Fault(fault) => fault.chain(),
-        Error::Refused(_) => err.lines().join("; "),
-    }
 }
 
 /// Tells a router everything; true once it serves it.

@@ -152,10 +152,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     say(&format!("http {http}"));
 
     if let Err(err) = platform.net.ensure_firewall().await {
-        tracing::error!(
-            "no firewall: {}; instances and builds are less isolated until it is there",
-            err.lines().join("; ")
-        );
+        tracing::error!("no firewall: {}; instances and builds are less isolated until it is there", err.chain());
     }
     routes.keep(router, &tasks);
     let owner = format!("{}-{:08x}", std::process::id(), rand::random::<u32>());
@@ -175,7 +172,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         match admin::ShareServer::bind(&platform.settings.ssh_share_socket, user) {
             Ok(share) => share.serve(Arc::new(commands.clone()), &tasks),
             // The host's sshd is only one way in: ours goes on.
-            Err(err) => tracing::error!("{}; logins by the host's sshd do not work", err.lines().join("; ")),
+            Err(err) => tracing::error!("{}; logins by the host's sshd do not work", err.chain()),
         }
     }
     admin_server.serve(Arc::new(commands), &tasks);

@@ -65,7 +65,7 @@ impl HookHandler for Commands {
     async fn hook(&self, hello: serde_json::Value, io: HookIo) {
         let mut frames = Hook(io);
         if let Err(err) = serve_hook(&self.server().repos, self, hello, &mut frames).await {
-            tracing::warn!("a hook failed: {}", err.lines().join("; "));
+            tracing::warn!("a hook failed: {}", err.chain());
         }
     }
 }

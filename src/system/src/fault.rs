@@ -19,6 +19,8 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Fault {
     act: String,
+    /// By which a person finds it in the log.
+    id: u32,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// Whether trying again may help.
     pub transient: bool,
@@ -27,11 +29,11 @@ pub struct Fault {
 impl Fault {
     /// A fault with its cause: `Fault::new("cannot start i12", err)`.
     pub fn new(act: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Fault {
-        Fault { act: act.into(), source: Some(source.into()), transient: false }
+        Fault { act: act.into(), id: rand::random(), source: Some(source.into()), transient: false }
     }
     /// A fault without a further cause.
     pub fn plain(act: impl Into<String>) -> Fault {
-        Fault { act: act.into(), source: None, transient: false }
+        Fault { act: act.into(), id: rand::random(), source: None, transient: false }
     }
     /// Marks the fault as one that may pass.
     #[must_use]
@@ -116,39 +118,43 @@ pub fn full_disk() -> Refusal {
 }
 
 impl Error {
-    /// The lines a person sees. A fault gets an id here, logged with its whole chain.
+    /// The lines a person sees; of a fault its id, by which [`Error::log`] has the cause in the log.
     pub fn lines(&self) -> Vec<String> {
         match self {
             Error::Refused(no) => without_image_keys(no.clone()).lines(),
-            Error::Fault(fault) => {
-                if let Some(no) = fault.of_machine() {
-                    tracing::error!("{}", fault.chain());
-                    return no.lines();
-                }
-                let id: u32 = rand::random();
-                tracing::error!(fault = format!("{id:08x}"), "{}", fault.chain());
-                vec![
-                    format!("{fault} (fault {id:08x})"),
+            Error::Fault(fault) => match fault.of_machine() {
+                Some(no) => no.lines(),
+                None => vec![
+                    format!("{fault} (fault {:08x})", fault.id),
                     "This is a fault of the server, not of what you typed; its log has the cause under that id."
                         .to_owned(),
-                ]
-            }
+                ],
+            },
         }
     }
-    /// The refusal that a job ends with. A fault is logged with an id that is in it.
+    /// The refusal that a job ends with; of a fault its id is in it.
     pub fn refusal(&self) -> Refusal {
         match self {
             Error::Refused(no) => without_image_keys(no.clone()),
-            Error::Fault(fault) => {
-                if let Some(no) = fault.of_machine() {
-                    tracing::error!("{}", fault.chain());
-                    return no;
-                }
+            Error::Fault(fault) => fault.of_machine().unwrap_or_else(|| {
                 let lines = self.lines();
                 let mut no = Refusal::new("fault", lines.first().cloned().unwrap_or_default());
                 no.why = lines.get(1).cloned().unwrap_or_default();
                 no
-            }
+            }),
+        }
+    }
+    /// Writes a fault into the log, with its whole chain: for whoever handles it by telling a person. A refusal is told alone.
+    pub fn log(&self) {
+        if let Error::Fault(fault) = self {
+            tracing::error!(fault = format!("{:08x}", fault.id), "{}", fault.chain());
+        }
+    }
+    /// All of it on one line, for whoever handles it by a line of the log: a refusal's lines, a fault's chain.
+    pub fn chain(&self) -> String {
+        match self {
+            Error::Refused(_) => self.lines().join("; "),
+            Error::Fault(fault) => fault.chain(),
         }
     }
     /// The SSH exit code: 1 for refusals, 70 (EX_SOFTWARE) for faults of ours.
@@ -163,6 +169,17 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fault_has_one_id_however_often_it_is_shown() {
+        let err = Error::from(Fault::plain("cannot start i12"));
+        assert_eq!(err.lines(), err.lines());
+        assert_eq!(err.refusal().what, err.lines()[0]);
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let full = Error::from(Fault::new("cannot write", full));
+        assert_eq!(full.refusal().code, "disk-full");
+        assert_eq!(full.chain(), "cannot write: no storage space");
+    }
 
     #[test]
     fn no_line_and_no_chain_tells_the_key_of_an_image() {

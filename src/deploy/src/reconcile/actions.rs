@@ -152,6 +152,7 @@ impl Reconciler {
                 Ok(())
             }
             Err(err) => {
+                err.log();
                 self.p.note(&row.app, format!("{}: {}", row.label(), err.lines().join("; "))).await;
                 // It ended, or never opened its port: either way the next look sees it and decides.
                 self.p.engine.kill(&instance_name(&self.p.install, row.id)).await?;

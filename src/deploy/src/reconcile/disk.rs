@@ -63,7 +63,7 @@ impl Reconciler {
             if rested >= room::pause(took, alarm) {
                 let begun = Instant::now();
                 if let Err(err) = self.look_at_disks(&mut places).await {
-                    tracing::warn!("cannot look at what instances write: {}", err.lines().join("; "));
+                    tracing::warn!("cannot look at what instances write: {}", err.chain());
                 }
                 took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 ended = Some(Instant::now());

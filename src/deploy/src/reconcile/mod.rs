@@ -86,7 +86,7 @@ impl Reconciler {
                 }
                 Err(err) => {
                     if !quiet {
-                        tracing::warn!("cannot reconcile: {}", err.lines().join("; "));
+                        tracing::warn!("cannot reconcile: {}", err.chain());
                     }
                     quiet = true;
                     EVERY
@@ -95,16 +95,16 @@ impl Reconciler {
             if Instant::now() >= network_at {
                 network_at = Instant::now() + NETWORK_EVERY;
                 if let Err(err) = self.networks().await {
-                    tracing::warn!("cannot put networks right: {}", err.lines().join("; "));
+                    tracing::warn!("cannot put networks right: {}", err.chain());
                 }
             }
             if Instant::now() >= images_at {
                 images_at = Instant::now() + IMAGES_EVERY;
                 if let Err(err) = self.images().await {
-                    tracing::warn!("cannot remove images: {}", err.lines().join("; "));
+                    tracing::warn!("cannot remove images: {}", err.chain());
                 }
                 if let Err(err) = self.sweep().await {
-                    tracing::warn!("cannot sweep: {}", err.lines().join("; "));
+                    tracing::warn!("cannot sweep: {}", err.chain());
                 }
             }
             drop(turn);
@@ -204,7 +204,7 @@ impl Reconciler {
         self.p.tasks.spawn("reconcile-action", move |stop| async move {
             let done = tokio::select! { done = this.run_action(&action) => done, () = stop.cancelled() => Ok(()) };
             if let Err(err) = &done {
-                tracing::warn!("{action:?}: {}", err.lines().join("; "));
+                tracing::warn!("{action:?}: {}", err.chain());
             }
             if let Some(id) = id {
                 if done.is_err() {

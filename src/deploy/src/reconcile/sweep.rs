@@ -48,7 +48,7 @@ impl Reconciler {
             match self.p.repos.tidy_above(app, PACKS).await {
                 Ok(true) => break,
                 Ok(false) => {}
-                Err(err) => tracing::warn!(%app, "a repository stays untidy: {}", err.lines().join("; ")),
+                Err(err) => tracing::warn!(%app, "a repository stays untidy: {}", err.chain()),
             }
         }
         self.unpin(&apps).await?;
@@ -57,7 +57,7 @@ impl Reconciler {
             if deploy.is_some_and(|id| !at_work.contains(&id) && !self.builds(id)) {
                 // A flood takes a while to be stored; the next sweep goes on.
                 if let Err(err) = self.p.logs.finish(&key).await {
-                    tracing::info!(%key, "a build's spool stays for now: {}", err.lines().join("; "));
+                    tracing::info!(%key, "a build's spool stays for now: {}", err.chain());
                 }
             }
         }
