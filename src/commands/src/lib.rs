@@ -26,10 +26,13 @@ mod quota;
 mod registry;
 mod releases;
 mod run;
+pub mod seams;
 mod secrets;
 mod server;
 mod shell;
 mod show;
+#[cfg(test)]
+mod tests;
 pub mod usage;
 mod welcome;
 
