@@ -172,3 +172,58 @@ async fn a_server_ends() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_refusal_is_json_where_that_was_asked_for() {
+    let shop = Shop::staffed().await;
+    shop.check(
+        &[
+            "eve$ apps:info blog --json",
+            "bob$ quota ann --format json",
+            "bob$ builds:output blog --format=json",
+            "bob$ config:get blog --json",
+            "bob$ ps blog --json --what",
+            "bob$ nope --json",
+            "bob$ config:export blog --format yaml",
+            "bob$ run blog -- show --json",
+        ],
+        expect![[r#"
+            eve$ apps:info blog --json
+            2| {"code":"no-such-app","next":["apps:list","apps:create blog"],"what":"there is no app blog","why":""}
+            exit 1
+            bob$ quota ann --format json
+            2| {"code":"not-allowed","next":["whoami"],"what":"only administrators may do this","why":""}
+            exit 1
+            bob$ builds:output blog --format=json
+            2| {"code":"no-such-build","next":["git push hoist main"],"what":"blog has no builds yet","why":""}
+            exit 1
+            bob$ config:get blog --json
+            2| {"code":"usage","next":["config:get blog LOG_LEVEL"],"what":"NAME is missing","why":"usage: config:get APP NAME [--format json]"}
+            exit 1
+            bob$ ps blog --json --what
+            2| {"code":"usage","next":["ps blog","put -- before arguments that begin with -"],"what":"ps has no option --what","why":"usage: ps APP [--format json]"}
+            exit 1
+            bob$ nope --json
+            2| {"code":"unknown-command","next":["help"],"what":"there is no command nope","why":""}
+            exit 1
+            bob$ config:export blog --format yaml
+            2|  !     --format takes dotenv, json or shell
+            2|  !     next: --format dotenv
+            exit 1
+            bob$ run blog -- show --json
+            2|  !     blog has no release yet: nothing to run in
+            2|  !     next: git push hoist main
+            exit 1
+        "#]],
+    )
+    .await;
+}
+
+#[test]
+fn a_fault_in_json_has_its_id() {
+    let fault = system::fault::Fault::new("cannot read it", "the disk is gone");
+    let object = crate::refusal_json(&fault.into());
+    let id = object["fault"].as_str().unwrap();
+    assert_eq!((object["code"].as_str(), id.len()), (Some("fault"), 8));
+    assert_eq!(object["what"], format!("cannot read it (fault {id})"));
+}
