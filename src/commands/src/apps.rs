@@ -85,7 +85,7 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
     if let Some(app) = gone {
         c.p.engine.remove_network(&c.p.net.app_network_name(&app.id)).await?;
     }
-    c.p.repos.remove(id).await?;
+    c.p.platform.repos.remove(id).await?;
     c.p.logs.forget(id).await?;
     let (cache, kept, layers) =
         (c.p.layout.app_cache(id), c.p.layout.kept(id.as_str()), c.p.layout.layer_records(id.as_str()));

@@ -134,10 +134,15 @@ pub async fn wait(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     let over = over(c, deploy);
     tokio::pin!(over);
-    loop {
+    // Nobody hears how it goes of one that is over.
+    let mut done = is_done(c, deploy).await?;
+    while !done {
         tokio::select! {
             biased;
-            done = &mut over => break done?,
+            end = &mut over => {
+                end?;
+                done = true;
+            }
             () = &mut deadline => break,
             () = io.hangup.cancelled() => return Ok(1),
             _ = heartbeat.tick() => {
@@ -168,12 +173,17 @@ async fn over(c: &Commands, deploy: i64) -> Result<()> {
         if let Some(job) = c.deploys.job(deploy) {
             job.end().await;
         }
-        let row = c.p.store.read(move |tx| tx.deploy(deploy)).await?;
-        if row.is_none_or(|row| is_over(&row.state)) {
+        if is_done(c, deploy).await? {
             return Ok(());
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+/// Whether a deploy is over; one of an app that is gone is.
+async fn is_done(c: &Commands, deploy: i64) -> Result<bool> {
+    let row = c.p.store.read(move |tx| tx.deploy(deploy)).await?;
+    Ok(row.is_none_or(|row| is_over(&row.state)))
 }
 
 impl Commands {

@@ -90,7 +90,7 @@ async fn builder(c: &Commands) -> Builder {
         parts.extend([(Part::Containerd, seen.containerd), (Part::Runc, seen.runc)]);
         parts
     });
-    Builder { installed: builder.root().await.is_some(), parts, old_allowed: builder.accepts_old() }
+    Builder { installed: builder.installed().await, parts, old_allowed: builder.accepts_old() }
 }
 
 /// The ports and who holds them: we hold SSH's, the router HTTP's.

@@ -64,9 +64,9 @@ pub async fn add(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     }
     if hosts.len() > TOLD_MAX {
         io.line(text::head(&format!(
-            "{} names lead to {} ({process}); domains:list {0} shows them",
+            "{} names lead to {name} ({process}); domains:list {name} shows them",
             hosts.len(),
-            app.name
+            name = app.name
         )))
         .await;
     } else {

@@ -26,16 +26,19 @@ mod quota;
 mod registry;
 mod releases;
 mod run;
+pub mod seams;
 mod secrets;
 mod server;
 mod shell;
 mod show;
+#[cfg(test)]
+mod tests;
 pub mod usage;
 mod welcome;
 
 use deploy::Deploys;
 use domain::access::{self, Asked, Authorized, Principal, Rules, authorize, may_see};
-use domain::command::{self, Request, Verb, audit_line};
+use domain::command::{self, Format, Request, Verb, audit_line};
 use domain::share::Tickets;
 use domain::{AppId, Timestamp};
 pub use server::Server;
@@ -173,7 +176,7 @@ impl Commands {
     pub async fn run_line(&self, who: Principal, line: &str, env: SessionEnv, io: Io) -> u8 {
         match command::words(line) {
             Ok(words) => self.run_words(who, &words, env, io).await,
-            Err(no) => refuse(&io, &no.into()).await,
+            Err(no) => refuse(&io, &no.into(), Format::Text).await,
         }
     }
 
@@ -182,17 +185,18 @@ impl Commands {
         if words.is_empty() {
             return match welcome::greet(self, &who, &io).await {
                 Ok(()) => 0,
-                Err(err) => refuse(&io, &err).await,
+                Err(err) => refuse(&io, &err, Format::Text).await,
             };
         }
+        let format = format_of(words);
         // Held until it ends.
         let _place = match self.place(&who).await {
             Ok(place) => place,
-            Err(no) => return refuse(&io, &no).await,
+            Err(no) => return refuse(&io, &no, format).await,
         };
         match self.run(who, words, env, &mut io).await {
             Ok(code) => code,
-            Err(err) => refuse(&io, &err).await,
+            Err(err) => refuse(&io, &err, format).await,
         }
     }
 
@@ -383,11 +387,41 @@ fn audit_row(who: &Principal, env: &SessionEnv, verb: Verb, line: String, app: O
     AuditRow { at, actor, key, key_name, origin, app, verb, line, exit_code: None, repeats: None, last_at: None }
 }
 
+/// How words ask to be answered, those too that say nothing else that can be understood.
+fn format_of(words: &[String]) -> Format {
+    match command::parse(words) {
+        Ok(request) => request.format,
+        // A verb that reads; the others may have an option of that name with a meaning of its own.
+        Err(_) if words.first().and_then(|word| command::find(word)).is_none_or(|spec| spec.reads) => {
+            let typed = || words.iter().take_while(|word| *word != "--");
+            let apart = typed().zip(typed().skip(1)).any(|(name, value)| name == "--format" && value == "json");
+            let json = apart || typed().any(|word| word == "--json" || word == "--format=json");
+            if json { Format::Json } else { Format::Text }
+        }
+        Err(_) => Format::Text,
+    }
+}
+
 /// Shows why not, on standard error, and gives the exit code.
-async fn refuse(io: &Io, err: &Error) -> u8 {
+async fn refuse(io: &Io, err: &Error, format: Format) -> u8 {
     err.log();
-    for line in err.lines() {
-        io.note(domain::text::warning(&domain::text::plain(&line))).await;
+    match format {
+        Format::Text => {
+            for line in err.lines() {
+                io.note(domain::text::warning(&domain::text::plain(&line))).await;
+            }
+        }
+        Format::Json => io.note(refusal_json(err).to_string()).await,
     }
     err.exit_code()
+}
+
+/// A refusal for programs. One of a fault of ours has the id under which the server's log has the cause.
+fn refusal_json(err: &Error) -> serde_json::Value {
+    let no = err.refusal();
+    let mut object = serde_json::json!({"code": no.code, "what": no.what, "why": no.why, "next": no.next});
+    if let (Some(id), Some(fields)) = (err.fault_id(), object.as_object_mut()) {
+        fields.insert("fault".to_owned(), id.into());
+    }
+    object
 }

@@ -24,7 +24,7 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<How> {
             })?
         }
     };
-    if c.p.repos.commit_info(&app.id, &commit).await.is_err() {
+    if !c.p.repos.has_commit(&app.id, &commit).await {
         let what = format!("{} has no commit {}", app.name, commit.short());
         return Err(Refusal::new("no-such-commit", what)
             .next(format!("builds {} lists those that were built", app.name))

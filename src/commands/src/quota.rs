@@ -41,7 +41,7 @@ impl Account {
             What::Memory => self.load.memory,
             What::Processors => self.load.processors,
             What::Disk => self.disk(c).bytes,
-            What::Builds => c.p.builder.slots().working(Some(self.user.id)),
+            What::Builds => c.p.builder.working(self.user.id),
             What::Sessions => self.held(&c.p.sessions),
             What::Commands => self.held(&c.running),
             What::Pushes => self.held(c.p.repos.pushes()),

@@ -1,11 +1,8 @@
 //! All that commands reach: what deploys work with, and what only commands do.
 
+use crate::seams::{Dockerfiles, Planner, Repositories, Routers};
 use crate::usage::Usage;
-use builder::Builder;
-use builder::daemon::ImageBuilder;
 use deploy::Platform;
-use git::Repos;
-use routes::Routes;
 use std::sync::Arc;
 use system::places::Places;
 
@@ -15,13 +12,13 @@ pub struct Server {
     /// What deploys and the reconciler work with.
     pub platform: Platform,
     /// Repositories.
-    pub repos: Repos,
+    pub repos: Arc<dyn Repositories>,
     /// The routers.
-    pub routes: Routes,
-    /// Images.
-    pub builder: Arc<Builder>,
+    pub routes: Arc<dyn Routers>,
+    /// How commits are built.
+    pub builder: Arc<dyn Planner>,
     /// What builds Dockerfiles.
-    pub image_builder: Arc<ImageBuilder>,
+    pub image_builder: Arc<dyn Dockerfiles>,
     /// What apps keep on the disk.
     pub usage: Usage,
     /// Places for SSH sessions.

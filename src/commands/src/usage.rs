@@ -124,7 +124,7 @@ async fn measure(p: &Server, apps: Vec<AppId>) -> Result<()> {
 /// Where an app's things lie.
 fn folders(p: &Server, app: &AppId) -> Vec<PathBuf> {
     vec![
-        p.repos.path(app),
+        p.platform.repos.path(app),
         p.layout.app_cache(app),
         p.layout.kept(app.as_str()),
         p.layout.layer_records(app.as_str()),

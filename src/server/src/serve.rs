@@ -141,9 +141,9 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     }));
     let server = Server {
         platform: platform.clone(),
-        repos: repos.clone(),
-        routes: routes.clone(),
-        builder: Arc::clone(&builder),
+        repos: Arc::new(repos.clone()),
+        routes: Arc::new(routes.clone()),
+        builder: Arc::<Builder>::clone(&builder),
         image_builder,
         usage: Usage::default(),
         sessions,

@@ -4,7 +4,7 @@ use crate::admin::{Gatekeeper, HookHandler, HookIo, LocalShell};
 use async_trait::async_trait;
 use commands::Commands;
 use domain::access::Principal;
-use git::{HookFrames, serve_hook};
+use git::HookFrames;
 use ssh::{SessionEnv, Shell};
 use system::io::Io;
 
@@ -64,7 +64,7 @@ impl HookFrames for Hook {
 impl HookHandler for Commands {
     async fn hook(&self, hello: serde_json::Value, io: HookIo) {
         let mut frames = Hook(io);
-        if let Err(err) = serve_hook(&self.server().repos, self, hello, &mut frames).await {
+        if let Err(err) = self.server().repos.serve_hook(self, hello, &mut frames).await {
             tracing::warn!("a hook failed: {}", err.chain());
         }
     }

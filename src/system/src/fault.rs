@@ -57,6 +57,9 @@ impl Fault {
         }
         None
     }
+    fn id(&self) -> String {
+        format!("{:08x}", self.id)
+    }
     /// The whole chain, for the log: `cannot start i12: no such image`.
     pub fn chain(&self) -> String {
         let mut text = domain::images::without_keys(&self.act).into_owned();
@@ -125,11 +128,18 @@ impl Error {
             Error::Fault(fault) => match fault.of_machine() {
                 Some(no) => no.lines(),
                 None => vec![
-                    format!("{fault} (fault {:08x})", fault.id),
+                    format!("{fault} (fault {})", fault.id()),
                     "This is a fault of the server, not of what you typed; its log has the cause under that id."
                         .to_owned(),
                 ],
             },
+        }
+    }
+    /// The id that is shown, where it is a fault of ours.
+    pub fn fault_id(&self) -> Option<String> {
+        match self {
+            Error::Fault(fault) if fault.of_machine().is_none() => Some(fault.id()),
+            Error::Fault(_) | Error::Refused(_) => None,
         }
     }
     /// The refusal that a job ends with; of a fault its id is in it.
@@ -147,7 +157,7 @@ impl Error {
     /// Writes a fault into the log, with its whole chain: for whoever handles it by telling a person. A refusal is told alone.
     pub fn log(&self) {
         if let Error::Fault(fault) = self {
-            tracing::error!(fault = format!("{:08x}", fault.id), "{}", fault.chain());
+            tracing::error!(fault = fault.id(), "{}", fault.chain());
         }
     }
     /// All of it on one line, for whoever handles it by a line of the log: a refusal's lines, a fault's chain.

@@ -17,7 +17,7 @@ pub fn help_overview() -> Vec<String> {
         lines.push(format!("  {:width$}  {}", spec.name, spec.summary));
     }
     lines.push(String::new());
-    lines.push("More on one: help COMMAND. Commands that read take --format json.".to_owned());
+    lines.push("More on one: help COMMAND. Commands that read take --format json, for refusals too.".to_owned());
     lines
 }
 
@@ -51,7 +51,8 @@ pub fn markdown() -> String {
     let mut out = String::from(
         "# Commands\n\nGenerated from the command table; do not edit. Type them as `ssh -p PORT HOST COMMAND`, or on the \
          server as `hoist --data DIR COMMAND`.\n\nThe app is the first argument or `-a APP`. Options may stand anywhere; `--` \
-         ends them. Commands that read take `--format json`.\n",
+         ends them. Commands that read take `--format json`. Refused, they then write an object on standard error: `code`, \
+         `what`, `why`, `next`, and of a fault of the server its id as `fault`; the exit status is the same.\n",
     );
     let mut group = None;
     for spec in TABLE {
