@@ -267,15 +267,11 @@ async fn claim(install: &InstallId, settings: &Settings) -> Result<Net> {
 
 /// Writes the init under its digest, so that instances of an older Hoist keep theirs.
 fn write_init(layout: &Layout) -> Result<PathBuf, Fault> {
-    use std::os::unix::fs::PermissionsExt;
     let digest = engine::images::Digest::of(INIT);
     let path: PathBuf = layout.bin().join(format!("hoist-init-{}", digest.hex().get(..16).unwrap_or("0")));
     let act = || format!("cannot write {}", path.display());
     if !is_whole(&path) {
-        let fresh = path.with_extension("new");
-        std::fs::write(&fresh, INIT).act(act)?;
-        std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755)).act(act)?;
-        std::fs::rename(&fresh, &path).act(act)?;
+        system::whole::write(&path, INIT, 0o755).act(act)?;
     }
     Ok(path)
 }
