@@ -43,7 +43,7 @@ const INIT: &[u8] = include_bytes!(env!("HOIST_INIT_PATH"));
 pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     system::clock::stepped();
     for (program, _) in system::probes::programs().iter().filter(|(_, there)| !there) {
-        tracing::warn!("{}", system::proc::Missing(*program));
+        tracing::warn!("{}", system::fault::Missing(*program));
     }
     let layout = Layout::with_router(&settings.data, &settings.router_dir);
     layout.create().act(|| format!("cannot make the data folder {}", settings.data.display()))?;
