@@ -92,7 +92,7 @@ impl Crate {
             }
         };
         for (n, word) in words.iter().enumerate() {
-            let inner = [at.as_slice(), &[word.clone()]].concat();
+            let inner = [at.as_slice(), std::slice::from_ref(word)].concat();
             if self.files.contains_key(&inner) {
                 at = inner;
             } else if let Some(on) = self.files.get(&at).and_then(|file| file.handed_on.get(word)).filter(|_| depth < 9)
