@@ -6,8 +6,6 @@
 
 mod aptfile;
 mod cause;
-#[cfg(test)]
-mod circle_tests;
 mod debian;
 mod detect;
 mod eject;

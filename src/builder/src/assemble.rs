@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use system::fault::{Act, Fault, Result};
 use system::layout::GONE;
 use system::probes::bytes_below;
@@ -467,22 +466,13 @@ async fn write_record(path: &Path, layer: &Layer) -> Result<()> {
     blocking("remember a layer", move || write_whole(&path, text.as_bytes())).await
 }
 
-/// Writes a file so that it is there whole or not at all, closed to others. Two that write the same one do not meet.
+/// Writes a file of ours with its folder, closed to others.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
     let act = || format!("cannot write {}", path.display());
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).act(act)?;
     }
-    let fresh = path.with_extension(format!("new{}", COUNT.fetch_add(1, Ordering::Relaxed)));
-    let mut file =
-        std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&fresh).act(act)?;
-    file.write_all(bytes).act(act)?;
-    file.sync_all().act(act)?;
-    std::fs::rename(&fresh, path).act(act)?;
-    Ok(())
+    Ok(system::whole::write(path, bytes, 0o600).act(act)?)
 }
 
 /// The image: the stack's layer below ours, the plan's environment.

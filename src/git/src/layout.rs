@@ -3,7 +3,7 @@
 //! Invariant: a config that differs from ours is replaced whole. Absent: git; nothing here starts a program.
 
 use std::fs;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use system::fault::{Act, Fault, Result};
@@ -85,17 +85,7 @@ fn config_text(hooks: &Path) -> Result<String, Fault> {
 
 /// Writes a file that is there whole or not at all.
 fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), Fault> {
-    use std::io::Write;
-    let temp = path.with_extension(format!("{:08x}.tmp", rand::random::<u32>()));
-    let written = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temp).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    let done = written.and_then(|()| fs::rename(&temp, path));
-    if done.is_err() {
-        let _ = fs::remove_file(&temp);
-    }
-    done.act(|| format!("cannot write {}", path.display()))
+    system::whole::write(path, text.as_bytes(), mode).act(|| format!("cannot write {}", path.display()))
 }
 
 pub(super) fn is_quarantine(folder: &str) -> bool {

@@ -4,7 +4,7 @@ use super::app::{AppLog, Handle};
 use super::ready::Next;
 use super::spool::{Position, SpoolReader};
 use super::store::Marks;
-use super::{CHANNEL_MAX, Logs, Shared, SpoolMeta, clock, lines, lock, offer, write_whole};
+use super::{CHANNEL_MAX, Logs, Shared, SpoolMeta, clock, lines, lock, offer};
 use domain::log::spool::{FILES, SpoolLine, SpoolStream};
 use domain::log::{SpoolKey, SpoolRecord};
 use domain::text::human_bytes;
@@ -310,7 +310,7 @@ impl Shared {
     fn save(&self, saved: &Saved) -> Result<()> {
         let path = self.meta_path(&saved.meta.key);
         let text = serde_json::to_vec(saved).act(|| "cannot write a spool's note")?;
-        Ok(write_whole(&path, &text).act(|| format!("cannot write {}", path.display()))?)
+        Ok(system::whole::write_unsynced(&path, &text, 0o644).act(|| format!("cannot write {}", path.display()))?)
     }
 
     fn saved(&self, key: &SpoolKey) -> Option<Saved> {

@@ -187,12 +187,8 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 
 fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
     let act = || format!("cannot write {}", path.display());
-    let fresh = path.with_extension("json.new");
     let bytes = serde_json::to_vec(value).act(act)?;
-    let mut file = File::create(&fresh).act(act)?;
-    std::io::Write::write_all(&mut file, &bytes).act(act)?;
-    file.sync_all().act(act)?;
-    Ok(fs::rename(&fresh, path).act(act)?)
+    Ok(system::whole::write(path, &bytes, 0o644).act(act)?)
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ const INIT: &[u8] = include_bytes!(env!("HOIST_INIT_PATH"));
 pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     system::clock::stepped();
     for (program, _) in system::probes::programs().iter().filter(|(_, there)| !there) {
-        tracing::warn!("{}", system::proc::Missing(*program));
+        tracing::warn!("{}", system::fault::Missing(*program));
     }
     let layout = Layout::with_router(&settings.data, &settings.router_dir);
     layout.create().act(|| format!("cannot make the data folder {}", settings.data.display()))?;
@@ -266,15 +266,11 @@ async fn claim(install: &InstallId, settings: &Settings) -> Result<Net> {
 
 /// Writes the init under its digest, so that instances of an older Hoist keep theirs.
 fn write_init(layout: &Layout) -> Result<PathBuf, Fault> {
-    use std::os::unix::fs::PermissionsExt;
     let digest = engine::images::Digest::of(INIT);
     let path: PathBuf = layout.bin().join(format!("hoist-init-{}", digest.hex().get(..16).unwrap_or("0")));
     let act = || format!("cannot write {}", path.display());
     if !is_whole(&path) {
-        let fresh = path.with_extension("new");
-        std::fs::write(&fresh, INIT).act(act)?;
-        std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o755)).act(act)?;
-        std::fs::rename(&fresh, &path).act(act)?;
+        system::whole::write(&path, INIT, 0o755).act(act)?;
     }
     Ok(path)
 }

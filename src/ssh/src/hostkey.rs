@@ -3,8 +3,8 @@
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::Ed25519Keypair;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use system::fault::{Act, Fault, Result};
 
@@ -36,13 +36,7 @@ fn make(path: &Path) -> Result<PrivateKey> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).act(act)?;
     }
-    // Written beside and renamed: a crash leaves either no key or a whole one.
-    let beside = path.with_extension("new");
-    let _ = std::fs::remove_file(&beside);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside).act(act)?;
-    file.write_all(text.as_bytes()).act(act)?;
-    file.sync_all().act(act)?;
-    std::fs::rename(&beside, path).act(act)?;
+    system::whole::write(path, text.as_bytes(), 0o600).act(act)?;
     Ok(key)
 }
 

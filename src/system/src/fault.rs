@@ -1,7 +1,6 @@
 //! What goes wrong: a [`Refusal`] the user can act on, or a fault of ours, shown with an id that is in the log too.
 
-use crate::proc::Missing;
-use domain::Refusal;
+use domain::{Refusal, programs};
 use std::fmt;
 
 /// The error of everything a command or a deploy calls.
@@ -14,6 +13,11 @@ pub enum Error {
     #[error(transparent)]
     Fault(#[from] Fault),
 }
+
+/// A program of ours that is not installed.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not installed: {}", .0.name, .0.install())]
+pub struct Missing(pub programs::Program);
 
 /// A fault of ours: the act that failed and its cause.
 #[derive(Debug)]

@@ -17,3 +17,4 @@ pub mod systemd;
 pub mod tasks;
 pub mod trash;
 pub mod walls;
+pub mod whole;

@@ -3,7 +3,7 @@
 //! Invariant: nothing of our own environment reaches a program, no shell interprets anything, and no process of its
 //! group outlives the value that started it. Absent: any way to pass a command line as one string.
 
-use crate::fault::{Act, Error, Fault, Result};
+use crate::fault::{Act, Error, Fault, Missing, Result};
 use crate::walls::Walls;
 use domain::programs;
 use rustix::io::Errno;
@@ -100,11 +100,6 @@ impl Program {
         label
     }
 }
-
-/// A program of ours that is not installed.
-#[derive(Debug, thiserror::Error)]
-#[error("{} is not installed: {}", .0.name, .0.install())]
-pub struct Missing(pub programs::Program);
 
 /// "No such file" may be said of the folder, too: only a program that is missing blames its package.
 fn not_started(err: std::io::Error, missing: Option<programs::Program>) -> std::io::Error {

@@ -1,4 +1,7 @@
 //! Gives root's rights up for good, and hands a folder over to who goes on without them.
+//!
+//! `nix` and not `rustix`: users come from NSS, not from /etc/passwd alone, and setuid must hold for every thread; rustix asks
+//! the kernel for one thread and knows no users. russh and our init bring nix in any case.
 
 use crate::fault::{Act, Fault, Result};
 use nix::unistd::{self, Gid, Uid, User};

@@ -13,6 +13,7 @@
 mod ahead;
 mod bombs;
 mod ci;
+mod circles;
 mod config;
 mod crash;
 mod crowds;

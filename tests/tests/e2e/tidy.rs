@@ -1,8 +1,10 @@
-//! What Cargo and clippy cannot forbid: layers, one home per library, headers, sizes, words.
+//! What Cargo and clippy cannot forbid: layers, circles between files, one home per library, headers, sizes,
+//! words.
 //!
 //! A finding that is known and not yet mended stands in `tests/ratchet.txt` as `RULE PATH COUNT`. More than that fails, and
 //! so does less: the file only shrinks.
 
+use super::circles::Crate;
 use domain::programs::{self, Use};
 use e2e::repository;
 use std::collections::BTreeMap;
@@ -92,6 +94,7 @@ fn the_tree_is_tidy() {
         }
     }
     layers(&mut found);
+    circles(&mut found);
     compare(&found);
 }
 
@@ -161,6 +164,25 @@ fn layers(found: &mut Findings) {
             }
         }
     }
+}
+
+/// No file of a crate is reached from itself.
+fn circles(found: &mut Findings) {
+    let files = tracked();
+    let (mut names, mut uses) = (0, 0);
+    for (_, folder, _) in LAYERS {
+        let mut all = Crate::default();
+        for (path, text) in &files {
+            let inside = path.strip_prefix(&format!("{folder}/src/")).filter(|path| path.ends_with(".rs"));
+            inside.into_iter().for_each(|inside| all.add(path, inside, text));
+        }
+        let size = all.size();
+        (names, uses) = (names + size.0, uses + size.1);
+        for (from, to) in all.circles() {
+            to.iter().for_each(|to| add(found, "circle", &from, 0, &format!("uses {to}, which leads back here")));
+        }
+    }
+    assert!(names > 300 && uses > 600, "{names} files use {uses}");
 }
 
 /// Header and size.

@@ -1,6 +1,6 @@
 //! dotenv: `NAME=value` lines as most readers of `.env` files agree on them. Nothing is expanded.
 
-use super::file::{Assigned, Gathered};
+use super::gathered::{Assigned, Gathered};
 
 const BLANKS: [char; 2] = [' ', '\t'];
 

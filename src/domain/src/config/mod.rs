@@ -4,6 +4,7 @@
 
 mod dotenv;
 mod file;
+mod gathered;
 mod references;
 mod shell;
 #[cfg(test)]

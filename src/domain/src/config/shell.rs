@@ -1,6 +1,6 @@
 //! Lines for a POSIX shell or bash: `export NAME='value'`. Only assignments, and nothing that a shell would expand.
 
-use super::file::{Assigned, Gathered};
+use super::gathered::{Assigned, Gathered};
 use crate::command::words;
 
 const BLANKS: [char; 2] = [' ', '\t'];

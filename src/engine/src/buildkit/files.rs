@@ -1,8 +1,8 @@
 //! Hands a build's files over: a list of all, then the content of those that the engine does not have from last time.
 
+use super::answers::{Body, stream};
 use super::grpc::{framed, take};
 use super::messages::{Packet, Stat, kind};
-use super::session::{Body, stream};
 use crate::{ContextEntry, ContextKind, ImageBuild};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;

@@ -5,6 +5,7 @@
 //! would double the build's libraries. Invariant: whoever drops the future ends the build. Absent: where the builder runs
 //! and what it may use (`crate::builder`).
 
+mod answers;
 mod control;
 mod files;
 mod grpc;

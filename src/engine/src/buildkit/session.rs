@@ -3,14 +3,14 @@
 //! Invariant: answers only for its own build: only its files, the secrets that were declared, and credentials for the one
 //! host that is asked about. Nothing of it is logged.
 
+use super::answers::{Body, message, refuse};
 use super::files;
-use super::grpc::{code, framed, take};
+use super::grpc::{code, take};
 use super::messages::{CredentialsRequest, CredentialsResponse, GetSecretRequest, GetSecretResponse, HealthResponse};
 use crate::ImageBuild;
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
-use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
-use hyper::body::{Frame, Incoming};
+use bytes::BytesMut;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response, service::service_fn};
 use hyper_util::rt::TokioIo;
 use prost::Message;
@@ -22,8 +22,6 @@ use std::sync::Arc;
 use system::tasks::Tasks;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-
-pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// A question is small; more is none.
 const QUESTION_MAX: usize = 64 * 1024;
@@ -141,42 +139,6 @@ async fn question<M: Message + Default>(body: Incoming) -> Option<M> {
     let bytes = http_body_util::Limited::new(body, QUESTION_MAX).collect().await.ok()?.to_bytes();
     let mut buffer = BytesMut::from(bytes.as_ref());
     M::decode(take(&mut buffer, QUESTION_MAX).ok()??).ok()
-}
-
-fn message(message: &impl Message) -> Response<Body> {
-    let frames = [Ok(Frame::data(framed(message))), Ok(trailers(code::OK, ""))];
-    response(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync())
-}
-
-fn refuse(code: u16, words: &str) -> Response<Body> {
-    let frames = [Ok(trailers(code, words))];
-    response(StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync())
-}
-
-/// A stream of messages, and the good end after it.
-pub(super) fn stream(messages: tokio::sync::mpsc::Receiver<Bytes>) -> Response<Body> {
-    let messages = futures_util::stream::unfold(messages, |mut from| async move { Some((from.recv().await?, from)) });
-    let end = futures_util::stream::once(async { trailers(code::OK, "") });
-    response(StreamBody::new(messages.map(Frame::data).chain(end).map(Ok)).boxed_unsync())
-}
-
-fn response(body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    response
-        .headers_mut()
-        .insert(hyper::header::CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/grpc"));
-    response
-}
-
-fn trailers(code: u16, words: &str) -> Frame<Bytes> {
-    let mut all = HeaderMap::new();
-    all.insert("grpc-status", hyper::header::HeaderValue::from(code));
-    // Percent signs and control characters would have to be escaped: they are left out.
-    let words: String = words.chars().filter(|c| matches!(c, ' '..='~') && *c != '%').collect();
-    if let Ok(words) = hyper::header::HeaderValue::from_str(&words) {
-        all.insert("grpc-message", words);
-    }
-    Frame::trailers(all)
 }
 
 #[cfg(test)]
