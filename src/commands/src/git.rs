@@ -33,7 +33,7 @@ pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) 
     // Before anything is made for it.
     let _place = c.p.repos.pushes().take(&claimant, super::crowd::PUSH_PATIENCE).await?;
     // Before a pack comes in, and before an app is made for it.
-    deploy::disks::may_begin(&c.p, "a push")?;
+    deploy::room::may_begin(&c.p, "a push")?;
     let owner = match (ask.app(), ask.principal()) {
         (Some(app), _) => app.owner,
         (None, Principal::User { id, .. }) => Some(*id),

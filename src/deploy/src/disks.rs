@@ -1,12 +1,10 @@
-//! What instances use of the disk, as last seen (`reconcile/disk.rs` looks), and whether there is room to begin something.
+//! What instances use of the disk, as last seen (`reconcile/disk.rs` looks).
 
-use crate::Parts;
-use domain::room::{Used, refuse};
-use domain::{InstanceId, Refusal};
+use domain::InstanceId;
+use domain::room::Used;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use system::probes;
 
 /// What was seen. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -69,15 +67,5 @@ impl Disks {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Refuses to begin what needs room on the disks where there is too little; before anything is written for it.
-pub fn may_begin(p: &Parts, doing: &str) -> Result<(), Refusal> {
-    let mut disks = vec![probes::disk("data", p.layout.data())];
-    disks.extend(p.disks.engine().map(|root| probes::disk("docker", &root)));
-    match refuse(&disks, p.settings.free_min, doing) {
-        Some(no) => Err(no),
-        None => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! The effects of a deploy, each idempotent: run again after a crash, it finds what is there and goes on.
 
-use super::driver::{failure_lines, took};
-use super::{boot, hooks, oneoff};
+use super::ending::{failure_lines, took};
+use super::{boot, consent, oneoff};
 use crate::Platform;
 use domain::deploy::{Deploy, Effect, Kind, Outcome};
 use domain::push::{BranchName, may_advance};
@@ -91,7 +91,7 @@ impl Effects {
     pub async fn run(&mut self, row: &DeployRow, effect: Effect) -> Result<Outcome> {
         match (effect, &row.state) {
             (Effect::PreBuild | Effect::PreRelease, _) => {
-                hooks::run(&self.p, &self.job, row, effect, self.resumed).await.map(|()| Outcome::Done)
+                consent::run(&self.p, &self.job, row, effect, self.resumed).await.map(|()| Outcome::Done)
             }
             (Effect::PostDeploy | Effect::OnFailure, _) => Ok(self.tell(row, effect).await),
             (Effect::Build, _) => self.build(row).await,
@@ -117,7 +117,7 @@ impl Effects {
 
     /// A hook that is only told: what it makes of that changes nothing any more.
     async fn tell(&self, row: &DeployRow, effect: Effect) -> Outcome {
-        if let Err(err) = hooks::run(&self.p, &self.job, row, effect, self.resumed).await {
+        if let Err(err) = consent::run(&self.p, &self.job, row, effect, self.resumed).await {
             err.log();
             self.job.warn(format!("{}; nothing changes by that", err.lines().first().cloned().unwrap_or_default()));
         }
@@ -130,7 +130,7 @@ impl Effects {
             None => return Err(Fault::plain("a build without a commit").into()),
         };
         // It may have waited for its turn since the push came in.
-        crate::disks::may_begin(&self.p, "a build")?;
+        crate::room::may_begin(&self.p, "a build")?;
         let (app, deploy, actor) = (row.app.clone(), row.id, row.actor.clone());
         let (c, id) = (commit.clone(), app.clone());
         let (build, current) = self

@@ -6,10 +6,13 @@
 
 pub mod boot;
 pub mod branches;
+mod consent;
 pub mod disks;
 mod driver;
 mod effects;
+mod ending;
 pub mod exec;
+mod held;
 pub mod hooks;
 pub mod network;
 pub mod once;
@@ -18,6 +21,7 @@ mod platform;
 pub mod probe;
 pub mod quota;
 pub mod reconcile;
+pub mod room;
 pub mod spec;
 #[cfg(any(test, feature = "testing"))]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc, reason = "tests")]
@@ -27,5 +31,5 @@ mod tests;
 pub mod turns;
 
 pub use driver::Deploys;
-pub use once::Held;
+pub use held::Held;
 pub use platform::{Parts, Platform};

@@ -5,6 +5,7 @@
 //! Absent: the streams (`inside/`).
 
 use super::boot;
+use super::held::Held;
 use super::spec::{self, Once};
 use super::{network, quota};
 use crate::Platform;
@@ -14,8 +15,7 @@ use domain::reconcile::{Desire, Over};
 use domain::run::RUN;
 use domain::{AppId, InstanceId, Refusal, ReleaseNumber, time};
 use engine::Status;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use store::{InstanceRow, NewInstance, RunRow};
 use system::clock::now;
@@ -26,21 +26,6 @@ use tokio::sync::Notify;
 const GRACE: Duration = Duration::from_secs(10);
 /// How long the engine may take to notice an end.
 const ENDED_MAX: Duration = Duration::from_secs(3);
-
-/// One-off instances that somebody in this process starts or is connected to. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub struct Held(Arc<Mutex<BTreeSet<InstanceId>>>);
-
-impl Held {
-    /// Whether somebody holds it.
-    pub fn holds(&self, id: InstanceId) -> bool {
-        self.ids().contains(&id)
-    }
-
-    fn ids(&self) -> MutexGuard<'_, BTreeSet<InstanceId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Holds one; dropped, the reconciler looks at what is left.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 
 use crate::branches::Branches;
 use crate::disks::Disks;
+use crate::held::Held;
 use crate::hooks::Hooks;
-use crate::once::Held;
 use crate::probe::Probe;
 use domain::log::Record;
 use domain::{AppId, InstallId};

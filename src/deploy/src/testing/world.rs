@@ -3,7 +3,7 @@
 use super::fuse::Fuse;
 use super::wire::Wire;
 use crate::disks::Disks;
-use crate::once::Held;
+use crate::held::Held;
 use crate::probe::Serves;
 use crate::reconcile::Reconciler;
 use crate::{Deploys, Parts, Platform};
