@@ -67,7 +67,7 @@ fn cells(row: &AuditRow) -> Vec<String> {
     let end = row.exit_code.map_or_else(|| "-".to_owned(), |code| code.to_string());
     let app = row.app.clone().unwrap_or_default();
     let line = match (row.repeats, row.last_at) {
-        (None, _) => row.line.clone(),
+        (None, _) | (Some(1), Some(_)) => row.line.clone(),
         (Some(0), _) | (Some(_), None) => format!("{}  (and again)", row.line),
         (Some(times), Some(last)) => format!("{}  ({times} times until {})", row.line, last.short()),
     };

@@ -135,7 +135,7 @@ async fn events_are_kept() {
             ann$ events -n 2
             WHEN                 WHO  KEY  FROM   APP   EXIT  COMMAND
             YYYY-MM-DD hh:mm:ss  bob  bob  local        1     events
-            YYYY-MM-DD hh:mm:ss  bob  bob  local  blog  0     events  (1 times until YYYY-MM-DD hh:mm:ss)
+            YYYY-MM-DD hh:mm:ss  bob  bob  local  blog  0     events
             ann$ events --since never
             2|  !     this is not a time
             2|  !     next: --since 2h
