@@ -70,7 +70,8 @@ impl Deploys {
     /// Ends the job that was asked for with this nonce, if it is in the store: whoever asked does not know of it.
     async fn end_unheard(&self, nonce: &str) -> Result<()> {
         let p = &self.0.platform;
-        let open = p.store.read(|tx| tx.open_deploys()).await?;
+        // Where rows are written: after the one that may be being committed this moment.
+        let open = p.store.write(|tx| tx.open_deploys()).await?;
         let Some(row) = open.into_iter().find(|row| row.ask.nonce == nonce && row.owner == self.0.owner) else {
             return Ok(());
         };
