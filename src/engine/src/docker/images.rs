@@ -17,6 +17,8 @@ use std::time::Duration;
 const LOAD_MAX: Duration = Duration::from_secs(900);
 /// A pull that says nothing for so long counts as not answering; a pull that makes progress may take its time.
 const PULL_SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Pulls of one image while the engine collects what it took for present, see [`failures::collected_meanwhile`].
+const PULLS_MAX: u32 = 4;
 
 impl Docker {
     pub(super) async fn image_pull(&self, reference: &ImageReference, tag: &str) -> Result<(), EngineError> {
@@ -54,13 +56,20 @@ impl Docker {
             serveraddress: Some(reference.registry.clone()),
             ..DockerCredentials::default()
         };
-        let mut progress = client.create_image(Some(options), None, Some(credentials));
+        let mut tries_left = PULLS_MAX;
         loop {
-            match tokio::time::timeout(PULL_SILENCE_MAX, progress.next()).await {
-                Err(_) => return Err(EngineError::NotAnswering),
-                Ok(None) => return Ok(()),
-                Ok(Some(Ok(_))) => {}
-                Ok(Some(Err(err))) => return Err(failures::pull_meaning(err, &reference.repository)),
+            tries_left -= 1;
+            let mut progress = client.create_image(Some(options.clone()), None, Some(credentials.clone()));
+            let end = loop {
+                match tokio::time::timeout(PULL_SILENCE_MAX, progress.next()).await {
+                    Err(_) => return Err(EngineError::NotAnswering),
+                    Ok(None) => return Ok(()),
+                    Ok(Some(Ok(_))) => {}
+                    Ok(Some(Err(err))) => break err,
+                }
+            };
+            if tries_left == 0 || !failures::collected_meanwhile(&end) {
+                return Err(failures::pull_meaning(end, &reference.repository));
             }
         }
     }
