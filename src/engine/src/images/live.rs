@@ -66,7 +66,7 @@ async fn only_what_changed_is_pulled() {
         ensure_stack(docker, registry, &Bench::stacks(), "deb13-run").await.unwrap();
         eprintln!("stack there already: {:?}", again.elapsed());
         let deps = bench.data.path().join("deps");
-        dependencies(&deps, 1_000, 9_300 + usize::from(rand::random::<u8>()));
+        dependencies(&deps, 1_000, 9_300 + usize::from(rand::random::<u16>() / 16));
         let blobs = registry.blobs();
         let deps = layer_of(blobs, &deps, "app/node_modules");
         let tag = format!("hoist/{}:v1", bench.run);
