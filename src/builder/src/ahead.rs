@@ -6,6 +6,7 @@
 use super::{Builder, Work};
 use buildpacks::{Base, Pins, Settings};
 use domain::config::ConfigVars;
+use domain::ids::{BuildId, DeployId};
 use domain::{AppId, text, time};
 use jobs::{BuildAsk, Builds, Job, Waited};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 /// The number that its sandboxes and folders go by; deploys count from 1.
-const NUMBER: i64 = 0;
+const NUMBER: DeployId = DeployId(0);
 /// The id that its output goes by: no app's, as their digits are others.
 const NOBODY: &str = "00000000";
 /// How often it is looked whether nothing is deployed.
@@ -99,7 +100,7 @@ impl Builder {
     }
 
     /// Whether sandboxes of this number are at work for nobody.
-    pub fn is_ahead(&self, deploy: i64) -> bool {
+    pub fn is_ahead(&self, deploy: DeployId) -> bool {
         deploy == NUMBER && self.ahead.at_work.load(Ordering::SeqCst)
     }
 
@@ -118,7 +119,7 @@ impl Builder {
         let (settings, pins, app) = (Settings::default(), Pins::new(), NOBODY.parse::<AppId>()?);
         let ask = BuildAsk {
             app: app.clone(),
-            build: NUMBER,
+            build: BuildId(NUMBER.0),
             deploy: NUMBER,
             commit: "0".repeat(40).parse()?,
             deadline: tokio::time::Instant::now() + FETCH_MAX,

@@ -1,5 +1,6 @@
 //! What is under way and must be waited for: shared layers that somebody makes, folders that somebody packs.
 
+use domain::ids::DeployId;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,21 +35,21 @@ impl Flights {
 
 /// Folders of builds that are being laid out or packed, by the deploy's number. Neither is ended by whoever waited for it.
 #[derive(Debug, Default, Clone)]
-pub struct Packs(Arc<(Mutex<BTreeMap<i64, usize>>, Notify)>);
+pub struct Packs(Arc<(Mutex<BTreeMap<DeployId, usize>>, Notify)>);
 
 /// One that is under way, until it is dropped.
 #[derive(Debug)]
-pub struct Packing(Packs, i64);
+pub struct Packing(Packs, DeployId);
 
 impl Packs {
     /// Begins to lay out or to pack.
-    pub fn begin(&self, deploy: i64) -> Packing {
+    pub fn begin(&self, deploy: DeployId) -> Packing {
         *self.counts().entry(deploy).or_default() += 1;
         Packing(self.clone(), deploy)
     }
 
     /// Waits until nothing of the deploy is being laid out or packed.
-    pub async fn settled(&self, deploy: i64) {
+    pub async fn settled(&self, deploy: DeployId) {
         loop {
             let over = self.0.1.notified();
             if !self.counts().contains_key(&deploy) {
@@ -58,7 +59,7 @@ impl Packs {
         }
     }
 
-    fn counts(&self) -> std::sync::MutexGuard<'_, BTreeMap<i64, usize>> {
+    fn counts(&self) -> std::sync::MutexGuard<'_, BTreeMap<DeployId, usize>> {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,9 +107,9 @@ mod tests {
     #[tokio::test]
     async fn packing_is_waited_for() {
         let packs = Packs::default();
-        packs.settled(1).await;
-        let (one, two, _other) = (packs.begin(1), packs.begin(1), packs.begin(2));
-        let mut settled = Box::pin(packs.settled(1));
+        packs.settled(DeployId(1)).await;
+        let (one, two, _other) = (packs.begin(DeployId(1)), packs.begin(DeployId(1)), packs.begin(DeployId(2)));
+        let mut settled = Box::pin(packs.settled(DeployId(1)));
         assert!(poll!(&mut settled).is_pending());
         drop(one);
         assert!(poll!(&mut settled).is_pending());

@@ -26,6 +26,7 @@ use async_trait::async_trait;
 use buildpacks::{Base, Plan};
 use daemon::ImageBuilder;
 use domain::config::ConfigVars;
+use domain::ids::DeployId;
 use domain::procfile::{self, ProcessTable};
 use domain::{InstallId, Refusal};
 use engine::images::{Budget, Layer, Registry, Stack, ensure_stack};
@@ -261,20 +262,20 @@ impl Builds for Builder {
         .await
     }
 
-    async fn discard(&self, deploy: i64) -> Result<()> {
+    async fn discard(&self, deploy: DeployId) -> Result<()> {
         let p = &self.p;
         // With Docker away, the reconciler removes it later: a sandbox without a job in flight is a stray.
         match tokio::time::timeout(DISCARD_MAX, remove_sandboxes(p, deploy)).await {
             Ok(Ok(())) => {}
-            Ok(Err(err)) => tracing::info!(deploy, "a sandbox stays for now: {err}"),
-            Err(_) => tracing::info!(deploy, "a sandbox stays for now: Docker is slow"),
+            Ok(Err(err)) => tracing::info!(%deploy, "a sandbox stays for now: {err}"),
+            Err(_) => tracing::info!(%deploy, "a sandbox stays for now: Docker is slow"),
         }
         // A flood takes longer to store than the one who cancelled it should wait.
         let (logs, prefix) = (p.logs.clone(), format!("b{deploy}-"));
         p.tasks.spawn("finish a build's spools", move |stop| async move {
             tokio::select! {
                 done = logs.finish_all(&prefix) => if let Err(err) = done {
-                    tracing::info!(deploy, "a build's spool is not stored yet: {}", err.chain());
+                    tracing::info!(%deploy, "a build's spool is not stored yet: {}", err.chain());
                 },
                 () = stop.cancelled() => {}
             }
@@ -289,18 +290,18 @@ impl Builds for Builder {
                 Ok(())
             });
             if let Err(err) = removed.await {
-                tracing::warn!(deploy, "{}", err.chain());
+                tracing::warn!(%deploy, "{}", err.chain());
             }
         });
         Ok(())
     }
 
-    fn is_ahead(&self, number: i64) -> bool {
+    fn is_ahead(&self, number: DeployId) -> bool {
         Builder::is_ahead(self, number)
     }
 }
 
-async fn remove_sandboxes(p: &Parts, deploy: i64) -> Result<(), EngineError> {
+async fn remove_sandboxes(p: &Parts, deploy: DeployId) -> Result<(), EngineError> {
     let prefix = sandbox::name_prefix(&p.install, deploy);
     p.starts.settled(&prefix).await;
     for seen in engine::ours(p.engine.as_ref(), &p.install).await? {

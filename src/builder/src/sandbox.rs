@@ -6,6 +6,7 @@ use super::slots::{Permit, Slots};
 use super::sources::APP_UID;
 use super::{BuildAsk, Builder};
 use crate::Parts;
+use domain::ids::DeployId;
 use domain::instance::{INIT_AT, INSTALL_LABEL, KIND_LABEL, SPOOL_AT};
 use domain::log::{Source, SpoolKey, SpoolRecord, SpoolStream};
 use domain::output::Help;
@@ -52,7 +53,7 @@ pub struct Sandbox {
 }
 
 /// The beginning of the names of a deploy's sandboxes.
-pub fn name_prefix(install: &InstallId, deploy: i64) -> String {
+pub fn name_prefix(install: &InstallId, deploy: DeployId) -> String {
     format!("hoist-{install}-b{deploy}-")
 }
 

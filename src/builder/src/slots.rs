@@ -3,6 +3,7 @@
 
 use crate::Parts;
 use domain::fair::{Fair, Wait};
+use domain::ids::UserId;
 use domain::quota::{self, Limit, What};
 use domain::{AppId, Refusal};
 use jobs::Job;
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 const WAITING_MAX: usize = 1_000;
 
 /// Whose builds share turns: a user, or whoever owns what no user does.
-pub type Person = Option<i64>;
+pub type Person = Option<UserId>;
 
 /// The places. Clones share them.
 #[derive(Debug, Clone)]
@@ -135,7 +136,7 @@ mod tests {
     #[tokio::test]
     async fn people_alternate_and_hear_how_many_go_first() {
         let slots = Slots::new(1);
-        let (ana, bob) = (Some(1), Some(2));
+        let (ana, bob) = (Some(UserId(1)), Some(UserId(2)));
         let first = slots.wait(ana, None, |_| panic!("there is a place")).await.unwrap();
         let (mut heard, mut bobs_heard) = (Vec::new(), Vec::new());
         let mut second = Box::pin(slots.wait(ana, None, |wait| heard.push(wait)));
@@ -157,26 +158,26 @@ mod tests {
     #[tokio::test]
     async fn who_gives_up_waiting_is_in_nobodys_way() {
         let slots = Slots::new(1);
-        let place = slots.wait(Some(1), None, |_| ()).await.unwrap();
-        let mut gone = Box::pin(slots.wait(Some(2), None, |_| ()));
+        let place = slots.wait(Some(UserId(1)), None, |_| ()).await.unwrap();
+        let mut gone = Box::pin(slots.wait(Some(UserId(2)), None, |_| ()));
         assert!(poll!(&mut gone).is_pending());
-        let mut next = Box::pin(slots.wait(Some(3), None, |_| ()));
+        let mut next = Box::pin(slots.wait(Some(UserId(3)), None, |_| ()));
         assert!(poll!(&mut next).is_pending());
         drop(gone);
         drop(place);
         drop(next.await.unwrap());
         assert_eq!(slots.fair().waits(), 0);
-        assert_eq!(slots.working(Some(2)), 0);
+        assert_eq!(slots.working(Some(UserId(2))), 0);
     }
 
     #[tokio::test]
     async fn a_limit_of_ones_own_leaves_places_to_others() {
         let slots = Slots::new(2);
         let mut heard = Vec::new();
-        let mine = slots.wait(Some(1), Some(1), |_| ()).await.unwrap();
-        let mut more = Box::pin(slots.wait(Some(1), Some(1), |wait| heard.push(wait)));
+        let mine = slots.wait(Some(UserId(1)), Some(1), |_| ()).await.unwrap();
+        let mut more = Box::pin(slots.wait(Some(UserId(1)), Some(1), |wait| heard.push(wait)));
         assert!(poll!(&mut more).is_pending());
-        let other = slots.wait(Some(2), Some(1), |_| panic!("there is a place")).await.unwrap();
+        let other = slots.wait(Some(UserId(2)), Some(1), |_| panic!("there is a place")).await.unwrap();
         drop(mine);
         drop(more.await.unwrap());
         assert_eq!(heard, [Wait::OwnLimit(1)]);
@@ -188,8 +189,8 @@ mod tests {
         let slots = Slots::new(1);
         let _place = slots.wait(None, None, |_| ()).await.unwrap();
         for _ in 0..WAITING_MAX {
-            slots.enter(Some(1), None).unwrap();
+            slots.enter(Some(UserId(1)), None).unwrap();
         }
-        assert_eq!(slots.enter(Some(2), None).unwrap_err().code, "too-many-builds");
+        assert_eq!(slots.enter(Some(UserId(2)), None).unwrap_err().code, "too-many-builds");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::sources::{make_folder, within};
 use buildpacks::{APP, Layer, MountMode};
+use domain::ids::DeployId;
 use domain::{Refusal, text};
 use std::path::{Path, PathBuf};
 use system::fault::{Act, Result};
@@ -16,7 +17,7 @@ pub struct Folders {
 
 impl Folders {
     /// Fresh folders for one layer of one deploy; leftovers of an earlier try are removed.
-    pub fn fresh(builds: &Path, deploy: i64, layer: &Layer) -> Result<Folders> {
+    pub fn fresh(builds: &Path, deploy: DeployId, layer: &Layer) -> Result<Folders> {
         let root = builds.join(format!("{deploy}-{}", layer.name));
         // Something that still writes there would be part of the layer.
         remove_tree(&root).act(|| format!("cannot empty {}", root.display()))?;
@@ -143,7 +144,7 @@ impl Drop for Lent {
 }
 
 /// Removes the folders of a deploy's layers.
-pub fn remove_of(builds: &Path, deploy: i64) {
+pub fn remove_of(builds: &Path, deploy: DeployId) {
     let Ok(entries) = std::fs::read_dir(builds) else { return };
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(&format!("{deploy}-")) {
@@ -174,7 +175,7 @@ mod tests {
     fn what_was_lent_comes_back_unless_something_else_is_there() {
         let dir = tempfile::tempdir().unwrap();
         let (layer, cache) = (lending(), dir.path().join("cache"));
-        let folders = Folders::fresh(&dir.path().join("builds"), 7, &layer).unwrap();
+        let folders = Folders::fresh(&dir.path().join("builds"), DeployId(7), &layer).unwrap();
         let (home, away) = (cache.join("uv"), folders.app().join(".hoist-uv"));
         let lent = folders.lend(&layer, &cache).unwrap();
         assert!(away.is_dir() && !home.exists());
@@ -201,7 +202,7 @@ mod tests {
     fn what_steps_made_is_a_folder_and_no_way_out() {
         let dir = tempfile::tempdir().unwrap();
         let layer = lending();
-        let folders = Folders::fresh(&dir.path().join("builds"), 7, &layer).unwrap();
+        let folders = Folders::fresh(&dir.path().join("builds"), DeployId(7), &layer).unwrap();
         let app = folders.app();
         std::fs::create_dir_all(app.join("dist/inner")).unwrap();
         std::fs::write(app.join("file"), "").unwrap();

@@ -5,6 +5,7 @@
 
 use domain::AppId;
 use domain::flood::{Count, Flood, Kind, Place};
+use domain::ids::AuditId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub struct AuditLog {
 #[derive(Debug)]
 pub enum Begun {
     /// In a row of its own.
-    Own(i64, Kind),
+    Own(AuditId, Kind),
     /// In one that counts; its own is written if it turns out to be worth one.
     Counted(Kind, Box<AuditRow>, Option<AppId>),
 }
@@ -44,7 +45,7 @@ enum Note {
     /// A command that only read, from beginning to end.
     Whole(Box<AuditRow>, Option<AppId>),
     /// The end of a command whose row is there.
-    End(i64, u8, Option<AppId>),
+    End(AuditId, u8, Option<AppId>),
     /// Somebody waits for everything before.
     Written(oneshot::Sender<()>),
 }
@@ -137,7 +138,7 @@ impl AuditLog {
     }
 
     /// Waits until what was noted is written; what the rows that still count have counted.
-    pub async fn flush(&self) -> Result<BTreeMap<i64, Count>> {
+    pub async fn flush(&self) -> Result<BTreeMap<AuditId, Count>> {
         let (written, wait) = oneshot::channel();
         self.note(Note::Written(written)).await?;
         let _ = wait.await;
@@ -204,7 +205,7 @@ async fn write(store: Store, mut notes: mpsc::Receiver<Note>, flood: Arc<Mutex<F
     complete(&store, flood.lock().await.end()).await;
 }
 
-async fn complete(store: &Store, over: Vec<(i64, Count)>) {
+async fn complete(store: &Store, over: Vec<(AuditId, Count)>) {
     if over.is_empty() {
         return;
     }

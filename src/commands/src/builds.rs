@@ -4,6 +4,7 @@ use super::show::List;
 use super::{Ask, Commands};
 use domain::command::Format;
 use domain::deploy::{Deploy, is_over};
+use domain::ids::{BuildId, DeployId};
 use domain::report::{Report, Status};
 use domain::{AppName, Refusal, images, text, time};
 use jobs::{Heard, Said};
@@ -58,11 +59,11 @@ fn took(build: &Build) -> String {
 }
 
 /// The build asked for, or the newest; and its deploy.
-async fn chosen(c: &Commands, ask: &Ask) -> Result<(Build, i64)> {
+async fn chosen(c: &Commands, ask: &Ask) -> Result<(Build, DeployId)> {
     let (id, name) = (ask.the_app()?.id.clone(), ask.the_app()?.name.clone());
     let wanted = match ask.what().args.maybe("ID") {
         None => None,
-        Some(word) => Some(word.parse::<i64>().map_err(|_| {
+        Some(word) => Some(word.parse::<BuildId>().map_err(|_| {
             Refusal::new("bad-build", "a build is a number, as `builds` lists them").next(format!("builds {name}"))
         })?),
     };
@@ -80,7 +81,7 @@ async fn chosen(c: &Commands, ask: &Ask) -> Result<(Build, i64)> {
     Ok((build, deploy))
 }
 
-fn no_such(wanted: Option<i64>, name: &AppName) -> Refusal {
+fn no_such(wanted: Option<BuildId>, name: &AppName) -> Refusal {
     match wanted {
         Some(_) => Refusal::new("no-such-build", format!("{name} has no such build")).next(format!("builds {name}")),
         None => Refusal::new("no-such-build", format!("{name} has no builds yet")).next("git push hoist main"),
@@ -168,7 +169,7 @@ pub async fn wait(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 /// Returns when the deploy is over. A job of a server that stops is not: its next start goes on with it.
-async fn over(c: &Commands, deploy: i64) -> Result<()> {
+async fn over(c: &Commands, deploy: DeployId) -> Result<()> {
     loop {
         if let Some(job) = c.deploys.job(deploy) {
             job.end().await;
@@ -181,14 +182,14 @@ async fn over(c: &Commands, deploy: i64) -> Result<()> {
 }
 
 /// Whether a deploy is over; one of an app that is gone is.
-async fn is_done(c: &Commands, deploy: i64) -> Result<bool> {
+async fn is_done(c: &Commands, deploy: DeployId) -> Result<bool> {
     let row = c.p.store.read(move |tx| tx.deploy(deploy)).await?;
     Ok(row.is_none_or(|row| is_over(&row.state)))
 }
 
 impl Commands {
     /// How a deploy stands, for programs.
-    pub(super) async fn report(&self, deploy: i64) -> Result<Report> {
+    pub(super) async fn report(&self, deploy: DeployId) -> Result<Report> {
         let found = self
             .p
             .store

@@ -119,7 +119,7 @@ async fn queue(c: &Commands) -> Result<Vec<Waiting>> {
             let open = tx.open_deploys()?;
             let one = |row: &store::DeployRow| {
                 let last = tx.steps(row.id)?.last().map_or(row.created, |step| step.ended.unwrap_or(step.begun));
-                Ok(Waiting { id: row.id, idle: u64::try_from((now.0 - last.0) / 1_000_000).unwrap_or(0) })
+                Ok(Waiting { id: row.id.0, idle: u64::try_from((now.0 - last.0) / 1_000_000).unwrap_or(0) })
             };
             open.iter().map(one).collect()
         })

@@ -6,6 +6,7 @@ use crate::usage;
 use async_trait::async_trait;
 use domain::access::{Principal, actor};
 use domain::deploy::{Deploy, Kind};
+use domain::ids::{ConfigVersion, DeployId};
 use domain::push::{Policy, PushOptions, Verdict, judge, judge_tree, parse_options};
 use domain::report::{Report, Status};
 use domain::{AppId, Refusal, text};
@@ -67,10 +68,13 @@ pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) 
 
 async fn is_unused(c: &Commands, app: &AppId) -> Result<bool> {
     let id = app.clone();
-    let used =
-        c.p.store
-            .read(move |tx| Ok(!tx.builds(&id, 1)?.is_empty() || tx.app(&id)?.is_none_or(|app| app.config_version > 0)))
-            .await?;
+    let used = c
+        .p
+        .store
+        .read(move |tx| {
+            Ok(!tx.builds(&id, 1)?.is_empty() || tx.app(&id)?.is_none_or(|app| app.config_version > ConfigVersion(0)))
+        })
+        .await?;
     Ok(!used && !c.deploys.is_busy(app))
 }
 
@@ -180,7 +184,7 @@ impl Commands {
         app: &App,
         verdict: &Verdict,
         options: PushOptions,
-        deploy: i64,
+        deploy: DeployId,
         say: &LineSender,
     ) -> Result<()> {
         let report = self.report(deploy).await?;

@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 use builder::daemon::ImageBuilder;
 use builder::{Builder, How};
+use domain::ids::UserId;
 use domain::places::Claimant;
 use domain::push::TreeFacts;
 use domain::{AppId, Commit, Hostname};
@@ -127,7 +128,7 @@ pub trait Planner: Send + Sync + Debug {
     /// How a commit would be built now.
     async fn planned(&self, app: &AppId, commit: &Commit) -> Result<How>;
     /// How many builds of a user are at work.
-    fn working(&self, user: i64) -> u64;
+    fn working(&self, user: UserId) -> u64;
     /// Ends what is fetched ahead.
     async fn end_ahead(&self);
 }
@@ -137,7 +138,7 @@ impl Planner for Builder {
     async fn planned(&self, app: &AppId, commit: &Commit) -> Result<How> {
         Builder::planned(self, app, commit).await
     }
-    fn working(&self, user: i64) -> u64 {
+    fn working(&self, user: UserId) -> u64 {
         self.slots().working(Some(user))
     }
     async fn end_ahead(&self) {

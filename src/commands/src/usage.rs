@@ -2,6 +2,7 @@
 //! and at once where a push would be refused for it. Images are the engine's, which shares their layers, and are not here.
 
 use crate::Server;
+use domain::ids::UserId;
 use domain::quota::{What, limit};
 use domain::{AppId, Timestamp};
 use std::collections::BTreeMap;
@@ -133,7 +134,7 @@ fn folders(p: &Server, app: &AppId) -> Vec<PathBuf> {
 }
 
 /// Whether a push to an app of this owner may begin.
-pub async fn may_push(p: &Server, owner: Option<i64>) -> Result<()> {
+pub async fn may_push(p: &Server, owner: Option<UserId>) -> Result<()> {
     let Some(owner) = owner else { return Ok(()) };
     let found = p.store.read(move |tx| Ok(tx.quota_holder(owner)?.zip(Some(tx.apps_owned(owner)?)))).await?;
     let Some((holder, apps)) = found else { return Ok(()) };

@@ -5,6 +5,7 @@ use super::spec::{self, HostSide, Launch};
 use super::{network, quota};
 use crate::Platform;
 use crate::exec;
+use domain::ids::SetId;
 use domain::instance::instance_name;
 use domain::log::{Source, SpoolKey};
 use domain::reconcile::Desire;
@@ -29,7 +30,7 @@ pub async fn allocate(
     p: &Platform,
     app: &AppId,
     release: ReleaseNumber,
-    set: i64,
+    set: SetId,
     desire: Desire,
 ) -> Result<Vec<InstanceRow>> {
     network::ensure_number(p, app).await?;
@@ -43,7 +44,7 @@ pub fn allocate_in(
     p: &Platform,
     app: &AppId,
     release: ReleaseNumber,
-    set: i64,
+    set: SetId,
     desire: Desire,
 ) -> store::Result<Vec<InstanceRow>> {
     let row = tx.the_app(app)?;

@@ -1,6 +1,7 @@
 //! What deploys need of an app's repository.
 
 use async_trait::async_trait;
+use domain::ids::DeployId;
 use domain::push::BranchName;
 use domain::{AppId, Commit};
 use git::Repos;
@@ -13,11 +14,11 @@ pub trait Branches: Send + Sync + std::fmt::Debug {
     /// Where an app's repository lies; for those who are told so.
     fn path(&self, app: &AppId) -> PathBuf;
     /// Keeps the commit of a deploy until it is unpinned.
-    async fn pin(&self, app: &AppId, deploy: i64, commit: &Commit) -> Result<()>;
+    async fn pin(&self, app: &AppId, deploy: DeployId, commit: &Commit) -> Result<()>;
     /// Lets go of a deploy's commit; done before is fine.
-    async fn unpin(&self, app: &AppId, deploy: i64) -> Result<()>;
+    async fn unpin(&self, app: &AppId, deploy: DeployId) -> Result<()>;
     /// The deploys whose commits are kept.
-    async fn pins(&self, app: &AppId) -> Result<Vec<i64>>;
+    async fn pins(&self, app: &AppId) -> Result<Vec<DeployId>>;
     /// Where a branch is; `None` if there is none.
     async fn branch_tip(&self, app: &AppId, branch: &BranchName) -> Result<Option<Commit>>;
     /// Whether `commit` has `ancestor` in its history.
@@ -37,13 +38,13 @@ impl Branches for Repos {
     fn path(&self, app: &AppId) -> PathBuf {
         Repos::path(self, app)
     }
-    async fn pin(&self, app: &AppId, deploy: i64, commit: &Commit) -> Result<()> {
+    async fn pin(&self, app: &AppId, deploy: DeployId, commit: &Commit) -> Result<()> {
         Repos::pin(self, app, deploy, commit).await
     }
-    async fn unpin(&self, app: &AppId, deploy: i64) -> Result<()> {
+    async fn unpin(&self, app: &AppId, deploy: DeployId) -> Result<()> {
         Repos::unpin(self, app, deploy).await
     }
-    async fn pins(&self, app: &AppId) -> Result<Vec<i64>> {
+    async fn pins(&self, app: &AppId) -> Result<Vec<DeployId>> {
         match Repos::path(self, app).exists() {
             true => Repos::pins(self, app).await,
             false => Ok(Vec::new()),

@@ -4,6 +4,7 @@ use super::effects::Effects;
 use super::turns::{Place, Replaced, Turns};
 use crate::Platform;
 use domain::deploy::{Deploy, Effect, Kind, Outcome, apply, can_cancel, is_over, next, settle};
+use domain::ids::DeployId;
 use domain::{AppId, Refusal, backoff, leaving};
 use jobs::Job;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,7 @@ struct Shared {
     platform: Platform,
     turns: Turns,
     owner: String,
-    live: Mutex<BTreeMap<i64, (AppId, Job)>>,
+    live: Mutex<BTreeMap<DeployId, (AppId, Job)>>,
 }
 
 impl Deploys {
@@ -45,7 +46,7 @@ impl Deploys {
         Ok(taken.start(app, deploy, None))
     }
 
-    async fn add(&self, app: &AppId, kind: Kind, mut ask: Ask, actor: &str) -> Result<(i64, Taken)> {
+    async fn add(&self, app: &AppId, kind: Kind, mut ask: Ask, actor: &str) -> Result<(DeployId, Taken)> {
         ask.nonce = format!("{:016x}", rand::random::<u64>());
         let taken = Taken { deploys: self.clone(), nonce: Some(ask.nonce.clone()) };
         // A pushed commit outlives its connection from here on.
@@ -101,12 +102,12 @@ impl Deploys {
     }
 
     /// A job in flight.
-    pub fn job(&self, id: i64) -> Option<Job> {
+    pub fn job(&self, id: DeployId) -> Option<Job> {
         self.live().get(&id).map(|(_, job)| job.clone())
     }
 
     /// The ids of all jobs in flight.
-    pub fn in_flight(&self) -> std::collections::BTreeSet<i64> {
+    pub fn in_flight(&self) -> std::collections::BTreeSet<DeployId> {
         self.live().keys().copied().collect()
     }
 
@@ -138,11 +139,11 @@ impl Deploys {
         Ok(open.len())
     }
 
-    fn live(&self) -> std::sync::MutexGuard<'_, BTreeMap<i64, (AppId, Job)>> {
+    fn live(&self) -> std::sync::MutexGuard<'_, BTreeMap<DeployId, (AppId, Job)>> {
         self.0.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(&self, app: &AppId, deploy: i64, place: Option<Place>, begun: Begun) -> Job {
+    fn start(&self, app: &AppId, deploy: DeployId, place: Option<Place>, begun: Begun) -> Job {
         let p = &self.0.platform;
         let job = Job::new(deploy, &p.layout.job_logs().join(format!("{deploy}.log")));
         let resumed = matches!(begun, Begun::Before);
@@ -168,7 +169,7 @@ impl Deploys {
         job
     }
 
-    async fn run(&self, deploy: i64, place: Option<Place>, job: &Job, resumed: bool) -> Result<Deploy> {
+    async fn run(&self, deploy: DeployId, place: Option<Place>, job: &Job, resumed: bool) -> Result<Deploy> {
         let mut place = place;
         let mut early: Option<Refusal> = None;
         if let Some(place) = place.as_mut() {
@@ -201,7 +202,7 @@ impl Deploys {
             let before = row.state.clone();
             let outcome = self.run_effect(&mut effects, &row, effect, job).await?;
             if let Outcome::Failed { why } = &outcome {
-                tracing::info!(deploy, ?effect, code = why.code, "step failed: {}", why.what);
+                tracing::info!(%deploy, ?effect, code = why.code, "step failed: {}", why.what);
             }
             self.step(&mut row, &hooks, effect, outcome).await?;
             // After the commit point (and while undoing) a failed step is tried again, ever more slowly.
@@ -235,7 +236,7 @@ impl Deploys {
             let (old, new, outcome) = (row.clone(), state.clone(), outcome.clone());
             let written = self.0.platform.store.write(move |tx| {
                 if let (Effect::Commit, Outcome::Done, Deploy::Booted { release }) = (effect, &outcome, &old.state) {
-                    tx.commit_release(&old.app, *release, old.id)?;
+                    tx.commit_release(&old.app, *release, old.id.into())?;
                 }
                 tx.end_step(&old, &outcome, &new, now())
             });
@@ -264,7 +265,7 @@ impl Deploys {
             }
         }
         *failures += 1;
-        tracing::warn!(deploy = id, "cannot write down a step: {}", err.chain());
+        tracing::warn!(deploy = %id, "cannot write down a step: {}", err.chain());
         let pause = backoff::delay_millis(*failures, 200, 30_000, rand::random());
         self.0.platform.clock.sleep(Duration::from_millis(pause)).await;
         Ok(())
@@ -327,7 +328,7 @@ struct Taken {
 }
 
 impl Taken {
-    fn start(mut self, app: &AppId, deploy: i64, place: Option<Place>) -> Job {
+    fn start(mut self, app: &AppId, deploy: DeployId, place: Option<Place>) -> Job {
         self.nonce = None;
         self.deploys.start(app, deploy, place, Begun::Now)
     }

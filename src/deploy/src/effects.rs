@@ -4,6 +4,7 @@ use super::ending::{failure_lines, took};
 use super::{boot, consent, oneoff};
 use crate::Platform;
 use domain::deploy::{Deploy, Effect, Kind, Outcome};
+use domain::ids::{BuildId, ConfigVersion};
 use domain::push::{BranchName, may_advance};
 use domain::reconcile::Desire;
 use domain::{Commit, ProcessType, Refusal, ReleaseNumber, text};
@@ -205,7 +206,7 @@ impl Effects {
     }
 
     async fn boot(&mut self, row: &DeployRow, release: ReleaseNumber) -> Result<Outcome> {
-        let rows = boot::allocate(&self.p, &row.app, release, row.id, Desire::Booting).await?;
+        let rows = boot::allocate(&self.p, &row.app, release, row.id.into(), Desire::Booting).await?;
         if rows.is_empty() {
             let id = row.app.clone();
             let (app, table) = self
@@ -258,7 +259,7 @@ impl Effects {
 
     async fn retire(&mut self, row: &DeployRow) -> Result<Outcome> {
         let (app, set) = (row.app.clone(), row.id);
-        self.p.store.write(move |tx| tx.retire_others(&app, Some(set)).map(|_| ())).await?;
+        self.p.store.write(move |tx| tx.retire_others(&app, Some(set.into())).map(|_| ())).await?;
         self.p.wake.notify_one();
         Ok(Outcome::Done)
     }
@@ -273,7 +274,7 @@ impl Effects {
         self.p
             .store
             .write(move |tx| {
-                tx.retire_set(&app, deploy)?;
+                tx.retire_set(&app, deploy.into())?;
                 if let Some(build) = tx.build_of(deploy)? {
                     let ended = matches!(why.code.as_str(), "cancelled" | "right-lost");
                     let status = if ended { BuildStatus::Cancelled } else { BuildStatus::Failed };
@@ -294,7 +295,7 @@ impl Effects {
         if row.kind == Kind::Push
             && let Err(err) = self.p.repos.unpin(&row.app, row.id).await
         {
-            tracing::warn!(deploy = row.id, "{err}");
+            tracing::warn!(deploy = %row.id, "{err}");
         }
         let (app, id) = (row.app.clone(), row.id);
         let rows = self.p.store.read(move |tx| Ok((tx.app(&app)?, tx.steps(id)?))).await;
@@ -365,8 +366,8 @@ fn contents(
     row: &DeployRow,
     app: &store::App,
     current: Option<&Release>,
-    built: Option<i64>,
-) -> Result<(i64, i64, String)> {
+    built: Option<BuildId>,
+) -> Result<(BuildId, ConfigVersion, String)> {
     let gone = || Fault::plain("a job without the release it starts from");
     match row.kind {
         Kind::Push | Kind::Rebuild => {

@@ -10,6 +10,7 @@ use super::spec::{self, Once};
 use super::{network, quota};
 use crate::Platform;
 use crate::exec;
+use domain::ids::SetId;
 use domain::log::{Source, SpoolKey};
 use domain::reconcile::{Desire, Over};
 use domain::run::RUN;
@@ -81,8 +82,14 @@ pub async fn allocate(p: &Platform, app: &AppId, new: &NewRun) -> Result<(Instan
             let address = p.net.choose_address(&row, &tx.addresses_of(&app)?, at)?;
             let ordinal = tx.next_run(&app)?;
             let desire = Desire::Once;
-            let instance =
-                NewInstance { release: new.release, process: RUN.parse()?, ordinal, set: 0, desire, served: false };
+            let instance = NewInstance {
+                release: new.release,
+                process: RUN.parse()?,
+                ordinal,
+                set: SetId(0),
+                desire,
+                served: false,
+            };
             let instance = tx.add_instance(&app, &instance, address, at)?;
             let run = RunRow {
                 id: instance.id,

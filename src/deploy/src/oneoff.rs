@@ -65,7 +65,8 @@ async fn allocate(
     p.store
         .write(move |tx| {
             let address = net.choose_address(&tx.the_app(&app)?, &tx.addresses_of(&app)?, now())?;
-            let new = NewInstance { release, process, ordinal: 1, set, desire: Desire::Booting, served: false };
+            let new =
+                NewInstance { release, process, ordinal: 1, set: set.into(), desire: Desire::Booting, served: false };
             tx.add_instance(&app, &new, address, now())
         })
         .await
@@ -74,7 +75,7 @@ async fn allocate(
 async fn remove_leftover(p: &Platform, deploy: &DeployRow, process: &ProcessType) -> Result<()> {
     let (app, set, process) = (deploy.app.clone(), deploy.id, process.clone());
     let rows = p.store.read(move |tx| tx.instances(Some(&app))).await?;
-    for row in rows.iter().filter(|i| i.set == set && i.process == process) {
+    for row in rows.iter().filter(|i| i.set == set.into() && i.process == process) {
         remove(p, row).await?;
     }
     Ok(())

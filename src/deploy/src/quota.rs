@@ -1,6 +1,7 @@
 //! Whether an app's owner may have what is about to run. Asked in the transaction that adds the rows, so that two that are
 //! asked for at once cannot both take the last of it.
 
+use domain::ids::UserId;
 use domain::quota::{Holder, Load};
 use store::{App, Tx};
 use system::fault::Result;
@@ -24,7 +25,7 @@ pub fn may_run_once(tx: &Tx<'_>, settings: &Settings, app: &App, memory: u64) ->
 }
 
 /// What all that runs of a user's apps uses, by its limits.
-pub fn used(tx: &Tx<'_>, settings: &Settings, user: i64) -> Result<Load> {
+pub fn used(tx: &Tx<'_>, settings: &Settings, user: UserId) -> Result<Load> {
     let instances: u64 = tx.instances_owned(user)?.values().sum();
     let once = tx.once_owned(user)?;
     let processors = once.count.saturating_mul(settings.app_cpu);
@@ -33,7 +34,7 @@ pub fn used(tx: &Tx<'_>, settings: &Settings, user: i64) -> Result<Load> {
 }
 
 struct Owned {
-    owner: i64,
+    owner: UserId,
     used: Load,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Deny by default. What somebody may not see does not exist for them: the refusal is the same as for a name never used.
 
+use crate::ids::UserId;
 use crate::names::{AppId, AppName, UserName};
 use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ pub enum Principal {
     /// A user, known by one of their keys.
     User {
         /// The user's id in the store.
-        id: i64,
+        id: UserId,
         /// The user's name.
         name: UserName,
         /// The role on the installation.
@@ -52,7 +53,7 @@ impl Principal {
     }
 
     /// The user's id; none for root and deploy keys.
-    pub fn user_id(&self) -> Option<i64> {
+    pub fn user_id(&self) -> Option<UserId> {
         match self {
             Principal::Local | Principal::DeployKey { .. } => None,
             Principal::User { id, .. } => Some(*id),
@@ -117,9 +118,9 @@ pub struct AppRef {
     /// Today's name.
     pub name: AppName,
     /// The owner's user id; `None` where root made it.
-    pub owner: Option<i64>,
+    pub owner: Option<UserId>,
     /// User ids the app is shared with.
-    pub shared_with: Vec<i64>,
+    pub shared_with: Vec<UserId>,
 }
 
 /// Proof that `principal` may do `what`; carries the app it was checked for, so that nobody looks up another later.
@@ -312,15 +313,15 @@ mod tests {
     #[test]
     fn who_acts_is_known_by_their_own_key_and_number() {
         let name = "ana".parse().unwrap();
-        let user = Principal::User { id: 7, name, role: Role::Developer, key: key() };
+        let user = Principal::User { id: UserId(7), name, role: Role::Developer, key: key() };
         let app = "appid234".parse().unwrap();
         let deploy = Principal::DeployKey { app, app_name: "blog".parse().unwrap(), key: key() };
-        assert_eq!((user.key(), user.user_id()), (Some(&key()), Some(7)));
+        assert_eq!((user.key(), user.user_id()), (Some(&key()), Some(UserId(7))));
         assert_eq!((deploy.key(), deploy.user_id()), (Some(&key()), None), "its app's owner is not who acts");
         assert_eq!((Principal::Local.key(), Principal::Local.user_id()), (None, None));
     }
 
-    fn user(id: i64, role: Role) -> Principal {
+    fn user(id: UserId, role: Role) -> Principal {
         Principal::User { id, name: format!("u{id}").parse().unwrap(), role, key: key() }
     }
 
@@ -329,7 +330,12 @@ mod tests {
     }
 
     fn app() -> AppRef {
-        AppRef { id: "aaaaaaaa".parse().unwrap(), name: "blog".parse().unwrap(), owner: Some(1), shared_with: vec![2] }
+        AppRef {
+            id: "aaaaaaaa".parse().unwrap(),
+            name: "blog".parse().unwrap(),
+            owner: Some(UserId(1)),
+            shared_with: vec![UserId(2)],
+        }
     }
 
     fn ask(who: &Principal, need: Need, asked: Asked, deploy_key: bool, creation_on: bool) -> Result<(), Refusal> {
@@ -338,22 +344,22 @@ mod tests {
 
     #[test]
     fn who_passes_carries_the_app_and_who_owns_it_is_told_that_it_is_there() {
-        let owner = user(1, Role::Developer);
+        let owner = user(UserId(1), Role::Developer);
         let rules = |need| Rules { need, deploy_key: false, creation_on: true };
         let passed = authorize(&owner, rules(Need::Own), Asked::App(app()), 5).unwrap();
         assert_eq!((passed.principal(), passed.app(), passed.what()), (&owner, Some(&app()), &5));
         let again = |who: &Principal| authorize(who, rules(Need::CreateApp), Asked::App(app()), ()).unwrap_err().what;
         assert_eq!(again(&owner), "blog exists already");
-        assert_eq!(again(&user(3, Role::Developer)), "the name blog is taken");
+        assert_eq!(again(&user(UserId(3), Role::Developer)), "the name blog is taken");
     }
 
     #[test]
     fn every_cell() {
         let who = BTreeMap::from([
-            ("1 admin", user(9, Role::Admin)),
-            ("2 owner", user(1, Role::Developer)),
-            ("3 shared", user(2, Role::Developer)),
-            ("4 stranger", user(3, Role::Developer)),
+            ("1 admin", user(UserId(9), Role::Admin)),
+            ("2 owner", user(UserId(1), Role::Developer)),
+            ("3 shared", user(UserId(2), Role::Developer)),
+            ("4 stranger", user(UserId(3), Role::Developer)),
             ("5 root", Principal::Local),
             ("6 its deploy key", deploy_key("aaaaaaaa")),
             ("7 another deploy key", deploy_key("bbbbbbbb")),
@@ -392,7 +398,7 @@ mod tests {
     #[test]
     fn hidden_is_the_same_as_absent() {
         let absent = || Asked::Unknown("blog".parse().unwrap());
-        for who in [user(3, Role::Developer), deploy_key("bbbbbbbb")] {
+        for who in [user(UserId(3), Role::Developer), deploy_key("bbbbbbbb")] {
             for need in [Need::Anyone, Need::Read, Need::Manage, Need::Own, Need::ManageOrCreate, Need::Admin] {
                 for (open, creation_on) in [(false, false), (true, false), (true, true)] {
                     let by_push = need == Need::ManageOrCreate && creation_on && may_create(&who);
@@ -415,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_name_of_before_sends_on_those_who_may_know() {
-        let (owner, stranger) = (user(1, Role::Developer), user(3, Role::Developer));
+        let (owner, stranger) = (user(UserId(1), Role::Developer), user(UserId(3), Role::Developer));
         let old: AppName = "old".parse().unwrap();
         let renamed = || Asked::Renamed { old: old.clone(), app: app() };
         let code = |who: &Principal, need| {

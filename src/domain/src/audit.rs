@@ -1,5 +1,6 @@
 //! How long audit rows stay and whose go first, how long their lines are, and what `events --since` means.
 
+use crate::ids::AuditId;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -23,11 +24,11 @@ pub struct Keep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rows {
     /// The oldest.
-    pub oldest: i64,
+    pub oldest: AuditId,
     /// The newest.
-    pub newest: i64,
+    pub newest: AuditId,
     /// The first that is young enough to stay; `None` if none is.
-    pub first_young: Option<i64>,
+    pub first_young: Option<AuditId>,
 }
 
 /// How old a row may be.
@@ -36,9 +37,9 @@ pub fn oldest_kept(keep: Keep, now: Timestamp) -> Timestamp {
 }
 
 /// Rows with smaller ids are too old and go now; `None` if all stay. The newest always stays.
-pub fn floor(rows: Rows) -> Option<i64> {
+pub fn floor(rows: Rows) -> Option<AuditId> {
     let by_age = rows.first_young.unwrap_or(rows.newest);
-    let floor = by_age.min(rows.newest).min(rows.oldest.saturating_add(BATCH));
+    let floor = by_age.min(rows.newest).min(AuditId(rows.oldest.0.saturating_add(BATCH)));
     (floor > rows.oldest).then_some(floor)
 }
 
@@ -141,11 +142,11 @@ mod tests {
         let check = |oldest, newest, first_young, want| {
             assert_eq!(floor(Rows { oldest, newest, first_young }), want, "{oldest}..{newest}");
         };
-        check(1, 50, Some(1), None);
-        check(1, 50, Some(20), Some(20));
-        check(1, 50, None, Some(50));
-        check(50, 50, None, None);
-        check(1, 1_000_000, None, Some(10_001));
+        check(AuditId(1), AuditId(50), Some(AuditId(1)), None);
+        check(AuditId(1), AuditId(50), Some(AuditId(20)), Some(AuditId(20)));
+        check(AuditId(1), AuditId(50), None, Some(AuditId(50)));
+        check(AuditId(50), AuditId(50), None, None);
+        check(AuditId(1), AuditId(1_000_000), None, Some(AuditId(10_001)));
         assert_eq!(oldest_kept(Keep { days: 1, rows: 1 }, Timestamp(86_400_000_001)), Timestamp(1));
     }
 

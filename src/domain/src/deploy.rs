@@ -3,6 +3,7 @@
 //! Invariant: [`Effect::Commit`] is the one commit point. Before it every failure leads to [`Deploy::Unwinding`], which
 //! leaves the old release serving; after it there is only forward. Every effect may be run again after a crash.
 
+use crate::ids::BuildId;
 use crate::names::ReleaseNumber;
 use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
@@ -67,12 +68,12 @@ pub enum Deploy {
     /// The image is in the engine.
     Built {
         /// The build's id in the store.
-        build: i64,
+        build: BuildId,
     },
     /// The operator's hook before a release had nothing against it.
     Approved {
         /// The build that was made for it; none where an earlier image is taken.
-        build: Option<i64>,
+        build: Option<BuildId>,
     },
     /// The release row is there.
     Cut {
@@ -236,7 +237,7 @@ pub enum Outcome {
     /// An image was made (or found unchanged).
     Built {
         /// The build's id.
-        build: i64,
+        build: BuildId,
     },
     /// The release row is there, or (restart) the current one was taken.
     Cut {

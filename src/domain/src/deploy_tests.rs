@@ -2,6 +2,7 @@
 //! kind of job. A world in memory stands for store, engine, router and git; its effects are as idempotent as the real.
 
 use super::*;
+use crate::ids::BuildId;
 use std::collections::BTreeSet;
 
 const OLD: ReleaseNumber = ReleaseNumber(1);
@@ -49,7 +50,7 @@ fn run(world: &mut World, kind: Kind, effect: Effect) -> Outcome {
     match effect {
         Effect::Build => {
             world.images.insert(2);
-            Outcome::Built { build: 2 }
+            Outcome::Built { build: BuildId(2) }
         }
         Effect::Cut if kind == Kind::Restart => Outcome::Cut { release: world.current },
         Effect::Cut => {
@@ -237,8 +238,8 @@ fn cancelling_ends_at_the_commit_point() {
 #[test]
 fn outcomes_out_of_place_are_illegal() {
     assert!(apply(Kind::Restart, Deploy::Received, Outcome::Done).is_err());
-    assert!(apply(Kind::Push, Deploy::Received, Outcome::Built { build: 1 }).is_err());
-    assert!(apply(Kind::Config, Deploy::Received, Outcome::Built { build: 1 }).is_err());
+    assert!(apply(Kind::Push, Deploy::Received, Outcome::Built { build: BuildId(1) }).is_err());
+    assert!(apply(Kind::Config, Deploy::Received, Outcome::Built { build: BuildId(1) }).is_err());
     let over = Deploy::Live { release: NEW, acknowledged: true };
     assert!(apply(Kind::Push, over, Outcome::Failed { why: Refusal::new("x", "y") }).is_err());
 }

@@ -5,6 +5,7 @@
 //! change that succeeds always gets a row of its own. What is counted is what was refused or only read.
 //! Absent: the clock, rows, the store.
 
+use crate::ids::AuditId;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 
@@ -42,7 +43,7 @@ pub enum Place {
     /// In a row for this and what follows, which is to be written now.
     Open(Kind),
     /// In the row of this id.
-    Counted(Kind, i64),
+    Counted(Kind, AuditId),
 }
 
 /// What is known of a row that counts.
@@ -59,7 +60,7 @@ pub struct Count {
 #[derive(Debug)]
 struct Seen {
     since: Timestamp,
-    row: Option<(i64, Count)>,
+    row: Option<(AuditId, Count)>,
     under_way: u32,
 }
 
@@ -133,7 +134,7 @@ impl Flood {
     }
 
     /// The row of [`Place::Open`] was written.
-    pub fn opened(&mut self, kind: &Kind, id: i64, now: Timestamp) {
+    pub fn opened(&mut self, kind: &Kind, id: AuditId, now: Timestamp) {
         let seen = self.seen.entry(kind.clone()).or_insert(Seen { since: now, row: None, under_way: 1 });
         seen.since = now;
         seen.under_way = seen.under_way.max(1);
@@ -164,7 +165,7 @@ impl Flood {
     }
 
     /// Rows that count and are to be completed now; from here on the same again begins anew.
-    pub fn over(&mut self, now: Timestamp) -> Vec<(i64, Count)> {
+    pub fn over(&mut self, now: Timestamp) -> Vec<(AuditId, Count)> {
         let mut over = Vec::new();
         self.seen.retain(|_, seen| {
             let age = now.millis_since(seen.since);
@@ -182,12 +183,12 @@ impl Flood {
     }
 
     /// All rows that count, for no more is counted.
-    pub fn end(&mut self) -> Vec<(i64, Count)> {
+    pub fn end(&mut self) -> Vec<(AuditId, Count)> {
         std::mem::take(&mut self.seen).into_values().filter_map(|seen| seen.row).collect()
     }
 
     /// The rows that still count, for whoever reads them meanwhile.
-    pub fn open(&self) -> BTreeMap<i64, Count> {
+    pub fn open(&self) -> BTreeMap<AuditId, Count> {
         self.seen.values().filter_map(|seen| seen.row).collect()
     }
 }
@@ -215,7 +216,7 @@ mod tests {
             }
             Place::Open(kind) => {
                 *rows += 1;
-                flood.opened(&kind, *rows, now);
+                flood.opened(&kind, AuditId(*rows), now);
                 if flood.ended(&kind, code, code != 0, now) { "open" } else { "open, own" }
             }
             Place::Counted(kind, _) => {
@@ -239,7 +240,7 @@ mod tests {
         assert_eq!(flood.over(at(WINDOW_MILLIS as i64)), []);
         assert_eq!(flood.open().len(), 1);
         let over = flood.over(at(WINDOW_MILLIS as i64 + 1));
-        assert_eq!(over, [(2, Count { times: 4, last: at(5), code: Some(1) })]);
+        assert_eq!(over, [(AuditId(2), Count { times: 4, last: at(5), code: Some(1) })]);
         assert!(flood.open().is_empty());
         assert_eq!(typed(&mut flood, "ana", "rollback blog v9", 1, at(70_000), &mut rows), "own");
     }
@@ -274,16 +275,16 @@ mod tests {
         let mut flood = Flood::default();
         flood.ended_own(kind("ana", "ps:exec blog"), true, at(0));
         let Place::Open(open) = flood.begin(kind("ana", "ps:exec blog"), at(1)) else { panic!("not opened") };
-        flood.opened(&open, 7, at(1));
+        flood.opened(&open, AuditId(7), at(1));
         assert_eq!(flood.over(at(100_000)), []);
-        assert_eq!(flood.begin(kind("ana", "ps:exec blog"), at(100_000)), Place::Counted(open.clone(), 7));
+        assert_eq!(flood.begin(kind("ana", "ps:exec blog"), at(100_000)), Place::Counted(open.clone(), AuditId(7)));
         assert!(flood.ended(&open, 1, true, at(100_001)));
         assert!(flood.ended(&open, 1, true, at(100_002)));
-        assert_eq!(flood.over(at(100_003)), [(7, Count { times: 2, last: at(100_002), code: Some(1) })]);
+        assert_eq!(flood.over(at(100_003)), [(AuditId(7), Count { times: 2, last: at(100_002), code: Some(1) })]);
         // Not for ever.
         flood.ended_own(kind("ana", "run blog"), true, at(0));
         let Place::Open(open) = flood.begin(kind("ana", "run blog"), at(1)) else { panic!("not opened") };
-        flood.opened(&open, 8, at(1));
+        flood.opened(&open, AuditId(8), at(1));
         assert_eq!(flood.over(at(LONGEST_MILLIS as i64 + 1)).len(), 1);
         assert!(!flood.ended(&open, 1, true, at(LONGEST_MILLIS as i64 + 2)), "it has a row of its own after all");
     }

@@ -3,6 +3,7 @@
 //! Absent: config vars, in any form. Starting programs is the server's.
 
 use crate::deploy::Effect;
+use crate::ids::{BuildId, DeployId};
 use crate::refusal::Refusal;
 use crate::report::Status;
 use crate::text::plain;
@@ -49,7 +50,7 @@ pub struct Document {
     /// `push`, `rebuild`, `config`, `rollback`.
     pub kind: String,
     /// The job's number: the same in all hooks of one job, also when one is called again after a crash.
-    pub deploy: i64,
+    pub deploy: DeployId,
     /// The app.
     pub app: AppPart,
     /// Who asked.
@@ -87,7 +88,7 @@ pub struct AppPart {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BuildPart {
     /// Its number.
-    pub id: i64,
+    pub id: BuildId,
     /// What was found.
     pub language: String,
     /// The image's name in the engine.

@@ -5,6 +5,7 @@
 //! other people hold by their word (a share, a user, a key of somebody else) stays, is named with the command that ends it,
 //! and is answered for by whoever ended the right.
 
+use crate::ids::BuildId;
 use crate::names::{AppName, UserName};
 use crate::refusal::Refusal;
 use crate::text;
@@ -20,7 +21,7 @@ pub struct Ended {
     /// Deploy keys that somebody else answers for now.
     pub handed_keys: Vec<(AppName, String)>,
     /// Builds that were not live yet, by app and number.
-    pub builds: Vec<(AppName, Option<i64>)>,
+    pub builds: Vec<(AppName, Option<BuildId>)>,
     /// One-off instances, by app and label.
     pub runs: Vec<(AppName, String)>,
     /// Apps without an owner from now on.
@@ -102,7 +103,7 @@ mod tests {
         let ended = Ended {
             deploy_keys: vec![(blog.clone(), "ci".into())],
             handed_keys: vec![(blog.clone(), "ci2".into())],
-            builds: vec![(blog.clone(), Some(3)), (blog.clone(), None)],
+            builds: vec![(blog.clone(), Some(BuildId(3))), (blog.clone(), None)],
             runs: vec![(blog.clone(), "run.1".into())],
             apps: vec![blog.clone()],
             shares: vec![(blog.clone(), eve.clone())],

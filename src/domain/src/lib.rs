@@ -21,6 +21,7 @@ pub mod formation;
 pub mod hooks;
 pub mod hosting;
 pub mod hostname;
+pub mod ids;
 pub mod images;
 pub mod instance;
 pub mod leaving;

@@ -4,6 +4,7 @@
 //! Pure: who holds what comes in. A deploy key counts for the person whom its app belongs to: keys cost nothing to make.
 
 use crate::access::Principal;
+use crate::ids::UserId;
 use crate::names::AppId;
 use crate::quota::{Holder, What};
 use crate::refusal::Refusal;
@@ -15,7 +16,7 @@ pub enum Owner {
     /// Root on the host, and the server itself.
     Local,
     /// A user, with the deploy keys of their apps.
-    User(i64),
+    User(UserId),
     /// An app that is nobody's, with its deploy keys.
     App(AppId),
 }
@@ -38,7 +39,7 @@ impl Claimant {
     }
 
     /// Whom `who` counts for; `app_owner` is the owner of a deploy key's app.
-    pub fn of(who: &Principal, app_owner: Option<i64>) -> Claimant {
+    pub fn of(who: &Principal, app_owner: Option<UserId>) -> Claimant {
         let (owner, admin) = match (who, app_owner) {
             (Principal::Local, _) => return Claimant::local(),
             (Principal::User { id, .. }, _) => (Owner::User(*id), who.is_admin()),
@@ -210,22 +211,26 @@ mod tests {
         let bound = Bound { all: 6, each: 2, kept: 1 };
         let user = |id| Claimant { owner: Owner::User(id), admin: false, holder: None };
         let admin = |id| Claimant { owner: Owner::User(id), admin: true, holder: None };
-        let held = |all: &[(i64, usize)]| all.iter().map(|(id, n)| (Owner::User(*id), *n)).collect::<BTreeMap<_, _>>();
+        let held =
+            |all: &[(i64, usize)]| all.iter().map(|(id, n)| (Owner::User(UserId(*id)), *n)).collect::<BTreeMap<_, _>>();
         for (holds, who, expect) in [
-            (held(&[]), user(1), Ok(())),
-            (held(&[(1, 1)]), user(1), Ok(())),
-            (held(&[(1, 2)]), user(1), Err(Full::Theirs)),
-            (held(&[(1, 2)]), user(2), Ok(())),
-            (held(&[(1, 2), (2, 2), (3, 1)]), user(4), Err(Full::All)),
-            (held(&[(1, 2), (2, 2), (3, 1)]), admin(4), Ok(())),
-            (held(&[(1, 2), (2, 2), (3, 2)]), admin(4), Err(Full::All)),
-            (held(&[(1, 2), (2, 2), (3, 2)]), admin(1), Err(Full::Theirs)),
+            (held(&[]), user(UserId(1)), Ok(())),
+            (held(&[(1, 1)]), user(UserId(1)), Ok(())),
+            (held(&[(1, 2)]), user(UserId(1)), Err(Full::Theirs)),
+            (held(&[(1, 2)]), user(UserId(2)), Ok(())),
+            (held(&[(1, 2), (2, 2), (3, 1)]), user(UserId(4)), Err(Full::All)),
+            (held(&[(1, 2), (2, 2), (3, 1)]), admin(UserId(4)), Ok(())),
+            (held(&[(1, 2), (2, 2), (3, 2)]), admin(UserId(4)), Err(Full::All)),
+            (held(&[(1, 2), (2, 2), (3, 2)]), admin(UserId(1)), Err(Full::Theirs)),
             (BTreeMap::from([(Owner::Local, 5)]), Claimant::local(), Ok(())),
         ] {
             assert_eq!(admit(Kind::Sessions, &holds, bound, &who), expect, "{holds:?} {who:?}");
         }
         // However small it is, somebody gets in.
-        assert_eq!(admit(Kind::Sessions, &BTreeMap::new(), Bound { all: 1, each: 1, kept: 1 }, &user(1)), Ok(()));
+        assert_eq!(
+            admit(Kind::Sessions, &BTreeMap::new(), Bound { all: 1, each: 1, kept: 1 }, &user(UserId(1))),
+            Ok(())
+        );
     }
 
     #[test]
@@ -233,7 +238,10 @@ mod tests {
         let key = crate::access::KeyRef { fingerprint: "SHA256:x".into(), name: String::new() };
         let app: AppId = "appid234".parse().unwrap();
         let who = Principal::DeployKey { app: app.clone(), app_name: "blog".parse().unwrap(), key };
-        assert_eq!(Claimant::of(&who, Some(7)), Claimant { owner: Owner::User(7), admin: false, holder: None });
+        assert_eq!(
+            Claimant::of(&who, Some(UserId(7))),
+            Claimant { owner: Owner::User(UserId(7)), admin: false, holder: None }
+        );
         assert_eq!(Claimant::of(&who, None), Claimant { owner: Owner::App(app), admin: false, holder: None });
     }
 
@@ -268,13 +276,13 @@ mod tests {
     fn set(pushes: Option<u64>) -> Claimant {
         let own = [(What::Pushes, pushes)].into();
         let holder = Holder { name: "ana".parse().unwrap(), role: crate::access::Role::Developer, own };
-        Claimant { owner: Owner::User(1), admin: false, holder: Some(holder) }
+        Claimant { owner: Owner::User(UserId(1)), admin: false, holder: Some(holder) }
     }
 
     #[test]
     fn what_was_set_for_a_person_holds_for_that_kind() {
         let bound = Bound { all: 9, each: 2, kept: 0 };
-        let held = |n| BTreeMap::from([(Owner::User(1), n)]);
+        let held = |n| BTreeMap::from([(Owner::User(UserId(1)), n)]);
         assert_eq!(admit(Kind::Pushes, &held(2), bound, &set(Some(3))), Ok(()));
         assert_eq!(admit(Kind::Pushes, &held(3), bound, &set(Some(3))), Err(Full::Theirs));
         assert_eq!(admit(Kind::Pushes, &held(1), bound, &set(Some(1))), Err(Full::Theirs));

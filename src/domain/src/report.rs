@@ -1,6 +1,7 @@
 //! How a push ended, for programs: one line of `name=value` words, or one JSON object. Its words are stable.
 
 use crate::deploy::Deploy;
+use crate::ids::BuildId;
 use crate::refusal::Refusal;
 use crate::text::plain;
 use serde::Serialize;
@@ -52,7 +53,7 @@ pub struct Report {
     pub app: String,
     /// The build's number, as `builds` lists it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub build: Option<i64>,
+    pub build: Option<BuildId>,
     /// The release: the live one, or the one that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn both_forms() {
         let live = Deploy::Live { release: ReleaseNumber(2), acknowledged: true };
-        let report = Report { build: Some(17), seconds: Some(1.25), ..Report::of(&live, "blog") };
+        let report = Report { build: Some(BuildId(17)), seconds: Some(1.25), ..Report::of(&live, "blog") };
         assert_eq!(report.line(), "hoist: live app=blog build=17 release=v2 seconds=1.2");
         assert_eq!(report.json(), r#"{"status":"live","app":"blog","build":17,"release":"v2","seconds":1.25}"#);
         let failed = Deploy::Failed { release: None, why: Refusal::new("build-failed", "npm \u{1b}[31mfailed") };

@@ -8,6 +8,7 @@ use super::repos::{GIT_SECONDS, Quarantine, Repos, git_program};
 use super::slugignore::SlugIgnore;
 use super::walk::{Entry, Flow, Met, PATH_MAX, alone, walk};
 use crate::refs::PINS;
+use domain::ids::DeployId;
 use domain::push::{BranchName, COMMIT_MAX, LISTS_MAX, TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts};
 use domain::push::{commit_too_long, lists_too_long};
 use domain::text::plain;
@@ -224,11 +225,11 @@ impl Reader {
     }
 
     /// The pushes whose commits are kept.
-    pub fn pins(&self) -> Result<Vec<i64>> {
+    pub fn pins(&self) -> Result<Vec<DeployId>> {
         let act = || "cannot list kept commits";
         let mut found = Vec::new();
         for name in self.repo.references_glob(&format!("{PINS}*")).act(act)?.names() {
-            found.extend(name.act(act)?.strip_prefix(PINS).and_then(|push| push.parse::<i64>().ok()));
+            found.extend(name.act(act)?.strip_prefix(PINS).and_then(|push| push.parse::<DeployId>().ok()));
         }
         Ok(found)
     }

@@ -3,6 +3,7 @@
 //! Invariant: every ref name here is built from a checked name or a number; no user text is an argument of git.
 
 use super::repos::{GIT_SECONDS, Repos};
+use domain::ids::DeployId;
 use domain::push::BranchName;
 use domain::{AppId, Commit, Refusal};
 use system::fault::{Error, Fault, Result};
@@ -33,17 +34,17 @@ impl Repos {
     }
 
     /// Keeps a pushed commit, so that it outlives its connection. Pinning again is harmless.
-    pub async fn pin(&self, app: &AppId, push: i64, commit: &Commit) -> Result<()> {
+    pub async fn pin(&self, app: &AppId, push: DeployId, commit: &Commit) -> Result<()> {
         self.hidden_ref(app, &["update-ref", &pin_name(push), commit.as_str()]).await
     }
 
     /// Lets go of a pinned commit; one that is not pinned is no error.
-    pub async fn unpin(&self, app: &AppId, push: i64) -> Result<()> {
+    pub async fn unpin(&self, app: &AppId, push: DeployId) -> Result<()> {
         self.hidden_ref(app, &["update-ref", "-d", &pin_name(push)]).await
     }
 
     /// The pushes whose commits are kept.
-    pub async fn pins(&self, app: &AppId) -> Result<Vec<i64>> {
+    pub async fn pins(&self, app: &AppId) -> Result<Vec<DeployId>> {
         self.read(app, "cannot list kept commits", |reader| reader.pins()).await
     }
 
@@ -57,6 +58,6 @@ impl Repos {
 /// Where kept commits are.
 pub(crate) const PINS: &str = "refs/hoist/push/";
 
-fn pin_name(push: i64) -> String {
+fn pin_name(push: DeployId) -> String {
     format!("{PINS}{push}")
 }

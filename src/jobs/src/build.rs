@@ -3,6 +3,7 @@
 use crate::Job;
 use async_trait::async_trait;
 use buildpacks::Pins;
+use domain::ids::{BuildId, DeployId};
 use domain::{AppId, Commit};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,9 +18,9 @@ pub struct BuildAsk {
     /// The app.
     pub app: AppId,
     /// The build's row.
-    pub build: i64,
+    pub build: BuildId,
     /// The deploy; containers and folders are named by it.
-    pub deploy: i64,
+    pub deploy: DeployId,
     /// The commit.
     pub commit: Commit,
     /// When it must be done, all its sandboxes together, without what it waits for a place.
@@ -70,9 +71,9 @@ pub trait Builds: Send + Sync + std::fmt::Debug {
     /// what is there.
     async fn build(&self, ask: &BuildAsk, job: &Job) -> Result<Made>;
     /// Removes what a build that will not go on left behind.
-    async fn discard(&self, deploy: i64) -> Result<()>;
+    async fn discard(&self, deploy: DeployId) -> Result<()>;
     /// Whether something of this number is at work for no app.
-    fn is_ahead(&self, number: i64) -> bool;
+    fn is_ahead(&self, number: DeployId) -> bool;
     /// Forgets the oldest of what is only kept to be faster.
     async fn prune(&self) -> Result<()>;
 }
@@ -86,8 +87,8 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(900);
         let ask = BuildAsk {
             app: "aaaaaaaa".parse().unwrap(),
-            build: 1,
-            deploy: 1,
+            build: BuildId(1),
+            deploy: DeployId(1),
             commit: "0".repeat(40).parse().unwrap(),
             deadline,
             waited: Waited::default(),

@@ -3,6 +3,7 @@
 //! Invariant: nobody who listens can slow the job down; a late listener gets everything from the first line.
 
 use domain::deploy::Deploy;
+use domain::ids::DeployId;
 use domain::text;
 use domain::{Refusal, Timestamp};
 use std::collections::VecDeque;
@@ -33,7 +34,7 @@ pub struct Job(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    id: i64,
+    id: DeployId,
     cancel: CancellationToken,
     why: Mutex<Option<Refusal>>,
     said: Mutex<Spoken>,
@@ -131,16 +132,16 @@ pub enum Heard {
 
 impl Job {
     /// A job that writes what it says to `file` too (appending: a resumed job goes on in its file).
-    pub fn new(id: i64, file: &Path) -> Job {
+    pub fn new(id: DeployId, file: &Path) -> Job {
         Job::with(id, File::options().create(true).append(true).open(file).ok())
     }
 
     /// A job that nobody listens to.
-    pub fn unheard(id: i64) -> Job {
+    pub fn unheard(id: DeployId) -> Job {
         Job::with(id, None)
     }
 
-    fn with(id: i64, file: Option<File>) -> Job {
+    fn with(id: DeployId, file: Option<File>) -> Job {
         let said = Spoken {
             lines: Vec::new(),
             screen: Measure::new(SCREEN_MAX),
@@ -158,7 +159,7 @@ impl Job {
     }
 
     /// The deploy's id.
-    pub fn id(&self) -> i64 {
+    pub fn id(&self) -> DeployId {
         self.0.id
     }
 
@@ -287,7 +288,7 @@ mod tests {
     async fn a_flood_is_bounded_and_its_end_and_reason_are_heard() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("1.log");
-        let job = Job::new(1, &file);
+        let job = Job::new(DeployId(1), &file);
         let long = "x".repeat(4_000);
         for n in 0..10_000 {
             job.detail(format!("{n} {long}"));
@@ -307,7 +308,7 @@ mod tests {
     async fn late_listeners_hear_everything() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("1.log");
-        let job = Job::new(1, &file);
+        let job = Job::new(DeployId(1), &file);
         job.head("Building");
         job.detail("step");
         let end = Deploy::Live { release: ReleaseNumber(1), acknowledged: true };

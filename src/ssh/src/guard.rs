@@ -82,6 +82,7 @@ impl Drop for Pass {
 mod tests {
     use super::*;
     use domain::door;
+    use domain::ids::UserId;
     use domain::places::{Bound, Kind, Owner};
 
     #[test]
@@ -96,14 +97,14 @@ mod tests {
         let one: IpAddr = "192.0.2.1".parse().unwrap();
         let (mut a, mut b) = (guard.admit(one).unwrap(), guard.admit(one).unwrap());
         assert!(guard.admit(one).is_none(), "two from one source");
-        a.authenticated(&who(1, false)).unwrap();
-        let no = b.authenticated(&who(1, false)).unwrap_err();
+        a.authenticated(&who(UserId(1), false)).unwrap();
+        let no = b.authenticated(&who(UserId(1), false)).unwrap_err();
         assert!(no.lines()[0].contains("1 connections are open for you"), "{no}");
-        b.authenticated(&who(2, false)).unwrap();
+        b.authenticated(&who(UserId(2), false)).unwrap();
         assert_eq!(guard.door().half_open(), 0);
         let (mut c, mut d) = (guard.admit(one).unwrap(), guard.admit(one).unwrap());
-        assert!(c.authenticated(&who(3, false)).is_err(), "the last one is kept");
-        d.authenticated(&who(4, true)).unwrap();
+        assert!(c.authenticated(&who(UserId(3), false)).is_err(), "the last one is kept");
+        d.authenticated(&who(UserId(4), true)).unwrap();
         drop((a, b, c, d));
         assert_eq!((guard.door().half_open(), guard.sessions.taken()), (0, 0));
     }

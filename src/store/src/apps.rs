@@ -7,6 +7,7 @@ use domain::access::AppRef;
 use domain::config::{ConfigVars, Hidden};
 use domain::dockerfile::BuildSettings;
 use domain::formation::Formation;
+use domain::ids::{ConfigVersion, SetId, UserId};
 use domain::{AppId, AppName, Refusal, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ pub struct App {
     /// Today's name.
     pub name: AppName,
     /// Owner's user id; `None` where root made it or the owner was removed.
-    pub owner: Option<i64>,
+    pub owner: Option<UserId>,
     /// When it was made.
     pub created: Timestamp,
     /// The branch whose pushes deploy; `None` until the first push or a setting chose it.
@@ -40,11 +41,11 @@ pub struct App {
     /// `ps:stop`.
     pub stopped: bool,
     /// The config version in force.
-    pub config_version: i64,
+    pub config_version: ConfigVersion,
     /// The release that serves.
     pub current_release: Option<ReleaseNumber>,
     /// The set of instances (named by the deploy that started it) that serves.
-    pub current_set: Option<i64>,
+    pub current_set: Option<SetId>,
 }
 
 const COLUMNS: &str = "id, name, owner, created, deploy_branch, buildpack, (SELECT number FROM networks WHERE app_id = apps.id), stopped, config_version, current_release, current_set, stack, root, build_settings, image_key";
@@ -53,15 +54,15 @@ fn app(row: &Row<'_>) -> rusqlite::Result<App> {
     Ok(App {
         id: columns::parsed(row, 0)?,
         name: columns::parsed(row, 1)?,
-        owner: row.get(2)?,
+        owner: columns::maybe_id(row, 2)?,
         created: Timestamp(row.get(3)?),
         deploy_branch: row.get(4)?,
         buildpack: row.get(5)?,
         network: row.get(6)?,
         stopped: row.get(7)?,
-        config_version: row.get(8)?,
+        config_version: columns::id(row, 8)?,
         current_release: row.get::<_, Option<u32>>(9)?.map(ReleaseNumber),
-        current_set: row.get(10)?,
+        current_set: columns::maybe_id(row, 10)?,
         stack: row.get(11)?,
         root: row.get(12)?,
         build_settings: columns::json(row, 13)?,
@@ -71,7 +72,7 @@ fn app(row: &Row<'_>) -> rusqlite::Result<App> {
 
 impl Tx<'_> {
     /// Makes an app; the name must be free.
-    pub fn add_app(&self, id: &AppId, name: &AppName, owner: Option<i64>, now: Timestamp) -> Result<App> {
+    pub fn add_app(&self, id: &AppId, name: &AppName, owner: Option<UserId>, now: Timestamp) -> Result<App> {
         if self.app_by_name(name)?.is_some() {
             let no = Refusal::new("name-taken", format!("the name {name} is taken")).next("choose another name");
             return Err(no.into());
@@ -79,7 +80,7 @@ impl Tx<'_> {
         self.forget_old_name(name)?;
         let sql = "INSERT INTO apps (id, name, owner, created, subnet, image_key)
                    VALUES (?1, ?2, ?3, ?4, (SELECT coalesce(max(subnet), 0) + 1 FROM apps), lower(hex(randomblob(8))))";
-        self.execute(sql, params![id.as_str(), name.as_str(), owner, now.0])?;
+        self.execute(sql, params![id.as_str(), name.as_str(), owner.map(|id| id.0), now.0])?;
         self.app(id)?.ok_or_else(|| Fault::plain("an app just made is not there").into())
     }
 
@@ -113,9 +114,9 @@ impl Tx<'_> {
         Ok(AppRef { id: app.id.clone(), name: app.name.clone(), owner: app.owner, shared_with })
     }
 
-    pub(crate) fn shared_with(&self, app: &str) -> Result<Vec<i64>> {
+    pub(crate) fn shared_with(&self, app: &str) -> Result<Vec<UserId>> {
         let mut statement = self.0.prepare_cached("SELECT user_id FROM shares WHERE app_id = ?1 ORDER BY user_id")?;
-        Ok(statement.query_map([app], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?)
+        Ok(statement.query_map([app], |row| columns::id(row, 0))?.collect::<rusqlite::Result<Vec<UserId>>>()?)
     }
 
     /// What access is to know of a name, by the same two queries whether an app has it or none.
@@ -127,14 +128,14 @@ impl Tx<'_> {
     }
 
     /// Shares an app with a user; true if it was not.
-    pub fn share(&self, app: &AppId, user: i64, by: Option<i64>) -> Result<bool> {
+    pub fn share(&self, app: &AppId, user: UserId, by: Option<UserId>) -> Result<bool> {
         let sql = "INSERT OR IGNORE INTO shares (app_id, user_id, given_by) VALUES (?1, ?2, ?3)";
-        Ok(self.execute(sql, params![app.as_str(), user, by])? > 0)
+        Ok(self.execute(sql, params![app.as_str(), user.0, by.map(|id| id.0)])? > 0)
     }
 
     /// Ends that; true if it was shared.
-    pub fn unshare(&self, app: &AppId, user: i64) -> Result<bool> {
-        Ok(self.execute("DELETE FROM shares WHERE app_id = ?1 AND user_id = ?2", params![app.as_str(), user])? > 0)
+    pub fn unshare(&self, app: &AppId, user: UserId) -> Result<bool> {
+        Ok(self.execute("DELETE FROM shares WHERE app_id = ?1 AND user_id = ?2", params![app.as_str(), user.0])? > 0)
     }
 
     /// With whom an app is shared, and by whom; `None`: by root, by one who is gone, or before that was noted.
@@ -147,19 +148,19 @@ impl Tx<'_> {
     }
 
     /// What a user shared: the apps, and with whom.
-    pub fn shares_by(&self, user: i64) -> Result<Vec<(AppId, i64)>> {
+    pub fn shares_by(&self, user: UserId) -> Result<Vec<(AppId, UserId)>> {
         let sql = "SELECT app_id, user_id FROM shares WHERE given_by = ?1 ORDER BY app_id, user_id";
         let mut statement = self.0.prepare_cached(sql)?;
         let rows = statement
-            .query_map([user], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?
+            .query_map([user.0], |row| Ok((row.get::<_, String>(0)?, columns::id(row, 1)?)))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         rows.into_iter().map(|(app, with)| Ok((app.parse()?, with))).collect()
     }
 
     /// Makes somebody else answer for a share.
-    pub fn hand_share(&self, app: &AppId, user: i64, to: Option<i64>) -> Result<()> {
+    pub fn hand_share(&self, app: &AppId, user: UserId, to: Option<UserId>) -> Result<()> {
         let sql = "UPDATE shares SET given_by = ?3 WHERE app_id = ?1 AND user_id = ?2";
-        self.execute(sql, params![app.as_str(), user, to])?;
+        self.execute(sql, params![app.as_str(), user.0, to.map(|id| id.0)])?;
         Ok(())
     }
 
@@ -226,34 +227,36 @@ impl Tx<'_> {
     }
 
     /// The config vars of one version; version 0 is empty.
-    pub fn config(&self, id: &AppId, version: i64) -> Result<ConfigVars> {
+    pub fn config(&self, id: &AppId, version: ConfigVersion) -> Result<ConfigVars> {
         let sql = "SELECT vars FROM configs WHERE app_id = ?1 AND version = ?2";
-        let text: Option<String> = self.0.query_row(sql, params![id.as_str(), version], |row| row.get(0)).optional()?;
+        let text: Option<String> =
+            self.0.query_row(sql, params![id.as_str(), version.0], |row| row.get(0)).optional()?;
         let sealed: ConfigVars = text.map(|t| serde_json::from_str(&t)).transpose()?.unwrap_or_default();
         self.open_all(&sealed, |name| config_place(id, version, name))
     }
 
     /// Which of them are never shown again, and since when they have their values.
-    pub fn hidden(&self, id: &AppId, version: i64) -> Result<Hidden> {
+    pub fn hidden(&self, id: &AppId, version: ConfigVersion) -> Result<Hidden> {
         let sql = "SELECT hidden FROM configs WHERE app_id = ?1 AND version = ?2";
-        let text: Option<String> = self.0.query_row(sql, params![id.as_str(), version], |row| row.get(0)).optional()?;
+        let text: Option<String> =
+            self.0.query_row(sql, params![id.as_str(), version.0], |row| row.get(0)).optional()?;
         Ok(text.map(|t| serde_json::from_str(&t)).transpose()?.unwrap_or_default())
     }
 
     /// Writes a new config version (not yet in force) and returns its number.
-    pub fn add_config(&self, id: &AppId, vars: &ConfigVars, hidden: &Hidden, now: Timestamp) -> Result<i64> {
+    pub fn add_config(&self, id: &AppId, vars: &ConfigVars, hidden: &Hidden, now: Timestamp) -> Result<ConfigVersion> {
         let sql = "SELECT coalesce(max(version), 0) + 1 FROM configs WHERE app_id = ?1";
-        let version: i64 = self.0.query_row(sql, [id.as_str()], |row| row.get(0))?;
+        let version: ConfigVersion = self.0.query_row(sql, [id.as_str()], |row| columns::id(row, 0))?;
         let sealed = self.seal_all(vars, |name| config_place(id, version, name))?;
         let (sealed, hidden) = (serde_json::to_string(&sealed)?, serde_json::to_string(hidden)?);
         let sql = "INSERT INTO configs (app_id, version, vars, hidden, created) VALUES (?1, ?2, ?3, ?4, ?5)";
-        self.execute(sql, params![id.as_str(), version, sealed, hidden, now.0])?;
+        self.execute(sql, params![id.as_str(), version.0, sealed, hidden, now.0])?;
         Ok(version)
     }
 
     /// Puts a config version in force.
-    pub fn set_config_version(&self, id: &AppId, version: i64) -> Result<()> {
-        self.execute("UPDATE apps SET config_version = ?2 WHERE id = ?1", params![id.as_str(), version])?;
+    pub fn set_config_version(&self, id: &AppId, version: ConfigVersion) -> Result<()> {
+        self.execute("UPDATE apps SET config_version = ?2 WHERE id = ?1", params![id.as_str(), version.0])?;
         Ok(())
     }
 

@@ -3,10 +3,11 @@
 //! Invariant (triggers of the schema): a row is added, completed once, and removed only by retention: when it is too old, or
 //! of whoever has most where there are too many.
 
-use super::Tx;
+use super::{Tx, columns};
 use crate::Result;
 use domain::audit::{self, Keep, Rows};
 use domain::flood::Count;
+use domain::ids::AuditId;
 use domain::{AppId, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
@@ -49,7 +50,7 @@ pub struct AuditFilter {
     /// From then on.
     pub since: Option<Timestamp>,
     /// Older than the row of this id: the next page.
-    pub before: Option<i64>,
+    pub before: Option<AuditId>,
     /// At most so many, the newest.
     pub max: u32,
 }
@@ -58,7 +59,7 @@ const COLUMNS: &str = "at, actor, key, key_name, origin, app_name, verb, line, e
 /// Rows of older servers may hold a line as long as it was typed.
 const SHOWN: &str = "at, actor, key, key_name, origin, app_name, verb, iif(length(line) > 1000, substr(line, 1, 500) || '…', line), exit_code, repeats, last_at, id";
 
-fn row_of(r: &Row<'_>) -> rusqlite::Result<(i64, AuditRow)> {
+fn row_of(r: &Row<'_>) -> rusqlite::Result<(AuditId, AuditRow)> {
     let row = AuditRow {
         at: Timestamp(r.get(0)?),
         actor: r.get(1)?,
@@ -72,12 +73,12 @@ fn row_of(r: &Row<'_>) -> rusqlite::Result<(i64, AuditRow)> {
         repeats: r.get::<_, Option<i64>>(9)?.map(|n| n.try_into().unwrap_or(0)),
         last_at: r.get::<_, Option<i64>>(10)?.map(Timestamp),
     };
-    Ok((r.get(11)?, row))
+    Ok((columns::id(r, 11)?, row))
 }
 
 impl Tx<'_> {
     /// Writes a row; its id. It counts on the share of the user whose key it is, or who added the deploy key.
-    pub fn add_audit(&self, row: &AuditRow, app: Option<&AppId>) -> Result<i64> {
+    pub fn add_audit(&self, row: &AuditRow, app: Option<&AppId>) -> Result<AuditId> {
         let sql = format!(
             "INSERT INTO audit ({COLUMNS}, app_id, person) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
              coalesce((SELECT user_id FROM keys WHERE fingerprint = ?3), (SELECT adder FROM deploy_keys WHERE fingerprint = ?3), 0))"
@@ -89,28 +90,28 @@ impl Tx<'_> {
         let last_at = last_at.map(|at| at.0);
         statement
             .execute(params![at.0, actor, key, key_name, origin, name, verb, line, exit_code, repeats, last_at, app])?;
-        Ok(self.0.last_insert_rowid())
+        Ok(AuditId(self.0.last_insert_rowid()))
     }
 
     /// Notes how the command ended, and the app that it made.
-    pub fn end_audit(&self, id: i64, exit_code: u8, made: Option<&AppId>) -> Result<()> {
+    pub fn end_audit(&self, id: AuditId, exit_code: u8, made: Option<&AppId>) -> Result<()> {
         let sql = "UPDATE audit SET exit_code = ?2, app_id = coalesce(app_id, ?3) WHERE id = ?1";
-        self.0.prepare_cached(sql)?.execute(params![id, exit_code, made.map(AppId::as_str)])?;
+        self.0.prepare_cached(sql)?.execute(params![id.0, exit_code, made.map(AppId::as_str)])?;
         Ok(())
     }
 
     /// Completes a row that stands for several commands.
-    pub fn end_counting(&self, id: i64, count: &Count) -> Result<()> {
+    pub fn end_counting(&self, id: AuditId, count: &Count) -> Result<()> {
         let sql = "UPDATE audit SET exit_code = ?2, repeats = ?3, last_at = ?4 WHERE id = ?1 AND repeats = 0";
         let times = i64::try_from(count.times).unwrap_or(i64::MAX);
         // None was counted: what it stood for has a row of its own after all, and it is closed like one that succeeded.
         let code = count.code.unwrap_or(0);
-        self.0.prepare_cached(sql)?.execute(params![id, code, times, count.last.0])?;
+        self.0.prepare_cached(sql)?.execute(params![id.0, code, times, count.last.0])?;
         Ok(())
     }
 
     /// The newest rows that match, newest first, with their ids.
-    pub fn audit(&self, filter: &AuditFilter) -> Result<Vec<(i64, AuditRow)>> {
+    pub fn audit(&self, filter: &AuditFilter) -> Result<Vec<(AuditId, AuditRow)>> {
         // Of one app by its index: most of the table may be of others.
         let which = if filter.app.is_some() { "app_id = ?1" } else { "?1 IS NULL" };
         let sql = format!(
@@ -120,7 +121,8 @@ impl Tx<'_> {
         let mut statement = self.0.prepare_cached(&sql)?;
         let since = filter.since.map(|t| t.0);
         let app = filter.app.as_ref().map(AppId::as_str);
-        let rows = statement.query_map(params![app, filter.actor, since, filter.before, filter.max], row_of)?;
+        let rows =
+            statement.query_map(params![app, filter.actor, since, filter.before.map(|id| id.0), filter.max], row_of)?;
         Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?)
     }
 
@@ -130,10 +132,11 @@ impl Tx<'_> {
             self.0.query_row("SELECT min(id), max(id) FROM audit", [], |r| Ok((r.get(0)?, r.get(1)?)))?;
         let (Some(oldest), Some(newest)) = ends else { return Ok(0) };
         let young = "SELECT id FROM audit WHERE at >= ?1 ORDER BY id LIMIT 1";
-        let first_young = self.0.query_row(young, [audit::oldest_kept(keep, now).0], |row| row.get(0)).optional()?;
-        if let Some(floor) = audit::floor(Rows { oldest, newest, first_young }) {
+        let first_young =
+            self.0.query_row(young, [audit::oldest_kept(keep, now).0], |row| columns::id(row, 0)).optional()?;
+        if let Some(floor) = audit::floor(Rows { oldest: AuditId(oldest), newest: AuditId(newest), first_young }) {
             self.set_meta("audit-floor", &floor.to_string())?;
-            return Ok(self.execute("DELETE FROM audit WHERE id < ?1", [floor])?);
+            return Ok(self.execute("DELETE FROM audit WHERE id < ?1", [floor.0])?);
         }
         // Ids only grow, so there cannot be more rows than this; counting them takes a while.
         if newest - oldest < i64::try_from(keep.rows).unwrap_or(i64::MAX) {

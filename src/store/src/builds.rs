@@ -3,6 +3,7 @@
 use super::{Tx, Word, columns};
 use crate::Result;
 use domain::dockerfile::Launch;
+use domain::ids::{BuildId, DeployId};
 use domain::instance::PORT;
 use domain::procfile::ProcessTable;
 use domain::{AppId, Commit, Timestamp};
@@ -29,7 +30,7 @@ pub enum BuildStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     /// Row id, shown as the build's number.
-    pub id: i64,
+    pub id: BuildId,
     /// The app.
     pub app: AppId,
     /// What was built.
@@ -68,7 +69,7 @@ const COLUMNS: &str =
 
 fn build(row: &Row<'_>) -> rusqlite::Result<Build> {
     Ok(Build {
-        id: row.get(0)?,
+        id: columns::id(row, 0)?,
         app: columns::parsed(row, 1)?,
         commit: columns::parsed(row, 2)?,
         status: columns::word(row, 3)?,
@@ -106,27 +107,41 @@ impl Word for BuildStatus {
 
 impl Tx<'_> {
     /// The row of a deploy that waits; its id.
-    pub fn queue_build(&self, app: &AppId, deploy: i64, commit: &Commit, actor: &str, now: Timestamp) -> Result<i64> {
+    pub fn queue_build(
+        &self,
+        app: &AppId,
+        deploy: DeployId,
+        commit: &Commit,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<BuildId> {
         let sql = "INSERT INTO builds (app_id, commit_id, status, actor, started, deploy_id) VALUES (?1, ?2, 'waiting', ?3, ?4, ?5)";
-        self.execute(sql, params![app.as_str(), commit.as_str(), actor, now.0, deploy])?;
-        Ok(self.0.last_insert_rowid())
+        self.execute(sql, params![app.as_str(), commit.as_str(), actor, now.0, deploy.0])?;
+        Ok(BuildId(self.0.last_insert_rowid()))
     }
 
     /// Begins the build of a deploy, or finds it begun; its id.
-    pub fn begin_build(&self, app: &AppId, deploy: i64, commit: &Commit, actor: &str, now: Timestamp) -> Result<i64> {
+    pub fn begin_build(
+        &self,
+        app: &AppId,
+        deploy: DeployId,
+        commit: &Commit,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<BuildId> {
         // A job that an older server queued has no row yet.
         if self.build_of(deploy)?.is_none() {
             self.queue_build(app, deploy, commit, actor, now)?;
         }
         let sql = "UPDATE builds SET status = 'running', started = ?2 WHERE deploy_id = ?1 AND status = 'waiting'";
-        self.execute(sql, params![deploy, now.0])?;
-        Ok(self.0.query_row("SELECT id FROM builds WHERE deploy_id = ?1", [deploy], |row| row.get(0))?)
+        self.execute(sql, params![deploy.0, now.0])?;
+        Ok(self.0.query_row("SELECT id FROM builds WHERE deploy_id = ?1", [deploy.0], |row| columns::id(row, 0))?)
     }
 
     /// The build of a deploy.
-    pub fn build_of(&self, deploy: i64) -> Result<Option<Build>> {
+    pub fn build_of(&self, deploy: DeployId) -> Result<Option<Build>> {
         let sql = format!("SELECT {COLUMNS} FROM builds WHERE deploy_id = ?1");
-        Ok(self.0.prepare_cached(&sql)?.query_row([deploy], build).optional()?)
+        Ok(self.0.prepare_cached(&sql)?.query_row([deploy.0], build).optional()?)
     }
 
     /// The newest build of an app with this digest whose image has a name.
@@ -138,9 +153,9 @@ impl Tx<'_> {
     }
 
     /// A build by id.
-    pub fn build(&self, id: i64) -> Result<Option<Build>> {
+    pub fn build(&self, id: BuildId) -> Result<Option<Build>> {
         let sql = format!("SELECT {COLUMNS} FROM builds WHERE id = ?1");
-        Ok(self.0.prepare_cached(&sql)?.query_row([id], build).optional()?)
+        Ok(self.0.prepare_cached(&sql)?.query_row([id.0], build).optional()?)
     }
 
     /// The newest builds of an app, newest first.
@@ -160,7 +175,7 @@ impl Tx<'_> {
         self.execute(
             sql,
             params![
-                done.id,
+                done.id.0,
                 done.status.word(),
                 done.language,
                 done.image,
@@ -175,11 +190,11 @@ impl Tx<'_> {
     }
 
     /// Notes why a build's deploy came to nothing. A build that succeeded stays so, with its image: what came after failed.
-    pub fn fail_build(&self, id: i64, status: BuildStatus, why: &str, now: Timestamp) -> Result<()> {
+    pub fn fail_build(&self, id: BuildId, status: BuildStatus, why: &str, now: Timestamp) -> Result<()> {
         let sql =
             "UPDATE builds SET why = ?3, status = CASE WHEN status IN ('waiting', 'running') THEN ?2 ELSE status END,
                    ended = coalesce(ended, ?4) WHERE id = ?1";
-        self.execute(sql, params![id, status.word(), why, now.0])?;
+        self.execute(sql, params![id.0, status.word(), why, now.0])?;
         Ok(())
     }
 

@@ -44,6 +44,16 @@ pub fn number(row: &Row<'_>, column: usize) -> Result<u64> {
     row.get::<_, i64>(column)?.try_into().map_err(|err: std::num::TryFromIntError| bad(column, err.into()))
 }
 
+/// A key of a row.
+pub fn id<T: From<i64>>(row: &Row<'_>, column: usize) -> Result<T> {
+    row.get::<_, i64>(column).map(T::from)
+}
+
+/// A key of a row, where there may be none.
+pub fn maybe_id<T: From<i64>>(row: &Row<'_>, column: usize) -> Result<Option<T>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(T::from))
+}
+
 fn bad(column: usize, err: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::FromSqlConversionFailure(column, Type::Text, err)
 }

@@ -6,6 +6,7 @@ use crate::Result;
 use domain::access::Principal;
 use domain::config::ConfigChange;
 use domain::deploy::{Deploy, Effect, Kind, Outcome, is_over};
+use domain::ids::{BuildId, DeployId};
 use domain::{AppId, Commit, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
@@ -70,7 +71,7 @@ pub struct NewDeploy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeployRow {
     /// Row id; also the id of the set of instances it starts.
-    pub id: i64,
+    pub id: DeployId,
     /// The app.
     pub app: AppId,
     /// What kind of job.
@@ -106,7 +107,7 @@ const COLUMNS: &str = "id, app_id, kind, ask, state, actor, created, ended, owne
 
 fn deploy(row: &Row<'_>) -> rusqlite::Result<DeployRow> {
     Ok(DeployRow {
-        id: row.get(0)?,
+        id: columns::id(row, 0)?,
         app: columns::parsed(row, 1)?,
         kind: columns::json(row, 2)?,
         ask: columns::json(row, 3)?,
@@ -121,7 +122,7 @@ fn deploy(row: &Row<'_>) -> rusqlite::Result<DeployRow> {
 
 impl Tx<'_> {
     /// Queues a job; its id.
-    pub fn add_deploy(&self, new: &NewDeploy, now: Timestamp) -> Result<i64> {
+    pub fn add_deploy(&self, new: &NewDeploy, now: Timestamp) -> Result<DeployId> {
         let sql = "INSERT INTO deploys (app_id, kind, ask, state, actor, created, owner, fence)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)";
         let kind = serde_json::to_string(&new.kind)?;
@@ -132,11 +133,11 @@ impl Tx<'_> {
         self.execute(sql, params![new.app.as_str(), kind, text, state, new.actor, now.0, new.owner])?;
         let id = self.0.last_insert_rowid();
         if !values.is_empty() {
-            ask.config.set = self.seal_all(&values, |name| deploy_place(id, name))?;
+            ask.config.set = self.seal_all(&values, |name| deploy_place(DeployId(id), name))?;
             let sql = "UPDATE deploys SET ask = ?2 WHERE id = ?1";
             self.execute(sql, params![id, serde_json::to_string(&ask)?])?;
         }
-        Ok(id)
+        Ok(DeployId(id))
     }
 
     fn with_values(&self, mut row: DeployRow) -> Result<DeployRow> {
@@ -145,15 +146,15 @@ impl Tx<'_> {
     }
 
     /// A deploy by id.
-    pub fn deploy(&self, id: i64) -> Result<Option<DeployRow>> {
+    pub fn deploy(&self, id: DeployId) -> Result<Option<DeployRow>> {
         let sql = format!("SELECT {COLUMNS} FROM deploys WHERE id = ?1");
-        let row = self.0.prepare_cached(&sql)?.query_row([id], deploy).optional()?;
+        let row = self.0.prepare_cached(&sql)?.query_row([id.0], deploy).optional()?;
         row.map(|row| self.with_values(row)).transpose()
     }
 
     /// The deploy that a build belongs to.
-    pub fn deploy_of_build(&self, build: i64) -> Result<i64> {
-        Ok(self.0.query_row("SELECT deploy_id FROM builds WHERE id = ?1", [build], |row| row.get(0))?)
+    pub fn deploy_of_build(&self, build: BuildId) -> Result<DeployId> {
+        Ok(self.0.query_row("SELECT deploy_id FROM builds WHERE id = ?1", [build.0], |row| columns::id(row, 0))?)
     }
 
     /// All jobs that are not over, oldest first.
@@ -164,12 +165,12 @@ impl Tx<'_> {
     }
 
     /// The ids of the newest jobs of every app.
-    pub fn newest_deploys(&self, keep: u32) -> Result<std::collections::BTreeSet<i64>> {
+    pub fn newest_deploys(&self, keep: u32) -> Result<std::collections::BTreeSet<DeployId>> {
         let sql =
             "SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY app_id ORDER BY id DESC) AS rank FROM deploys)
                    WHERE rank <= ?1";
         let mut statement = self.0.prepare_cached(sql)?;
-        Ok(statement.query_map([keep], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+        Ok(statement.query_map([keep], |row| columns::id(row, 0))?.collect::<rusqlite::Result<_>>()?)
     }
 
     /// Takes every open job of a dead control process over; writes with the old fence fail from here on.
@@ -183,7 +184,7 @@ impl Tx<'_> {
         self.check_fence(row)?;
         let sql = "INSERT INTO deploy_steps (deploy_id, seq, effect, begun)
                    VALUES (?1, (SELECT coalesce(max(seq), 0) + 1 FROM deploy_steps WHERE deploy_id = ?1), ?2, ?3)";
-        self.execute(sql, params![row.id, serde_json::to_string(&effect)?, now.0])?;
+        self.execute(sql, params![row.id.0, serde_json::to_string(&effect)?, now.0])?;
         Ok(())
     }
 
@@ -192,25 +193,25 @@ impl Tx<'_> {
         self.check_fence(row)?;
         let sql = "UPDATE deploy_steps SET ended = ?2, outcome = ?3 WHERE deploy_id = ?1
                    AND seq = (SELECT max(seq) FROM deploy_steps WHERE deploy_id = ?1)";
-        self.execute(sql, params![row.id, now.0, serde_json::to_string(outcome)?])?;
+        self.execute(sql, params![row.id.0, now.0, serde_json::to_string(outcome)?])?;
         let over = is_over(state);
         let sql = "UPDATE deploys SET state = ?2, over = ?3, ended = CASE WHEN ?3 THEN ?4 END WHERE id = ?1";
-        self.execute(sql, params![row.id, serde_json::to_string(state)?, over, now.0])?;
+        self.execute(sql, params![row.id.0, serde_json::to_string(state)?, over, now.0])?;
         Ok(())
     }
 
     fn check_fence(&self, row: &DeployRow) -> Result<()> {
         let sql = "SELECT count(*) FROM deploys WHERE id = ?1 AND owner = ?2 AND fence = ?3";
-        let mine: i64 = self.0.prepare_cached(sql)?.query_row(params![row.id, row.owner, row.fence], |r| r.get(0))?;
+        let mine: i64 = self.0.prepare_cached(sql)?.query_row(params![row.id.0, row.owner, row.fence], |r| r.get(0))?;
         if mine == 1 { Ok(()) } else { Err(Fault::plain(format!("deploy {} was taken over", row.id)).into()) }
     }
 
     /// The steps of a deploy in order.
-    pub fn steps(&self, id: i64) -> Result<Vec<StepRow>> {
+    pub fn steps(&self, id: DeployId) -> Result<Vec<StepRow>> {
         let sql = "SELECT effect, begun, ended FROM deploy_steps WHERE deploy_id = ?1 ORDER BY seq";
         let mut statement = self.0.prepare_cached(sql)?;
         let rows = statement
-            .query_map([id], |r| Ok((r.get::<_, String>(0)?, r.get(1)?, r.get::<_, Option<i64>>(2)?)))?
+            .query_map([id.0], |r| Ok((r.get::<_, String>(0)?, r.get(1)?, r.get::<_, Option<i64>>(2)?)))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         rows.into_iter()
             .map(|(effect, begun, ended)| {

@@ -4,6 +4,7 @@ use super::{App, Tx, columns};
 use crate::Result;
 use domain::access::{AppRef, Principal, may_see};
 use domain::domains::{self, AppDomain, Claim, Granted, Holder, Known, Related};
+use domain::ids::UserId;
 use domain::routing::Maintenance;
 use domain::{AppId, AppName, Hostname, ProcessType, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -81,8 +82,8 @@ impl Tx<'_> {
         )?;
         let rows = freed.query_map([host.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let freed = rows.collect::<rusqlite::Result<Vec<(Option<i64>, i64)>>>()?;
-        let own = |owner: Option<i64>| matches!(&by.who, Principal::User { id, .. } if owner == Some(*id));
-        let held = freed.iter().any(|(owner, at)| domains::is_held(Timestamp(*at), by.now) && !own(*owner));
+        let own = |owner: Option<UserId>| matches!(&by.who, Principal::User { id, .. } if owner == Some(*id));
+        let held = freed.iter().any(|(owner, at)| domains::is_held(Timestamp(*at), by.now) && !own(owner.map(UserId)));
         Ok(Known { holder, related, held, count: self.domain_count(&app.id)? })
     }
 
@@ -138,7 +139,7 @@ impl Tx<'_> {
             let sql = "DELETE FROM domains WHERE host = ?1 AND app_id = ?2";
             if self.0.prepare_cached(sql)?.execute([host.as_str(), app.id.as_str()])? > 0 {
                 let sql = "INSERT OR REPLACE INTO freed_domains (host, owner, freed) VALUES (?1, ?2, ?3)";
-                self.0.prepare_cached(sql)?.execute(params![host.as_str(), app.owner, now.0])?;
+                self.0.prepare_cached(sql)?.execute(params![host.as_str(), app.owner.map(|id| id.0), now.0])?;
                 removed.push(host.clone());
             }
         }
@@ -148,7 +149,7 @@ impl Tx<'_> {
     /// Notes the names of an app that is about to go, and forgets those that nobody is kept from any more.
     pub fn free_domains(&self, app: &App, now: Timestamp) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO freed_domains (host, owner, freed) SELECT host, ?2, ?3 FROM domains WHERE app_id = ?1";
-        self.execute(sql, params![app.id.as_str(), app.owner, now.0])?;
+        self.execute(sql, params![app.id.as_str(), app.owner.map(|id| id.0), now.0])?;
         let old = now.plus_millis(-i64::try_from(domains::HOLD_MILLIS).unwrap_or(i64::MAX));
         self.execute("DELETE FROM freed_domains WHERE freed < ?1", [old.0])?;
         Ok(())
@@ -190,7 +191,7 @@ impl Tx<'_> {
         let app: Option<(String, Option<i64>)> = self.0.prepare_cached(sql)?.query_row([&id], row).optional()?;
         let shared_with = self.shared_with(&id)?;
         let Some((name, owner)) = app else { return Ok(None) };
-        Ok(Some(AppRef { id: id.parse()?, name: name.parse()?, owner, shared_with }))
+        Ok(Some(AppRef { id: id.parse()?, name: name.parse()?, owner: owner.map(UserId), shared_with }))
     }
 
     /// The name is an app's own again: nobody is sent on from it.

@@ -2,6 +2,7 @@
 
 use super::{Tx, Word, columns};
 use crate::Result;
+use domain::ids::SetId;
 use domain::reconcile::Desire;
 use domain::{AppId, InstanceId, ProcessType, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -22,7 +23,7 @@ pub struct InstanceRow {
     /// 1, 2, … within its type and set.
     pub ordinal: u32,
     /// The deploy that started its set.
-    pub set: i64,
+    pub set: SetId,
     /// Its address.
     pub address: Ipv4Addr,
     /// What is wanted.
@@ -65,7 +66,7 @@ pub struct NewInstance {
     /// Number within its type.
     pub ordinal: u32,
     /// The set.
-    pub set: i64,
+    pub set: SetId,
     /// What is wanted of it at first.
     pub desire: Desire,
     /// Whether it gets `PORT`.
@@ -95,7 +96,7 @@ fn instance(row: &Row<'_>) -> rusqlite::Result<InstanceRow> {
         release: ReleaseNumber(row.get(2)?),
         process: columns::parsed(row, 3)?,
         ordinal: row.get(4)?,
-        set: row.get(5)?,
+        set: columns::id(row, 5)?,
         address: columns::parsed(row, 6)?,
         desire: columns::word(row, 7)?,
         ready: row.get(8)?,
@@ -126,7 +127,7 @@ impl Tx<'_> {
                 new.release.0,
                 new.process.as_str(),
                 new.ordinal,
-                new.set,
+                new.set.0,
                 address.to_string(),
                 desire,
                 now.0,
@@ -172,15 +173,15 @@ impl Tx<'_> {
     }
 
     /// Everything of the app but the set `keep` and one-off instances is retired.
-    pub fn retire_others(&self, app: &AppId, keep: Option<i64>) -> Result<usize> {
+    pub fn retire_others(&self, app: &AppId, keep: Option<SetId>) -> Result<usize> {
         let sql = "UPDATE instances SET desire = 'retiring' WHERE app_id = ?1 AND (?2 IS NULL OR set_id <> ?2) AND desire NOT IN ('retiring', 'once')";
-        Ok(self.execute(sql, params![app.as_str(), keep])?)
+        Ok(self.execute(sql, params![app.as_str(), keep.map(|id| id.0)])?)
     }
 
     /// The set of one deploy is retired.
-    pub fn retire_set(&self, app: &AppId, set: i64) -> Result<usize> {
+    pub fn retire_set(&self, app: &AppId, set: SetId) -> Result<usize> {
         let sql = "UPDATE instances SET desire = 'retiring' WHERE app_id = ?1 AND set_id = ?2";
-        Ok(self.execute(sql, params![app.as_str(), set])?)
+        Ok(self.execute(sql, params![app.as_str(), set.0])?)
     }
 
     /// Notes that it may, or may not, take requests.

@@ -4,6 +4,7 @@ use super::users::User;
 use super::{Tx, columns};
 use crate::Result;
 use domain::access::{KeyRef, Principal, actor};
+use domain::ids::UserId;
 use domain::{AppId, Refusal, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
@@ -29,7 +30,7 @@ pub struct DeployKey {
     /// Who added it.
     pub added_by: String,
     /// The user who added it, with whose right to the app it ends; `None`: root.
-    pub adder: Option<i64>,
+    pub adder: Option<UserId>,
     /// When.
     pub created: Timestamp,
 }
@@ -42,7 +43,7 @@ fn deploy_key(r: &Row<'_>) -> rusqlite::Result<DeployKey> {
         name: r.get(1)?,
         added_by: r.get(2)?,
         created: Timestamp(r.get(3)?),
-        adder: r.get(4)?,
+        adder: columns::maybe_id(r, 4)?,
     })
 }
 
@@ -54,7 +55,7 @@ impl Tx<'_> {
             "SELECT u.id, u.name, u.role, k.name FROM keys k JOIN users u ON u.id = k.user_id WHERE k.fingerprint = ?1";
         let user = |r: &Row<'_>| {
             let (name, role) = (columns::parsed(r, 1)?, columns::word(r, 2)?);
-            Ok(Principal::User { id: r.get(0)?, name, role, key: key(r.get(3)?) })
+            Ok(Principal::User { id: columns::id(r, 0)?, name, role, key: key(r.get(3)?) })
         };
         if let Some(who) = self.0.prepare_cached(sql)?.query_row([fingerprint], user).optional()? {
             return Ok(Some(who));
@@ -99,7 +100,7 @@ impl Tx<'_> {
         let sql = "INSERT INTO deploy_keys (fingerprint, app_id, name, public, added_by, created, adder) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         self.execute(
             sql,
-            params![key.fingerprint, app.as_str(), key.name, key.public, actor(by), now.0, by.user_id()],
+            params![key.fingerprint, app.as_str(), key.name, key.public, actor(by), now.0, by.user_id().map(|id| id.0)],
         )?;
         Ok(())
     }
@@ -107,16 +108,16 @@ impl Tx<'_> {
     /// Makes somebody else answer for a deploy key: it ends with their right from now on.
     pub fn hand_deploy_key(&self, app: &AppId, fingerprint: &str, to: &Principal) -> Result<()> {
         let sql = "UPDATE deploy_keys SET added_by = ?3, adder = ?4 WHERE app_id = ?1 AND fingerprint = ?2";
-        self.execute(sql, params![app.as_str(), fingerprint, actor(to), to.user_id()])?;
+        self.execute(sql, params![app.as_str(), fingerprint, actor(to), to.user_id().map(|id| id.0)])?;
         Ok(())
     }
 
     /// The deploy keys that a user added, of whatever app.
-    pub fn deploy_keys_by(&self, user: i64) -> Result<Vec<(AppId, DeployKey)>> {
+    pub fn deploy_keys_by(&self, user: UserId) -> Result<Vec<(AppId, DeployKey)>> {
         let sql = format!("SELECT {COLUMNS}, app_id FROM deploy_keys WHERE adder = ?1 ORDER BY app_id, created, name");
         let mut statement = self.0.prepare_cached(&sql)?;
         let rows = statement
-            .query_map([user], |r| Ok((r.get::<_, String>(5)?, deploy_key(r)?)))?
+            .query_map([user.0], |r| Ok((r.get::<_, String>(5)?, deploy_key(r)?)))?
             .collect::<rusqlite::Result<Vec<_>>>()?;
         rows.into_iter().map(|(app, key)| Ok((app.parse()?, key))).collect()
     }

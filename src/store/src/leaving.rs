@@ -4,6 +4,7 @@ use super::{Tx, User};
 use crate::Result;
 use domain::access::{AppRef, KeyRef, Principal, may_see};
 use domain::deploy::can_cancel;
+use domain::ids::{DeployId, UserId};
 use domain::leaving::{Ended, right_lost};
 use domain::{AppId, Timestamp};
 
@@ -13,7 +14,7 @@ pub struct Lost {
     /// For whoever ended the right.
     pub ended: Ended,
     /// Jobs in flight, and why they end.
-    pub jobs: Vec<(i64, domain::Refusal)>,
+    pub jobs: Vec<(DeployId, domain::Refusal)>,
 }
 
 /// Deploy keys of somebody who leaves.
@@ -56,7 +57,7 @@ impl Tx<'_> {
     }
 
     /// The apps of a user.
-    pub fn owned_by(&self, user: i64) -> Result<Vec<domain::AppName>> {
+    pub fn owned_by(&self, user: UserId) -> Result<Vec<domain::AppName>> {
         Ok(self.apps()?.into_iter().filter(|app| app.owner == Some(user)).map(|app| app.name).collect())
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Tx, User, Word, columns};
 use crate::Result;
+use domain::ids::UserId;
 use domain::quota::{Holder, Limit, Limits, What, largest_sets};
 use domain::{AppId, Refusal, Timestamp};
 use rusqlite::params;
@@ -38,10 +39,10 @@ impl Word for What {
 
 impl Tx<'_> {
     /// What was set for a user.
-    pub fn quotas(&self, user: i64) -> Result<Vec<Quota>> {
+    pub fn quotas(&self, user: UserId) -> Result<Vec<Quota>> {
         let mut statement = self.0.prepare_cached("SELECT what, most, set_by FROM quotas WHERE user_id = ?1")?;
         let rows = statement
-            .query_map([user], |row| {
+            .query_map([user.0], |row| {
                 let limit = row.get::<_, Option<i64>>(1)?.map(|_| columns::number(row, 1)).transpose()?;
                 Ok(Quota { what: columns::word(row, 0)?, limit, by: row.get(2)? })
             })?
@@ -55,7 +56,7 @@ impl Tx<'_> {
             let most = limit.map(|most| i64::try_from(most).unwrap_or(i64::MAX));
             let sql = "INSERT INTO quotas (user_id, what, most, set_by, at) VALUES (?1, ?2, ?3, ?4, ?5)
                        ON CONFLICT (user_id, what) DO UPDATE SET most = ?3, set_by = ?4, at = ?5";
-            self.execute(sql, params![user.id, what.word(), most, by, now.0])?;
+            self.execute(sql, params![user.id.0, what.word(), most, by, now.0])?;
         }
         Ok(())
     }
@@ -63,42 +64,42 @@ impl Tx<'_> {
     /// Forgets a limit of a user; true if there was one.
     pub fn unset_quota(&self, user: &User, what: What) -> Result<bool> {
         let sql = "DELETE FROM quotas WHERE user_id = ?1 AND what = ?2";
-        Ok(self.execute(sql, params![user.id, what.word()])? > 0)
+        Ok(self.execute(sql, params![user.id.0, what.word()])? > 0)
     }
 
     /// A user as quotas look at them; `None` if there is none of that id.
-    pub fn quota_holder(&self, user: i64) -> Result<Option<Holder>> {
+    pub fn quota_holder(&self, user: UserId) -> Result<Option<Holder>> {
         let Some(user) = self.user_by_id(user)? else { return Ok(None) };
         let own = self.quotas(user.id)?.into_iter().map(|quota| (quota.what, quota.limit)).collect();
         Ok(Some(Holder { name: user.name, role: user.role, own }))
     }
 
     /// The apps that a user owns.
-    pub fn apps_owned(&self, user: i64) -> Result<Vec<AppId>> {
+    pub fn apps_owned(&self, user: UserId) -> Result<Vec<AppId>> {
         let mut statement = self.0.prepare_cached("SELECT id FROM apps WHERE owner = ?1 ORDER BY id")?;
-        let ids = statement.query_map([user], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+        let ids = statement.query_map([user.0], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
         ids.into_iter()
             .map(|id| id.parse().map_err(|no: Refusal| Fault::new("an app has a bad id", no).into()))
             .collect()
     }
 
     /// How many instances each app of a user is counted with. Those that retire, and release commands, are not.
-    pub fn instances_owned(&self, user: i64) -> Result<BTreeMap<AppId, u64>> {
+    pub fn instances_owned(&self, user: UserId) -> Result<BTreeMap<AppId, u64>> {
         let sql = "SELECT app_id, count(*) FROM instances WHERE app_id IN (SELECT id FROM apps WHERE owner = ?1)
                    AND desire IN ('booting', 'up') AND process <> 'release' GROUP BY app_id, set_id";
         let mut statement = self.0.prepare_cached(sql)?;
         let rows = statement
-            .query_map([user], |row| Ok((columns::parsed(row, 0)?, columns::number(row, 1)?)))?
+            .query_map([user.0], |row| Ok((columns::parsed(row, 0)?, columns::number(row, 1)?)))?
             .collect::<rusqlite::Result<Vec<(AppId, u64)>>>()?;
         let sets = rows.into_iter();
         Ok(largest_sets(sets))
     }
 
     /// The one-off instances of a user's apps.
-    pub fn once_owned(&self, user: i64) -> Result<OnceLoad> {
+    pub fn once_owned(&self, user: UserId) -> Result<OnceLoad> {
         let sql = "SELECT count(*), coalesce(sum(memory), 0) FROM runs WHERE ended IS NULL
                    AND app_id IN (SELECT id FROM apps WHERE owner = ?1)";
-        let (count, memory): (u32, i64) = self.0.query_row(sql, [user], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (count, memory): (u32, i64) = self.0.query_row(sql, [user.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(OnceLoad { count: count.into(), memory: u64::try_from(memory).unwrap_or(0) })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Tx, Word, columns};
 use crate::Result;
+use domain::ids::{BuildId, ConfigVersion, DeployId, SetId};
 use domain::{AppId, Refusal, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
@@ -39,9 +40,9 @@ pub struct Release {
     /// Its number.
     pub number: ReleaseNumber,
     /// The build whose image it runs.
-    pub build: i64,
+    pub build: BuildId,
     /// The config version it runs with.
-    pub config_version: i64,
+    pub config_version: ConfigVersion,
     /// `Deploy de63889`, `Set A config vars`, `Rollback to v3`.
     pub description: String,
     /// Where it stands.
@@ -51,7 +52,7 @@ pub struct Release {
     /// When.
     pub created: Timestamp,
     /// The deploy that cut it.
-    pub deploy: i64,
+    pub deploy: DeployId,
 }
 
 const COLUMNS: &str = "app_id, number, build_id, config_version, description, status, actor, created, deploy_id";
@@ -60,13 +61,13 @@ fn release(row: &Row<'_>) -> rusqlite::Result<Release> {
     Ok(Release {
         app: columns::parsed(row, 0)?,
         number: ReleaseNumber(row.get(1)?),
-        build: row.get(2)?,
-        config_version: row.get(3)?,
+        build: columns::id(row, 2)?,
+        config_version: columns::id(row, 3)?,
         description: row.get(4)?,
         status: columns::word(row, 5)?,
         actor: row.get(6)?,
         created: Timestamp(row.get(7)?),
-        deploy: row.get(8)?,
+        deploy: columns::id(row, 8)?,
     })
 }
 
@@ -82,15 +83,15 @@ impl Tx<'_> {
         let (app, created) = (new.app.as_str(), new.created.0);
         self.execute(
             &sql,
-            params![app, number, new.build, new.config_version, new.description, new.actor, created, new.deploy],
+            params![app, number, new.build.0, new.config_version.0, new.description, new.actor, created, new.deploy.0],
         )?;
         Ok(ReleaseNumber(number))
     }
 
     /// The release that a deploy cut.
-    pub fn release_of(&self, deploy: i64) -> Result<Option<Release>> {
+    pub fn release_of(&self, deploy: DeployId) -> Result<Option<Release>> {
         let sql = format!("SELECT {COLUMNS} FROM releases WHERE deploy_id = ?1");
-        Ok(self.0.prepare_cached(&sql)?.query_row([deploy], release).optional()?)
+        Ok(self.0.prepare_cached(&sql)?.query_row([deploy.0], release).optional()?)
     }
 
     /// A release by number.
@@ -133,18 +134,18 @@ impl Tx<'_> {
     }
 
     /// The commit point: the release, its config and its set of instances become the current ones, in this transaction.
-    pub fn commit_release(&self, app: &AppId, number: ReleaseNumber, set: i64) -> Result<()> {
-        let config: i64 = self.the_release(app, number)?.config_version;
+    pub fn commit_release(&self, app: &AppId, number: ReleaseNumber, set: SetId) -> Result<()> {
+        let config: i64 = (self.the_release(app, number)?.config_version).0;
         self.execute(
             "UPDATE releases SET status = 'live' WHERE app_id = ?1 AND number = ?2",
             params![app.as_str(), number.0],
         )?;
         let sql =
             "UPDATE apps SET current_release = ?2, current_set = ?3, config_version = ?4, stopped = 0 WHERE id = ?1";
-        let changed = self.execute(sql, params![app.as_str(), number.0, set, config])?;
+        let changed = self.execute(sql, params![app.as_str(), number.0, set.0, config])?;
         let sql =
             "UPDATE instances SET desire = 'up', ready = 1 WHERE app_id = ?1 AND set_id = ?2 AND desire = 'booting'";
-        self.execute(sql, params![app.as_str(), set])?;
+        self.execute(sql, params![app.as_str(), set.0])?;
         if changed == 1 { Ok(()) } else { Err(Fault::plain("the app of a release is gone").into()) }
     }
 }

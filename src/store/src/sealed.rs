@@ -8,6 +8,7 @@ use super::cipher::{Cipher, Key, mark};
 use super::{Tx, keyfile};
 use crate::Result;
 use domain::config::ConfigVars;
+use domain::ids::{ConfigVersion, DeployId};
 use domain::{AppId, Secret};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::path::Path;
@@ -22,12 +23,12 @@ const WIPE: &str = "secret-wipe";
 const BATCH: u32 = 50;
 
 /// The place of a config var.
-pub(super) fn config_place(app: &AppId, version: i64, name: &str) -> String {
+pub(super) fn config_place(app: &AppId, version: ConfigVersion, name: &str) -> String {
     format!("configs/{app}/{version}/{name}")
 }
 
 /// The place of a value that a job will set.
-pub(super) fn deploy_place(deploy: i64, name: &str) -> String {
+pub(super) fn deploy_place(deploy: DeployId, name: &str) -> String {
     format!("deploys/{deploy}/{name}")
 }
 
@@ -78,7 +79,7 @@ impl Tx<'_> {
         for (app, version, vars) in rows {
             let id: AppId = app.parse()?;
             let vars: ConfigVars = serde_json::from_str(&vars)?;
-            let vars = serde_json::to_string(&again(&vars, &|name| config_place(&id, version, name))?)?;
+            let vars = serde_json::to_string(&again(&vars, &|name| config_place(&id, ConfigVersion(version), name))?)?;
             let sql = "UPDATE configs SET vars = ?3 WHERE app_id = ?1 AND version = ?2";
             done += self.0.execute(sql, params![app, version, vars])?;
         }
@@ -93,7 +94,7 @@ impl Tx<'_> {
             if ask.config.set.is_empty() {
                 continue;
             }
-            ask.config.set = again(&ask.config.set, &|name| deploy_place(id, name))?;
+            ask.config.set = again(&ask.config.set, &|name| deploy_place(DeployId(id), name))?;
             let ask = serde_json::to_string(&ask)?;
             done += self.0.execute("UPDATE deploys SET ask = ?2 WHERE id = ?1", params![id, ask])?;
         }

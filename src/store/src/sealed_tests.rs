@@ -4,6 +4,7 @@ use super::super::{Ask, NewDeploy, RegistryLogin, Store, path_in, schema};
 use super::*;
 use domain::config::ConfigChange;
 use domain::deploy::Kind;
+use domain::ids::{ConfigVersion, DeployId};
 use domain::{Timestamp, VarName};
 
 const CANARY: &str = "c4n4ry-5ecret";
@@ -20,7 +21,7 @@ fn app() -> AppId {
 
 /// Ten versions of config, a job that sets one, a password; in an app.
 async fn fill(store: &Store) -> i64 {
-    store
+    (store
         .write(|tx| {
             tx.add_app(&app(), &"a".parse()?, None, NOW)?;
             for n in 1..=10 {
@@ -38,14 +39,15 @@ async fn fill(store: &Store) -> i64 {
             tx.add_deploy(&new, NOW)
         })
         .await
-        .unwrap()
+        .unwrap())
+    .0
 }
 
-async fn all_there(store: &Store, deploy: i64) {
+async fn all_there(store: &Store, deploy: DeployId) {
     store
         .read(move |tx| {
             for n in 1..=10 {
-                assert_eq!(tx.config(&app(), n as i64)?, vars(n));
+                assert_eq!(tx.config(&app(), ConfigVersion(n as i64))?, vars(n));
             }
             assert_eq!(tx.deploy(deploy)?.unwrap().ask.config.set, vars(99));
             assert_eq!(tx.registries()?[0].password.reveal(), CANARY);
@@ -70,13 +72,13 @@ async fn no_value_lies_in_clear_and_all_come_back() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&path_in(dir.path())).unwrap();
     let deploy = fill(&store).await;
-    all_there(&store, deploy).await;
+    all_there(&store, DeployId(deploy)).await;
     assert!(dir.path().join("hoist.db-wal").metadata().unwrap().len() > 0);
     assert_eq!(found(dir.path(), CANARY), [""; 0]);
     drop(store);
     assert_eq!(found(dir.path(), CANARY), [""; 0]);
     let store = Store::open(&path_in(dir.path())).unwrap();
-    all_there(&store, deploy).await;
+    all_there(&store, DeployId(deploy)).await;
     // A row that somebody moves elsewhere does not open there.
     drop(store);
     let conn = Connection::open(path_in(dir.path())).unwrap();
@@ -84,7 +86,7 @@ async fn no_value_lies_in_clear_and_all_come_back() {
         .unwrap();
     drop(conn);
     let store = Store::open(&path_in(dir.path())).unwrap();
-    let said = store.read(|tx| tx.config(&app(), 1)).await.unwrap_err();
+    let said = store.read(|tx| tx.config(&app(), ConfigVersion(1))).await.unwrap_err();
     assert!(said.to_string().contains("cannot be opened"), "{said}");
 }
 
@@ -115,10 +117,10 @@ async fn a_database_of_before_is_sealed_and_wiped_at_the_first_start() {
     assert!(!found(dir.path(), CANARY).is_empty());
     let store = Store::open(&path).unwrap();
     assert_eq!(found(dir.path(), CANARY), [""; 0]);
-    all_there(&store, 7).await;
+    all_there(&store, DeployId(7)).await;
     drop(store);
     assert_eq!(found(dir.path(), CANARY), [""; 0]);
-    all_there(&Store::open(&path).unwrap(), 7).await;
+    all_there(&Store::open(&path).unwrap(), DeployId(7)).await;
 }
 
 #[tokio::test]
@@ -134,7 +136,7 @@ async fn a_rotation_goes_on_from_wherever_it_died() {
             let (was, new, rows) = store.rotate_key().await.unwrap();
             assert_eq!((was.as_str(), rows), (old.id(), 12));
             assert_ne!(new, old.id());
-            all_there(&store, deploy).await;
+            all_there(&store, DeployId(deploy)).await;
             drop(store);
         } else {
             drop(store);
@@ -147,8 +149,9 @@ async fn a_rotation_goes_on_from_wherever_it_died() {
             };
             write(&mut conn, &cipher, |tx| {
                 for version in rows {
-                    let place = |name: &str| config_place(&app(), *version, name);
-                    let sealed = serde_json::to_string(&tx.seal_all(&tx.config(&app(), *version)?, place)?)?;
+                    let place = |name: &str| config_place(&app(), ConfigVersion(*version), name);
+                    let sealed =
+                        serde_json::to_string(&tx.seal_all(&tx.config(&app(), ConfigVersion(*version))?, place)?)?;
                     tx.0.execute("UPDATE configs SET vars = ?1 WHERE version = ?2", params![sealed, version])?;
                 }
                 Ok(())
@@ -160,7 +163,7 @@ async fn a_rotation_goes_on_from_wherever_it_died() {
             drop(conn);
         }
         let store = Store::open(&path).unwrap();
-        all_there(&store, deploy).await;
+        all_there(&store, DeployId(deploy)).await;
         let keys = keyfile::load(&file, &[]).unwrap();
         assert!(keys.older.is_empty() && keys.first.id() != old.id(), "{died_after}");
         drop(store);
@@ -209,8 +212,8 @@ async fn where_the_key_is_lost_the_values_go_and_the_rest_stays() {
     let store = Store::open(&path).unwrap();
     store
         .write(move |tx| {
-            assert!(tx.config(&app(), 1)?.is_empty() && tx.registries()?.is_empty());
-            assert!(tx.deploy(deploy)?.unwrap().ask.config.set.is_empty());
+            assert!(tx.config(&app(), ConfigVersion(1))?.is_empty() && tx.registries()?.is_empty());
+            assert!(tx.deploy(DeployId(deploy))?.unwrap().ask.config.set.is_empty());
             assert_eq!(tx.the_app(&app())?.name.as_str(), "a");
             let version = tx.add_config(&app(), &vars(1), &Default::default(), NOW)?;
             assert_eq!(tx.config(&app(), version)?, vars(1));

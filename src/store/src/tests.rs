@@ -3,6 +3,7 @@
 use super::*;
 use domain::access::Role;
 use domain::deploy::{Deploy, Effect, Kind, Outcome};
+use domain::ids::{ConfigVersion, DeployId, SetId, UserId};
 use domain::reconcile::Desire;
 use domain::{AppId, ReleaseNumber, Timestamp};
 
@@ -118,20 +119,20 @@ async fn what_runs_counts_to_its_owner() {
             tx.add_app(&app_id("cccccccc"), &"c".parse()?, None, NOW)?;
             assert_eq!((tx.apps_owned(ana.id)?, tx.apps_owned(bob.id)?), (vec![a.clone()], vec![b.clone()]));
             let mut last = 0;
-            let mut add = |app: &AppId, process: &str, set: i64, desire: Desire| {
+            let mut add = |app: &AppId, process: &str, set: SetId, desire: Desire| {
                 last += 1;
                 let release = ReleaseNumber(1);
                 let new = NewInstance { release, process: process.parse()?, ordinal: last, set, desire, served: false };
                 tx.add_instance(app, &new, format!("10.208.0.{last}").parse().unwrap(), NOW)
             };
             // The old set, and the larger one that takes its place; what is on its way out, and a release command.
-            add(&a, "web", 1, Desire::Up)?;
-            add(&a, "web", 2, Desire::Booting)?;
-            add(&a, "worker", 2, Desire::Booting)?;
-            add(&a, "release", 2, Desire::Booting)?;
-            add(&a, "web", 3, Desire::Retiring)?;
-            add(&b, "web", 4, Desire::Up)?;
-            let once = add(&a, "run", 0, Desire::Once)?;
+            add(&a, "web", SetId(1), Desire::Up)?;
+            add(&a, "web", SetId(2), Desire::Booting)?;
+            add(&a, "worker", SetId(2), Desire::Booting)?;
+            add(&a, "release", SetId(2), Desire::Booting)?;
+            add(&a, "web", SetId(3), Desire::Retiring)?;
+            add(&b, "web", SetId(4), Desire::Up)?;
+            let once = add(&a, "run", SetId(0), Desire::Once)?;
             let run = RunRow {
                 id: once.id,
                 app: a.clone(),
@@ -238,14 +239,17 @@ async fn the_commit_point_flips_everything_at_once_and_fences_hold() {
                 release: number,
                 process: "web".parse()?,
                 ordinal: 1,
-                set: id,
+                set: id.into(),
                 desire: Desire::Booting,
                 served: true,
             };
             tx.add_instance(&app.id, &new, "10.208.0.2".parse().unwrap(), NOW)?;
-            tx.commit_release(&app.id, number, id)?;
+            tx.commit_release(&app.id, number, id.into())?;
             let now = tx.the_app(&app.id)?;
-            assert_eq!((now.current_release, now.current_set, now.config_version), (Some(number), Some(id), config));
+            assert_eq!(
+                (now.current_release, now.current_set, now.config_version),
+                (Some(number), Some(id.into()), config)
+            );
             assert_eq!(tx.instances(Some(&app.id))?[0].desire, Desire::Up);
 
             let row = tx.deploy(id)?.unwrap();
@@ -273,7 +277,7 @@ async fn an_address_rests_when_its_app_is_destroyed_and_another_takes_the_range(
                 release: ReleaseNumber(1),
                 process: "web".parse()?,
                 ordinal: 1,
-                set: 1,
+                set: SetId(1),
                 desire: Desire::Booting,
                 served: true,
             };
@@ -387,21 +391,21 @@ async fn what_a_column_holds_that_nobody_knows_is_a_fault() {
         .write(|tx| {
             let ana = tx.add_user(&"ana".parse()?, Role::Developer, None, NOW)?;
             let app = tx.add_app(&app_id("aaaaaaaa"), &"blog".parse()?, Some(ana.id), NOW)?;
-            let build = tx.queue_build(&app.id, 1, &"0".repeat(40).parse()?, "ana", NOW)?;
+            let build = tx.queue_build(&app.id, DeployId(1), &"0".repeat(40).parse()?, "ana", NOW)?;
             let process = "web".parse()?;
             let release = ReleaseNumber(1);
-            let new = NewInstance { release, process, ordinal: 1, set: 1, desire: Desire::Up, served: true };
+            let new = NewInstance { release, process, ordinal: 1, set: SetId(1), desire: Desire::Up, served: true };
             tx.add_instance(&app.id, &new, "10.208.0.2".parse().unwrap(), NOW)?;
             tx.cut_release(&Release {
                 app: app.id.clone(),
                 number: release,
                 build,
-                config_version: 0,
+                config_version: ConfigVersion(0),
                 description: "x".into(),
                 status: ReleaseStatus::Pending,
                 actor: "ana".into(),
                 created: NOW,
-                deploy: 1,
+                deploy: DeployId(1),
             })?;
             tx.set_quotas(&ana, &[(domain::quota::What::Apps, Some(1))].into(), "root", NOW)?;
             Ok(app.id)
@@ -414,7 +418,7 @@ async fn what_a_column_holds_that_nobody_knows_is_a_fault() {
     let releases: Read = |tx, app| tx.releases(app, 9).map(drop);
     let apps: Read = |tx, app| tx.app(app).map(drop);
     let users: Read = |tx, _| tx.users().map(drop);
-    let quotas: Read = |tx, _| tx.quotas(1).map(drop);
+    let quotas: Read = |tx, _| tx.quotas(UserId(1)).map(drop);
     for (table, column, read) in [
         ("instances", "desire", instances),
         ("instances", "address", instances),

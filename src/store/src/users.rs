@@ -3,6 +3,7 @@
 use super::{NewKey, Tx, Word, columns};
 use crate::Result;
 use domain::access::Role;
+use domain::ids::UserId;
 use domain::people::Standing;
 use domain::{Refusal, Timestamp, UserName};
 use rusqlite::{OptionalExtension, Row, params};
@@ -12,7 +13,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct User {
     /// Row id.
-    pub id: i64,
+    pub id: UserId,
     /// Name.
     pub name: UserName,
     /// Role on the installation.
@@ -46,7 +47,7 @@ impl Word for Role {
 }
 
 fn user(row: &Row<'_>) -> rusqlite::Result<User> {
-    Ok(User { id: row.get(0)?, name: columns::parsed(row, 1)?, role: columns::word(row, 2)? })
+    Ok(User { id: columns::id(row, 0)?, name: columns::parsed(row, 1)?, role: columns::word(row, 2)? })
 }
 
 impl Tx<'_> {
@@ -63,15 +64,15 @@ impl Tx<'_> {
     }
 
     /// Makes a user; the name must be free. `by`: the user who asks, if not root.
-    pub fn add_user(&self, name: &UserName, role: Role, by: Option<i64>, now: Timestamp) -> Result<User> {
+    pub fn add_user(&self, name: &UserName, role: Role, by: Option<UserId>, now: Timestamp) -> Result<User> {
         if self.user_by_name(name)?.is_some() {
             return Err(Refusal::new("user-exists", format!("there is a user {name} already"))
                 .next(format!("keys:add {name} < KEY.pub"))
                 .into());
         }
         let sql = "INSERT INTO users (name, role, created, added_by) VALUES (?1, ?2, ?3, ?4)";
-        self.execute(sql, params![name.as_str(), role.word(), now.0, by])?;
-        Ok(User { id: self.0.last_insert_rowid(), name: name.clone(), role })
+        self.execute(sql, params![name.as_str(), role.word(), now.0, by.map(|id| id.0)])?;
+        Ok(User { id: UserId(self.0.last_insert_rowid()), name: name.clone(), role })
     }
 
     /// A user by name.
@@ -87,9 +88,9 @@ impl Tx<'_> {
     }
 
     /// A user by row id.
-    pub fn user_by_id(&self, id: i64) -> Result<Option<User>> {
+    pub fn user_by_id(&self, id: UserId) -> Result<Option<User>> {
         let sql = "SELECT id, name, role FROM users WHERE id = ?1";
-        Ok(self.0.query_row(sql, [id], user).optional()?)
+        Ok(self.0.query_row(sql, [id.0], user).optional()?)
     }
 
     /// All users in order of name.
@@ -99,32 +100,32 @@ impl Tx<'_> {
     }
 
     /// The users that a user made.
-    pub fn users_made_by(&self, user: i64) -> Result<Vec<UserName>> {
+    pub fn users_made_by(&self, user: UserId) -> Result<Vec<UserName>> {
         let mut statement = self.0.prepare_cached("SELECT name FROM users WHERE added_by = ?1 ORDER BY name")?;
-        let users = statement.query_map([user], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+        let users = statement.query_map([user.0], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
         users.into_iter().map(|name| Ok(name.parse()?)).collect()
     }
 
     /// The keys that a user added for others: whose, and their fingerprints.
-    pub fn keys_added_by(&self, user: i64) -> Result<Vec<(UserName, String)>> {
+    pub fn keys_added_by(&self, user: UserId) -> Result<Vec<(UserName, String)>> {
         let sql = "SELECT u.name, k.fingerprint FROM keys k JOIN users u ON u.id = k.user_id
                    WHERE k.added_by = ?1 AND k.user_id <> ?1 ORDER BY u.name, k.created";
         let mut statement = self.0.prepare_cached(sql)?;
         let keys = statement
-            .query_map([user], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map([user.0], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<rusqlite::Result<Vec<(String, String)>>>()?;
         keys.into_iter().map(|(name, key)| Ok((name.parse()?, key))).collect()
     }
 
     /// Removes a user and their keys, deploy keys that they added too; apps they own stay, owned by the administrators.
     pub fn remove_user(&self, user: &User) -> Result<()> {
-        self.execute("DELETE FROM users WHERE id = ?1", [user.id])?;
+        self.execute("DELETE FROM users WHERE id = ?1", [user.id.0])?;
         Ok(())
     }
 
     /// Changes a user's role.
     pub fn set_role(&self, user: &User, role: Role) -> Result<()> {
-        self.execute("UPDATE users SET role = ?2 WHERE id = ?1", params![user.id, role.word()])?;
+        self.execute("UPDATE users SET role = ?2 WHERE id = ?1", params![user.id.0, role.word()])?;
         Ok(())
     }
 
@@ -136,11 +137,11 @@ impl Tx<'_> {
     }
 
     /// Adds a key; one that is known already is refused, whoever has it. `by`: the user who asks, if not root.
-    pub fn add_key(&self, user: &User, key: &NewKey, by: Option<i64>, now: Timestamp) -> Result<()> {
+    pub fn add_key(&self, user: &User, key: &NewKey, by: Option<UserId>, now: Timestamp) -> Result<()> {
         self.key_is_new(&key.fingerprint, Some(user))?;
         let sql =
             "INSERT INTO keys (fingerprint, user_id, name, public, created, added_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        self.execute(sql, params![key.fingerprint, user.id, key.name, key.public, now.0, by])?;
+        self.execute(sql, params![key.fingerprint, user.id.0, key.name, key.public, now.0, by.map(|id| id.0)])?;
         Ok(())
     }
 
@@ -149,7 +150,7 @@ impl Tx<'_> {
         let sql = "SELECT k.fingerprint, k.name, k.created, b.name, u.name FROM keys k JOIN users u ON u.id = k.user_id
                    LEFT JOIN users b ON b.id = k.added_by WHERE ?1 IS NULL OR u.id = ?1 ORDER BY u.name, k.created";
         let mut statement = self.0.prepare_cached(sql)?;
-        let mut rows = statement.query([user.map(|u| u.id)])?;
+        let mut rows = statement.query([user.map(|u| u.id.0)])?;
         let mut keys = Vec::new();
         while let Some(row) = rows.next()? {
             let user = row.get::<_, String>(4)?.parse()?;
@@ -162,6 +163,6 @@ impl Tx<'_> {
     /// Removes a key by fingerprint; true if there was one.
     pub fn remove_key(&self, fingerprint: &str, user: &User) -> Result<bool> {
         let sql = "DELETE FROM keys WHERE fingerprint = ?1 AND user_id = ?2";
-        Ok(self.execute(sql, params![fingerprint, user.id])? > 0)
+        Ok(self.execute(sql, params![fingerprint, user.id.0])? > 0)
     }
 }

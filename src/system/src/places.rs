@@ -90,16 +90,17 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::ids::UserId;
 
     #[tokio::test]
     async fn a_place_is_waited_for_and_given_back() {
         let places = Places::new(Kind::Pushes, Bound { all: 3, each: 1, kept: 0 });
         let who = |id| Claimant { owner: Owner::User(id), admin: false, holder: None };
-        let mine = places.take(&who(1), Duration::ZERO).await.unwrap();
-        let no = places.take(&who(1), Duration::from_millis(1)).await.unwrap_err();
+        let mine = places.take(&who(UserId(1)), Duration::ZERO).await.unwrap();
+        let no = places.take(&who(UserId(1)), Duration::from_millis(1)).await.unwrap_err();
         assert!(no.lines()[0].contains("1 pushes are open for you"), "{no}");
-        let other = places.try_take(&who(2)).unwrap();
-        let one = who(1);
+        let other = places.try_take(&who(UserId(2))).unwrap();
+        let one = who(UserId(1));
         let mut wait = std::pin::pin!(places.take(&one, Duration::from_secs(60)));
         assert!(futures_util::poll!(&mut wait).is_pending());
         drop(mine);

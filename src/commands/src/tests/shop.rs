@@ -9,6 +9,7 @@ use builder::{Given, How};
 use bytes::Bytes;
 use deploy::testing::{Fuse, Life, World};
 use domain::access::Principal;
+use domain::ids::UserId;
 use domain::places::{Bound, Claimant, Kind};
 use domain::push::TreeFacts;
 use domain::{AppId, Commit, Hostname};
@@ -121,7 +122,7 @@ impl Planner for OneDockerfile {
         let given = Given { commit: commit.clone(), path, root: None, declared, settings: Default::default() };
         Ok(How::Dockerfile(Box::new(given)))
     }
-    fn working(&self, _: i64) -> u64 {
+    fn working(&self, _: UserId) -> u64 {
         0
     }
     async fn end_ahead(&self) {}

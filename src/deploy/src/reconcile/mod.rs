@@ -12,6 +12,7 @@ pub use sweep::clear_builds;
 use crate::Platform;
 use crate::{Deploys, network};
 use domain::InstanceId;
+use domain::ids::DeployId;
 use domain::instance::{INSTALL_LABEL, KIND_LABEL, instance_name};
 use domain::reconcile::{Action, Desire, Once, Row, Seen, plan};
 use engine::Status;
@@ -179,7 +180,7 @@ impl Reconciler {
     }
 
     /// Whether builds of this number are at work.
-    fn builds(&self, id: i64) -> bool {
+    fn builds(&self, id: DeployId) -> bool {
         self.deploys.job(id).is_some() || self.p.builder.is_ahead(id)
     }
 

@@ -4,6 +4,7 @@
 
 use super::Reconciler;
 use domain::AppId;
+use domain::ids::DeployId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -54,7 +55,7 @@ impl Reconciler {
         self.unpin(&apps).await?;
         for key in self.p.logs.keys("b") {
             let deploy = key.as_str().trim_start_matches('b').split('-').next().and_then(|id| id.parse::<i64>().ok());
-            if deploy.is_some_and(|id| !at_work.contains(&id) && !self.builds(id)) {
+            if deploy.is_some_and(|id| !at_work.contains(&DeployId(id)) && !self.builds(DeployId(id))) {
                 // A flood takes a while to be stored; the next sweep goes on.
                 if let Err(err) = self.p.logs.finish(&key).await {
                     tracing::info!(%key, "a build's spool stays for now: {}", err.chain());
@@ -83,7 +84,7 @@ impl Reconciler {
             if pins.is_empty() {
                 continue;
             }
-            let open: BTreeSet<i64> =
+            let open: BTreeSet<DeployId> =
                 self.p.store.read(|tx| tx.open_deploys()).await?.into_iter().map(|row| row.id).collect();
             for deploy in pins.into_iter().filter(|deploy| !open.contains(deploy)) {
                 // One that is over may be saying its last words.
@@ -116,10 +117,10 @@ async fn names_in(folder: PathBuf) -> Result<Vec<String>> {
     .await
 }
 
-fn sweep_jobs(folder: &Path, newest: &BTreeSet<i64>, at_work: &BTreeSet<i64>) {
+fn sweep_jobs(folder: &Path, newest: &BTreeSet<DeployId>, at_work: &BTreeSet<DeployId>) {
     for path in paths_in(folder) {
         let id = path.file_stem().and_then(|stem| stem.to_string_lossy().parse::<i64>().ok());
-        if id.is_some_and(|id| !newest.contains(&id) && !at_work.contains(&id)) {
+        if id.is_some_and(|id| !newest.contains(&DeployId(id)) && !at_work.contains(&DeployId(id))) {
             remove(&path);
         }
     }
@@ -217,7 +218,7 @@ mod tests {
         for n in 1..=4 {
             std::fs::write(jobs.join(format!("{n}.log")), "x").unwrap();
         }
-        sweep_jobs(&jobs, &[3].into(), &[4].into());
+        sweep_jobs(&jobs, &[DeployId(3)].into(), &[DeployId(4)].into());
         assert_eq!(paths_in(&jobs).len(), 2);
     }
 }

@@ -8,6 +8,7 @@ use crate::probe::{Probe, Serves};
 use async_trait::async_trait;
 use domain::deploy::Effect;
 use domain::dockerfile::ImageFacts;
+use domain::ids::DeployId;
 use domain::push::BranchName;
 use domain::routing::{Hosts, Scope};
 use domain::{AppId, Commit};
@@ -221,21 +222,21 @@ impl Branches for Wire {
     fn path(&self, app: &AppId) -> PathBuf {
         PathBuf::from(format!("/fake/{app}.git"))
     }
-    async fn pin(&self, app: &AppId, deploy: i64, commit: &Commit) -> Result<()> {
+    async fn pin(&self, app: &AppId, deploy: DeployId, commit: &Commit) -> Result<()> {
         let work = async {
             self.outside.git().pins.insert((app.clone(), deploy), commit.clone());
             Ok(())
         };
         self.fuse.call("git.pin", work, broken).await
     }
-    async fn unpin(&self, app: &AppId, deploy: i64) -> Result<()> {
+    async fn unpin(&self, app: &AppId, deploy: DeployId) -> Result<()> {
         let work = async {
             self.outside.git().pins.remove(&(app.clone(), deploy));
             Ok(())
         };
         self.fuse.call("git.unpin", work, broken).await
     }
-    async fn pins(&self, app: &AppId) -> Result<Vec<i64>> {
+    async fn pins(&self, app: &AppId) -> Result<Vec<DeployId>> {
         Ok(self.outside.git().pins.keys().filter(|(of, _)| of == app).map(|(_, deploy)| *deploy).collect())
     }
     async fn branch_tip(&self, app: &AppId, branch: &BranchName) -> Result<Option<Commit>> {
@@ -315,10 +316,10 @@ impl Builds for Wire {
         };
         self.fuse.call("builder.build", work, broken).await
     }
-    async fn discard(&self, _: i64) -> Result<()> {
+    async fn discard(&self, _: DeployId) -> Result<()> {
         self.fuse.call("builder.discard", async { Ok(()) }, broken).await
     }
-    fn is_ahead(&self, _: i64) -> bool {
+    fn is_ahead(&self, _: DeployId) -> bool {
         false
     }
     async fn prune(&self) -> Result<()> {

@@ -8,6 +8,7 @@ use crate::probe::Serves;
 use crate::reconcile::Reconciler;
 use crate::{Deploys, Parts, Platform};
 use domain::deploy::{Effect, Kind, is_over};
+use domain::ids::DeployId;
 use domain::instance::instance_name;
 use domain::procfile::ProcessTable;
 use domain::reconcile::Desire;
@@ -43,7 +44,7 @@ pub struct Git {
     /// Where branches are.
     pub tips: BTreeMap<(AppId, String), Commit>,
     /// Commits that deploys hold.
-    pub pins: BTreeMap<(AppId, i64), Commit>,
+    pub pins: BTreeMap<(AppId, DeployId), Commit>,
 }
 
 /// What is outside of the process, and sees what no visitor should.

@@ -5,6 +5,7 @@
 use crate::testing::{Blow, Fuse, Life, Point, World};
 use domain::config::ConfigChange;
 use domain::deploy::{Deploy, Kind};
+use domain::ids::DeployId;
 use domain::routing::RouteAction;
 use domain::{AppId, Commit, Refusal, ReleaseNumber, Secret};
 use engine::fake::Habit;
@@ -218,7 +219,12 @@ async fn last_state(life: &Life, case: &Case) -> Option<Deploy> {
     let found = life.platform.store.read(move |tx| {
         let ids = tx.newest_deploys(10)?;
         let rows = ids.into_iter().map(|id| tx.deploy(id)).collect::<store::Result<Vec<_>>>()?;
-        Ok(rows.into_iter().flatten().filter(|row| row.id > 2 && row.kind == kind).map(|row| row.state).next_back())
+        Ok(rows
+            .into_iter()
+            .flatten()
+            .filter(|row| row.id > DeployId(2) && row.kind == kind)
+            .map(|row| row.state)
+            .next_back())
     });
     found.await.unwrap_or(None)
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::access::{KeyRef, Need, Principal, Role};
+use crate::ids::UserId;
 use std::collections::BTreeSet;
 
 fn ask(line: &str) -> Result<Request, crate::Refusal> {
@@ -214,7 +215,7 @@ fn audit_lines_hold_no_values() {
 #[test]
 fn other_peoples_keys_and_quotas_need_an_administrator() {
     let key = KeyRef { fingerprint: "SHA256:x".into(), name: String::new() };
-    let ada = Principal::User { id: 1, name: "ada".parse().unwrap(), role: Role::Developer, key };
+    let ada = Principal::User { id: UserId(1), name: "ada".parse().unwrap(), role: Role::Developer, key };
     for (line, need) in [
         ("keys:add", Need::Anyone),
         ("keys:add ada", Need::Anyone),

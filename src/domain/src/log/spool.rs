@@ -5,6 +5,7 @@
 //! unread can be counted. Invariant: parsing takes any bytes; an app may be able to write them.
 
 use super::{Source, Stream};
+use crate::ids::BuildId;
 use crate::{AppId, InstanceId, Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -38,7 +39,7 @@ impl SpoolKey {
         SpoolKey(format!("router-{app}"))
     }
     /// The spool of a build.
-    pub fn build(id: i64) -> SpoolKey {
+    pub fn build(id: BuildId) -> SpoolKey {
         SpoolKey(format!("b{id}"))
     }
     /// Whether the router writes it.

@@ -7,6 +7,7 @@ use crate::{
     ReposConfig, serve_hook,
 };
 use async_trait::async_trait;
+use domain::ids::DeployId;
 use domain::places::Claimant;
 use domain::push::{self, BranchName, Policy};
 use domain::{AppId, Commit};
@@ -78,7 +79,7 @@ impl Desk {
         let new: Commit = command.new.parse()?;
         let seen: Option<Commit> = command.old.parse().ok().filter(|_| !command.old.starts_with("00000000"));
         let push = self.next_push.fetch_add(1, Ordering::SeqCst);
-        self.repos.pin(&self.app, push, &new).await?;
+        self.repos.pin(&self.app, DeployId(push), &new).await?;
         let mode = *self.mode.lock().unwrap();
         say.line(domain::text::head("Building")).await;
         match mode {

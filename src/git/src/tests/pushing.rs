@@ -3,6 +3,7 @@
 use super::harness::{Mode, Work, World, lines, run};
 use crate::repos::git_program;
 use crate::serve::Limits;
+use domain::ids::DeployId;
 use std::time::{Duration, Instant};
 use system::proc;
 use tokio::io::AsyncWriteExt;
@@ -22,8 +23,8 @@ async fn a_push_moves_the_branch_and_streams() {
     assert_eq!(world.refs().await, ["refs/heads/main", "refs/hoist/push/1", "refs/hoist/push/2"]);
     assert_eq!(*world.desk.codes.lock().unwrap(), [0, 0, 0]);
     assert_eq!(world.leftovers(), Vec::<String>::new());
-    world.repos.unpin(&world.app, 1).await.unwrap();
-    world.repos.unpin(&world.app, 1).await.unwrap();
+    world.repos.unpin(&world.app, DeployId(1)).await.unwrap();
+    world.repos.unpin(&world.app, DeployId(1)).await.unwrap();
     assert!(!world.repos.tidy_above(&world.app, 2).await.unwrap(), "two pushes, two packs");
     assert!(world.repos.tidy_above(&world.app, 1).await.unwrap());
     assert!(!world.repos.tidy_above(&world.app, 1).await.unwrap(), "one pack is left");

@@ -7,6 +7,7 @@ mod usual;
 use super::*;
 use bytes::Bytes;
 use domain::access::Role;
+use domain::ids::UserId;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -62,7 +63,7 @@ impl Shell for Toy {
     async fn identify(&self, key: &PublicKeyText, fingerprint: &str) -> Option<Principal> {
         assert!(fingerprint.starts_with("SHA256:"));
         self.known.iter().any(|k| k == key).then(|| Principal::User {
-            id: 1,
+            id: UserId(1),
             name: "ada".parse().unwrap(),
             role: Role::Developer,
             key: domain::access::KeyRef { fingerprint: fingerprint.to_owned(), name: String::new() },
