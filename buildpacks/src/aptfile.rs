@@ -6,6 +6,7 @@ use crate::cause::Known;
 use crate::debian::APT;
 use crate::language::Look;
 use crate::plan::{Base, Env, KeyPart, Layer, Mount, MountMode, Output, Plan, Scope, Settings, Step};
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{FILE_MAX, Found, Tree};
 
@@ -52,7 +53,7 @@ pub(crate) fn add(tree: &Tree, settings: &Settings, plan: &mut Plan) -> Result<(
         Found::NotAFile | Found::Unread => {
             let why = "it is a link, a submodule or larger than 1 MiB";
             return Err(Refusal::new(
-                "aptfile-unread",
+                Code::AptfileUnread,
                 "Aptfile cannot be read",
                 why,
                 "commit it as a plain, short file",
@@ -108,7 +109,7 @@ fn packages(text: &str) -> Result<Vec<String>, Refusal> {
     if found.len() > PACKAGES_MAX {
         let why = format!("it names {} packages; {PACKAGES_MAX} are the most", found.len());
         return Err(Refusal::new(
-            "aptfile-long",
+            Code::AptfileLong,
             "Aptfile is too long",
             why,
             "name only what the app itself needs: dependencies come along",
@@ -133,7 +134,7 @@ fn is_package(word: &str) -> bool {
 fn bad(number: usize, line: &str) -> Refusal {
     let what = format!("line {number} of Aptfile is not a package");
     let next = "one line each: a package's name, perhaps =VERSION, such as `ffmpeg` or `libvips42t64=8.16.1-1+b1`";
-    let refusal = Refusal::new("aptfile-line", what, format!("it says {}", quote(line)), next);
+    let refusal = Refusal::new(Code::AptfileLine, what, format!("it says {}", quote(line)), next);
     if line.starts_with(":repo:") || line.contains("://") {
         return refusal
             .or("other package sources and .deb addresses are not taken: build such an app from a Dockerfile");

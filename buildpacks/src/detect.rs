@@ -5,6 +5,7 @@
 use crate::aptfile;
 use crate::language::{Claim, Language, Languages, Look};
 use crate::plan::Settings;
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{FILE_MAX, Kind, TOOL_VERSIONS, Tree};
 
@@ -78,7 +79,7 @@ impl Languages {
         let known: Vec<&str> = rows.chain([DOCKERFILE.0]).collect();
         let why = format!("the app's buildpack setting is {}; there are: {}", quote(text), known.join(", "));
         let next = "set the buildpack to one of them, or remove the setting to let the files decide";
-        Refusal::new("unknown-buildpack", "this buildpack is not here", why, next)
+        Refusal::new(Code::UnknownBuildpack, "this buildpack is not here", why, next)
     }
 
     fn nothing(&self, tree: &Tree) -> Refusal {
@@ -86,7 +87,7 @@ impl Languages {
         let looked = format!("looked for: {}", self.signs().collect::<Vec<_>>().join(", "));
         if tree.0.is_empty() {
             let next = "commit the app's files (`git add .`, `git commit`) and push";
-            return Refusal::new("nothing-to-build", WHAT, format!("the commit has no files. {looked}"), next);
+            return Refusal::new(Code::NothingToBuild, WHAT, format!("the commit has no files. {looked}"), next);
         }
         let later: Vec<&str> = self.later(tree).collect();
         let spelling = self.misspelt(tree).into_iter();
@@ -98,7 +99,7 @@ impl Languages {
             true => looked,
             false => format!("building {} comes next and is not there yet. {looked}", later.join(" and ")),
         };
-        Refusal { code: "nothing-to-build".into(), what: WHAT.into(), why, next }
+        Refusal { code: Code::NothingToBuild, what: WHAT.into(), why, next }
     }
 
     /// An app that lies in a folder of the repository.

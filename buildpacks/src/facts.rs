@@ -2,6 +2,7 @@
 //! Invariant: a question's words are ours and never the app's; who asks it has nothing to understand.
 //! Absent: asking. The shell runs the program in a container of builds and keeps the answer for other apps.
 
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use std::collections::BTreeMap;
 
@@ -58,7 +59,7 @@ impl Stop {
             Stop::Refuse(refusal) => refusal,
             Stop::Ask(_) => {
                 let why = "the list of published versions could not be brought";
-                Refusal::new("versions-unknown", what, why, &format!("push again; {registry} may be back"))
+                Refusal::new(Code::VersionsUnknown, what, why, &format!("push again; {registry} may be back"))
             }
         }
     }

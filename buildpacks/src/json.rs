@@ -2,6 +2,7 @@
 //! Invariant: bounded: nesting deeper than serde_json's limit is a refusal. A leading byte order mark is skipped, as npm does.
 //! Absent: JSON5, comments.
 
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{Found, Tree};
 use serde_json::{Map, Value};
@@ -14,18 +15,18 @@ pub(crate) fn object(tree: &Tree, path: &str) -> Result<Option<Map<String, Value
         Found::NotAFile => {
             let next = format!("commit {path} as a plain file in the app's own folder");
             let why = "a symbolic link or a submodule has this name, and links are not followed";
-            return Err(Refusal::new("not-a-file", format!("{path} is not a file"), why, &next));
+            return Err(Refusal::new(Code::NotAFile, format!("{path} is not a file"), why, &next));
         }
         Found::Unread => {
             let next = format!("make {path} smaller than 1 MiB");
-            return Err(Refusal::new("file-too-large", format!("{path} is too large"), "it is not read", &next));
+            return Err(Refusal::new(Code::FileTooLarge, format!("{path} is too large"), "it is not read", &next));
         }
     };
     match parse(content) {
         Ok(object) => Ok(Some(object)),
         Err(why) => {
             let next = format!("correct {path}, commit and push; `npx jsonlint {path}` finds mistakes");
-            Err(Refusal::new("bad-json", format!("{path} is not valid JSON"), why, &next))
+            Err(Refusal::new(Code::BadJson, format!("{path} is not valid JSON"), why, &next))
         }
     }
 }

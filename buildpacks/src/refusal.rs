@@ -2,6 +2,7 @@
 //! Invariant: every refusal ends in what to do next, and text taken from the app is shortened and free of control bytes.
 //! Absent: faults of the server; this crate has none.
 
+pub use ::refusal::Code;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -11,8 +12,8 @@ const QUOTE_MAX: usize = 120;
 /// The app cannot be built as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Stable name, for scripts and documentation.
-    pub code: String,
+    /// Which one; stable, for scripts and documentation.
+    pub code: Code,
     /// What is refused.
     pub what: String,
     /// The reason.
@@ -22,8 +23,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn new(code: &str, what: impl Into<String>, why: impl Into<String>, next: &str) -> Refusal {
-        Refusal { code: code.into(), what: what.into(), why: why.into(), next: vec![next.into()] }
+    pub(crate) fn new(code: Code, what: impl Into<String>, why: impl Into<String>, next: &str) -> Refusal {
+        Refusal { code, what: what.into(), why: why.into(), next: vec![next.into()] }
     }
 
     pub(crate) fn or(mut self, next: impl Into<String>) -> Refusal {

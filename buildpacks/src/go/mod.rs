@@ -15,6 +15,7 @@ use crate::plan::{
     APP, CACHE, ConfigVars, Env, EnvOp, Inputs, KeyPart, Layer, Mount, MountMode, Output, Pins, Plan, Scope, Settings,
     Stack, Step,
 };
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{FILE_MAX, SOURCE_MAX, Tree};
 use modfile::{GoMod, commands, may_be_main, plain};
@@ -58,7 +59,7 @@ fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Result<
     if settings.stack != Stack::default() {
         let why = "the Go of Debian bookworm is too old to bring a newer one, and a static program runs on any stack";
         let next = "apps:set APP stack=  (the default one)";
-        return Err(Refusal::new("go-stack", "Go apps are not built on this stack", why, next));
+        return Err(Refusal::new(Code::GoStack, "Go apps are not built on this stack", why, next));
     }
     let chosen = choose(&gomod, settings.arch, pins, facts);
     let go = chosen.map_err(|stop| stop.refusal("the Go version cannot be chosen", "the proxy"))?;
@@ -79,7 +80,7 @@ fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Result<
     } else if !gomod.requires.is_empty() && !tree.0.contains_key("go.sum") {
         let why = "go.mod requires modules, and no go.sum says what they are";
         return Err(Refusal::new(
-            "go-sum-missing",
+            Code::GoSumMissing,
             "modules cannot be checked",
             why,
             "go mod tidy && git add go.sum && git commit -m 'go mod tidy'",
@@ -115,7 +116,7 @@ fn packages(gomod: &GoMod, found: &BTreeMap<String, String>) -> Result<Vec<Strin
     if let Some(bad) = gomod.install.iter().find(|text| !good(text)) {
         let why = format!("go.mod has // +heroku install {}", quote(bad));
         return Err(Refusal::new(
-            "go-install-unclear",
+            Code::GoInstallUnclear,
             "this is no package",
             why,
             "write folders there, such as ./cmd/server",
@@ -127,7 +128,7 @@ fn packages(gomod: &GoMod, found: &BTreeMap<String, String>) -> Result<Vec<Strin
     if found.is_empty() {
         let why = "looked for: `package main` in the module's folder, in cmd/ and in its folders";
         let refusal = Refusal::new(
-            "no-command",
+            Code::NoCommand,
             "there is no program in this module",
             why,
             "add `func main` in a `package main`, commit and push",
@@ -161,7 +162,7 @@ fn processes(
         let why = format!("there are several: {}", quote(&names.join(", ")));
         let example = names.first().map_or("server", String::as_str);
         let next = format!("add a Procfile with a line such as `web: bin/{example}`");
-        return Err(Refusal::new("no-start-command", "nothing says which program gets the requests", why, &next));
+        return Err(Refusal::new(Code::NoStartCommand, "nothing says which program gets the requests", why, &next));
     };
     decided.push(format!("web: bin/{web} (the module's {} program)", if names.len() == 1 { "only" } else { "main" }));
     let mut processes = BTreeMap::from([("web".to_owned(), format!("bin/{web}"))]);

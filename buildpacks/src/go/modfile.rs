@@ -2,6 +2,7 @@
 //! Invariant: a folder is a command if one of its files that is built says `package main`.
 //! Absent: resolving modules; Go does that, and checks go.sum.
 
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::tree::{Found, Tree};
 use std::collections::BTreeMap;
@@ -70,7 +71,7 @@ impl GoMod {
 fn absent(tree: &Tree) -> Refusal {
     let why = "there is no go.mod in the app's folder";
     let refusal = Refusal::new(
-        "no-go-mod",
+        Code::NoGoMod,
         "this is not a Go module",
         why,
         "`go mod init NAME && go mod tidy`, commit go.mod and go.sum, push",

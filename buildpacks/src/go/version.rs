@@ -5,6 +5,7 @@
 use super::modfile::GoMod;
 use crate::facts::{Facts, Question, Stop};
 use crate::plan::{Arch, Pins};
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 
 /// The line of an app that asks for none, or for one before toolchains.
@@ -101,7 +102,7 @@ fn go(version: String, numbers: Triple, said: String) -> Go {
 fn unclear(text: &str, place: &str) -> Refusal {
     let what = format!("{place} in go.mod does not say a Go version that can be understood");
     let next = format!("write a released version such as {}.{} there", DEFAULT_LINE.0, DEFAULT_LINE.1);
-    Refusal::new("go-version-unclear", what, format!("it says {}", quote(text)), &next)
+    Refusal::new(Code::GoVersionUnclear, what, format!("it says {}", quote(text)), &next)
 }
 
 fn absent(text: &str, place: &str, there: &[(Triple, &String)]) -> Refusal {
@@ -117,7 +118,7 @@ fn absent(text: &str, place: &str, there: &[(Triple, &String)]) -> Refusal {
     };
     let line = known.first().copied().unwrap_or("1.26");
     Refusal::new(
-        "go-version-unavailable",
+        Code::GoVersionUnavailable,
         "there is no such Go",
         why,
         &format!("`go get go@{line} toolchain@none && go mod tidy`, commit and push"),

@@ -8,6 +8,7 @@ use super::start;
 use super::versions::{self, Versions};
 use crate::facts::Facts;
 use crate::plan::{Env, Pins, Plan, Settings};
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::Tree;
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 pub(crate) fn read(tree: &Tree) -> Result<Package, Refusal> {
     Package::read(tree)?.ok_or_else(|| {
         Refusal::new(
-            "no-package-json",
+            Code::NoPackageJson,
             "this is not a Node.js app",
             "the Node.js buildpack is set, but there is no package.json in the app's folder",
             "`npm init`, commit package.json and push; or let the files decide: remove the buildpack setting",

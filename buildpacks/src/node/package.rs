@@ -3,6 +3,7 @@
 //! Absent: resolving dependencies; `npm ci` does that, and compares the lock with package.json.
 
 use crate::json;
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{Found, Tree};
 use serde_json::{Map, Value};
@@ -112,12 +113,12 @@ fn absent(tree: &Tree) -> Refusal {
     match FOREIGN.iter().find(|(path, _)| tree.0.contains_key(*path)) {
         Some((path, owner)) => {
             let why = format!("there is a {path} and no package-lock.json: {owner} is not supported here yet");
-            Refusal::new("lock-not-supported", "dependencies cannot be installed", why, LOCK)
+            Refusal::new(Code::LockNotSupported, "dependencies cannot be installed", why, LOCK)
                 .or(format!("then remove {path}, or keep it and both up to date, and push"))
         }
         None => {
             let why = "package.json has dependencies, but no package-lock.json says which versions";
-            let refusal = Refusal::new("lock-missing", "dependencies cannot be installed", why, LOCK)
+            let refusal = Refusal::new(Code::LockMissing, "dependencies cannot be installed", why, LOCK)
                 .or("in a workspace of a larger repository: the same in the app's folder, with npm install --workspaces=false");
             match ignored(tree) {
                 true => refusal.or("if git ignores package-lock.json, remove it from .gitignore first"),

@@ -3,6 +3,7 @@
 //! Absent: Procfiles.
 
 use super::package::Package;
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::Tree;
 
@@ -47,7 +48,7 @@ fn plain(path: &str) -> bool {
 pub(crate) fn refusal(package: &Package) -> Refusal {
     let why = "looked for: a Procfile, scripts.start in package.json, server.js, \"main\" in package.json";
     let refusal = Refusal::new(
-        "no-start-command",
+        Code::NoStartCommand,
         "nothing says how to start this app",
         why,
         "add a Procfile with a line such as `web: node index.js`, or a \"start\" script to package.json",

@@ -7,6 +7,7 @@ use super::package::Package;
 use super::range::{DEFAULT_MAJOR, OLDEST_MAINTAINED, Range, Version};
 use crate::facts::{Facts, Question, Stop};
 use crate::plan::{Arch, Pins, Settings};
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{TOOL_VERSIONS, Tree};
 use std::collections::BTreeMap;
@@ -108,7 +109,7 @@ fn node_asked(tree: &Tree, package: &Package) -> Result<Option<Asked>, Refusal> 
     let Some((text, place)) = found else { return Ok(None) };
     let Some(range) = Range::parse(&text) else {
         return Err(Refusal::new(
-            "node-version-unclear",
+            Code::NodeVersionUnclear,
             format!("{place} does not say a Node.js version that can be understood"),
             format!("it says {}", quote(&text)),
             &format!("write a range such as \"{DEFAULT_MAJOR}.x\", \">=22 <25\" or \"^22.11.0\" in {place}"),
@@ -132,7 +133,7 @@ fn npm_asked(package: &Package, node: &str) -> Result<Asked, Refusal> {
     if let Some((text, place)) = manager.map(|text| (text, "packageManager")).or_else(engines) {
         let Some(range) = Range::parse(&text) else {
             return Err(Refusal::new(
-                "npm-version-unclear",
+                Code::NpmVersionUnclear,
                 format!("{place} in package.json does not say an npm version that can be understood"),
                 format!("it says {}", quote(&text)),
                 &format!("remove {place}, then npm fits Node.js, or write a range such as \"11.x\""),
@@ -190,7 +191,7 @@ fn not_published(asked: &Asked, name: &str, published: &[String]) -> Refusal {
     }
     let list: Vec<String> = newest.values().rev().map(Version::to_string).collect();
     Refusal::new(
-        "version-not-published",
+        Code::VersionNotPublished,
         format!("no published {name} fits {}{}", asked.text, asked.place),
         format!("the newest of each line: {}", if list.is_empty() { "none".to_owned() } else { list.join(", ") }),
         &format!("ask for one of these lines{}, commit and push", asked.place),

@@ -5,6 +5,7 @@
 use crate::facts::Facts;
 use crate::language::{Claim, Language, nothing_to_ask, nothing_to_explain};
 use crate::plan::{Inputs, KeyPart, Layer, Output, Pins, Plan, Scope, Settings};
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::tree::Tree;
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ fn plan(tree: &Tree, _: &Settings, _: &Pins, _: &Facts) -> Result<Plan, Refusal>
     if !tree.has_file("Procfile") {
         let next = "add a Procfile with a line such as `web: ./serve.sh`, commit and push";
         return Err(Refusal::new(
-            "no-procfile",
+            Code::NoProcfile,
             "nothing says what to run",
             "the buildpack is shell, and there is no Procfile",
             next,

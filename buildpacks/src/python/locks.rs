@@ -6,6 +6,7 @@ use super::dependencies::{Dependencies, Manager, normal};
 use super::project::{get, has_package, table};
 use super::requirements;
 use crate::json;
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{Found, Tree};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,7 +48,7 @@ fn without_lock(tree: &Tree) -> Result<Option<Dependencies>, Refusal> {
         ("pyproject.toml", if poetry { "poetry lock && git add poetry.lock && git commit -m Lock" } else { tool })
     };
     let why = format!("{what} has dependencies, but no lock file says which versions");
-    let refusal = Refusal::new("lock-missing", "dependencies cannot be installed", why, lock);
+    let refusal = Refusal::new(Code::LockMissing, "dependencies cannot be installed", why, lock);
     Err(refusal.or("looked for: uv.lock, poetry.lock, Pipfile.lock, requirements.txt"))
 }
 
@@ -60,7 +61,7 @@ fn lock_and_project(manager: Manager, tree: &Tree) -> Result<(Table, Table, Vec<
     let Some(project) = table(tree, "pyproject.toml")? else {
         let why = format!("there is {} and no pyproject.toml", manager.file());
         return Err(Refusal::new(
-            "no-pyproject",
+            Code::NoPyproject,
             "dependencies cannot be installed",
             why,
             "git add pyproject.toml, commit and push",

@@ -3,6 +3,7 @@
 //! Absent: what their entries mean for installing.
 
 use super::dependencies::normal;
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{Found, Tree};
 use toml::{Table, Value};
@@ -14,7 +15,7 @@ pub(crate) fn table(tree: &Tree, path: &str) -> Result<Option<Table>, Refusal> {
         Found::NotAFile => {
             let why = "a symbolic link or a submodule has this name, and links are not followed";
             let next = format!("commit {path} as a plain file in the app's own folder");
-            return Err(Refusal::new("not-a-file", format!("{path} is not a file"), why, &next));
+            return Err(Refusal::new(Code::NotAFile, format!("{path} is not a file"), why, &next));
         }
         Found::File(content) => content,
     };
@@ -25,7 +26,7 @@ pub(crate) fn table(tree: &Tree, path: &str) -> Result<Option<Table>, Refusal> {
             let at = err.span().map_or(0, |span| text.get(..span.start).unwrap_or("").matches('\n').count());
             let why = format!("line {}: {}", at.saturating_add(1), quote(err.message()));
             let next = format!("correct {path}, commit and push");
-            Err(Refusal::new("bad-toml", format!("{path} is not valid TOML"), why, &next))
+            Err(Refusal::new(Code::BadToml, format!("{path} is not valid TOML"), why, &next))
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Absent: environment markers; a package that is only for Windows counts as a name here.
 
 use super::dependencies::{Dependencies, Manager, normal};
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{Found, Tree};
 use std::collections::BTreeSet;
@@ -67,7 +68,7 @@ pub(crate) fn read(tree: &Tree) -> Result<Dependencies, Refusal> {
 fn missing(path: &str) -> Refusal {
     let why = format!("{} is included by requirements.txt and is not in the commit", quote(path));
     Refusal::new(
-        "requirements-missing",
+        Code::RequirementsMissing,
         "dependencies cannot be installed",
         why,
         "git add it, commit and push; or remove the line",

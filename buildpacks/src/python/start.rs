@@ -3,6 +3,7 @@
 //! Absent: Procfiles, running any of the app's code to look.
 
 use super::dependencies::Dependencies;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::tree::{Found, Tree};
 
@@ -198,14 +199,14 @@ fn no_server(framework: &str, server: &str, dependencies: Option<&Dependencies>)
         Some(found) => found.manager.add(server),
         None => format!("echo {server} >>requirements.txt"),
     };
-    Refusal::new("no-server", "no web server is installed", why, &format!("{add}, commit and push"))
+    Refusal::new(Code::NoServer, "no web server is installed", why, &format!("{add}, commit and push"))
         .or("or say in a Procfile how it is served, such as `web: python app.py`; it must listen on 0.0.0.0:$PORT")
 }
 
 fn nothing(tree: &Tree) -> Refusal {
     let why = "looked for: a Procfile, manage.py of Django, an object made by Flask(…), FastAPI(…) or Starlette(…) in app.py, main.py, wsgi.py, asgi.py and alike";
     let refusal = Refusal::new(
-        "no-start-command",
+        Code::NoStartCommand,
         "nothing says how to start this app",
         why,
         "add a Procfile with a line such as `web: gunicorn --bind 0.0.0.0:$PORT app:app`",

@@ -7,6 +7,7 @@ use super::project::{get, table};
 use super::range::{Range, Version};
 use crate::facts::{Facts, Question, Stop};
 use crate::plan::Pins;
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::Tree;
 
@@ -70,7 +71,7 @@ impl Tool {
                 let why = format!("{asked} fits nothing that is published");
                 let next = format!("correct or remove what asks for {} in pyproject.toml, commit and push", self.name);
                 let what = format!("there is no such {}", self.name);
-                Err(Refusal::new("tool-version-unavailable", what, why, &next).into())
+                Err(Refusal::new(Code::ToolVersionUnavailable, what, why, &next).into())
             }
         }
     }

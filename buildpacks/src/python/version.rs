@@ -8,6 +8,7 @@ use super::debian::{PYTHONS, published};
 use super::range::{Range, Version};
 use crate::facts::{Facts, Stop};
 use crate::plan::{Pins, Settings, Stack};
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::Tree;
 
@@ -97,7 +98,7 @@ fn unclear(asked: &Asked) -> Refusal {
         if asked.place == "runtime.txt" { "python-3.13" } else { "3.13 or >=3.11" },
         asked.place
     );
-    Refusal::new("python-version-unclear", what, why, &next)
+    Refusal::new(Code::PythonVersionUnclear, what, why, &next)
 }
 
 fn absent(settings: &Settings, asked: Option<&Asked>, there: &[(Version, &str)]) -> Refusal {
@@ -111,7 +112,7 @@ fn absent(settings: &Settings, asked: Option<&Asked>, there: &[(Version, &str)])
     };
     let line = there.first().map_or_else(|| "3.13".to_owned(), |(version, _)| version.line());
     let refusal = Refusal::new(
-        "python-version-unavailable",
+        Code::PythonVersionUnavailable,
         "there is no such Python here",
         why,
         &format!("ask for {line} in {place}, commit and push"),

@@ -4,6 +4,7 @@
 //! Absent: proxies and logging settings (warned about); passwords (refused, as leaving them out would open the site).
 
 use crate::json;
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{Found, Tree};
 use serde_json::{Map, Value};
@@ -60,7 +61,7 @@ fn from_json(mut site: Site, object: &Map<String, Value>) -> Result<Site, Refusa
     if site.routes.len() + site.redirects.len() + site.headers.len() > RULES_MAX {
         let why = format!("routes, redirects and headers are more than {RULES_MAX}");
         let next = "write fewer, with patterns such as /old/**";
-        return Err(Refusal::new("too-many-rules", "static.json has too many rules", why, next));
+        return Err(Refusal::new(Code::TooManyRules, "static.json has too many rules", why, next));
     }
     // The longest pattern is the most precise.
     site.routes.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
@@ -101,7 +102,7 @@ impl Site {
             let why = format!("root is {}", quote(root));
             let next = format!("name a folder of the app in {file}, such as \"root\": \"public\"");
             return Err(Refusal::new(
-                "bad-site-root",
+                Code::BadSiteRoot,
                 format!("{file} names a root that cannot be served"),
                 why,
                 &next,
@@ -174,11 +175,11 @@ fn page(path: &str) -> Result<String, Refusal> {
 fn unusable(what: &str, text: &str) -> Refusal {
     let why = format!("{} cannot be used", quote(text));
     let next = "write paths with a leading / and without spaces, values without quotes, braces and backslashes";
-    Refusal::new("bad-site-rule", format!("static.json: one of the {what} is not right"), why, next)
+    Refusal::new(Code::BadSiteRule, format!("static.json: one of the {what} is not right"), why, next)
 }
 
 fn password(file: &str) -> Refusal {
     let why = format!("{file} asks for a password, which is not supported here: the site would be open to all");
     let next = format!("take it out of {file} to publish the site to all, commit and push");
-    Refusal::new("site-password", "this site is not served without its password", why, &next)
+    Refusal::new(Code::SitePassword, "this site is not served without its password", why, &next)
 }

@@ -12,6 +12,7 @@ pub(crate) use config::Site;
 use crate::facts::Facts;
 use crate::language::{Claim, Language, Look, nothing_to_ask, nothing_to_explain};
 use crate::plan::{Env, GeneratedFile, Inputs, KeyPart, Layer, Output, Pins, Plan, Scope, Settings, Step};
+use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{FILE_MAX, Tree};
 use std::collections::BTreeMap;
@@ -125,13 +126,13 @@ pub(crate) fn folder(root: &str) -> String {
 fn no_pages() -> Refusal {
     let why = "no root is named, and there is no index.html, public_html/index.html or public/index.html";
     let next = "commit index.html, or name the folder in static.json: {\"root\": \"dist\"}";
-    Refusal::new("no-site", "there is no site to serve", why, next)
+    Refusal::new(Code::NoSite, "there is no site to serve", why, next)
 }
 
 fn missing_root(root: &str) -> Refusal {
     let why = format!("{}/ is named as the site's root, but the commit has no file in it", quote(root));
     Refusal::new(
-        "site-root-missing",
+        Code::SiteRootMissing,
         "there is no site to serve",
         why,
         "commit the folder (is it in .gitignore?), or correct the root",

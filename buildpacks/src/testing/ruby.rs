@@ -5,6 +5,7 @@
 use crate::facts::{Facts, Question, Stop, missing};
 use crate::language::{Claim, Language, Look, nothing_to_explain};
 use crate::plan::{Env, Inputs, KeyPart, Layer, Mount, MountMode, Output, Pins, Plan, Scope, Settings, Step};
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::tree::{FILE_MAX, LOCK_MAX, Tree};
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ fn version(pins: &Pins, facts: &Facts) -> Result<String, Stop> {
         argv: ["apt-cache", "pkgnames", "ruby3"].map(str::to_owned).to_vec(),
         read: |text| Some(text.lines().filter_map(|line| line.strip_prefix("ruby")).map(str::to_owned).collect()),
     })?;
-    let none = || Refusal::new("no-ruby", "there is no Ruby", "Debian names none", "push again");
+    let none = || Refusal::new(Code::NoRuby, "there is no Ruby", "Debian names none", "push again");
     published.iter().max().cloned().ok_or_else(|| none().into())
 }
 
@@ -48,7 +49,7 @@ fn plan(tree: &Tree, _: &Settings, pins: &Pins, facts: &Facts) -> Result<Plan, R
         version(pins, facts).map_err(|stop| stop.refusal("the Ruby version cannot be chosen", "the mirror"))?;
     if !tree.has_file("Gemfile.lock") {
         let why = "no Gemfile.lock says which versions";
-        return Err(Refusal::new("lock-missing", "gems cannot be installed", why, "bundle lock, commit and push"));
+        return Err(Refusal::new(Code::LockMissing, "gems cannot be installed", why, "bundle lock, commit and push"));
     }
     let files = ["Gemfile", "Gemfile.lock"].map(str::to_owned);
     let runtime = Layer {

@@ -4,6 +4,7 @@ use super::{BuildAsk, Builder, sandbox};
 use crate::Parts;
 use buildpacks::{Base, Facts, Question, Stack};
 use domain::Refusal;
+use domain::refusal::Code;
 use engine::images;
 use jobs::Job;
 use std::path::{Path, PathBuf};
@@ -81,7 +82,7 @@ async fn look_up(
     let part = format!("fact-{}", short(&question.id));
     let answer = match sandbox::ask(p, ask, stack, &part, question.argv.clone()).await {
         Ok(text) => (question.read)(&text).filter(|list| !list.is_empty()).ok_or_else(|| {
-            Refusal::new("lookup-unclear", format!("the answer about {} is not a list", question.name)).into()
+            Refusal::new(Code::LookupUnclear, format!("the answer about {} is not a list", question.name)).into()
         }),
         Err(err) => Err(err),
     };
@@ -105,7 +106,8 @@ async fn look_up(
                 Error::Refused(no) if !no.why.is_empty() => (no.why, no.next),
                 err => (err.lines().join("\n"), Vec::new()),
             };
-            let no = Refusal::new("registry-unreachable", format!("cannot look up the versions of {}", question.name));
+            let no =
+                Refusal::new(Code::RegistryUnreachable, format!("cannot look up the versions of {}", question.name));
             let no = next.into_iter().fold(no.why(why), Refusal::next);
             Err(no.next(format!("check the server's way to {}, then push again", question.registry)).into())
         }

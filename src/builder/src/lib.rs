@@ -28,6 +28,7 @@ use daemon::ImageBuilder;
 use domain::config::ConfigVars;
 use domain::ids::DeployId;
 use domain::procfile::{self, ProcessTable};
+use domain::refusal::Code;
 use domain::{InstallId, Refusal};
 use engine::images::{Budget, Layer, Registry, Stack, ensure_stack};
 use engine::{Engine, EngineError, Starts};
@@ -344,7 +345,7 @@ fn stack_there(p: &Parts, stack: buildpacks::Stack, name: &str) -> Result<()> {
     if p.settings.stacks.join(format!("{name}.json")).exists() {
         return Ok(());
     }
-    let no = Refusal::new("no-stack", format!("the stack {name} is not in {}", p.settings.stacks.display()));
+    let no = Refusal::new(Code::NoStack, format!("the stack {name} is not in {}", p.settings.stacks.display()));
     let no = no.next(format!("scripts/stacks --stack {} makes it, as the administrator of the server", stack.name()));
     Err(match stack {
         buildpacks::Stack::Deb13 => no.into(),

@@ -10,6 +10,7 @@ use domain::ids::DeployId;
 use domain::instance::{INIT_AT, INSTALL_LABEL, KIND_LABEL, SPOOL_AT};
 use domain::log::{Source, SpoolKey, SpoolRecord, SpoolStream};
 use domain::output::Help;
+use domain::refusal::Code;
 use domain::{InstallId, Refusal, text};
 use engine::images::{BUNDLE, CA_VARIABLES, Stack};
 use engine::{Attachment, InstanceSpec, Limits, Mount, Status};
@@ -97,7 +98,7 @@ impl Builder {
 
 /// A build that is out of time.
 pub fn too_long(p: &Parts) -> Refusal {
-    Refusal::new("build-timeout", format!("the build took longer than {} s", p.settings.build_timeout))
+    Refusal::new(Code::BuildTimeout, format!("the build took longer than {} s", p.settings.build_timeout))
         .next("make it shorter, or raise build-timeout in the server's configuration")
 }
 
@@ -161,13 +162,13 @@ fn verdict(p: &Parts, screen: &Screen<'_>, status: Status) -> Result<()> {
         Status::Exited { code: 0, .. } => Ok(()),
         Status::Exited { out_of_memory: true, .. } => {
             let limit = text::human_bytes(p.settings.build_memory);
-            Err(Refusal::new("build-memory", format!("out of memory: {title}"))
+            Err(Refusal::new(Code::BuildMemory, format!("out of memory: {title}"))
                 .why(format!("a build may use {limit}"))
                 .next("raise build-memory in the server's configuration")
                 .into())
         }
         Status::Exited { code, .. } => {
-            let no = Refusal::new("build-failed", format!("{title} failed with status {code}"));
+            let no = Refusal::new(Code::BuildFailed, format!("{title} failed with status {code}"));
             let lines: Vec<&str> = screen.last.iter().map(String::as_str).collect();
             Err(match buildpacks::explain(title, &lines) {
                 Some(cause) => cause.next.into_iter().fold(no.why(cause.why), Refusal::next).into(),
@@ -224,7 +225,7 @@ pub async fn ask(p: &Parts, ask: &BuildAsk, stack: &Stack, part: &str, argv: Vec
         Ok(Ok(Status::Exited { code: 0, .. })) => Ok(of(SpoolStream::Out)),
         Ok(Ok(_)) => Err(failed_lookup(&of(SpoolStream::Err)).into()),
         Ok(Err(err)) => Err(err),
-        Err(_) => Err(Refusal::new("lookup-slow", format!("no answer within {} s", ASK_MAX.as_secs())).into()),
+        Err(_) => Err(Refusal::new(Code::LookupSlow, format!("no answer within {} s", ASK_MAX.as_secs())).into()),
     }
 }
 
@@ -233,7 +234,7 @@ fn failed_lookup(said: &str) -> Refusal {
     let lines: Vec<String> =
         said.lines().map(|line| text::plain(line.trim())).filter(|line| !line.is_empty()).collect();
     let words: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let no = Refusal::new("lookup-failed", "its client failed");
+    let no = Refusal::new(Code::LookupFailed, "its client failed");
     match buildpacks::explain("", &words) {
         Some(cause) => cause.next.into_iter().fold(no.why(cause.why), Refusal::next),
         None => no.why(words.split_at(words.len().saturating_sub(SAID_MAX)).1.join("\n")),
@@ -296,7 +297,7 @@ async fn watch_end(p: &Parts, name: &str) -> Result<Status> {
         match p.engine.wait(name).await {
             Ok(status @ Status::Exited { .. }) => return Ok(status),
             Err(engine::EngineError::NotFound(_)) => {
-                return Err(Refusal::new("build-gone", "the build's container was removed by somebody")
+                return Err(Refusal::new(Code::BuildGone, "the build's container was removed by somebody")
                     .next("push again")
                     .into());
             }
@@ -314,7 +315,7 @@ async fn watch_disk(p: &Parts, sandbox: &Sandbox) -> Refusal {
         let measure = move || Ok(folders.iter().map(|folder| bytes_below(folder, limit)).sum());
         let bytes: u64 = blocking("measure a build", measure).await.unwrap_or(0);
         if bytes > limit {
-            return Refusal::new("build-disk", format!("the build wrote more than {}", text::human_bytes(limit)))
+            return Refusal::new(Code::BuildDisk, format!("the build wrote more than {}", text::human_bytes(limit)))
                 .why("or it nested folders more than 200 deep, which are not counted and taken for too much")
                 .next("write less, or raise build-disk in the server's configuration");
         }

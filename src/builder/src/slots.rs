@@ -5,6 +5,7 @@ use crate::Parts;
 use domain::fair::{Fair, Wait};
 use domain::ids::UserId;
 use domain::quota::{self, Limit, What};
+use domain::refusal::Code;
 use domain::{AppId, Refusal};
 use jobs::Job;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -94,7 +95,7 @@ impl Slots {
     fn enter(&self, person: Person, most: Limit) -> Result<u64, Refusal> {
         let mut fair = self.fair();
         if fair.waits() >= WAITING_MAX {
-            return Err(Refusal::new("too-many-builds", format!("{WAITING_MAX} builds wait already"))
+            return Err(Refusal::new(Code::TooManyBuilds, format!("{WAITING_MAX} builds wait already"))
                 .next("push again when some have ended"));
         }
         Ok(fair.enter(person, most))
@@ -191,6 +192,6 @@ mod tests {
         for _ in 0..WAITING_MAX {
             slots.enter(Some(UserId(1)), None).unwrap();
         }
-        assert_eq!(slots.enter(Some(UserId(2)), None).unwrap_err().code, "too-many-builds");
+        assert_eq!(slots.enter(Some(UserId(2)), None).unwrap_err().code, Code::TooManyBuilds);
     }
 }

@@ -1,6 +1,7 @@
 //! A commit's files, as the planner, the keys and the layers need them.
 
 use buildpacks::{Entry, Tree};
+use domain::refusal::Code;
 use domain::{AppId, Commit, Refusal, Timestamp};
 use git::{FileEntry, Kind, Repos};
 use sha2::{Digest, Sha256};
@@ -53,7 +54,7 @@ impl Sources {
         entries.retain(|entry| entry.path.starts_with(&root));
         if entries.is_empty() && !root.is_empty() {
             let what = format!("the commit has no folder {}", domain::text::plain(root.trim_end_matches('/')));
-            let no = Refusal::new("root-missing", what).why("the app's setting root names it");
+            let no = Refusal::new(Code::RootMissing, what).why("the app's setting root names it");
             return Err(no.next("apps:set APP root=FOLDER, or apps:set APP root= for the whole repository").into());
         }
         let mut tree = BTreeMap::new();

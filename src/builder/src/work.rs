@@ -3,6 +3,7 @@
 use super::sources::{make_folder, within};
 use buildpacks::{APP, Layer, MountMode};
 use domain::ids::DeployId;
+use domain::refusal::Code;
 use domain::{Refusal, text};
 use std::path::{Path, PathBuf};
 use system::fault::{Act, Result};
@@ -105,7 +106,7 @@ impl Folders {
         let (home, away) = (within(cache, &lent.folder)?, self.host_path(layer, &lent.at)?);
         if away.symlink_metadata().is_ok() {
             let name = text::plain(lent.at.trim_start_matches(APP).trim_start_matches('/'));
-            let no = Refusal::new("name-taken", format!("{name} is a name that the build needs for itself"));
+            let no = Refusal::new(Code::NameTaken, format!("{name} is a name that the build needs for itself"));
             return Err(no.next("give what the app has there another name").into());
         }
         // Steps can write to the cache: what is no folder there is none of ours.

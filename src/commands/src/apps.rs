@@ -5,6 +5,7 @@ use super::{Ask, Commands};
 use domain::access::{Principal, may_see, name_refusal};
 use domain::push::BranchName;
 use domain::quota::What;
+use domain::refusal::Code;
 use domain::{AppId, AppName, Refusal};
 use serde_json::json;
 use system::clock::now;
@@ -48,7 +49,7 @@ pub async fn make(c: &Commands, who: &Principal, name: &AppName) -> Result<store
 /// Removes an app with everything of it, its instances first.
 pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
     for job in c.deploys.jobs_of(id) {
-        job.cancel(Refusal::new("app-destroyed", "the app is being destroyed"));
+        job.cancel(Refusal::new(Code::AppDestroyed, "the app is being destroyed"));
     }
     let _turn = c.deploys.turn(id).await?;
     let app = id.clone();
@@ -101,8 +102,11 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
 }
 
 pub async fn create(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let name =
-        ask.what().app.clone().ok_or_else(|| Refusal::new("app-missing", "name the app").next("apps:create blog"))?;
+    let name = ask
+        .what()
+        .app
+        .clone()
+        .ok_or_else(|| Refusal::new(Code::AppMissing, "name the app").next("apps:create blog"))?;
     make(c, ask.principal(), &name).await?;
     io.line(format!("Created {name}. It will answer at {}", c.p.sites.url(&name))).await;
     io.line(format!("Deploy it: git remote add hoist {} && git push hoist main", c.p.sites.remote(&name))).await;
@@ -253,10 +257,10 @@ fn enter_setting(who: &Principal, value: Option<&str>) -> Result<bool, Refusal> 
         Some("off" | "no" | "false") => Ok(false),
         None | Some("on" | "yes" | "true") if who.is_admin() => Ok(true),
         None | Some("on" | "yes" | "true") => {
-            Err(Refusal::new("not-allowed", "only an administrator may switch enter on again")
+            Err(Refusal::new(Code::NotAllowed, "only an administrator may switch enter on again")
                 .next("ask an administrator for: apps:set APP enter=on"))
         }
-        Some(_) => Err(Refusal::new("bad-setting", "enter takes on or off").next("apps:set APP enter=off")),
+        Some(_) => Err(Refusal::new(Code::BadSetting, "enter takes on or off").next("apps:set APP enter=off")),
     }
 }
 
@@ -289,14 +293,14 @@ impl Setting {
             "buildpack" => match text.map(buildpacks::buildpack_name) {
                 None => Ok(Setting::Buildpack(None)),
                 Some(Some(name)) => Ok(Setting::Buildpack(Some(name))),
-                Some(None) => Err(Refusal::new("no-such-buildpack", "there is no such buildpack")
+                Some(None) => Err(Refusal::new(Code::NoSuchBuildpack, "there is no such buildpack")
                     .why(format!("known: {}", buildpacks::BUILDPACKS.join(", ")))
                     .next("apps:set APP buildpack=node")),
             },
             "stack" => match text.map(buildpacks::Stack::parse) {
                 None => Ok(Setting::Stack(None)),
                 Some(Some(stack)) => Ok(Setting::Stack(Some(stack))),
-                Some(None) => Err(Refusal::new("no-such-stack", "there is no such stack")
+                Some(None) => Err(Refusal::new(Code::NoSuchStack, "there is no such stack")
                     .why("known: trixie (deb13, the default), bookworm (deb12)")
                     .next("apps:set APP stack=bookworm")),
             },
@@ -304,14 +308,15 @@ impl Setting {
             "enter" => Ok(Setting::Enter(enter_setting(who, text)?)),
             other => match domain::dockerfile::Change::parse(other, value) {
                 Some(change) => change.map(Setting::Dockerfile),
-                None => {
-                    Err(Refusal::new("no-such-setting", format!("there is no setting {}", domain::text::plain(other)))
-                        .why(format!(
-                            "settings: deploy-branch, buildpack, stack, root, enter; of a Dockerfile: {}",
-                            domain::dockerfile::SETTINGS.join(", ")
-                        ))
-                        .next("help apps:set"))
-                }
+                None => Err(Refusal::new(
+                    Code::NoSuchSetting,
+                    format!("there is no setting {}", domain::text::plain(other)),
+                )
+                .why(format!(
+                    "settings: deploy-branch, buildpack, stack, root, enter; of a Dockerfile: {}",
+                    domain::dockerfile::SETTINGS.join(", ")
+                ))
+                .next("help apps:set")),
             },
         }
     }
@@ -323,7 +328,7 @@ fn root(text: &str) -> Result<String, Refusal> {
     let good = |part: &&str| !matches!(*part, ".." | ".git") && !part.contains(char::is_control);
     if text.len() > 1_024 || text.starts_with('/') || !parts.iter().all(good) {
         let no =
-            Refusal::new("bad-root", "this is no folder of a repository").why("write it from the repository's top");
+            Refusal::new(Code::BadRoot, "this is no folder of a repository").why("write it from the repository's top");
         return Err(no.next("apps:set APP root=packages/api"));
     }
     Ok(parts.join("/"))

@@ -3,6 +3,7 @@
 use super::show::pairs;
 use super::{Ask, Commands};
 use domain::domains::{Resolves, dns_advice, parse_base, plan_base};
+use domain::refusal::Code;
 use domain::{Hostname, Refusal, text};
 use serde_json::json;
 use std::time::Duration;
@@ -100,7 +101,7 @@ pub(super) fn reserved(c: &Commands) -> Vec<String> {
 
 /// What a name without a process type of its own is refused with.
 pub(super) fn unknown_process(process: &domain::ProcessType, known: &[String]) -> Refusal {
-    Refusal::new("no-such-process-type", format!("the app has no process type {process}"))
+    Refusal::new(Code::NoSuchProcessType, format!("the app has no process type {process}"))
         .why(format!("the current release has: {}", known.join(", ")))
         .next(format!("add a line `{process}: COMMAND` to the Procfile, commit and push"))
 }

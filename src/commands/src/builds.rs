@@ -5,6 +5,7 @@ use super::{Ask, Commands};
 use domain::command::Format;
 use domain::deploy::{Deploy, is_over};
 use domain::ids::{BuildId, DeployId};
+use domain::refusal::Code;
 use domain::report::{Report, Status};
 use domain::{AppName, Refusal, images, text, time};
 use jobs::{Heard, Said};
@@ -64,7 +65,7 @@ async fn chosen(c: &Commands, ask: &Ask) -> Result<(Build, DeployId)> {
     let wanted = match ask.what().args.maybe("ID") {
         None => None,
         Some(word) => Some(word.parse::<BuildId>().map_err(|_| {
-            Refusal::new("bad-build", "a build is a number, as `builds` lists them").next(format!("builds {name}"))
+            Refusal::new(Code::BadBuild, "a build is a number, as `builds` lists them").next(format!("builds {name}"))
         })?),
     };
     let found =
@@ -83,8 +84,8 @@ async fn chosen(c: &Commands, ask: &Ask) -> Result<(Build, DeployId)> {
 
 fn no_such(wanted: Option<BuildId>, name: &AppName) -> Refusal {
     match wanted {
-        Some(_) => Refusal::new("no-such-build", format!("{name} has no such build")).next(format!("builds {name}")),
-        None => Refusal::new("no-such-build", format!("{name} has no builds yet")).next("git push hoist main"),
+        Some(_) => Refusal::new(Code::NoSuchBuild, format!("{name} has no such build")).next(format!("builds {name}")),
+        None => Refusal::new(Code::NoSuchBuild, format!("{name} has no builds yet")).next("git push hoist main"),
     }
 }
 
@@ -221,14 +222,14 @@ pub async fn cancel(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         None => c.deploys.jobs_of(&app.id),
     };
     let Some(job) = jobs.last() else {
-        return Err(Refusal::new("nothing-runs", format!("no build of {} runs or waits", app.name))
+        return Err(Refusal::new(Code::NothingRuns, format!("no build of {} runs or waits", app.name))
             .next(format!("builds {}", app.name))
             .into());
     };
     let by = domain::access::actor(ask.principal());
-    job.cancel(Refusal::new("cancelled", format!("cancelled by {by}")));
+    job.cancel(Refusal::new(Code::Cancelled, format!("cancelled by {by}")));
     match job.end().await {
-        Deploy::Live { release, .. } => Err(Refusal::new("too-late", format!("{release} was live already"))
+        Deploy::Live { release, .. } => Err(Refusal::new(Code::TooLate, format!("{release} was live already"))
             .next(format!("rollback {}", app.name))
             .into()),
         _ => {

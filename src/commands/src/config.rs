@@ -6,6 +6,7 @@ use super::{Ask, Commands, show};
 use domain::command::{Format, quote};
 use domain::config::{self, ConfigChange, ConfigVars, Diff, FILE_MAX, FileFormat, Hidden, VALUE_MAX};
 use domain::deploy::Kind;
+use domain::refusal::Code;
 use domain::{AppId, Refusal, Secret, VarName, access, text};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -79,13 +80,13 @@ pub async fn get(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let name: VarName = ask.what().args.typed("NAME")?;
     let (vars, hidden) = current(c, &ask.the_app()?.id).await?;
     if let Some(since) = hidden.get(&name) {
-        return Err(Refusal::new("secret-var", format!("{name} is secret: its value is not shown again"))
+        return Err(Refusal::new(Code::SecretVar, format!("{name} is secret: its value is not shown again"))
             .why(format!("it is set since {}; the app has it", since.short()))
             .next(format!("config:set {} --stdin {name} < FILE  (for a new value)", app_name(&ask)))
             .into());
     }
     let value = vars.get(&name).ok_or_else(|| {
-        Refusal::new("no-such-var", format!("{name} is not set"))
+        Refusal::new(Code::NoSuchVar, format!("{name} is not set"))
             .next(format!("config:set {} {name}=VALUE", app_name(&ask)))
     })?;
     match ask.what().format {
@@ -109,13 +110,13 @@ pub async fn set(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
             bytes.pop();
         }
         let value = String::from_utf8(bytes).map_err(|_| {
-            Refusal::new("value-not-text", "the value on standard input is not UTF-8 text")
+            Refusal::new(Code::ValueNotText, "the value on standard input is not UTF-8 text")
                 .next("encode it, with base64 for example")
         })?;
         change.set.insert(name, Secret::new(value));
     }
     if change.set.is_empty() {
-        return Err(Refusal::new("nothing-to-set", "name at least one NAME=VALUE")
+        return Err(Refusal::new(Code::NothingToSet, "name at least one NAME=VALUE")
             .next(format!("config:set {} NAME=VALUE", app_name(&ask)))
             .into());
     }
@@ -139,9 +140,12 @@ pub async fn import(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let replace = ask.what().args.flag("replace");
     if set.is_empty() {
         // With --replace this would remove everything: more likely the file is missing.
-        return Err(Refusal::new("nothing-to-import", "there is no config var on standard input; nothing was changed")
-            .next(format!("config:import {} < .env", app_name(&ask)))
-            .into());
+        return Err(Refusal::new(
+            Code::NothingToImport,
+            "there is no config var on standard input; nothing was changed",
+        )
+        .next(format!("config:import {} < .env", app_name(&ask)))
+        .into());
     }
     let read_as = match format {
         FileFormat::Dotenv => "dotenv",

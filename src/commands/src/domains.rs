@@ -6,6 +6,7 @@ use domain::access::{AppRef, name_refusal};
 use domain::domains::{AppDomain, Granted, Resolves, dns_advice};
 use domain::formation::{self, RELEASE, WEB};
 use domain::reconcile::Desire;
+use domain::refusal::Code;
 use domain::{AppName, Hostname, ProcessType, Refusal, text};
 use serde_json::json;
 use std::time::Duration;
@@ -165,7 +166,7 @@ pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             if missing.is_empty() {
                 return Ok(());
             }
-            Err(Refusal::new("no-such-domain", format!("{} has no domain {}", row.name, missing.join(", ")))
+            Err(Refusal::new(Code::NoSuchDomain, format!("{} has no domain {}", row.name, missing.join(", ")))
                 .next(format!("domains:list {}", row.name))
                 .into())
         })

@@ -4,6 +4,7 @@ use super::{Ask, Commands};
 use deploy::exec::{self, Ending};
 use domain::access::{AppRef, actor};
 use domain::command::quote;
+use domain::refusal::Code;
 use domain::{Refusal, run};
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -43,7 +44,7 @@ async fn session(c: &Commands, ask: &Ask, terminal: Option<Terminal>, io: &mut I
     };
     let stream = exec::connect(&c.p.layout.io(row.id), INIT_MAX).await.map_err(|err| match err.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-            let no = Refusal::new("cannot-enter", format!("{label} cannot be entered"))
+            let no = Refusal::new(Code::CannotEnter, format!("{label} cannot be entered"))
                 .why("it has ended a moment ago, or was started by an older Hoist")
                 .next(format!("ps {}", app.name));
             system::fault::Error::from(no.next(format!("ps:restart {}", app.name)))
@@ -76,7 +77,7 @@ async fn session(c: &Commands, ask: &Ask, terminal: Option<Terminal>, io: &mut I
 
 /// An image that runs as root can put something of its own where the init answers.
 fn not_ours(label: &str, app: &str, err: &std::io::Error) -> Refusal {
-    Refusal::new("cannot-enter", format!("what answers in {label} is not Hoist's init, or is out of order"))
+    Refusal::new(Code::CannotEnter, format!("what answers in {label} is not Hoist's init, or is out of order"))
         .why(domain::text::plain(&err.to_string()))
         .next(format!("ps:restart {app}"))
 }
@@ -88,20 +89,20 @@ async fn find(c: &Commands, app: &AppRef, wanted: &str) -> Result<InstanceRow> {
             .read(move |tx| Ok((tx.enter_on(&id)?, tx.enterable(&id)?, tx.the_app(&id)?.current_release.is_some())))
             .await?;
     if !on {
-        return Err(Refusal::new("enter-off", format!("{} may not be entered: its setting enter is off", app.name))
+        return Err(Refusal::new(Code::EnterOff, format!("{} may not be entered: its setting enter is off", app.name))
             .next(format!("run {} bash   (a one-off instance of its own)", app.name))
             .next(format!("an administrator: apps:set {} enter=on", app.name))
             .into());
     }
     if !released {
-        let no = Refusal::new("not-deployed", format!("{} has no release yet", app.name));
+        let no = Refusal::new(Code::NotDeployed, format!("{} has no release yet", app.name));
         return Err(no.next("git push hoist main").into());
     }
     // `web` means its first.
     let row = rows.iter().find(|r| r.label() == wanted).or_else(|| rows.iter().find(|r| r.process.as_str() == wanted));
     row.cloned().ok_or_else(|| {
         let running: Vec<String> = rows.iter().map(InstanceRow::label).collect();
-        let mut no = Refusal::new("no-such-instance", format!("nothing called {} runs", quote(wanted)));
+        let mut no = Refusal::new(Code::NoSuchInstance, format!("nothing called {} runs", quote(wanted)));
         if let Some(first) = running.first() {
             no = no.why(format!("these run: {}", running.join(", ")));
             // A program's name was meant, unless it looks like an instance's.

@@ -3,6 +3,7 @@
 
 use super::show::Pages;
 use super::{Ask, Commands};
+use domain::refusal::Code;
 use domain::{Refusal, audit, text};
 use serde_json::{Value, json};
 use store::{AuditFilter, AuditRow};
@@ -17,7 +18,7 @@ pub async fn events(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let args = &ask.what().args;
     let app = ask.app().map(|a| a.id.clone());
     if app.is_none() && !ask.principal().is_admin() {
-        let no = Refusal::new("app-missing", "name an app; all events are for administrators");
+        let no = Refusal::new(Code::AppMissing, "name an app; all events are for administrators");
         return Err(no.next("events APP").next("apps:list").into());
     }
     let mut filter = AuditFilter {

@@ -3,12 +3,13 @@
 use super::Commands;
 use domain::Refusal;
 use domain::deploy::Deploy;
+use domain::refusal::Code;
 use jobs::{Heard, Job};
 use system::io::Io;
 
 /// The refusal of a job whose asker closed the connection.
 pub fn hung_up() -> Refusal {
-    Refusal::new("cancelled", "cancelled: the connection was closed")
+    Refusal::new(Code::Cancelled, "cancelled: the connection was closed")
 }
 
 /// Streams the job's lines to standard output until it is over. An orderly close cancels it where that still can be.

@@ -8,6 +8,7 @@ use domain::access::{Principal, actor};
 use domain::deploy::{Deploy, Kind};
 use domain::ids::{ConfigVersion, DeployId};
 use domain::push::{Policy, PushOptions, Verdict, judge, judge_tree, parse_options};
+use domain::refusal::Code;
 use domain::report::{Report, Status};
 use domain::{AppId, Refusal, text};
 use git::{JudgeAsk, Judged, LineSender, PushTicket, ReceiveAsk, Receiver, RefOutcome, RefReply};
@@ -129,13 +130,13 @@ impl Commands {
         let judged = JudgeAsk { updates: ask.commands, options: ask.options, shallow: ask.shallow, quarantine: None };
         let (app, verdict, options) = self.verdict(&push.app, &judged).await?;
         if shallow && options.detach {
-            return Err(Refusal::new("shallow-detach", "a shallow clone cannot be pushed with -o detach")
+            return Err(Refusal::new(Code::ShallowDetach, "a shallow clone cannot be pushed with -o detach")
                 .next("git fetch --unshallow, then push again")
                 .next("git push hoist main, without -o detach")
                 .into());
         }
         if self.p.repos.shallow_stale(ticket) {
-            return Err(Refusal::new("shallow-stale", "another shallow push changed the repository meanwhile")
+            return Err(Refusal::new(Code::ShallowStale, "another shallow push changed the repository meanwhile")
                 .next("push again")
                 .into());
         }
@@ -209,8 +210,8 @@ impl Commands {
         if options.iter().any(|o| o == "json") {
             let name = self.push_of(push).map(|p| p.name).unwrap_or_default();
             let (code, reason) = match err {
-                Error::Refused(no) => (no.code.clone(), no.what.clone()),
-                Error::Fault(fault) => ("fault".to_owned(), fault.to_string()),
+                Error::Refused(no) => (no.code, no.what.clone()),
+                Error::Fault(fault) => (Code::Fault, fault.to_string()),
             };
             let report =
                 Report { code: Some(code), reason: Some(one_line(&reason)), ..Report::new(Status::Refused, name) };

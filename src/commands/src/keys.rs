@@ -4,6 +4,7 @@ use super::show::List;
 use super::{Ask, Commands};
 use domain::access::{Principal, actor};
 use domain::people::{Loss, may_lose, pick};
+use domain::refusal::Code;
 use domain::{Refusal, UserName, text};
 use serde_json::json;
 use ssh::keys::parse_keys;
@@ -23,7 +24,7 @@ async fn subject(c: &Commands, ask: &Ask) -> Result<User> {
         (None, Principal::User { id, name, role, .. }) => Ok(User { id: *id, name: name.clone(), role: *role }),
         (None, Principal::Local | Principal::DeployKey { .. }) => {
             let verb = ask.what().verb.name();
-            Err(Refusal::new("user-missing", "whose key? Name the user")
+            Err(Refusal::new(Code::UserMissing, "whose key? Name the user")
                 .next(format!("{verb} USER"))
                 .next("users:list")
                 .into())
@@ -38,7 +39,7 @@ pub async fn read_keys(io: &mut Io) -> Result<Vec<NewKey>> {
 }
 
 fn no_key_came(verb: &str) -> Refusal {
-    Refusal::new("key-missing", "no key came on standard input")
+    Refusal::new(Code::KeyMissing, "no key came on standard input")
         .next(format!("ssh … {verb} < ~/.ssh/id_ed25519.pub"))
         .next("make a key: ssh-keygen -t ed25519")
 }
@@ -106,7 +107,7 @@ pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 let known: Vec<&str> = keys.iter().map(|k| k.fingerprint.as_str()).collect();
                 let Some(fingerprint) = pick(&known, &typed)? else {
                     let what = format!("{} has no key {}", user.name, domain::command::quote(&text::plain(&typed)));
-                    return Err(Refusal::new("no-such-key", what).next(format!("keys:list {}", user.name)).into());
+                    return Err(Refusal::new(Code::NoSuchKey, what).next(format!("keys:list {}", user.name)).into());
                 };
                 may_lose(&tx.standings()?, &user.name, Loss::Key, by.as_ref())?;
                 tx.remove_key(fingerprint, &user)?;
@@ -126,14 +127,14 @@ pub async fn deploy_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
         (Some(key), true) => key,
         (None, _) => return Err(no_key_came(&format!("deploy-keys:add {}", app.name)).into()),
         (Some(_), false) => {
-            let no = Refusal::new("many-keys", "more than one key came; a deploy key has a name of its own");
+            let no = Refusal::new(Code::ManyKeys, "more than one key came; a deploy key has a name of its own");
             return Err(no.next(format!("deploy-keys:add {} NAME < key.pub, once for each", app.name)).into());
         }
     };
     let name = match name {
         Some(name) => name,
         None => key_name(&key.name).map_err(|_| {
-            Refusal::new("name-missing", "the key has no name in it that could be its name here")
+            Refusal::new(Code::NameMissing, "the key has no name in it that could be its name here")
                 .next(format!("deploy-keys:add {} ci < key.pub", app.name))
         })?,
     };
@@ -155,7 +156,7 @@ fn key_name(word: &str) -> Result<String, Refusal> {
     if !word.is_empty() && word.len() <= 60 && word.chars().all(good) && !word.starts_with('-') {
         return Ok(word.to_owned());
     }
-    Err(Refusal::new("bad-key-name", "this is not a deploy key's name")
+    Err(Refusal::new(Code::BadKeyName, "this is not a deploy key's name")
         .why("allowed: up to 60 letters, digits and - _ . @")
         .next("deploy-keys:add APP ci < key.pub"))
 }
@@ -207,7 +208,7 @@ pub async fn deploy_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             })
             .await?;
     let Some((gone, lost)) = gone else {
-        let no = Refusal::new("no-such-key", format!("{} has no such deploy key", app.name));
+        let no = Refusal::new(Code::NoSuchKey, format!("{} has no such deploy key", app.name));
         return Err(no.next(format!("deploy-keys:list {}", app.name)).into());
     };
     io.line(format!("Removed the deploy key {} ({}) of {}", gone.name, gone.fingerprint, app.name)).await;

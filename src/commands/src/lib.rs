@@ -39,6 +39,7 @@ mod welcome;
 use deploy::Deploys;
 use domain::access::{self, Asked, Authorized, Principal, Rules, authorize, may_see};
 use domain::command::{self, Format, Request, Verb, audit_line};
+use domain::refusal::Code;
 use domain::share::Tickets;
 use domain::{AppId, Timestamp};
 pub use server::Server;
@@ -205,7 +206,9 @@ impl Commands {
         let is_push = words.first().is_some_and(|word| word == "git-receive-pack");
         match done {
             // Another first push made the app a moment ago: this one is a push to an app that is there.
-            Err(Error::Refused(no)) if is_push && no.code == "name-taken" => self.run_once(who, words, env, io).await,
+            Err(Error::Refused(no)) if is_push && no.code == Code::NameTaken => {
+                self.run_once(who, words, env, io).await
+            }
             done => done,
         }
     }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use domain::Refusal;
 use domain::command::{Format, Parsed};
 use domain::log::{Filter, Grep, Record, when};
+use domain::refusal::Code;
 use system::clock;
 use system::fault::Result;
 use system::io::{Chunk, Io};
@@ -66,7 +67,7 @@ fn asked(args: &Parsed) -> Result<logs::Ask, Refusal> {
     };
     let follow = args.flag("tail");
     if follow && filter.until.is_some() {
-        return Err(Refusal::new("bad-time", "--until ends what --tail goes on with: they do not go together")
+        return Err(Refusal::new(Code::BadTime, "--until ends what --tail goes on with: they do not go together")
             .next("logs APP --since 2h --until 1h"));
     }
     Ok(logs::Ask { filter, last, follow })
@@ -74,13 +75,13 @@ fn asked(args: &Parsed) -> Result<logs::Ask, Refusal> {
 
 fn number(word: &str) -> Result<usize, Refusal> {
     word.parse().ok().filter(|n| *n <= LAST_MAX).ok_or_else(|| {
-        Refusal::new("bad-number", format!("--num takes a number from 0 to {LAST_MAX}")).next("logs APP -n 500")
+        Refusal::new(Code::BadNumber, format!("--num takes a number from 0 to {LAST_MAX}")).next("logs APP -n 500")
     })
 }
 
 fn line_id(word: &str) -> Result<u64, Refusal> {
     word.parse().map_err(|_| {
-        Refusal::new("bad-number", "--after takes the id of a line")
+        Refusal::new(Code::BadNumber, "--after takes the id of a line")
             .why("logs APP --format json shows ids")
             .next("logs APP --after 1200 -t --format json")
     })

@@ -5,6 +5,7 @@ use super::{Ask, Commands};
 use domain::command::Format;
 use domain::domains::own_first;
 use domain::formation::WEB;
+use domain::refusal::Code;
 use domain::routing::{Maintenance, PAGE_MAX, fits};
 use domain::{Hostname, Refusal, text};
 use serde_json::json;
@@ -48,15 +49,15 @@ pub async fn on(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
 
 async fn read_page(io: &mut Io) -> Result<String> {
     let bytes = io.read_all(PAGE_MAX).await.map_err(|_| {
-        Refusal::new("page-too-long", format!("a maintenance page has at most {} KiB", PAGE_MAX >> 10))
+        Refusal::new(Code::PageTooLong, format!("a maintenance page has at most {} KiB", PAGE_MAX >> 10))
             .next("put images and styles elsewhere, or leave them out")
     })?;
     let html = String::from_utf8(bytes).map_err(|_| {
-        Refusal::new("page-not-text", "the page on standard input is not UTF-8 text")
+        Refusal::new(Code::PageNotText, "the page on standard input is not UTF-8 text")
             .next("maintenance:on APP --page < page.html")
     })?;
     if html.trim().is_empty() {
-        return Err(Refusal::new("page-empty", "no page came on standard input")
+        return Err(Refusal::new(Code::PageEmpty, "no page came on standard input")
             .next("maintenance:on APP --page < page.html")
             .next("maintenance:on APP  (with our page)")
             .into());

@@ -7,6 +7,7 @@ use super::{Ask, Commands};
 use domain::access::{Principal, Role, actor};
 use domain::leaving::known;
 use domain::people::{Loss, may_lose};
+use domain::refusal::Code;
 use domain::{Refusal, UserName};
 use serde_json::json;
 use ssh::SessionEnv;
@@ -49,7 +50,7 @@ pub async fn users_set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         (true, false) => Role::Admin,
         (false, true) => Role::Developer,
         (true, true) | (false, false) => {
-            let no = Refusal::new("role-missing", "say which role: --admin or --developer");
+            let no = Refusal::new(Code::RoleMissing, "say which role: --admin or --developer");
             return Err(no
                 .next(format!("users:set {name} --admin"))
                 .next(format!("users:set {name} --developer"))

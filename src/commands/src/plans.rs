@@ -3,6 +3,7 @@
 use super::{Ask, Commands};
 use builder::{Given, How};
 use domain::command::{Format, quote};
+use domain::refusal::Code;
 use domain::{Commit, Refusal};
 use system::fault::Result;
 use system::io::Io;
@@ -19,14 +20,14 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<How> {
                 None => Ok(None),
             });
             live.await?.ok_or_else(|| {
-                Refusal::new("not-deployed", format!("{} has no release yet", app.name))
+                Refusal::new(Code::NotDeployed, format!("{} has no release yet", app.name))
                     .next("git push hoist main, or name a commit that was pushed")
             })?
         }
     };
     if !c.p.repos.has_commit(&app.id, &commit).await {
         let what = format!("{} has no commit {}", app.name, commit.short());
-        return Err(Refusal::new("no-such-commit", what)
+        return Err(Refusal::new(Code::NoSuchCommit, what)
             .next(format!("builds {} lists those that were built", app.name))
             .into());
     }
@@ -86,7 +87,7 @@ fn has_one(app: &str, given: &Given) -> Refusal {
     command.extend(settings.build_args.iter().map(|name| format!("--build-arg {name}")));
     command.extend(settings.build_secrets.iter().map(|name| format!("--secret id={name},env={name}")));
     command.push(quote(given.root.as_deref().unwrap_or(".")));
-    Refusal::new("has-a-dockerfile", format!("{app} is built from its own {}", domain::text::plain(&given.path)))
+    Refusal::new(Code::HasADockerfile, format!("{app} is built from its own {}", domain::text::plain(&given.path)))
         .why("there is nothing to write: docker builds the same from it")
         .next(command.join(" "))
 }

@@ -9,6 +9,7 @@ use domain::command::{Format, quote};
 use domain::deploy::Kind;
 use domain::instance::instance_name;
 use domain::reconcile::Desire;
+use domain::refusal::Code;
 use domain::text::human_bytes;
 use domain::{AppId, InstanceId, Refusal, formation, time};
 use futures_util::{StreamExt, stream};
@@ -175,32 +176,33 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = app.id.clone();
     network::ensure_number(&c.p, &app.id).await?;
     let p = c.p.clone();
-    let (rows, wanted) =
-        c.p.store
-            .write(move |tx| {
-                let row = tx.the_app(&id)?;
-                let number = row.current_release.ok_or_else(|| {
-                    Refusal::new("not-deployed", format!("{} has no release yet", row.name)).next("git push hoist main")
-                })?;
-                let table = tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.processes).unwrap_or_default();
-                let new = formation::scale(&tx.formation(&id)?, &table, &words)?;
-                tx.set_formation(&id, &new)?;
-                let wanted = formation::wanted(&new, &table);
-                // Too many: the highest numbers go.
-                for one in tx.instances(Some(&id))? {
-                    let most = wanted.get(&one.process).copied().unwrap_or(0);
-                    if Some(one.set) == row.current_set && one.desire == Desire::Up && one.ordinal > most {
-                        tx.set_desire(one.id, Desire::Retiring)?;
-                    }
+    let (rows, wanted) = c
+        .p
+        .store
+        .write(move |tx| {
+            let row = tx.the_app(&id)?;
+            let number = row.current_release.ok_or_else(|| {
+                Refusal::new(Code::NotDeployed, format!("{} has no release yet", row.name)).next("git push hoist main")
+            })?;
+            let table = tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.processes).unwrap_or_default();
+            let new = formation::scale(&tx.formation(&id)?, &table, &words)?;
+            tx.set_formation(&id, &new)?;
+            let wanted = formation::wanted(&new, &table);
+            // Too many: the highest numbers go.
+            for one in tx.instances(Some(&id))? {
+                let most = wanted.get(&one.process).copied().unwrap_or(0);
+                if Some(one.set) == row.current_set && one.desire == Desire::Up && one.ordinal > most {
+                    tx.set_desire(one.id, Desire::Retiring)?;
                 }
-                // With the formation, or a crash here would leave fewer than it says.
-                let rows = match (row.current_set, row.stopped) {
-                    (Some(set), false) => boot::allocate_in(tx, &p, &id, number, set, Desire::Up)?,
-                    (Some(_) | None, _) => Vec::new(),
-                };
-                Ok((rows, wanted))
-            })
-            .await?;
+            }
+            // With the formation, or a crash here would leave fewer than it says.
+            let rows = match (row.current_set, row.stopped) {
+                (Some(set), false) => boot::allocate_in(tx, &p, &id, number, set, Desire::Up)?,
+                (Some(_) | None, _) => Vec::new(),
+            };
+            Ok((rows, wanted))
+        })
+        .await?;
     let list: Vec<String> = wanted.iter().map(|(p, n)| format!("{p}={n}")).collect();
     io.line(format!("Scaling {} to {}", app.name, list.join(" "))).await;
     c.p.wake.notify_one();
@@ -328,7 +330,7 @@ async fn chosen(c: &Commands, app: &AppId, which: &[String]) -> Result<Vec<Insta
                 .cloned(),
         );
         if found.len() == before {
-            return Err(Refusal::new("no-such-instance", format!("nothing called {} runs", quote(word)))
+            return Err(Refusal::new(Code::NoSuchInstance, format!("nothing called {} runs", quote(word)))
                 .next(format!("ps {}", row.name))
                 .into());
         }
@@ -378,7 +380,7 @@ fn only_whole(ask: &Ask, quantity: &str) -> Result<(), Refusal> {
     let Some(word) = ask.what().args.maybe("TYPE") else { return Ok(()) };
     let process = word.split('.').next().unwrap_or(word);
     let app = ask.app().map_or("APP", |a| a.name.as_str());
-    Err(Refusal::new("only-whole", "an app is stopped and started as a whole")
+    Err(Refusal::new(Code::OnlyWhole, "an app is stopped and started as a whole")
         .next(format!("ps:scale {app} {}={quantity}", quote(process))))
 }
 
@@ -387,16 +389,17 @@ pub async fn rebuild(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     // A build fills its app's cache as a push does.
     crate::usage::may_push(&c.p, app.owner).await?;
     let id = app.id.clone();
-    let commit =
-        c.p.store
-            .read(move |tx| {
-                let app = tx.the_app(&id)?;
-                let number = app.current_release.ok_or_else(|| {
-                    Refusal::new("not-deployed", format!("{} has no release yet", app.name)).next("git push hoist main")
-                })?;
-                Ok(tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.commit))
-            })
-            .await?;
+    let commit = c
+        .p
+        .store
+        .read(move |tx| {
+            let app = tx.the_app(&id)?;
+            let number = app.current_release.ok_or_else(|| {
+                Refusal::new(Code::NotDeployed, format!("{} has no release yet", app.name)).next("git push hoist main")
+            })?;
+            Ok(tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.commit))
+        })
+        .await?;
     run_job(c, &ask, Kind::Rebuild, JobAsk { commit, ..JobAsk::by(ask.principal()) }, io).await
 }
 

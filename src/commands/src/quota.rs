@@ -8,6 +8,7 @@ use domain::access::{Principal, actor};
 use domain::command::Format;
 use domain::places::Owner;
 use domain::quota::{Limits, Load, What, Whose, limit};
+use domain::refusal::Code;
 use domain::{AppId, Refusal, UserName, text, time};
 use serde_json::json;
 use store::{Quota, User};
@@ -61,7 +62,7 @@ pub async fn show(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let args = &ask.what().args;
     let named: Option<UserName> = args.maybe_typed("USER")?;
     if named.is_some() && args.flag("all") {
-        return Err(Refusal::new("usage", "name a user, or --all, not both").next("quota --all").into());
+        return Err(Refusal::new(Code::Usage, "name a user, or --all, not both").next("quota --all").into());
     }
     let whom = match (named, ask.principal()) {
         (Some(name), _) => Some(name),

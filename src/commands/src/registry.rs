@@ -2,6 +2,7 @@
 
 use super::show::List;
 use super::{Ask, Commands};
+use domain::refusal::Code;
 use domain::{Refusal, Secret, text};
 use serde_json::json;
 use store::RegistryLogin;
@@ -17,14 +18,14 @@ pub async fn login(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let host = host(ask.what().args.maybe("HOST").unwrap_or_default())?;
     let user = ask.what().args.maybe("USER").unwrap_or_default().to_owned();
     if user.is_empty() || user.len() > NAME_MAX || user.chars().any(char::is_control) {
-        return Err(Refusal::new("bad-user", "this is no user name").next("registry:login HOST USER").into());
+        return Err(Refusal::new(Code::BadUser, "this is no user name").next("registry:login HOST USER").into());
     }
     let bytes = io.read_all(PASSWORD_MAX).await?;
     let password = String::from_utf8_lossy(&bytes);
     let password = password.strip_suffix('\n').unwrap_or(&password);
     let password = Secret::new(password.strip_suffix('\r').unwrap_or(password).to_owned());
     if password.reveal().is_empty() {
-        let no = Refusal::new("password-missing", "no password came on standard input");
+        let no = Refusal::new(Code::PasswordMissing, "no password came on standard input");
         return Err(no.next(format!("registry:login {host} {} < FILE", text::plain(&user))).into());
     }
     let shown = host.clone();
@@ -49,7 +50,7 @@ pub async fn logout(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let host = host(ask.what().args.maybe("HOST").unwrap_or_default())?;
     let gone = host.clone();
     if !c.p.store.write(move |tx| tx.remove_registry(&gone)).await? {
-        let no = Refusal::new("no-such-login", format!("there is no login to {host}"));
+        let no = Refusal::new(Code::NoSuchLogin, format!("there is no login to {host}"));
         return Err(no.next("registry:list").into());
     }
     io.line(format!("Forgot the login to {host}. Images that were pulled stay")).await;
@@ -79,7 +80,7 @@ fn host(word: &str) -> Result<String> {
         && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']'));
     match fine {
         true => Ok(word),
-        false => Err(Refusal::new("bad-host", format!("{} is not a registry's host", text::plain(&word)))
+        false => Err(Refusal::new(Code::BadHost, format!("{} is not a registry's host", text::plain(&word)))
             .why("it is what an image's name begins with, without https:// and without a path")
             .next("registry:login registry.example.com USER")
             .into()),

@@ -6,6 +6,7 @@ use deploy::exec::{self, Ending};
 use deploy::once::{self, NewRun, how_ended};
 use deploy::spec::Once;
 use domain::access::actor;
+use domain::refusal::Code;
 use domain::{AppId, Refusal, Timestamp, run, time};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -32,7 +33,7 @@ pub async fn run(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
         let start = once::start(&c.p, &row, &new.once);
         tokio::select! {
             done = start => done,
-            () = io.hangup.cancelled() => Err(Refusal::new("run-cancelled", format!("{label} was not started")).into()),
+            () = io.hangup.cancelled() => Err(Refusal::new(Code::RunCancelled, format!("{label} was not started")).into()),
         }
     };
     if let Err(err) = started.await {
@@ -135,7 +136,7 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<NewRun> {
             })
             .await?;
     let Some((release, (table, image))) = found else {
-        return Err(Refusal::new("not-deployed", format!("{} has no release yet: nothing to run in", app.name))
+        return Err(Refusal::new(Code::NotDeployed, format!("{} has no release yet: nothing to run in", app.name))
             .next("git push hoist main")
             .into());
     };
@@ -144,13 +145,13 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<NewRun> {
     let memory =
         args.number("memory", limit(settings.app_memory), limit(settings.run_memory.max(settings.app_memory)))?;
     if memory < 16 {
-        return Err(Refusal::new("bad-number", "--memory takes at least 16 (MB)").next("--memory 512").into());
+        return Err(Refusal::new(Code::BadNumber, "--memory takes at least 16 (MB)").next("--memory 512").into());
     }
     let most = u32::try_from(settings.run_timeout).unwrap_or(u32::MAX);
     let timeout = args.number("timeout", most, most)?;
     let meant = run::meant(args.many("CMD"), &table, image.as_ref());
     if meant.argv.iter().all(|word| word.is_empty()) {
-        return Err(Refusal::new("usage", "the command is empty").next(format!("run {} bash", app.name)).into());
+        return Err(Refusal::new(Code::Usage, "the command is empty").next(format!("run {} bash", app.name)).into());
     }
     Ok(NewRun {
         release,
@@ -197,7 +198,7 @@ pub async fn named(c: &Commands, ask: &Ask, words: &[String]) -> Result<Option<V
     let running = running(c, &app.id).await?;
     let find = |word: &String| {
         running.iter().find(|run| run.label() == *word).cloned().ok_or_else(|| {
-            Refusal::new("no-such-instance", format!("nothing called {} runs", domain::command::quote(word)))
+            Refusal::new(Code::NoSuchInstance, format!("nothing called {} runs", domain::command::quote(word)))
                 .next(format!("ps {}", app.name))
         })
     };
@@ -228,7 +229,7 @@ pub async fn stop(c: &Commands, ask: &Ask, runs: &[RunRow], io: &Io) -> Result<u
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 Some(run) if run.ended.is_none() => {
-                    return Err(Refusal::new("still-running", format!("{} has not ended yet", run.label()))
+                    return Err(Refusal::new(Code::StillRunning, format!("{} has not ended yet", run.label()))
                         .next("an administrator: doctor")
                         .into());
                 }

@@ -4,6 +4,7 @@ use super::{Ask, Commands, show};
 use domain::access::{AppRef, Principal, actor, may_see};
 use domain::command::{self, Format, help_for, help_overview};
 use domain::instance::INSTALL_LABEL;
+use domain::refusal::Code;
 use domain::{AppName, Refusal};
 use serde_json::json;
 use std::sync::atomic::Ordering;
@@ -80,7 +81,7 @@ pub async fn help(ask: Ask, io: &Io) -> Result<u8> {
             None => {
                 let known = command::TABLE.iter().map(|s| s.name);
                 let near = domain::text::did_you_mean(word, known);
-                let no = Refusal::new("unknown-command", format!("there is no command {}", command::quote(word)));
+                let no = Refusal::new(Code::UnknownCommand, format!("there is no command {}", command::quote(word)));
                 return Err(near.into_iter().fold(no, |no, n| no.next(format!("help {n}"))).next("help").into());
             }
         },

@@ -9,6 +9,7 @@ use domain::ids::SetId;
 use domain::instance::instance_name;
 use domain::log::{Source, SpoolKey};
 use domain::reconcile::Desire;
+use domain::refusal::Code;
 use domain::{AppId, Refusal, ReleaseNumber, formation};
 use engine::{EngineError, InstanceSpec, Status};
 use jobs::Job;
@@ -137,7 +138,7 @@ pub(super) async fn start_as(
     };
     match p.starts.ensure(&p.engine, &p.tasks, spec(&host)?).await {
         Err(EngineError::NotFound(what)) => {
-            Err(Refusal::new("image-gone", format!("the image of {} is gone ({what})", row.release))
+            Err(Refusal::new(Code::ImageGone, format!("the image of {} is gone ({what})", row.release))
                 .next(format!("ps:rebuild {}", launch.app.name))
                 .into())
         }
@@ -221,16 +222,17 @@ async fn seen(p: &Platform, (name, port): (&str, u16)) -> String {
 
 async fn not_listening(p: &Platform, row: &InstanceRow, at: (&str, u16), limit: Duration) -> Error {
     let label = row.label();
-    let no = Refusal::new("boot-timeout", format!("{label} did not open port {} within {} s", at.1, limit.as_secs()))
-        .why(format!("{label} {}", seen(p, at).await))
-        .next("make the app listen on 0.0.0.0 and the port in the variable PORT, commit, push again");
+    let no =
+        Refusal::new(Code::BootTimeout, format!("{label} did not open port {} within {} s", at.1, limit.as_secs()))
+            .why(format!("{label} {}", seen(p, at).await))
+            .next("make the app listen on 0.0.0.0 and the port in the variable PORT, commit, push again");
     no.into()
 }
 
 fn not_serving(row: &InstanceRow, port: u16, limit: Duration) -> Error {
     let label = row.label();
     let what = format!("{label} opened port {port} and took no connection within {} s", limit.as_secs());
-    Refusal::new("boot-timeout", what)
+    Refusal::new(Code::BootTimeout, what)
         .why("what it does before it serves takes longer, or never ends")
         .next("make the app serve sooner, or raise boot-timeout in the server's configuration")
         .into()
@@ -239,20 +241,20 @@ fn not_serving(row: &InstanceRow, port: u16, limit: Duration) -> Error {
 async fn not_up(p: &Platform, row: &InstanceRow, code: i64, out_of_memory: bool) -> Error {
     let label = row.label();
     if p.disks.over(row.id).is_some() {
-        return Refusal::new("boot-disk", format!("{label} filled its disk while starting"))
+        return Refusal::new(Code::BootDisk, format!("{label} filled its disk while starting"))
             .why(domain::room::over(p.settings.instance_disk))
             .next("write less at start, or raise instance-disk in the server's configuration")
             .into();
     }
     if out_of_memory {
         let limit = domain::text::human_bytes(p.settings.app_memory);
-        return Refusal::new("boot-memory", format!("{label} ran out of memory while starting"))
+        return Refusal::new(Code::BootMemory, format!("{label} ran out of memory while starting"))
             .why(format!("its limit is {limit}"))
             .next("use less memory at start, or raise app-memory in the server's configuration")
             .into();
     }
     let when = if row.served { "before it took a connection" } else { "instead of staying up" };
-    let mut no = Refusal::new("boot-crash", format!("{label} exited with status {code} {when}"));
+    let mut no = Refusal::new(Code::BootCrash, format!("{label} exited with status {code} {when}"));
     if code == 127 {
         no = no.why("status 127: the command was not found").next("check the command in the Procfile");
     }

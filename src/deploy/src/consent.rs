@@ -68,6 +68,6 @@ async fn document(p: &Platform, row: &DeployRow, hook: &str) -> Result<Document>
         build: build.map(built),
         release: release.map(|r| r.number.to_string()),
         serving: app.current_release.map(|r| r.to_string()),
-        failure: failure.map(|why| FailurePart { code: why.code.clone(), reason: why.what.clone() }),
+        failure: failure.map(|why| FailurePart { code: why.code, reason: why.what.clone() }),
     })
 }

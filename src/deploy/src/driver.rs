@@ -5,6 +5,7 @@ use super::turns::{Place, Replaced, Turns};
 use crate::Platform;
 use domain::deploy::{Deploy, Effect, Kind, Outcome, apply, can_cancel, is_over, next, settle};
 use domain::ids::DeployId;
+use domain::refusal::Code;
 use domain::{AppId, Refusal, backoff, leaving};
 use jobs::Job;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,7 +77,7 @@ impl Deploys {
         let Some(row) = open.into_iter().find(|row| row.ask.nonce == nonce && row.owner == self.0.owner) else {
             return Ok(());
         };
-        let why = Refusal::new("not-taken-in", "the server could not take the job in")
+        let why = Refusal::new(Code::NotTakenIn, "the server could not take the job in")
             .why("what it needed could not be written down in time")
             .next("try again");
         let place = self.0.turns.enter(&row.app, false);
@@ -179,7 +180,7 @@ impl Deploys {
         let row = p.store.read(move |tx| tx.deploy(deploy)).await?;
         // Its row goes with its app.
         let mut row =
-            row.ok_or_else(|| Refusal::new("app-gone", "the app was destroyed meanwhile").next("apps:list"))?;
+            row.ok_or_else(|| Refusal::new(Code::AppGone, "the app was destroyed meanwhile").next("apps:list"))?;
         let mut effects = Effects::new(p.clone(), job.clone(), resumed);
         if early.is_none() && row.state == Deploy::Received {
             early = match effects.may_begin(&row).await {
@@ -202,7 +203,7 @@ impl Deploys {
             let before = row.state.clone();
             let outcome = self.run_effect(&mut effects, &row, effect, job).await?;
             if let Outcome::Failed { why } = &outcome {
-                tracing::info!(%deploy, ?effect, code = why.code, "step failed: {}", why.what);
+                tracing::info!(%deploy, ?effect, code = %why.code, "step failed: {}", why.what);
             }
             self.step(&mut row, &hooks, effect, outcome).await?;
             // After the commit point (and while undoing) a failed step is tried again, ever more slowly.
@@ -256,7 +257,9 @@ impl Deploys {
         if let Ok(found) = self.0.platform.store.read(move |tx| tx.deploy(id)).await {
             match found {
                 None => {
-                    return Err(Refusal::new("app-gone", "the app was destroyed meanwhile").next("apps:list").into());
+                    return Err(Refusal::new(Code::AppGone, "the app was destroyed meanwhile")
+                        .next("apps:list")
+                        .into());
                 }
                 Some(found) if found.owner != owner || found.fence != fence => {
                     return Err(Fault::plain(format!("deploy {id} was taken over")).into());
@@ -364,7 +367,7 @@ async fn wait_turn(place: &mut Place, job: &Job) -> Option<Refusal> {
     }
     tokio::select! {
         turn = place.turn() => turn.err().map(|Replaced| {
-            Refusal::new("superseded", "a later push took this one's place in the queue").next("nothing to do if that was yours")
+            Refusal::new(Code::Superseded, "a later push took this one's place in the queue").next("nothing to do if that was yours")
         }),
         () = job.cancelled().cancelled() => Some(job.cancel_reason()),
     }

@@ -7,6 +7,7 @@ use domain::deploy::{Deploy, Effect, Kind, Outcome};
 use domain::ids::{BuildId, ConfigVersion};
 use domain::push::{BranchName, may_advance};
 use domain::reconcile::Desire;
+use domain::refusal::Code;
 use domain::{Commit, ProcessType, Refusal, ReleaseNumber, text};
 use jobs::Job;
 use jobs::{BuildAsk, Waited};
@@ -52,7 +53,7 @@ impl Effects {
                 Ok(may_advance(&branch, row.ask.old.as_ref(), tip.as_ref(), contains).err())
             }
             Kind::Rebuild | Kind::Config | Kind::Rollback | Kind::Restart if app.current_release.is_none() => Ok(Some(
-                Refusal::new("not-deployed", format!("{} has no release yet", app.name)).next("git push hoist main"),
+                Refusal::new(Code::NotDeployed, format!("{} has no release yet", app.name)).next("git push hoist main"),
             )),
             Kind::Rollback => self.image_to_roll_back_to(row).await,
             Kind::Rebuild | Kind::Config | Kind::Restart => Ok(None),
@@ -83,7 +84,7 @@ impl Effects {
             self.job.detail(format!("Back to {} ({what}), with the config vars it had", release.number));
         }
         Ok((!there).then(|| {
-            Refusal::new("image-gone", format!("the image of {} is not here any more", release.number))
+            Refusal::new(Code::ImageGone, format!("the image of {} is not here any more", release.number))
                 .why(format!("the newest {} releases keep theirs", domain::images::KEEP_RELEASES))
                 .next(format!("git push --force hoist {}:{branch}  (builds its commit again)", build.commit.short()))
         }))
@@ -267,7 +268,7 @@ impl Effects {
     async fn discard(&mut self, row: &DeployRow) -> Result<Outcome> {
         let why = match &row.state {
             Deploy::Unwinding { why, .. } => why.clone(),
-            _ => Refusal::new("failed", "failed"),
+            _ => Refusal::new(Code::Fault, "failed"),
         };
         self.p.builder.discard(row.id).await?;
         let (app, deploy) = (row.app.clone(), row.id);
@@ -276,7 +277,7 @@ impl Effects {
             .write(move |tx| {
                 tx.retire_set(&app, deploy.into())?;
                 if let Some(build) = tx.build_of(deploy)? {
-                    let ended = matches!(why.code.as_str(), "cancelled" | "right-lost");
+                    let ended = matches!(why.code, Code::Cancelled | Code::RightLost);
                     let status = if ended { BuildStatus::Cancelled } else { BuildStatus::Failed };
                     tx.fail_build(build.id, status, &why.what, now())?;
                 }
@@ -388,11 +389,12 @@ fn contents(
             let to = match row.ask.rollback_to {
                 Some(number) => tx.the_release(&app.id, number)?,
                 None => tx.release_before(&app.id, current.ok_or_else(gone)?.number)?.ok_or_else(|| {
-                    Refusal::new("nothing-before", "there is no earlier release").next(format!("releases {}", app.name))
+                    Refusal::new(Code::NothingBefore, "there is no earlier release")
+                        .next(format!("releases {}", app.name))
                 })?,
             };
             if to.status != ReleaseStatus::Live {
-                return Err(Refusal::new("never-live", format!("{} was never live", to.number))
+                return Err(Refusal::new(Code::NeverLive, format!("{} was never live", to.number))
                     .next(format!("releases {}", app.name))
                     .into());
             }

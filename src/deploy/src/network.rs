@@ -3,6 +3,7 @@
 
 use crate::Parts;
 use domain::instance::INSTALL_LABEL;
+use domain::refusal::Code;
 use domain::{AppId, Refusal};
 use engine::{EngineError, NetworkSpec};
 use net::Net;
@@ -57,7 +58,7 @@ async fn number_of(store: &Store, net: &Net, app: &AppId) -> Result<u16> {
 }
 
 fn full(net: &Net) -> Error {
-    Refusal::new("no-network", "all networks are taken: no further app can run")
+    Refusal::new(Code::NoNetwork, "all networks are taken: no further app can run")
         .why(format!("each app that ran has a network of its own; the pool {} has no more", net.pool()))
         .next("apps:destroy NAME --confirm NAME, one that is not needed, then push again")
         .next("an administrator: set a larger pool in the server's configuration")
@@ -156,7 +157,7 @@ mod tests {
         assert_eq!(world.number(FULL).await.unwrap(), FULL);
         for late in [FULL + 1, FULL + 2] {
             let Err(Error::Refused(no)) = world.number(late).await else { panic!("there was one more") };
-            assert_eq!(no.code, "no-network");
+            assert_eq!(no.code, Code::NoNetwork);
         }
         world.destroy(17).await;
         assert_eq!(world.number(FULL + 2).await.unwrap(), 17, "though it was freed a moment ago");

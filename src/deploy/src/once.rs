@@ -13,6 +13,7 @@ use crate::exec;
 use domain::ids::SetId;
 use domain::log::{Source, SpoolKey};
 use domain::reconcile::{Desire, Over};
+use domain::refusal::Code;
 use domain::run::RUN;
 use domain::{AppId, InstanceId, Refusal, ReleaseNumber, time};
 use engine::Status;
@@ -71,7 +72,7 @@ pub async fn allocate(p: &Platform, app: &AppId, new: &NewRun) -> Result<(Instan
             let row = tx.the_app(&app)?;
             if tx.runs(Some(&app), at)?.len() as u64 >= most {
                 return Err(Refusal::new(
-                    "too-many-runs",
+                    Code::TooManyRuns,
                     format!("{} has {most} one-off instances already", row.name),
                 )
                 .next(format!("ps {}", row.name))

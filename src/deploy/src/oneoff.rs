@@ -6,6 +6,7 @@ use crate::Platform;
 use domain::formation::RELEASE;
 use domain::log::{Source, SpoolKey};
 use domain::reconcile::Desire;
+use domain::refusal::Code;
 use domain::{ProcessType, Refusal, ReleaseNumber};
 use engine::Status;
 use jobs::Job;
@@ -44,12 +45,12 @@ pub async fn release_command(p: &Platform, job: &Job, deploy: &DeployRow, releas
         return Ok(());
     }
     if over.is_some() {
-        return Err(Refusal::new("release-command-disk", "the release command filled its disk")
+        return Err(Refusal::new(Code::ReleaseCommandDisk, "the release command filled its disk")
             .why(domain::room::over(p.settings.instance_disk))
             .next("make it write less, or raise instance-disk in the server's configuration")
             .into());
     }
-    Err(Refusal::new("release-command-failed", format!("the release command exited with status {code}"))
+    Err(Refusal::new(Code::ReleaseCommandFailed, format!("the release command exited with status {code}"))
         .next("fix the cause shown above, commit, push again")
         .into())
 }
@@ -101,7 +102,7 @@ async fn run(p: &Platform, job: &Job, row: &InstanceRow) -> Result<i64> {
             Some(line) = lines.recv() => say(job, &line),
             code = &mut ended => break code,
             () = &mut deadline => {
-                return Err(Refusal::new("release-command-slow", "the release command took longer than an hour").into());
+                return Err(Refusal::new(Code::ReleaseCommandSlow, "the release command took longer than an hour").into());
             }
         }
     };

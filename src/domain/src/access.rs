@@ -4,6 +4,7 @@
 
 use crate::ids::UserId;
 use crate::names::{AppId, AppName, UserName};
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 
@@ -146,7 +147,7 @@ impl<T> Authorized<T> {
     }
     /// The app, for verbs whose need guarantees one.
     pub fn the_app(&self) -> Result<&AppRef, Refusal> {
-        self.app.as_ref().ok_or_else(|| Refusal::new("app-missing", "this command needs an app").next("apps:list"))
+        self.app.as_ref().ok_or_else(|| Refusal::new(Code::AppMissing, "this command needs an app").next("apps:list"))
     }
 }
 
@@ -181,7 +182,7 @@ pub fn authorize<T>(principal: &Principal, rules: Rules, asked: Asked, what: T) 
     match (rules.need, asked) {
         (Need::Anyone, Asked::NoApp) => pass(None, what),
         (Need::Admin, Asked::NoApp) if principal.is_admin() => pass(None, what),
-        (Need::Admin, _) => Err(Refusal::new("not-allowed", "only administrators may do this").next("whoami")),
+        (Need::Admin, _) => Err(Refusal::new(Code::NotAllowed, "only administrators may do this").next("whoami")),
         (Need::CreateApp, Asked::NoApp | Asked::Unknown(_)) => pass(None, what),
         // Somebody who may change the renamed app may use its old name for another one, on purpose and not by a push.
         (Need::CreateApp, Asked::Renamed { app, .. }) if seen(&app) => pass(None, what),
@@ -196,7 +197,7 @@ pub fn authorize<T>(principal: &Principal, rules: Rules, asked: Asked, what: T) 
             Err(no_such_app(principal, &old))
         }
         (Need::CreateApp, Asked::App(app)) if seen(&app) => {
-            Err(Refusal::new("name-taken", format!("{} exists already", app.name))
+            Err(Refusal::new(Code::NameTaken, format!("{} exists already", app.name))
                 .next("git push hoist main")
                 .next(format!("apps:info {}", app.name)))
         }
@@ -217,7 +218,7 @@ pub fn authorize<T>(principal: &Principal, rules: Rules, asked: Asked, what: T) 
             Err(no_such_app(principal, &name))
         }
         (Need::Read | Need::Manage | Need::Own | Need::ManageOrCreate, Asked::NoApp) => {
-            Err(Refusal::new("app-missing", "which app? Name it as the first argument").next("apps:list"))
+            Err(Refusal::new(Code::AppMissing, "which app? Name it as the first argument").next("apps:list"))
         }
     }
 }
@@ -242,7 +243,7 @@ fn owns(principal: &Principal, app: &AppRef) -> bool {
 }
 
 fn not_its_owner(app: &AppName) -> Refusal {
-    Refusal::new("not-its-owner", format!("only the owner of {app} or an administrator may do this"))
+    Refusal::new(Code::NotItsOwner, format!("only the owner of {app} or an administrator may do this"))
         .next(format!("access:list {app}  (says whose it is)"))
 }
 
@@ -254,7 +255,7 @@ fn may_create(principal: &Principal) -> bool {
 }
 
 fn no_such_app(principal: &Principal, name: &AppName) -> Refusal {
-    let no = Refusal::new("no-such-app", format!("there is no app {name}"));
+    let no = Refusal::new(Code::NoSuchApp, format!("there is no app {name}"));
     match principal {
         Principal::Local | Principal::User { .. } => no.next("apps:list").next(format!("apps:create {name}")),
         Principal::DeployKey { .. } => no.next("whoami"),
@@ -262,13 +263,13 @@ fn no_such_app(principal: &Principal, name: &AppName) -> Refusal {
 }
 
 fn not_for_deploy_keys(app: &AppName) -> Refusal {
-    Refusal::new("not-for-deploy-keys", "a deploy key may not do this")
+    Refusal::new(Code::NotForDeployKeys, "a deploy key may not do this")
         .why(format!("it may push to {app} and look at its builds; a user's key may do more"))
         .next("whoami")
 }
 
 fn renamed(old: &AppName, new: &AppName) -> Refusal {
-    Refusal::new("app-renamed", format!("{old} is called {new} now"))
+    Refusal::new(Code::AppRenamed, format!("{old} is called {new} now"))
         .next(format!("use {new}; for git: git remote set-url hoist with the URL that apps:info {new} shows"))
         .next(format!("apps:create {old}  (for another app of that name)"))
 }
@@ -276,13 +277,13 @@ fn renamed(old: &AppName, new: &AppName) -> Refusal {
 /// The refusal of a name that another app has: those who may see that app hear what it is.
 pub fn name_refusal(principal: &Principal, app: &AppRef, name: &AppName) -> Refusal {
     if may_see(principal, app) && app.name == *name {
-        return Refusal::new("name-taken", format!("{name} exists already")).next(format!("apps:info {name}"));
+        return Refusal::new(Code::NameTaken, format!("{name} exists already")).next(format!("apps:info {name}"));
     }
     name_taken(name)
 }
 
 fn name_taken(name: &AppName) -> Refusal {
-    Refusal::new("name-taken", format!("the name {name} is taken"))
+    Refusal::new(Code::NameTaken, format!("the name {name} is taken"))
         .next("choose another name")
         .next(format!("ask its owner for: access:add {name} YOUR-NAME"))
 }
@@ -414,8 +415,8 @@ mod tests {
     fn a_deploy_key_makes_nothing() {
         let fresh = || Asked::Unknown("fresh".parse().unwrap());
         let ci = deploy_key("aaaaaaaa");
-        assert_eq!(ask(&ci, Need::ManageOrCreate, fresh(), true, true).unwrap_err().code, "no-such-app");
-        assert_eq!(ask(&ci, Need::CreateApp, fresh(), false, true).unwrap_err().code, "not-for-deploy-keys");
+        assert_eq!(ask(&ci, Need::ManageOrCreate, fresh(), true, true).unwrap_err().code, Code::NoSuchApp);
+        assert_eq!(ask(&ci, Need::CreateApp, fresh(), false, true).unwrap_err().code, Code::NotForDeployKeys);
         assert_eq!(actor(&ci), "deploy key ci");
     }
 
@@ -424,12 +425,10 @@ mod tests {
         let (owner, stranger) = (user(UserId(1), Role::Developer), user(UserId(3), Role::Developer));
         let old: AppName = "old".parse().unwrap();
         let renamed = || Asked::Renamed { old: old.clone(), app: app() };
-        let code = |who: &Principal, need| {
-            ask(who, need, renamed(), true, true).map_or_else(|no| no.code, |()| "ok".to_owned())
-        };
-        assert_eq!(code(&owner, Need::Read), "app-renamed");
-        assert_eq!(code(&owner, Need::ManageOrCreate), "app-renamed");
-        assert_eq!(code(&owner, Need::CreateApp), "ok");
+        let code = |who: &Principal, need| ask(who, need, renamed(), true, true).err().map(|no| no.code);
+        assert_eq!(code(&owner, Need::Read), Some(Code::AppRenamed));
+        assert_eq!(code(&owner, Need::ManageOrCreate), Some(Code::AppRenamed));
+        assert_eq!(code(&owner, Need::CreateApp), None);
         for need in [Need::Anyone, Need::Read, Need::Manage, Need::Own, Need::CreateApp, Need::ManageOrCreate] {
             for creation_on in [false, true] {
                 let hidden = Asked::App(AppRef { name: old.clone(), ..app() });

@@ -4,6 +4,7 @@
 //! table must not lead to another tenant. Absent: who holds what (the store's rows are arguments here).
 
 use crate::names::InstallId;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -123,7 +124,7 @@ impl FromStr for Subnet {
         });
         parsed.ok_or_else(|| {
             let shown: String = text.chars().take(40).filter(|c| !c.is_control()).collect();
-            Refusal::new("bad-subnet", format!("\"{shown}\" is not a range of addresses"))
+            Refusal::new(Code::BadSubnet, format!("\"{shown}\" is not a range of addresses"))
                 .why("a range is its first IPv4 address and a prefix length")
                 .next(format!("for example {DEFAULT_POOL}"))
         })
@@ -138,7 +139,7 @@ pub fn parse_pool(text: &str) -> Result<Subnet, Refusal> {
         range.contains(pool.network) && pool.prefix >= range.prefix
     });
     let no = |why: &str| {
-        Refusal::new("bad-pool", format!("{pool} cannot be the address pool"))
+        Refusal::new(Code::BadPool, format!("{pool} cannot be the address pool"))
             .why(why)
             .next(format!("for example {DEFAULT_POOL}"))
     };

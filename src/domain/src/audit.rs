@@ -1,6 +1,7 @@
 //! How long audit rows stay and whose go first, how long their lines are, and what `events --since` means.
 
 use crate::ids::AuditId;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -83,7 +84,7 @@ pub fn cut(line: String) -> String {
 /// A point in the past: `90s`, `15m`, `2h`, `3d`, `2026-11-21`, `2026-11-21 14:30`, `2026-11-21T14:30:05Z`.
 pub fn since(typed: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
     ago(typed).map(|millis| now.plus_millis(-millis)).or_else(|| date(typed)).ok_or_else(|| {
-        Refusal::new("bad-time", "this is not a time").next("--since 2h").next("--since 2026-11-21T14:30")
+        Refusal::new(Code::BadTime, "this is not a time").next("--since 2h").next("--since 2026-11-21T14:30")
     })
 }
 
@@ -191,7 +192,7 @@ mod tests {
         for typed in
             ["", "m", "-5m", "+5m", "5w", "yesterday", "2024-13-01", "2024-1-1-1", "ü", "2024-01-01 25:00", &huge]
         {
-            assert_eq!(since(typed, now).unwrap_err().code, "bad-time", "{typed}");
+            assert_eq!(since(typed, now).unwrap_err().code, Code::BadTime, "{typed}");
         }
     }
 }

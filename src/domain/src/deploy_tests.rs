@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::ids::BuildId;
+use crate::refusal::Code;
 use std::collections::BTreeSet;
 
 const OLD: ReleaseNumber = ReleaseNumber(1);
@@ -121,7 +122,7 @@ fn drive_with(kind: Kind, fail: Option<Effect>, crash: Crash, hooks: bool) -> (W
         }
         let outcome = if fail == Some(effect) && failures < 2 {
             failures += 1;
-            Outcome::Failed { why: Refusal::new("x", "step failed") }
+            Outcome::Failed { why: Refusal::new(Code::Cancelled, "step failed") }
         } else {
             run(&mut world, kind, effect)
         };
@@ -241,5 +242,5 @@ fn outcomes_out_of_place_are_illegal() {
     assert!(apply(Kind::Push, Deploy::Received, Outcome::Built { build: BuildId(1) }).is_err());
     assert!(apply(Kind::Config, Deploy::Received, Outcome::Built { build: BuildId(1) }).is_err());
     let over = Deploy::Live { release: NEW, acknowledged: true };
-    assert!(apply(Kind::Push, over, Outcome::Failed { why: Refusal::new("x", "y") }).is_err());
+    assert!(apply(Kind::Push, over, Outcome::Failed { why: Refusal::new(Code::Cancelled, "y") }).is_err());
 }

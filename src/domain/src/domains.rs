@@ -6,6 +6,7 @@
 
 use crate::hostname::{self, BASE_MAX, Hostname};
 use crate::names::{AppName, ProcessType};
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -93,7 +94,7 @@ pub fn judge(claim: &Claim<'_>, known: &Known) -> Result<Granted, Refusal> {
         Some(Holder::Same(process)) if process == claim.process => return Ok(Granted::Already),
         Some(Holder::Same(process)) => return Ok(Granted::Moves(process.clone())),
         Some(Holder::Other(other)) if other.theirs => {
-            return Err(Refusal::new("hostname-taken", format!("{} belongs to app {}", claim.host, other.app))
+            return Err(Refusal::new(Code::HostnameTaken, format!("{} belongs to app {}", claim.host, other.app))
                 .next(format!("domains:remove {} {}", other.app, claim.host)));
         }
         Some(Holder::Other(_)) => return Err(taken(claim.host)),
@@ -101,24 +102,24 @@ pub fn judge(claim: &Claim<'_>, known: &Known) -> Result<Granted, Refusal> {
     }
     under_base(claim)?;
     if claim.reserved.iter().any(|name| claim.host.zone() == name && name != claim.base) {
-        return Err(Refusal::new("hostname-reserved", format!("{} is this server's own name", claim.host))
+        return Err(Refusal::new(Code::HostnameReserved, format!("{} is this server's own name", claim.host))
             .next("choose another name"));
     }
     let top = claim.host.zone().rsplit('.').next().unwrap_or_default();
     if NOWHERE.contains(&top) {
-        return Err(Refusal::new("bad-hostname", format!("{} cannot be a public name", claim.host))
+        return Err(Refusal::new(Code::BadHostname, format!("{} cannot be a public name", claim.host))
             .why(format!("names that end in .{top} never lead to this server from elsewhere"))
             .next("choose a name of a domain that you own"));
     }
     if known.count >= DOMAINS_MAX {
-        return Err(Refusal::new("too-many-domains", format!("an app has at most {DOMAINS_MAX} domains"))
+        return Err(Refusal::new(Code::TooManyDomains, format!("an app has at most {DOMAINS_MAX} domains"))
             .next(format!("domains:remove {} NAME", claim.app)));
     }
     if claim.admin {
         return Ok(Granted::New);
     }
     if claim.host.is_wildcard() {
-        return Err(Refusal::new("wildcard-needs-admin", format!("{} needs an administrator", claim.host))
+        return Err(Refusal::new(Code::WildcardNeedsAdmin, format!("{} needs an administrator", claim.host))
             .why("a wildcard takes every name below a domain, whoever owns it")
             .next(format!("ask an administrator for: domains:add {} '{}'", claim.app, claim.host)));
     }
@@ -134,12 +135,12 @@ fn under_base(claim: &Claim<'_>) -> Result<(), Refusal> {
     let (host, base) = (claim.host, claim.base);
     let Some(front) = (if host.as_str() == base { Some("") } else { host.below(base) }) else { return Ok(()) };
     if front == claim.app.as_str() {
-        return Err(Refusal::new("default-name", format!("{host} is where {} answers already", claim.app))
+        return Err(Refusal::new(Code::DefaultName, format!("{host} is where {} answers already", claim.app))
             .next(format!("open {}", claim.app)));
     }
     if front.parse::<AppName>().is_ok() {
         return Err(Refusal::new(
-            "hostname-reserved",
+            Code::HostnameReserved,
             format!("{host} belongs to an app of the name {front}, or to nobody"),
         )
         .why(format!("apps answer at NAME.{base}; the name of the app makes it"))
@@ -149,13 +150,13 @@ fn under_base(claim: &Claim<'_>) -> Result<(), Refusal> {
         return Ok(());
     }
     let what = if front.is_empty() { "the base domain itself" } else { "below the base domain" };
-    Err(Refusal::new("hostname-reserved", format!("{host} needs an administrator"))
+    Err(Refusal::new(Code::HostnameReserved, format!("{host} needs an administrator"))
         .why(format!("it is {what}: apps answer at NAME.{base}"))
         .next(format!("ask an administrator for: domains:add {} '{host}'", claim.app)))
 }
 
 fn taken(host: &Hostname) -> Refusal {
-    Refusal::new("hostname-taken", format!("{host} is taken, or too near to a name of somebody else"))
+    Refusal::new(Code::HostnameTaken, format!("{host} is taken, or too near to a name of somebody else"))
         .next("choose another name")
         .next("if the domain is yours, ask an administrator of this server to sort it out")
 }
@@ -183,8 +184,9 @@ pub fn plan_base(old: &str, new: &str, apps: &[AppName], domains: &[(AppName, Ho
     }
     if !clashes.is_empty() {
         let all = clashes.len();
-        let no = Refusal::new("base-taken", format!("{all} domains of apps are names that apps would get below {new}"))
-            .why(format!("{new} would make NAME.{new} the address of the app NAME"));
+        let no =
+            Refusal::new(Code::BaseTaken, format!("{all} domains of apps are names that apps would get below {new}"))
+                .why(format!("{new} would make NAME.{new} the address of the app NAME"));
         return Err(clashes.into_iter().take(5).fold(no, Refusal::next));
     }
     let moves = match old == new {
@@ -201,23 +203,23 @@ pub fn parse_base(text: &str) -> Result<String, Refusal> {
     }
     if let Ok(IpAddr::V4(address)) = text.parse() {
         let dashed = address.to_string().replace('.', "-");
-        return Err(Refusal::new("bad-base", format!("{text} is an address; apps need names below it"))
+        return Err(Refusal::new(Code::BadBase, format!("{text} is an address; apps need names below it"))
             .next(format!("domains:set-base {dashed}.sslip.io  (names that resolve to that address without set-up)")));
     }
     let name: Hostname = text.parse()?;
     if name.is_wildcard() {
-        return Err(Refusal::new("bad-base", "leave *. away: apps answer at NAME.BASE anyway")
+        return Err(Refusal::new(Code::BadBase, "leave *. away: apps answer at NAME.BASE anyway")
             .next(format!("domains:set-base {}", name.zone())));
     }
     if name.as_str().len() > BASE_MAX {
         return Err(Refusal::new(
-            "bad-base",
+            Code::BadBase,
             "a base domain has at most 200 characters, so that app names fit in front",
         ));
     }
     let top = name.as_str().rsplit('.').next().unwrap_or_default();
     if NOWHERE.contains(&top) && top != "localhost" {
-        return Err(Refusal::new("bad-base", format!("names that end in .{top} never lead to a server"))
+        return Err(Refusal::new(Code::BadBase, format!("names that end in .{top} never lead to a server"))
             .next("choose a domain that you own"));
     }
     Ok(name.to_string())

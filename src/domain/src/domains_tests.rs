@@ -35,7 +35,7 @@ fn check(host: &str, there: &str, developer: &str, admin: &str) {
         };
         let got = match judge(&claim, &known(there)) {
             Ok(granted) => format!("{granted:?}").split('(').next().unwrap().to_owned(),
-            Err(no) => no.code,
+            Err(no) => no.code.to_string(),
         };
         assert_eq!(got, want, "{host} {there} admin={is_admin}");
     }

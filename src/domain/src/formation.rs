@@ -2,6 +2,7 @@
 
 use crate::names::ProcessType;
 use crate::procfile::ProcessTable;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,7 +49,7 @@ pub fn scale(formation: &Formation, table: &ProcessTable, words: &[String]) -> R
         let process: ProcessType = name.parse()?;
         if process.as_str() == RELEASE || !table.contains_key(&process) {
             let known: Vec<&str> = table.keys().map(ProcessType::as_str).filter(|p| *p != RELEASE).collect();
-            return Err(Refusal::new("no-such-process-type", format!("there is no process type {process} to scale"))
+            return Err(Refusal::new(Code::NoSuchProcessType, format!("there is no process type {process} to scale"))
                 .why(format!("the current release has: {}", known.join(", ")))
                 .next(format!("add a line `{process}: COMMAND` to the Procfile, commit and push")));
         }
@@ -62,14 +63,14 @@ pub fn scale(formation: &Formation, table: &ProcessTable, words: &[String]) -> R
             _ => number,
         };
         if next > QUANTITY_MAX {
-            return Err(Refusal::new("too-many-instances", format!("{next} instances of {process} are too many"))
+            return Err(Refusal::new(Code::TooManyInstances, format!("{next} instances of {process} are too many"))
                 .why(format!("an app has at most {QUANTITY_MAX} in all")));
         }
         new.insert(process, next);
     }
     let all = wanted(&new, table).values().fold(0_u32, |sum, n| sum.saturating_add(*n));
     if all > QUANTITY_MAX {
-        return Err(Refusal::new("too-many-instances", format!("{all} instances are too many"))
+        return Err(Refusal::new(Code::TooManyInstances, format!("{all} instances are too many"))
             .why(format!("an app has at most {QUANTITY_MAX} in all")));
     }
     Ok(new)
@@ -77,7 +78,7 @@ pub fn scale(formation: &Formation, table: &ProcessTable, words: &[String]) -> R
 
 fn bad(word: &str) -> Refusal {
     let shown: String = word.chars().take(40).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    Refusal::new("bad-scale", format!("\"{shown}\" is not a quantity")).next("ps:scale APP web=2 worker+1")
+    Refusal::new(Code::BadScale, format!("\"{shown}\" is not a quantity")).next("ps:scale APP web=2 worker+1")
 }
 
 #[cfg(test)]
@@ -91,7 +92,7 @@ mod tests {
         let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
         let got = match scale(&old, &table, &words) {
             Ok(f) => wanted(&f, &table).iter().map(|(p, n)| format!("{p}={n}")).collect::<Vec<_>>().join(" "),
-            Err(no) => no.code,
+            Err(no) => no.code.to_string(),
         };
         assert_eq!(got, want, "{words:?}");
     }

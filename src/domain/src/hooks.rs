@@ -4,6 +4,7 @@
 
 use crate::deploy::Effect;
 use crate::ids::{BuildId, DeployId};
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::report::Status;
 use crate::text::plain;
@@ -101,7 +102,7 @@ pub struct BuildPart {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FailurePart {
     /// The stable code.
-    pub code: String,
+    pub code: Code,
     /// The sentence.
     pub reason: String,
 }
@@ -198,20 +199,21 @@ pub fn refusal(hook: &str, trouble: &Trouble, cause: &str) -> Refusal {
     let administrator = "tell the administrator of this server";
     match trouble {
         Trouble::Exit(code) => {
-            Refusal::new("hook-refused", format!("the server's hook {hook} says no (exit status {code})"))
+            Refusal::new(Code::HookRefused, format!("the server's hook {hook} says no (exit status {code})"))
                 .why(cause)
                 .next("do what it says, or ask the administrator of this server; push again")
         }
-        Trouble::Slow(seconds) => {
-            Refusal::new("hook-slow", format!("the server's hook {hook} was not done after {seconds} s and was ended"))
-                .why(cause)
-                .next(administrator)
-        }
+        Trouble::Slow(seconds) => Refusal::new(
+            Code::HookSlow,
+            format!("the server's hook {hook} was not done after {seconds} s and was ended"),
+        )
+        .why(cause)
+        .next(administrator),
         Trouble::Unsafe(why) => {
-            Refusal::new("hook-unsafe", format!("the server's hook {hook} is not run: {why}")).next(administrator)
+            Refusal::new(Code::HookUnsafe, format!("the server's hook {hook} is not run: {why}")).next(administrator)
         }
         Trouble::NoStart(why) => {
-            Refusal::new("hook-broken", format!("the server's hook {hook} cannot be started: {why}"))
+            Refusal::new(Code::HookBroken, format!("the server's hook {hook} cannot be started: {why}"))
                 .next(administrator)
         }
     }

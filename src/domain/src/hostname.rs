@@ -3,6 +3,7 @@
 //! A value is lower case ASCII (IDNA's form of what was typed), without trailing dot, with at least two labels, perhaps
 //! behind `*.`. Absent: who may have one; see `domains`.
 
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use serde::{Deserialize, Serialize};
@@ -123,7 +124,7 @@ impl FromStr for Hostname {
     type Err = Refusal;
 
     fn from_str(text: &str) -> Result<Hostname, Refusal> {
-        let bad = |why: &str| Refusal::new("bad-hostname", format!("{} is not a host name", shown(text))).why(why);
+        let bad = |why: &str| Refusal::new(Code::BadHostname, format!("{} is not a host name", shown(text))).why(why);
         if text.contains("://") || text.contains(['/', '?', '#', '@']) {
             let no = bad("leave http://, paths and user names away: only the name, such as shop.example.com");
             return Err(suggest(no, text));

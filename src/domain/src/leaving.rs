@@ -7,6 +7,7 @@
 
 use crate::ids::BuildId;
 use crate::names::{AppName, UserName};
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::text;
 
@@ -36,7 +37,7 @@ pub struct Ended {
 
 /// The refusal of work whose asker may not change the app any more.
 pub fn right_lost(actor: &str, app: &AppName) -> Refusal {
-    Refusal::new("right-lost", format!("{actor} may not change {app} any more"))
+    Refusal::new(Code::RightLost, format!("{actor} may not change {app} any more"))
         .next(format!("whoever may: git push hoist main, or ps:rebuild {app}"))
 }
 

@@ -37,7 +37,6 @@ pub mod push;
 pub mod queue;
 pub mod quota;
 pub mod reconcile;
-pub mod refusal;
 pub mod report;
 pub mod room;
 pub mod routing;
@@ -49,6 +48,6 @@ pub mod time;
 
 pub use hostname::Hostname;
 pub use names::{AppId, AppName, Commit, InstallId, InstanceId, ProcessType, ReleaseNumber, UserName, VarName};
-pub use refusal::Refusal;
+pub use refusal::{self, Refusal};
 pub use secret::Secret;
 pub use time::Timestamp;

@@ -12,6 +12,7 @@ pub mod spool;
 pub use filter::{Filter, Grep, when};
 pub use spool::{SpoolKey, SpoolRecord, SpoolStream};
 
+use crate::refusal::Code;
 use crate::{Refusal, Timestamp, text};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt, fmt::Write as _, str::FromStr};
@@ -58,7 +59,7 @@ impl FromStr for Source {
     fn from_str(word: &str) -> Result<Source, Refusal> {
         Source::ALL.into_iter().find(|s| s.word() == word).ok_or_else(|| {
             let words: Vec<&str> = Source::ALL.iter().map(|s| s.word()).collect();
-            Refusal::new("bad-source", format!("\"{}\" is not a source of log lines", text::plain(word)))
+            Refusal::new(Code::BadSource, format!("\"{}\" is not a source of log lines", text::plain(word)))
                 .why(format!("sources: {}", words.join(", ")))
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! Absent: any constructor that skips the grammar.
 
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -66,10 +67,12 @@ impl FromStr for AppName {
             && !text.ends_with('-')
             && !text.contains("--");
         if !ok {
-            return Err(bad_name("bad-app-name", "an app's name", text, grammar).next(suggestion(text)));
+            return Err(bad_name(Code::BadAppName, "an app's name", text, grammar).next(suggestion(text)));
         }
         if RESERVED.contains(&text) {
-            return Err(Refusal::new("reserved-name", format!("{text} is a reserved name")).next("choose another name"));
+            return Err(
+                Refusal::new(Code::ReservedName, format!("{text} is a reserved name")).next("choose another name")
+            );
         }
         Ok(AppName(text.to_owned()))
     }
@@ -85,7 +88,7 @@ impl FromStr for UserName {
             return Ok(UserName(text.to_owned()));
         }
         Err(bad_name(
-            "bad-user-name",
+            Code::BadUserName,
             "a user's name",
             text,
             "1 to 32 characters a-z 0-9 . _ -, beginning with a letter or digit",
@@ -103,7 +106,7 @@ impl FromStr for ProcessType {
             return Ok(ProcessType(text.to_owned()));
         }
         Err(bad_name(
-            "bad-process-type",
+            Code::BadProcessType,
             "a process type",
             text,
             "1 to 30 characters A-Z a-z 0-9 _ -, beginning with a letter",
@@ -121,7 +124,7 @@ impl FromStr for VarName {
             return Ok(VarName(text.to_owned()));
         }
         Err(bad_name(
-            "bad-var-name",
+            Code::BadVarName,
             "a config var's name",
             text,
             "letters, digits and _, not beginning with a digit, at most 128",
@@ -135,7 +138,7 @@ impl FromStr for Commit {
         if text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Ok(Commit(text.to_owned()));
         }
-        Err(bad_name("bad-commit", "a commit id", text, "40 hex digits"))
+        Err(bad_name(Code::BadCommit, "a commit id", text, "40 hex digits"))
     }
 }
 
@@ -154,7 +157,7 @@ macro_rules! fixed_id {
                 if text.len() == $len && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'z')) {
                     return Ok($name(text.to_owned()));
                 }
-                Err(bad_name("bad-id", $what, text, "small letters and digits"))
+                Err(bad_name(Code::BadId, $what, text, "small letters and digits"))
             }
         }
         impl $name {
@@ -185,10 +188,9 @@ impl FromStr for ReleaseNumber {
     fn from_str(text: &str) -> Result<ReleaseNumber, Refusal> {
         let digits = text.strip_prefix('v').unwrap_or(text);
         let number = if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None };
-        number
-            .filter(|n| *n > 0)
-            .map(ReleaseNumber)
-            .ok_or_else(|| bad_name("bad-release", "a release", text, "v and a number, as `releases` lists them: v12"))
+        number.filter(|n| *n > 0).map(ReleaseNumber).ok_or_else(|| {
+            bad_name(Code::BadRelease, "a release", text, "v and a number, as `releases` lists them: v12")
+        })
     }
 }
 
@@ -203,7 +205,7 @@ impl fmt::Display for InstanceId {
     }
 }
 
-fn bad_name(code: &str, noun: &str, text: &str, grammar: &str) -> Refusal {
+fn bad_name(code: Code, noun: &str, text: &str, grammar: &str) -> Refusal {
     let shown: String = text.chars().take(40).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     Refusal::new(code, format!("\"{shown}\" is not {noun}")).why(format!("allowed: {grammar}"))
 }

@@ -5,6 +5,7 @@
 
 use crate::access::Role;
 use crate::names::UserName;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 
 /// A user, as these decisions look at one.
@@ -34,10 +35,10 @@ pub fn may_lose(all: &[Standing], whom: &UserName, loss: Loss, by: Option<&UserN
     let Some(target) = all.iter().find(|s| s.name == *whom) else { return Ok(()) };
     let own = by == Some(whom);
     if own && loss == Loss::User {
-        return Err(Refusal::new("yourself", "you cannot remove yourself").next("another administrator can"));
+        return Err(Refusal::new(Code::Yourself, "you cannot remove yourself").next("another administrator can"));
     }
     if own && loss == Loss::Key && target.keys == 1 {
-        return Err(Refusal::new("last-key", "that is your last key, and the one you use now")
+        return Err(Refusal::new(Code::LastKey, "that is your last key, and the one you use now")
             .next("keys:add another one first"));
     }
     let can_log_in = |s: &Standing| s.role == Role::Admin && s.keys > 0;
@@ -46,7 +47,7 @@ pub fn may_lose(all: &[Standing], whom: &UserName, loss: Loss, by: Option<&UserN
         Loss::Admin | Loss::User => true,
     };
     if gone && can_log_in(target) && !all.iter().any(|s| s.name != *whom && can_log_in(s)) {
-        return Err(Refusal::new("last-admin", format!("{whom} is the last administrator with a key"))
+        return Err(Refusal::new(Code::LastAdmin, format!("{whom} is the last administrator with a key"))
             .why("without one nobody could manage this server over SSH")
             .next("users:set ANOTHER --admin")
             .next("users:add ANOTHER --admin < KEY.pub"));
@@ -67,7 +68,7 @@ pub fn pick<'a>(fingerprints: &[&'a str], typed: &str) -> Result<Option<&'a str>
     let mut near = fingerprints.iter().filter(|f| bare(f).starts_with(wanted));
     match (near.next(), near.next()) {
         (Some(one), None) => Ok(Some(one)),
-        (Some(_), Some(_)) => Err(Refusal::new("many-keys", "more than one key begins like that").next("keys:list")),
+        (Some(_), Some(_)) => Err(Refusal::new(Code::ManyKeys, "more than one key begins like that").next("keys:list")),
         (None, _) => Ok(None),
     }
 }
@@ -81,7 +82,9 @@ mod tests {
         let all: Vec<Standing> =
             all.iter().map(|(n, role, keys)| Standing { name: name(n), role: *role, keys: *keys }).collect();
         let by = by.map(name);
-        let got = may_lose(&all, &name(whom), loss, by.as_ref()).err().map_or_else(|| "ok".to_owned(), |no| no.code);
+        let got = may_lose(&all, &name(whom), loss, by.as_ref())
+            .err()
+            .map_or_else(|| "ok".to_owned(), |no| no.code.to_string());
         assert_eq!(got, want, "{whom} {loss:?} by {by:?}");
     }
 
@@ -116,6 +119,6 @@ mod tests {
         assert_eq!(pick(&keys, "a"), Ok(None));
         assert_eq!(pick(&keys, ""), Ok(None));
         assert_eq!(pick(&keys, "zzzz"), Ok(None));
-        assert_eq!(pick(&["SHA256:abcde1", "SHA256:abcde2"], "SHA256:abcde").unwrap_err().code, "many-keys");
+        assert_eq!(pick(&["SHA256:abcde1", "SHA256:abcde2"], "SHA256:abcde").unwrap_err().code, Code::ManyKeys);
     }
 }

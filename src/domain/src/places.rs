@@ -7,6 +7,7 @@ use crate::access::Principal;
 use crate::ids::UserId;
 use crate::names::AppId;
 use crate::quota::{Holder, What};
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use std::collections::BTreeMap;
 
@@ -148,7 +149,7 @@ pub fn busy(kind: Kind, bound: Bound, full: Full, who: &Claimant) -> Refusal {
         Full::Theirs => (who.most(kind, bound), " for you"),
         Full::All => (bound.all, " on this server"),
     };
-    let no = Refusal::new("busy", format!("{number} {}{whose} already, and that is the most", kind.plural()));
+    let no = Refusal::new(Code::Busy, format!("{number} {}{whose} already, and that is the most", kind.plural()));
     let first = match (kind, full) {
         (Kind::Sessions | Kind::Commands, Full::Theirs) => {
             "end one of yours (logs -t, run, ssh -O exit), then try again"

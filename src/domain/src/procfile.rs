@@ -1,6 +1,7 @@
 //! Procfile: process type → command, one per line, with limits and errors that name the line.
 
 use crate::names::ProcessType;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use std::collections::BTreeMap;
 
@@ -47,7 +48,7 @@ pub fn parse(bytes: &[u8]) -> Result<ProcessTable, Refusal> {
 
 fn bad(line: usize, why: &str) -> Refusal {
     let place = if line == 0 { String::new() } else { format!(" line {line}") };
-    Refusal::new("bad-procfile", format!("Procfile{place}: {why}")).next("write lines such as  web: node server.js")
+    Refusal::new(Code::BadProcfile, format!("Procfile{place}: {why}")).next("write lines such as  web: node server.js")
 }
 
 #[cfg(test)]

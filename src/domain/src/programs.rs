@@ -3,6 +3,7 @@
 //! Scripts read the same file. Absent: looking whether a program is there, which is its caller's.
 
 use crate::Refusal;
+use crate::refusal::Code;
 use serde::Serialize;
 
 const LIST: &str = include_str!("../../../scripts/programs");
@@ -63,7 +64,7 @@ impl Program {
 
     /// What somebody is told who needed it.
     pub fn missing(&self) -> Refusal {
-        Refusal::new("program-missing", format!("{} is not installed on the server", self.name))
+        Refusal::new(Code::ProgramMissing, format!("{} is not installed on the server", self.name))
             .next(format!("an administrator: {}, then doctor; then try again", self.install()))
     }
 }

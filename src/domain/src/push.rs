@@ -10,6 +10,7 @@ pub use memory::{COMMIT_MAX, Fall, LISTS_MAX, commit_too_long, fell, lists_too_l
 pub use tree::{TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts, judge_tree};
 
 use crate::names::Commit;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::text::{did_you_mean, plain};
 use serde::{Deserialize, Serialize};
@@ -84,7 +85,7 @@ impl FromStr for BranchName {
         if ok {
             return Ok(BranchName(text.to_owned()));
         }
-        Err(Refusal::new("bad-branch-name", format!("\"{}\" is not a branch name that is taken here", shown(text)))
+        Err(Refusal::new(Code::BadBranchName, format!("\"{}\" is not a branch name that is taken here", shown(text)))
             .why("allowed: letters, digits and . _ / + @ -, no part beginning with - or .")
             .next("git push hoist HEAD:main"))
     }
@@ -123,7 +124,7 @@ pub struct PushOptions {
 /// Chooses the one commit that deploys, or says why none does. The tree comes next: [`judge_tree`].
 pub fn judge(updates: &[RefUpdate], policy: &Policy) -> Result<Verdict, Refusal> {
     let Some(first) = updates.first() else {
-        return Err(Refusal::new("empty-push", "This push changes nothing").next(push_line(&target(policy))));
+        return Err(Refusal::new(Code::EmptyPush, "This push changes nothing").next(push_line(&target(policy))));
     };
     for update in updates {
         known_kind(update, policy)?;
@@ -158,7 +159,7 @@ pub fn may_advance(
         None => Ok(()),
         Some(_) if seen == now || descends_from_now => Ok(()),
         Some(now) => {
-            Err(Refusal::new("overtaken", format!("Another push has moved {branch} to {} meanwhile", now.short()))
+            Err(Refusal::new(Code::Overtaken, format!("Another push has moved {branch} to {} meanwhile", now.short()))
                 .why("This push does not contain that commit: deploying it would undo the other one.")
                 .next(format!("git pull --rebase hoist {branch} && git push hoist {branch}"))
                 .next(format!("git fetch hoist && git push --force hoist {branch}  (replaces the other push)")))
@@ -175,7 +176,8 @@ pub fn parse_options(options: &[String]) -> Result<PushOptions, Refusal> {
             "json" => parsed.json = true,
             "timestamps" => parsed.timestamps = true,
             unknown => {
-                let no = Refusal::new("unknown-push-option", format!("There is no push option \"{}\"", shown(unknown)));
+                let no =
+                    Refusal::new(Code::UnknownPushOption, format!("There is no push option \"{}\"", shown(unknown)));
                 let near = did_you_mean(unknown, OPTIONS).first().copied();
                 return Err(match near {
                     Some(near) => no.next(format!("git push -o {near} hoist main")),
@@ -191,7 +193,7 @@ pub fn parse_options(options: &[String]) -> Result<PushOptions, Refusal> {
 fn known_kind(update: &RefUpdate, policy: &Policy) -> Result<(), Refusal> {
     let line = push_line(&target(policy));
     if let Some(tag) = update.name.strip_prefix("refs/tags/") {
-        return Err(Refusal::new("tag-push", format!("Tags are not kept here: {}", shown(tag)))
+        return Err(Refusal::new(Code::TagPush, format!("Tags are not kept here: {}", shown(tag)))
             .why("A branch deploys; a tag has nothing to start.")
             .next(line.replacen("git push", "git push --no-follow-tags", 1))
             .next(format!(
@@ -201,7 +203,7 @@ fn known_kind(update: &RefUpdate, policy: &Policy) -> Result<(), Refusal> {
     }
     if update.name.strip_prefix("refs/heads/").is_none() {
         return Err(Refusal::new(
-            "not-a-branch",
+            Code::NotABranch,
             format!("{} is not a branch; only a branch deploys", shown(&update.name)),
         )
         .next(line));
@@ -224,11 +226,11 @@ fn several(updates: &[RefUpdate], policy: &Policy) -> Refusal {
         (false, None, Some(first)) => push_to(first, &deploy),
         (false, None, None) => push_line(&deploy),
     };
-    Refusal::new("several-branches", format!("This push has {} branches; one deploys", updates.len())).next(line)
+    Refusal::new(Code::SeveralBranches, format!("This push has {} branches; one deploys", updates.len())).next(line)
 }
 
 fn deletion(branch: &BranchName, policy: &Policy) -> Refusal {
-    let no = Refusal::new("branch-deletion", format!("{branch} is not deleted by a push"));
+    let no = Refusal::new(Code::BranchDeletion, format!("{branch} is not deleted by a push"));
     if target(policy) == branch.as_str() {
         no.why(format!("It is the deploy branch of {}: what runs came from it.", policy.app))
             .next(format!("apps:destroy {}  (ends the app and its branch)", policy.app))
@@ -238,7 +240,7 @@ fn deletion(branch: &BranchName, policy: &Policy) -> Refusal {
 }
 
 fn other_branch(branch: &BranchName, policy: &Policy) -> Refusal {
-    let no = Refusal::new("not-the-deploy-branch", format!("{branch} is not the branch that deploys {}", policy.app))
+    let no = Refusal::new(Code::NotTheDeployBranch, format!("{branch} is not the branch that deploys {}", policy.app))
         .why(match &policy.deploy_branch {
             Some(deploy) => format!("a push to {deploy} deploys it"),
             None => "a push to main or master deploys it".to_owned(),

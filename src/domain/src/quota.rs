@@ -5,6 +5,7 @@
 
 use crate::access::Role;
 use crate::names::{AppId, UserName};
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::text;
 use std::collections::BTreeMap;
@@ -66,6 +67,21 @@ impl What {
         What::Pushes,
     ];
 
+    /// What is said when there is no more of it.
+    pub fn code(self) -> Code {
+        match self {
+            What::Apps => Code::QuotaApps,
+            What::Instances => Code::QuotaInstances,
+            What::Memory => Code::QuotaMemory,
+            What::Processors => Code::QuotaProcessors,
+            What::Disk => Code::QuotaDisk,
+            What::Builds => Code::QuotaBuilds,
+            What::Sessions => Code::QuotaSessions,
+            What::Commands => Code::QuotaCommands,
+            What::Pushes => Code::QuotaPushes,
+        }
+    }
+
     /// Its word.
     pub fn word(self) -> &'static str {
         match self {
@@ -104,7 +120,7 @@ impl What {
         };
         found.ok_or_else(|| {
             let known: Vec<&str> = What::ALL.iter().map(|what| what.word()).collect();
-            Refusal::new("no-such-quota", format!("there is no quota of {}", shown(word)))
+            Refusal::new(Code::NoSuchQuota, format!("there is no quota of {}", shown(word)))
                 .why(format!("there are: {}", known.join(", ")))
                 .next("quota:set USER apps=20 memory=8g")
         })
@@ -152,7 +168,7 @@ impl What {
                 Unit::Bytes => "8g or 512m",
                 Unit::Thousandths => "4 or 1.5",
             };
-            Refusal::new("bad-quota", format!("{} is not a number of {}", shown(text), self.word()))
+            Refusal::new(Code::BadQuota, format!("{} is not a number of {}", shown(text), self.word()))
                 .why(format!("such as {example}, or {UNLIMITED}"))
                 .next(format!("quota:set USER {}={}", self.word(), example.split(' ').next().unwrap_or(example)))
         })
@@ -307,7 +323,7 @@ impl Holder {
         let (now, most, needs) = (what.show(used), what.counted(&what.show(most)), what.show(wanted));
         let raised: Vec<(What, u64)> =
             all.iter().filter(|one| over(one).is_some()).map(|(what, _, wanted)| (*what, *wanted)).collect();
-        Err(Refusal::new(format!("quota-{}", what.word()), format!("{name} uses {now} of {most}, this needs {needs}"))
+        Err(Refusal::new(what.code(), format!("{name} uses {now} of {most}, this needs {needs}"))
             .why("what an app uses counts to its owner, whoever asks")
             .next(what.less())
             .next(self.raise(&raised)))
@@ -321,7 +337,7 @@ impl Holder {
         }
         let (now, most) = (What::Disk.show(used), What::Disk.counted(&What::Disk.show(most)));
         let name = &self.name;
-        Err(Refusal::new("quota-disk", format!("{name} uses {now} of {most}: nothing more is taken"))
+        Err(Refusal::new(Code::QuotaDisk, format!("{name} uses {now} of {most}: nothing more is taken"))
             .why("repositories, build caches and logs of all apps of one owner are counted")
             .next(What::Disk.less())
             // A tenth more: the smallest that works is full again after the next push.
@@ -416,7 +432,7 @@ mod tests {
             }
         }
         assert_eq!(What::parse("cpu").unwrap(), What::Processors);
-        assert_eq!(What::parse("friends").unwrap_err().code, "no-such-quota");
+        assert_eq!(What::parse("friends").unwrap_err().code, Code::NoSuchQuota);
         assert_eq!((What::Processors.show(1_500), What::Processors.show(4_000)), ("1.5".into(), "4".into()));
         assert_eq!(What::Memory.show_limit(None), UNLIMITED);
     }
@@ -465,7 +481,7 @@ mod tests {
         let low = ana(&[(What::Instances, Some(1))], Role::Developer);
         assert!(low.may(What::Instances, 3, 3, &defaults()).is_ok());
         assert!(low.may(What::Instances, 3, 2, &defaults()).is_ok());
-        assert_eq!(low.may(What::Instances, 3, 4, &defaults()).unwrap_err().code, "quota-instances");
+        assert_eq!(low.may(What::Instances, 3, 4, &defaults()).unwrap_err().code, Code::QuotaInstances);
         assert!(ana(&[], Role::Admin).may(What::Apps, 500, 501, &defaults()).is_ok());
         assert!(ana(&[(What::Apps, Some(1))], Role::Admin).may(What::Apps, 1, 2, &defaults()).is_err());
     }
@@ -476,11 +492,11 @@ mod tests {
             ana(own, Role::Developer).may_run(Load::default(), wanted, &defaults()).err().map(|no| no.code)
         };
         assert_eq!(code(&[], Load::of(4, 512 * MB, 1_500)), None);
-        assert_eq!(code(&[], Load::of(5, MB, 10)).as_deref(), Some("quota-instances"));
-        assert_eq!(code(&[], Load::of(4, 513 * MB, 10)).as_deref(), Some("quota-memory"));
+        assert_eq!(code(&[], Load::of(5, MB, 10)), Some(Code::QuotaInstances));
+        assert_eq!(code(&[], Load::of(4, 513 * MB, 10)), Some(Code::QuotaMemory));
         let own = [(What::Processors, Some(1_500))];
         assert_eq!(code(&own, Load::of(1, MB, 1_500)), None);
-        assert_eq!(code(&own, Load::of(1, MB, 1_501)).as_deref(), Some("quota-processors"));
+        assert_eq!(code(&own, Load::of(1, MB, 1_501)), Some(Code::QuotaProcessors));
         // What is proposed works, for all of which there would be too much.
         let own = [(What::Instances, Some(1)), (What::Processors, Some(1_500))];
         let no = ana(&own, Role::Developer).may_run(Load::default(), Load::of(3, MB, 1_500), &defaults()).unwrap_err();
@@ -500,7 +516,7 @@ mod tests {
         let who = ana(&[(What::Disk, Some(100 * MB))], Role::Developer);
         assert!(who.may_keep(100 * MB - 1, &defaults()).is_ok());
         let no = who.may_keep(100 * MB, &defaults()).unwrap_err();
-        assert_eq!(no.code, "quota-disk");
+        assert_eq!(no.code, Code::QuotaDisk);
         assert!(no.next.iter().any(|next| next == "ask an administrator for: quota:set ana disk=111m"), "{no}");
         assert!(ana(&[], Role::Admin).may_keep(u64::MAX, &defaults()).is_ok());
     }

@@ -2,7 +2,7 @@
 
 use crate::deploy::Deploy;
 use crate::ids::BuildId;
-use crate::refusal::Refusal;
+use crate::refusal::{Code, Refusal};
 use crate::text::plain;
 use serde::Serialize;
 
@@ -68,7 +68,7 @@ pub struct Report {
     pub seconds: Option<f64>,
     /// The refusal's stable code.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
+    pub code: Option<Code>,
     /// The refusal's sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -116,8 +116,8 @@ impl Report {
     }
 
     fn refused(why: &Refusal, app: impl Into<String>) -> Report {
-        let status = if why.code == "cancelled" { Status::Cancelled } else { Status::Failed };
-        Report { code: Some(why.code.clone()), reason: Some(plain(&why.what)), ..Report::new(status, app) }
+        let status = if why.code == Code::Cancelled { Status::Cancelled } else { Status::Failed };
+        Report { code: Some(why.code), reason: Some(plain(&why.what)), ..Report::new(status, app) }
     }
 
     /// `hoist: live app=blog build=17 release=v2 commit=… url=… seconds=1.2`. The sentence comes last, as it has blanks.
@@ -130,7 +130,7 @@ impl Report {
             ("commit", &self.commit),
             ("url", &self.url),
             ("seconds", &seconds),
-            ("code", &self.code),
+            ("code", &self.code.map(|code| code.to_string())),
             ("reason", &self.reason),
         ] {
             if let Some(value) = value {
@@ -150,6 +150,7 @@ impl Report {
 mod tests {
     use super::*;
     use crate::ReleaseNumber;
+    use crate::refusal::Code;
 
     #[test]
     fn both_forms() {
@@ -157,11 +158,11 @@ mod tests {
         let report = Report { build: Some(BuildId(17)), seconds: Some(1.25), ..Report::of(&live, "blog") };
         assert_eq!(report.line(), "hoist: live app=blog build=17 release=v2 seconds=1.2");
         assert_eq!(report.json(), r#"{"status":"live","app":"blog","build":17,"release":"v2","seconds":1.25}"#);
-        let failed = Deploy::Failed { release: None, why: Refusal::new("build-failed", "npm \u{1b}[31mfailed") };
+        let failed = Deploy::Failed { release: None, why: Refusal::new(Code::BuildFailed, "npm \u{1b}[31mfailed") };
         let report = Report::of(&failed, "blog");
         assert_eq!(report.line(), "hoist: failed app=blog code=build-failed reason=npm failed");
         assert_eq!(report.status.exit_code(), 1);
-        let cancelled = Deploy::Failed { release: None, why: Refusal::new("cancelled", "cancelled by ana") };
+        let cancelled = Deploy::Failed { release: None, why: Refusal::new(Code::Cancelled, "cancelled by ana") };
         assert_eq!(Report::of(&cancelled, "blog").status, Status::Cancelled);
         assert_eq!(Report::of(&Deploy::Received, "blog").status.exit_code(), 124);
     }

@@ -1,6 +1,7 @@
 //! Room on disks: whether there is enough to begin something, what an instance may fill, and how often it is looked at.
 
 use crate::doctor::Disk;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::text::human_bytes;
 
@@ -52,12 +53,17 @@ pub fn refuse(disks: &[Disk], asked: Option<u64>, doing: &str) -> Option<Refusal
         let (free_inodes, inodes) = disk.inodes;
         let no = if free < least {
             let (free, all) = (human_bytes(free), human_bytes(all));
-            Refusal::new("disk-low", format!("too little space for {doing}: {free} of {all} are free on {whose}")).why(
-                format!("at least {} must be free; nothing was written, and running apps go on", human_bytes(least)),
-            )
+            Refusal::new(Code::DiskLow, format!("too little space for {doing}: {free} of {all} are free on {whose}"))
+                .why(format!(
+                    "at least {} must be free; nothing was written, and running apps go on",
+                    human_bytes(least)
+                ))
         } else if inodes > 0 && free_inodes < INODES.min(inodes / PART) {
-            Refusal::new("disk-low", format!("no room for files on {whose}: {free_inodes} of {inodes} inodes are free"))
-                .why("nothing was written, and running apps go on")
+            Refusal::new(
+                Code::DiskLow,
+                format!("no room for files on {whose}: {free_inodes} of {inodes} inodes are free"),
+            )
+            .why("nothing was written, and running apps go on")
         } else {
             return None;
         };

@@ -4,6 +4,7 @@
 //! Invariant: a ticket stands for one key, works once, and not for long; without one nobody acts as anybody.
 //! Absent: the clock and randomness, which come in; sockets.
 
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
@@ -87,7 +88,7 @@ fn safe_path(path: &str) -> Result<&str, Refusal> {
     if path.starts_with('/') && path.chars().all(plain) {
         return Ok(path);
     }
-    Err(Refusal::new("bad-path", format!("sshd cannot be told the path {}", crate::text::plain(path)))
+    Err(Refusal::new(Code::BadPath, format!("sshd cannot be told the path {}", crate::text::plain(path)))
         .why("it must be absolute, of letters, digits and / . _ - +")
         .next("put the program and the data folder where such a path leads"))
 }

@@ -30,6 +30,7 @@ pub use starts::Starts;
 use async_trait::async_trait;
 use domain::dockerfile::ImageFacts;
 use domain::instance::{INSTALL_LABEL, KIND_LABEL};
+use domain::refusal::Code;
 use domain::{InstallId, Refusal};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -72,15 +73,15 @@ pub enum EngineError {
 impl From<EngineError> for Error {
     fn from(err: EngineError) -> Error {
         match err {
-            EngineError::NotAnswering => Refusal::new("engine-hung", "Docker is not answering")
+            EngineError::NotAnswering => Refusal::new(Code::EngineHung, "Docker is not answering")
                 .why("running apps keep being served")
                 .next("an administrator: doctor")
                 .into(),
-            EngineError::NotRunning(cause) => Refusal::new("engine-down", "Docker is not running")
+            EngineError::NotRunning(cause) => Refusal::new(Code::EngineDown, "Docker is not running")
                 .why(format!("running apps keep being served ({cause})"))
                 .next("an administrator: doctor")
                 .into(),
-            EngineError::NoSpace => Refusal::new("no-space", "no space is left on the disk of Docker")
+            EngineError::NoSpace => Refusal::new(Code::NoSpace, "no space is left on the disk of Docker")
                 .next("remove what is not needed, then try again")
                 .into(),
             err @ (EngineError::NotFound(_) | EngineError::LayerGone(_) | EngineError::Failed { .. }) => {

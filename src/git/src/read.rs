@@ -11,6 +11,7 @@ use crate::refs::PINS;
 use domain::ids::DeployId;
 use domain::push::{BranchName, COMMIT_MAX, LISTS_MAX, TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts};
 use domain::push::{commit_too_long, lists_too_long};
+use domain::refusal::Code;
 use domain::text::plain;
 use domain::{AppId, Commit, Refusal, Timestamp};
 use git2::{ErrorClass, ErrorCode, Oid, Repository, Tree};
@@ -270,7 +271,9 @@ impl Reader {
             return Ok(SlugIgnore::default());
         };
         if self.size(Kind::File { exec: false }, entry.id())? > SLUGIGNORE_MAX {
-            return Err(Refusal::new("bad-slugignore", ".slugignore is larger than 256 kB").next("shorten it").into());
+            return Err(Refusal::new(Code::BadSlugignore, ".slugignore is larger than 256 kB")
+                .next("shorten it")
+                .into());
         }
         Ok(SlugIgnore::parse(&String::from_utf8_lossy(&self.blob(entry.id())?)))
     }
@@ -292,7 +295,7 @@ impl Reader {
         match alone(|| self.repo.find_commit(id)) {
             Ok(found) => Ok(found),
             Err(err) if err.code() == ErrorCode::NotFound || err.class() == ErrorClass::Invalid => {
-                let no = Refusal::new("not-a-commit", format!("{} is not a commit", commit.short()));
+                let no = Refusal::new(Code::NotACommit, format!("{} is not a commit", commit.short()));
                 Err(no.next("git push hoist HEAD:main").into())
             }
             Err(err) => Err(Fault::new(format!("cannot read commit {}", commit.short()), err).into()),

@@ -5,6 +5,7 @@
 use super::repos::{GIT_SECONDS, Repos};
 use domain::ids::DeployId;
 use domain::push::BranchName;
+use domain::refusal::Code;
 use domain::{AppId, Commit, Refusal};
 use system::fault::{Error, Fault, Result};
 use system::proc::{self, Limits};
@@ -26,7 +27,7 @@ impl Repos {
         }
         if now.as_ref() != old {
             let at = now.map_or_else(|| "gone".to_owned(), |c| format!("at {}", c.short()));
-            return Err(Refusal::new("branch-moved", format!("{branch} is {at} now: another push was faster"))
+            return Err(Refusal::new(Code::BranchMoved, format!("{branch} is {at} now: another push was faster"))
                 .next(format!("git pull --rebase hoist {branch} && git push hoist {branch}"))
                 .into());
         }

@@ -7,6 +7,7 @@
 use super::{layout, shallow};
 use domain::places::{GitPlaces, Kind, Takes, git_places};
 use domain::push::BranchName;
+use domain::refusal::Code;
 use domain::{AppId, Refusal};
 use std::collections::HashMap;
 use std::fmt;
@@ -139,7 +140,7 @@ impl Repos {
         let version = repos.version().await?;
         if version < GIT_MIN {
             let (have, need) = (format!("{}.{}", version.0, version.1), format!("{}.{}", GIT_MIN.0, GIT_MIN.1));
-            return Err(Refusal::new("git-too-old", format!("git is version {have}; pushes need {need} or newer"))
+            return Err(Refusal::new(Code::GitTooOld, format!("git is version {have}; pushes need {need} or newer"))
                 .next("install a newer git on the server")
                 .into());
         }

@@ -9,6 +9,7 @@ use super::sideband::Sideband;
 use bytes::{Bytes, BytesMut};
 use domain::places::Claimant;
 use domain::push::{Fall, fell};
+use domain::refusal::Code;
 use domain::{AppId, Refusal};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -287,7 +288,7 @@ async fn pump(
 }
 
 fn too_many_refs() -> Error {
-    Refusal::new("too-many-refs", "This push names more than 10,000 refs").next("git push hoist main").into()
+    Refusal::new(Code::TooManyRefs, "This push names more than 10,000 refs").next("git push hoist main").into()
 }
 
 /// How fast a pack comes.
@@ -303,7 +304,7 @@ async fn paced(from: &mut mpsc::Receiver<Bytes>, pace: &Pace) -> Result<Option<B
     let until = pace.since + PACE_AFTER.max(enough + PACE_AFTER / 2);
     match tokio::time::timeout_at(until, from.recv()).await {
         Ok(bytes) => Ok(bytes),
-        Err(_) => Err(Refusal::new("too-slow", "The pack came with less than 2 kB a second; the push was ended")
+        Err(_) => Err(Refusal::new(Code::TooSlow, "The pack came with less than 2 kB a second; the push was ended")
             .why("others wait for its place; nothing was changed")
             .next("push again over a faster connection")
             .into()),

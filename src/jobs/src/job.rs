@@ -4,6 +4,7 @@
 
 use domain::deploy::Deploy;
 use domain::ids::DeployId;
+use domain::refusal::Code;
 use domain::text;
 use domain::{Refusal, Timestamp};
 use std::collections::VecDeque;
@@ -176,7 +177,7 @@ impl Job {
 
     /// Why it was cancelled.
     pub fn cancel_reason(&self) -> Refusal {
-        lock(&self.0.why).clone().unwrap_or_else(|| Refusal::new("cancelled", "cancelled"))
+        lock(&self.0.why).clone().unwrap_or_else(|| Refusal::new(Code::Cancelled, "cancelled"))
     }
 
     /// Says a line as it is; it matters.

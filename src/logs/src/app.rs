@@ -9,6 +9,7 @@ use super::spool::{Position, SpoolReader};
 use super::store::{Marks, Sizes, Snapshot, Store};
 use super::{LogsConfig, SpoolMeta, seal};
 use domain::log::{Record, SpoolKey};
+use domain::refusal::Code;
 use domain::{AppId, Refusal, Timestamp};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -203,7 +204,7 @@ impl AppLog {
     /// A place among those who follow, until it is dropped.
     pub fn follower(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         Arc::clone(&self.followers).try_acquire_owned().map_err(|_| {
-            Refusal::new("too-many-tails", format!("{FOLLOWERS_MAX} readers follow this log already"))
+            Refusal::new(Code::TooManyTails, format!("{FOLLOWERS_MAX} readers follow this log already"))
                 .next("end one of them, or use `logs` without -t")
         })
     }

@@ -6,6 +6,7 @@
 use domain::Refusal;
 use domain::command::quote;
 use domain::log::{Filter, Grep, View};
+use domain::refusal::Code;
 use regex::bytes::{Regex, RegexBuilder};
 
 /// Bytes of a compiled expression, and of the cache that each search may build.
@@ -62,7 +63,7 @@ fn compile(expression: &str) -> Result<Regex, Refusal> {
             err => err.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned(),
         };
         Refusal::new(
-            "bad-grep",
+            Code::BadGrep,
             format!("--grep /{}/ is not an expression that can be searched for", expression.escape_debug()),
         )
         .why(why)
@@ -112,7 +113,10 @@ mod tests {
         for bad in ["/(/", "/a{1000}{1000}/", "/((((a{100}){100}){100}){100})/", "/\\w{9999}/", "/[/", "/a**{/"] {
             let filter = Filter { grep: Some(Grep::parse(bad).unwrap()), ..Filter::default() };
             let refused = Wanted::new(filter).unwrap_err();
-            assert!(refused.code == "bad-grep" && !refused.why.is_empty() && !refused.next.is_empty(), "{refused:?}");
+            assert!(
+                refused.code == Code::BadGrep && !refused.why.is_empty() && !refused.next.is_empty(),
+                "{refused:?}"
+            );
         }
         let nested = format!("/{}a{}/", "(".repeat(300), ")".repeat(300));
         assert!(Wanted::new(Filter { grep: Some(Grep::parse(&nested).unwrap()), ..Filter::default() }).is_err());

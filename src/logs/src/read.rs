@@ -10,6 +10,7 @@ use super::scan::{self, Cursor, Found};
 use super::store::{Segment, Snapshot};
 use super::{Logs, clock, lines, nicely};
 use domain::log::{Filter, Record};
+use domain::refusal::Code;
 use domain::{AppId, Refusal};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
@@ -252,7 +253,7 @@ async fn gently<T: Send + 'static>(
 fn missed(snapshot: &Snapshot, after: Option<u64>) -> Result<Option<Record>> {
     let Some(from) = after.map(|after| after.saturating_add(1)) else { return Ok(None) };
     if from > snapshot.end {
-        return Err(Refusal::new("no-such-line", format!("the log has no line {} yet", from - 1))
+        return Err(Refusal::new(Code::NoSuchLine, format!("the log has no line {} yet", from - 1))
             .why(format!("the next one is {}", snapshot.end))
             .next("logs APP --format json shows the ids of lines")
             .into());
@@ -264,7 +265,7 @@ fn missed(snapshot: &Snapshot, after: Option<u64>) -> Result<Option<Record>> {
 }
 
 fn too_slow() -> Refusal {
-    Refusal::new("search-too-slow", format!("nothing was found in {} seconds of searching", SEARCH_MAX.as_secs()))
+    Refusal::new(Code::SearchTooSlow, format!("nothing was found in {} seconds of searching", SEARCH_MAX.as_secs()))
         .why("the expression is slow, or the machine is busy")
         .next("logs APP --since 1h --grep WORD")
 }

@@ -5,6 +5,7 @@
 
 use super::{Claim, Claimer, Firewall, HOST_FOLDER, Policy, claim, claim_another, resolvers, routes};
 use domain::addresses::{self, BUILDS, Route, Subnet};
+use domain::refusal::Code;
 use domain::{AppId, InstallId, Refusal, Timestamp};
 use engine::NetworkSpec;
 use std::collections::BTreeMap;
@@ -151,7 +152,7 @@ impl Net {
         let network = app.network.filter(|number| self.has_network(*number)).and_then(|number| self.subnet(number));
         let network = network.ok_or_else(|| no_network(&app.id))?;
         addresses::pick_address(network, &have.used, &have.freed, now).ok_or_else(|| {
-            Refusal::new("no-address", "the app has no address left for another instance")
+            Refusal::new(Code::NoAddress, "the app has no address left for another instance")
                 .next("ps:scale to fewer")
                 .into()
         })

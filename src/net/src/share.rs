@@ -4,6 +4,7 @@
 //! folder by which an installation knows its own again, and by which others see that a claim is still somebody's.
 
 use domain::addresses::{Route, Subnet, obstacle, shares_to_try};
+use domain::refusal::Code;
 use domain::{InstallId, Refusal};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -106,7 +107,7 @@ fn claim_with(claimer: &Claimer<'_>, keep: &[Subnet], least: usize) -> Result<Cl
         obstacles.dedup();
         obstacles.truncate(3);
         return Err(Refusal::new(
-            "no-addresses",
+            Code::NoAddresses,
             format!("no free range is left in the address pool {}", claimer.pool),
         )
         .why(format!("taken by {}", obstacles.join(", ")))

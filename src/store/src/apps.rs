@@ -8,6 +8,7 @@ use domain::config::{ConfigVars, Hidden};
 use domain::dockerfile::BuildSettings;
 use domain::formation::Formation;
 use domain::ids::{ConfigVersion, SetId, UserId};
+use domain::refusal::Code;
 use domain::{AppId, AppName, Refusal, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use std::collections::BTreeMap;
@@ -74,7 +75,7 @@ impl Tx<'_> {
     /// Makes an app; the name must be free.
     pub fn add_app(&self, id: &AppId, name: &AppName, owner: Option<UserId>, now: Timestamp) -> Result<App> {
         if self.app_by_name(name)?.is_some() {
-            let no = Refusal::new("name-taken", format!("the name {name} is taken")).next("choose another name");
+            let no = Refusal::new(Code::NameTaken, format!("the name {name} is taken")).next("choose another name");
             return Err(no.into());
         }
         self.forget_old_name(name)?;
@@ -93,7 +94,7 @@ impl Tx<'_> {
     /// An app by id that must be there; one destroyed meanwhile is a refusal.
     pub fn the_app(&self, id: &AppId) -> Result<App> {
         self.app(id)?
-            .ok_or_else(|| Refusal::new("app-gone", "the app was destroyed meanwhile").next("apps:list").into())
+            .ok_or_else(|| Refusal::new(Code::AppGone, "the app was destroyed meanwhile").next("apps:list").into())
     }
 
     /// An app by name.

@@ -5,6 +5,7 @@ use super::{Tx, columns};
 use crate::Result;
 use domain::access::{KeyRef, Principal, actor};
 use domain::ids::UserId;
+use domain::refusal::Code;
 use domain::{AppId, Refusal, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
@@ -85,7 +86,7 @@ impl Tx<'_> {
             Some(Principal::User { .. } | Principal::Local) => "in use by another user",
             Some(Principal::DeployKey { .. }) => "in use as a deploy key",
         };
-        let no = Refusal::new("key-known", format!("the key {fingerprint} is {whose}"));
+        let no = Refusal::new(Code::KeyKnown, format!("the key {fingerprint} is {whose}"));
         Err(no.next("keys:list").next("make another one: ssh-keygen -t ed25519 -f new_key").into())
     }
 
@@ -93,7 +94,7 @@ impl Tx<'_> {
     pub fn add_deploy_key(&self, app: &AppId, key: &NewKey, by: &Principal, now: Timestamp) -> Result<()> {
         self.key_is_new(&key.fingerprint, None)?;
         if self.deploy_keys(app)?.iter().any(|k| k.name == key.name) {
-            return Err(Refusal::new("name-taken", format!("there is a deploy key {} already", key.name))
+            return Err(Refusal::new(Code::NameTaken, format!("there is a deploy key {} already", key.name))
                 .next("deploy-keys:add APP ANOTHER-NAME < key.pub")
                 .into());
         }

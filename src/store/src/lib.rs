@@ -47,6 +47,7 @@ pub use users::{Key, User};
 
 use cipher::Cipher;
 use domain::Refusal;
+use domain::refusal::Code;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -149,7 +150,7 @@ impl From<rusqlite::Error> for TxError {
         use rusqlite::ErrorCode::{CannotOpen, ReadOnly, SystemIoFailure};
         if let Some(CannotOpen | ReadOnly | SystemIoFailure) = err.sqlite_error_code() {
             tracing::error!("cannot use the database: {err}");
-            return Refusal::new("database-unwritable", "the server's database cannot be written or read now")
+            return Refusal::new(Code::DatabaseUnwritable, "the server's database cannot be written or read now")
                 .why(format!("{err}; running apps keep being served"))
                 .next("an administrator: is the disk of the data folder read-only or failing (dmesg)? then doctor")
                 .into();

@@ -3,6 +3,7 @@
 use super::{Tx, Word, columns};
 use crate::Result;
 use domain::ids::{BuildId, ConfigVersion, DeployId, SetId};
+use domain::refusal::Code;
 use domain::{AppId, Refusal, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
@@ -103,7 +104,7 @@ impl Tx<'_> {
     /// A release that must be there.
     pub fn the_release(&self, app: &AppId, number: ReleaseNumber) -> Result<Release> {
         self.release(app, number)?.ok_or_else(|| {
-            let no = Refusal::new("no-such-release", format!("there is no release {number}"));
+            let no = Refusal::new(Code::NoSuchRelease, format!("there is no release {number}"));
             match self.app(app) {
                 Ok(Some(app)) => no.next(format!("releases {}", app.name)).into(),
                 Ok(None) | Err(_) => no.into(),

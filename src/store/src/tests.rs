@@ -5,6 +5,7 @@ use domain::access::Role;
 use domain::deploy::{Deploy, Effect, Kind, Outcome};
 use domain::ids::{ConfigVersion, DeployId, SetId, UserId};
 use domain::reconcile::Desire;
+use domain::refusal::Code;
 use domain::{AppId, ReleaseNumber, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -48,7 +49,7 @@ async fn a_failed_transaction_leaves_nothing() {
     let done: system::fault::Result<()> = store
         .write(|tx| {
             tx.set_meta("a", "1")?;
-            Err(domain::Refusal::new("x", "stop").into())
+            Err(domain::Refusal::new(Code::Cancelled, "stop").into())
         })
         .await;
     assert!(done.is_err());

@@ -5,6 +5,7 @@ use crate::Result;
 use domain::access::Role;
 use domain::ids::UserId;
 use domain::people::Standing;
+use domain::refusal::Code;
 use domain::{Refusal, Timestamp, UserName};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
@@ -66,7 +67,7 @@ impl Tx<'_> {
     /// Makes a user; the name must be free. `by`: the user who asks, if not root.
     pub fn add_user(&self, name: &UserName, role: Role, by: Option<UserId>, now: Timestamp) -> Result<User> {
         if self.user_by_name(name)?.is_some() {
-            return Err(Refusal::new("user-exists", format!("there is a user {name} already"))
+            return Err(Refusal::new(Code::UserExists, format!("there is a user {name} already"))
                 .next(format!("keys:add {name} < KEY.pub"))
                 .into());
         }
@@ -84,7 +85,7 @@ impl Tx<'_> {
     /// A user by name, or the refusal that names them.
     pub fn the_user(&self, name: &UserName) -> Result<User> {
         self.user_by_name(name)?
-            .ok_or_else(|| Refusal::new("no-such-user", format!("there is no user {name}")).next("users:list").into())
+            .ok_or_else(|| Refusal::new(Code::NoSuchUser, format!("there is no user {name}")).next("users:list").into())
     }
 
     /// A user by row id.

@@ -1,5 +1,6 @@
 //! What goes wrong: a [`Refusal`] the user can act on, or a fault of ours, shown with an id that is in the log too.
 
+use domain::refusal::Code;
 use domain::{Refusal, programs};
 use std::fmt;
 
@@ -119,7 +120,7 @@ fn without_image_keys(mut no: Refusal) -> Refusal {
 
 /// What a full disk of ours is answered with, whoever met it.
 pub fn full_disk() -> Refusal {
-    Refusal::new("disk-full", "no space is left on the disk of the server")
+    Refusal::new(Code::DiskFull, "no space is left on the disk of the server")
         .why("nothing was changed; running apps keep being served")
         .next("an administrator: free space below the data folder, then doctor; then try again")
 }
@@ -152,7 +153,7 @@ impl Error {
             Error::Refused(no) => without_image_keys(no.clone()),
             Error::Fault(fault) => fault.of_machine().unwrap_or_else(|| {
                 let lines = self.lines();
-                let mut no = Refusal::new("fault", lines.first().cloned().unwrap_or_default());
+                let mut no = Refusal::new(Code::Fault, lines.first().cloned().unwrap_or_default());
                 no.why = lines.get(1).cloned().unwrap_or_default();
                 no
             }),
@@ -191,7 +192,7 @@ mod tests {
         assert_eq!(err.refusal().what, err.lines()[0]);
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         let full = Error::from(Fault::new("cannot write", full));
-        assert_eq!(full.refusal().code, "disk-full");
+        assert_eq!(full.refusal().code, Code::DiskFull);
         assert_eq!(full.chain(), "cannot write: no storage space");
     }
 
@@ -199,7 +200,7 @@ mod tests {
     fn no_line_and_no_chain_tells_the_key_of_an_image() {
         let name = "hoist/i-a:b3-0123456789abcdef";
         let cause = || Fault::new(format!("cannot inspect image {name}"), format!("No such image: {name}"));
-        let no = || Refusal::new("x", format!("{name} is gone")).why(name).next(format!("use {name}"));
+        let no = || Refusal::new(Code::Cancelled, format!("{name} is gone")).why(name).next(format!("use {name}"));
         let said = [
             cause().chain(),
             cause().to_string(),

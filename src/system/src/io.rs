@@ -1,6 +1,7 @@
 //! The three streams and the end of one command, whoever carries them: an SSH channel or the admin socket.
 
 use bytes::Bytes;
+use domain::refusal::Code;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, watch};
@@ -96,7 +97,10 @@ impl Io {
         let mut all = Vec::new();
         while let Some(bytes) = self.stdin.recv().await {
             if all.len() + bytes.len() > max {
-                return Err(domain::Refusal::new("input-too-long", format!("more than {max} bytes on standard input")));
+                return Err(domain::Refusal::new(
+                    Code::InputTooLong,
+                    format!("more than {max} bytes on standard input"),
+                ));
             }
             all.extend_from_slice(&bytes);
         }

@@ -404,6 +404,7 @@ fn exit_code(status: std::process::ExitStatus) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::refusal::Code;
 
     fn sh(script: &str) -> Program {
         Program::new("sh", Path::new("/")).arg("-c").arg(script)
@@ -436,7 +437,7 @@ mod tests {
         let error = |missing| Fault::new("cannot start git gc", not_started(ErrorKind::NotFound.into(), missing));
         let missing = Error::from(error(programs::find("git")));
         assert_eq!(missing.lines(), programs::find("git").unwrap().missing().lines());
-        assert_eq!(missing.refusal().code, "program-missing");
+        assert_eq!(missing.refusal().code, Code::ProgramMissing);
         assert!(error(programs::find("git")).chain().ends_with("git is not installed: apt-get install git"));
         // Its folder is what is missing.
         let no = run(&Program::new("rm", Path::new("/nowhere")), b"", Limits::seconds(1)).await.unwrap_err();

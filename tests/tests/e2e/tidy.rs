@@ -29,8 +29,9 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 /// Each crate of ours and which of the others it may depend on; in an order in which each only names earlier ones.
 const LAYERS: &[(&str, &str, &[&str])] = &[
-    ("domain", "src/domain", &[]),
-    ("buildpacks", "buildpacks", &[]),
+    ("refusal", "src/refusal", &[]),
+    ("domain", "src/domain", &["refusal"]),
+    ("buildpacks", "buildpacks", &["refusal"]),
     ("router", "router", &[]),
     ("hoist-init", "src/init", &[]),
     ("system", "src/system", &["domain", "buildpacks", "router"]),

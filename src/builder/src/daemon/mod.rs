@@ -14,6 +14,7 @@ pub use disk::Written;
 pub use group::{Group, Limits};
 
 use domain::floors::{self, Part};
+use domain::refusal::Code;
 use domain::{AppId, InstallId, Refusal};
 use engine::{BuildKit, BuilderVersion, Engine, EngineError};
 use enter::Place;
@@ -395,12 +396,12 @@ pub fn away(err: EngineError) -> Error {
     match err {
         err @ (EngineError::NotAnswering | EngineError::NotRunning(_)) => {
             tracing::warn!("the builder of Dockerfiles is away: {}", Fault::new("cannot build", err).chain());
-            Refusal::new("builder-away", "the builder of Dockerfiles does not answer")
+            Refusal::new(Code::BuilderAway, "the builder of Dockerfiles does not answer")
                 .why("what runs keeps being served; the builder is started again for the next build")
                 .next("push again; if it stays so, an administrator: doctor")
                 .into()
         }
-        EngineError::NoSpace => Refusal::new("no-space", "no space is left on the disk of the builder")
+        EngineError::NoSpace => Refusal::new(Code::NoSpace, "no space is left on the disk of the builder")
             .next("an administrator: doctor, then remove what is not needed")
             .into(),
         err @ (EngineError::NotFound(_) | EngineError::LayerGone(_) | EngineError::Failed { .. }) => {
@@ -410,19 +411,19 @@ pub fn away(err: EngineError) -> Error {
 }
 
 fn not_there(stacks: &Path) -> Refusal {
-    Refusal::new("no-builder", "Dockerfiles are not built on this server: their builder is not installed")
+    Refusal::new(Code::NoBuilder, "Dockerfiles are not built on this server: their builder is not installed")
         .why(format!("there is no {}", stacks.join(SIDECAR).display()))
         .next("the administrator of the server: scripts/builder, in the checkout that Hoist was installed from")
 }
 
 fn no_groups() -> Refusal {
-    Refusal::new("no-control-groups", "Dockerfiles are not built on this server: nothing would limit their steps")
+    Refusal::new(Code::NoControlGroups, "Dockerfiles are not built on this server: nothing would limit their steps")
         .why(format!("there are no control groups below {} that can be written", group::GROUPS))
         .next("the administrator of the server: doctor")
 }
 
 fn too_old(part: Part, seen: &str, floor: &floors::Floor) -> Refusal {
-    Refusal::new("old-builder", format!("Dockerfiles are not built on this server: the builder's {part} is {seen}"))
+    Refusal::new(Code::OldBuilder, format!("Dockerfiles are not built on this server: the builder's {part} is {seen}"))
         .why(format!("below {}, {}", floor.at_least, floor.why))
         .next("the administrator of the server: delete builder.json beside the stacks and run scripts/builder")
         .next("where only trusted people push: old-builder = \"allow\" in the server's configuration")

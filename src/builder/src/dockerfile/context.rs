@@ -4,6 +4,7 @@
 //! files that changed.
 
 use domain::dockerfile::{BuildSettings, DOCKERFILE, Declared, Ignore, Syntax, declared, syntax};
+use domain::refusal::Code;
 use domain::{AppId, Commit, Refusal, text};
 use engine::{ContextEntry, ContextFiles, ContextKind};
 use git::{Kind, Reader, Repos};
@@ -168,7 +169,7 @@ fn time(oid: &str) -> i64 {
 }
 
 fn no_dockerfile<'a>(path: &str, all: impl Iterator<Item = &'a str>, settings: &BuildSettings) -> Refusal {
-    let mut no = Refusal::new("no-dockerfile", format!("there is no file {path} in the commit"));
+    let mut no = Refusal::new(Code::NoDockerfile, format!("there is no file {path} in the commit"));
     if let Some(set) = &settings.dockerfile {
         no = no.why(format!("the app's setting dockerfile is {}", text::plain(set)));
     }
@@ -180,13 +181,13 @@ fn no_dockerfile<'a>(path: &str, all: impl Iterator<Item = &'a str>, settings: &
 }
 
 fn other_syntax(image: &str) -> Refusal {
-    Refusal::new("dockerfile-syntax", format!("# syntax={} is not built here", text::plain(image)))
+    Refusal::new(Code::DockerfileSyntax, format!("# syntax={} is not built here", text::plain(image)))
         .why("a frontend of somebody's own could take what builds of other apps left in their caches")
         .next("take the line away, or write # syntax=docker/dockerfile:1, which the builder's own serves")
 }
 
 fn not_its_own(image: &str) -> Refusal {
-    Refusal::new("not-your-image", format!("{} is not to be built on", text::plain(image)))
+    Refusal::new(Code::NotYourImage, format!("{} is not to be built on", text::plain(image)))
         .why("images of apps are their own; here there are hoist/stack-run and hoist/stack-build")
         .next("push what both need to a registry, or copy its files into this repository")
 }

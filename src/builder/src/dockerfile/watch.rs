@@ -6,6 +6,7 @@
 
 use crate::Parts;
 use crate::daemon::{Group, Lease, Written};
+use domain::refusal::Code;
 use domain::{Refusal, text};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,13 +46,13 @@ impl<'a> Watch<'a> {
         loop {
             sleep(LOOK_EVERY.max(rest)).await;
             if self.group.refused().saturating_sub(self.refused) > REFUSED_MAX {
-                return Refusal::new("build-processes", "the build started more processes than it may have")
+                return Refusal::new(Code::BuildProcesses, "the build started more processes than it may have")
                     .why(format!("a build may have {} processes", super::PROCESSES))
                     .next("look for a step that starts itself over and over, or use fewer jobs (make -j2)");
             }
             let (Some(begun), Some(now)) = (self.free, free(self.lease.store()).await) else { continue };
             if now < FREE_MIN && begun > FREE_MIN {
-                return Refusal::new("disk-low", "the build was ended, as the disk of the server is nearly full")
+                return Refusal::new(Code::DiskLow, "the build was ended, as the disk of the server is nearly full")
                     .why(format!(
                         "{} are free; below {} nothing is built",
                         text::human_bytes(now),
@@ -67,7 +68,7 @@ impl<'a> Watch<'a> {
             rest = counting.elapsed() * REST;
             if bytes > self.limit {
                 return Refusal::new(
-                    "build-disk",
+                    Code::BuildDisk,
                     format!("the build wrote more than {}", text::human_bytes(self.limit)),
                 )
                 .why("counted is what its steps changed and, for the only build at work, what the builder fetched for it")

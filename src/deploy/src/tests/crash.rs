@@ -6,6 +6,7 @@ use crate::testing::{Blow, Fuse, Life, Point, World};
 use domain::config::ConfigChange;
 use domain::deploy::{Deploy, Kind};
 use domain::ids::DeployId;
+use domain::refusal::Code;
 use domain::routing::RouteAction;
 use domain::{AppId, Commit, Refusal, ReleaseNumber, Secret};
 use engine::fake::Habit;
@@ -98,7 +99,7 @@ fn run(case: &Case) -> Result<Vec<Point>, String> {
     world.outside.set_hooks();
     match case.way {
         Way::Live => {}
-        Way::NoBuild => world.outside.set_build_fails(Some(Refusal::new("build-failed", "npm ci failed"))),
+        Way::NoBuild => world.outside.set_build_fails(Some(Refusal::new(Code::BuildFailed, "npm ci failed"))),
         Way::NeverServes => world.outside.set_deaf(Some("v3")),
     }
     let fuse = Fuse::new();

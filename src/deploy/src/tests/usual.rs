@@ -2,6 +2,7 @@
 
 use crate::testing::{Fuse, World};
 use domain::deploy::Deploy;
+use domain::refusal::Code;
 use domain::{Commit, Refusal};
 
 fn commit(n: u8) -> Commit {
@@ -31,13 +32,13 @@ async fn what_fails_before_the_commit_point_leaves_the_old_release_serving() {
     life.push(&app, &commit(1)).await.unwrap().end().await;
     assert!(life.rests().await);
     let serving = life.outside.targets();
-    life.outside.set_build_fails(Some(Refusal::new("build-failed", "npm ci failed")));
+    life.outside.set_build_fails(Some(Refusal::new(Code::BuildFailed, "npm ci failed")));
     let end = life.push(&app, &commit(2)).await.unwrap().end().await;
-    assert!(matches!(&end, Deploy::Failed { release: None, why } if why.code == "build-failed"), "{end:?}");
+    assert!(matches!(&end, Deploy::Failed { release: None, why } if why.code == Code::BuildFailed), "{end:?}");
     life.outside.set_build_fails(None);
     life.outside.set_deaf(Some("v2"));
     let end = life.push(&app, &commit(3)).await.unwrap().end().await;
-    assert!(matches!(&end, Deploy::Failed { release: Some(_), why } if why.code == "boot-timeout"), "{end:?}");
+    assert!(matches!(&end, Deploy::Failed { release: Some(_), why } if why.code == Code::BootTimeout), "{end:?}");
     assert!(life.rests().await);
     assert_eq!((life.outside.targets(), life.outside.wrong()), (serving, Vec::new()));
     assert!(life.outside.git().pins.is_empty());

@@ -4,6 +4,7 @@ use super::request::{Format, Parsed, Request};
 use super::spec::{AppArg, Flag, Shape, Spec, Takes};
 use super::{TABLE, Verb, words};
 use crate::names::AppName;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::text;
 
@@ -66,7 +67,7 @@ fn help_request(about: Option<&str>) -> Request {
 /// git's verbs take one word in one grammar: `/blog.git`, `blog`.
 fn git(spec: &'static Spec, rest: &[String]) -> Result<Request, Refusal> {
     let bad = || {
-        Refusal::new("bad-repository", "this is not the path of an app's repository")
+        Refusal::new(Code::BadRepository, "this is not the path of an app's repository")
             .why("allowed: the app's name, with or without a leading / and a trailing .git")
             .next("git remote set-url hoist ssh://HOST:PORT/APP")
     };
@@ -261,7 +262,7 @@ fn confirmation(spec: &'static Spec, app: Option<&AppName>, args: &Parsed) -> Re
         None => format!("{} {app} cannot be undone: confirm it", spec.name),
         Some(_) => format!("the confirmation does not name the app {app}"),
     };
-    Err(Refusal::new("not-confirmed", what).next(format!("{} {app} --{} {app}", spec.name, flag.long)))
+    Err(Refusal::new(Code::NotConfirmed, what).next(format!("{} {app} --{} {app}", spec.name, flag.long)))
 }
 
 fn unknown(name: &str) -> Refusal {
@@ -270,7 +271,7 @@ fn unknown(name: &str) -> Refusal {
     if near.is_empty() {
         near = TABLE.iter().filter(|s| s.name.ends_with(&format!(":{name}"))).map(|s| s.name).take(3).collect();
     }
-    let mut refusal = Refusal::new("unknown-command", format!("there is no command {}", shown(name)));
+    let mut refusal = Refusal::new(Code::UnknownCommand, format!("there is no command {}", shown(name)));
     if !near.is_empty() {
         // An alias that is near is answered with our own name for it.
         let mut names: Vec<&str> = near.into_iter().filter_map(find).map(|s| s.name).collect();
@@ -303,7 +304,7 @@ fn no_equals(spec: &'static Spec, word: &str) -> Refusal {
 
 /// A refusal with the usage line and an example; not of what a slip of a finger must not do.
 fn misuse(spec: &'static Spec, what: String) -> Refusal {
-    let mut refusal = Refusal::new("usage", what).why(format!("usage: {}", spec.usage()));
+    let mut refusal = Refusal::new(Code::Usage, what).why(format!("usage: {}", spec.usage()));
     match spec.examples.first() {
         Some(_) if matches!(spec.verb, Verb::Shutdown | Verb::AppsDestroy | Verb::UsersRemove) => {
             refusal = refusal.next(format!("help {}", spec.name));

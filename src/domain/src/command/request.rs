@@ -4,6 +4,7 @@ use super::spec::{Arg, Audit, Shape, Stdin, Takes};
 use super::{Verb, words};
 use crate::access::{Need, Principal};
 use crate::names::{AppName, VarName};
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ pub struct Parsed {
 impl Parsed {
     /// A required argument, as text.
     pub fn one(&self, name: &str) -> Result<&str, Refusal> {
-        self.maybe(name).ok_or_else(|| Refusal::new("argument-missing", format!("{name} is missing")))
+        self.maybe(name).ok_or_else(|| Refusal::new(Code::ArgumentMissing, format!("{name} is missing")))
     }
 
     /// An optional argument, as text.
@@ -94,7 +95,7 @@ impl Parsed {
     pub fn number(&self, long: &str, default: u32, most: u32) -> Result<u32, Refusal> {
         let Some(text) = self.value(long) else { return Ok(default) };
         text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| {
-            Refusal::new("bad-number", format!("--{long} takes a number from 1 to {most}"))
+            Refusal::new(Code::BadNumber, format!("--{long} takes a number from 1 to {most}"))
                 .next(format!("--{long} {default}"))
         })
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::access::{KeyRef, Need, Principal, Role};
 use crate::ids::UserId;
+use crate::refusal::Code;
 use std::collections::BTreeSet;
 
 fn ask(line: &str) -> Result<Request, crate::Refusal> {
@@ -147,12 +148,12 @@ fn git_paths_have_one_grammar() {
         "a;id",
     ] {
         let words = ["git-receive-pack".to_owned(), path.to_owned()];
-        assert_eq!(parse(&words).unwrap_err().code, "bad-repository", "{path:?}");
+        assert_eq!(parse(&words).unwrap_err().code, Code::BadRepository, "{path:?}");
     }
     for line in
         ["git-receive-pack", "git-receive-pack blog shop", "git-upload-pack --strict blog", "git-upload-pack -- blog"]
     {
-        assert_eq!(ask(line).unwrap_err().code, "bad-repository", "{line:?}");
+        assert_eq!(ask(line).unwrap_err().code, Code::BadRepository, "{line:?}");
     }
 }
 
@@ -242,10 +243,10 @@ fn typed_access() {
     let vars = request.args.vars("NAME=VALUE").unwrap();
     let shown: Vec<String> = vars.iter().map(|(k, v)| format!("{k}={}", v.reveal())).collect();
     assert_eq!(shown, ["A=2", "B=x=y", "C="]);
-    assert_eq!(ask("config:set blog 1A=x").unwrap().args.vars("NAME=VALUE").unwrap_err().code, "bad-var-name");
+    assert_eq!(ask("config:set blog 1A=x").unwrap().args.vars("NAME=VALUE").unwrap_err().code, Code::BadVarName);
     assert_eq!(ask("rollback blog v3").unwrap().args.maybe_typed("RELEASE").unwrap(), Some(crate::ReleaseNumber(3)));
     assert_eq!(ask("logs blog").unwrap().args.number("num", 100, 1_500), Ok(100));
-    assert_eq!(ask("logs blog -n 0").unwrap().args.number("num", 100, 1_500).unwrap_err().code, "bad-number");
+    assert_eq!(ask("logs blog -n 0").unwrap().args.number("num", 100, 1_500).unwrap_err().code, Code::BadNumber);
     assert_eq!(ask("apps:set blog buildpack=").unwrap().args.pairs("KEY=VALUE"), [("buildpack", "")]);
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: the result is exactly what was written, or a refusal. Absent on purpose: expansion of any kind; `$HOME`,
 //! `*`, `~`, `;` and `|` are ordinary characters here.
 
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 
 /// Bytes of one command line.
@@ -13,7 +14,7 @@ pub const WORDS_MAX: usize = 2_000;
 /// The words of a line: blanks separate; `'…'`, `"…"`, `\c` and `$'…'` (as bash's `printf %q` writes it) quote.
 pub fn words(line: &str) -> Result<Vec<String>, Refusal> {
     if line.len() > LINE_MAX {
-        return Err(Refusal::new("line-too-long", format!("the command is longer than {LINE_MAX} bytes"))
+        return Err(Refusal::new(Code::LineTooLong, format!("the command is longer than {LINE_MAX} bytes"))
             .next("send long values on standard input: config:set APP --stdin NAME < FILE"));
     }
     if line.contains('\0') {
@@ -86,7 +87,7 @@ impl Splitter<'_> {
                     self.end_word()?;
                     if self.rest.iter().any(|b| !b.is_ascii_whitespace()) {
                         return Err(Refusal::new(
-                            "several-lines",
+                            Code::SeveralLines,
                             "one command at a time: the line has a line break outside of quotes",
                         )
                         .next("quote a value of several lines: config:set APP \"KEY='first\nsecond'\""));
@@ -119,10 +120,10 @@ impl Splitter<'_> {
             return Ok(());
         }
         if self.words.len() >= WORDS_MAX {
-            return Err(Refusal::new("too-many-words", format!("the command has more than {WORDS_MAX} words")));
+            return Err(Refusal::new(Code::TooManyWords, format!("the command has more than {WORDS_MAX} words")));
         }
         let word = String::from_utf8(std::mem::take(&mut self.word))
-            .map_err(|_| Refusal::new("not-utf8", "an argument is not valid UTF-8"))?;
+            .map_err(|_| Refusal::new(Code::NotUtf8, "an argument is not valid UTF-8"))?;
         if word.contains('\0') {
             return Err(nul());
         }
@@ -216,18 +217,18 @@ impl Splitter<'_> {
     fn unicode(&mut self, most: usize) -> Result<(), Refusal> {
         let value = self.digits(0, 16, most);
         let c = char::from_u32(value)
-            .ok_or_else(|| Refusal::new("not-utf8", format!("\\u{value:x} in an argument is not a character")))?;
+            .ok_or_else(|| Refusal::new(Code::NotUtf8, format!("\\u{value:x} in an argument is not a character")))?;
         self.word.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         Ok(())
     }
 }
 
 fn nul() -> Refusal {
-    Refusal::new("nul", "an argument holds a NUL byte; no value may")
+    Refusal::new(Code::Nul, "an argument holds a NUL byte; no value may")
 }
 
 fn unbalanced(what: &str) -> Refusal {
-    Refusal::new("unbalanced-quotes", format!("the command's quotes do not match: {what}"))
+    Refusal::new(Code::UnbalancedQuotes, format!("the command's quotes do not match: {what}"))
         .why("The line is read by two shells, yours and this one; quote a value for both.")
         .next("config:set APP \"KEY='a value with spaces'\"")
 }
@@ -279,10 +280,10 @@ mod tests {
             (r"$'\ud800'", "not-utf8"),
             ("apps:list\nwhoami", "several-lines"),
         ] {
-            assert_eq!(words(line).unwrap_err().code, code, "{line:?}");
+            assert_eq!(words(line).unwrap_err().code.as_str(), code, "{line:?}");
         }
-        assert_eq!(words(&"a ".repeat(2_001)).unwrap_err().code, "too-many-words");
-        assert_eq!(words(&"a".repeat(LINE_MAX + 1)).unwrap_err().code, "line-too-long");
+        assert_eq!(words(&"a ".repeat(2_001)).unwrap_err().code, Code::TooManyWords);
+        assert_eq!(words(&"a".repeat(LINE_MAX + 1)).unwrap_err().code, Code::LineTooLong);
         assert_eq!(words(&"a ".repeat(2_000)).unwrap().len(), 2_000);
     }
 

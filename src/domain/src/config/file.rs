@@ -4,6 +4,7 @@
 use super::gathered::{Assigned, Gathered, Problem};
 use super::{ConfigVars, TOTAL_MAX, dotenv, shell};
 use crate::names::VarName;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ impl FromStr for FileFormat {
             "dotenv" | "env" => Ok(FileFormat::Dotenv),
             "json" => Ok(FileFormat::Json),
             "shell" | "sh" => Ok(FileFormat::Shell),
-            _ => Err(Refusal::new("bad-format", "--format takes dotenv, json or shell").next("--format dotenv")),
+            _ => Err(Refusal::new(Code::BadFormat, "--format takes dotenv, json or shell").next("--format dotenv")),
         }
     }
 }
@@ -112,7 +113,7 @@ fn refusal(problems: &[Problem], format: Option<FileFormat>) -> Refusal {
         1 => format!("the input cannot be read{read_as}; nothing was changed"),
         n => format!("the input cannot be read{read_as} ({n} mistakes); nothing was changed"),
     };
-    Refusal::new("bad-config-file", what)
+    Refusal::new(Code::BadConfigFile, what)
         .why(lines.join("\n"))
         .next("mend these lines and import again")
         .next("name the format: --format dotenv, json or shell")

@@ -14,6 +14,7 @@ pub use file::{FILE_MAX, FileFormat, detect, parse, render};
 pub use references::{METADATA, resolve};
 
 use crate::names::VarName;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
 use crate::time::Timestamp;
@@ -57,7 +58,7 @@ pub struct ConfigChange {
 pub fn assignment(word: &str) -> Result<(VarName, Secret<String>), Refusal> {
     let (name, value) = word.split_once('=').ok_or_else(|| {
         let shown: String = word.chars().take(40).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        Refusal::new("bad-assignment", format!("\"{shown}\" is not NAME=VALUE"))
+        Refusal::new(Code::BadAssignment, format!("\"{shown}\" is not NAME=VALUE"))
             .why("a value with spaces needs quotes for both shells")
             .next("ssh … config:set APP \"NAME='a value'\"")
             .next("ssh … config:set APP --stdin NAME < FILE")
@@ -81,7 +82,7 @@ impl ConfigChange {
         let total: usize = new.iter().map(|(n, v)| n.as_str().len() + v.reveal().len()).sum();
         if total > TOTAL_MAX || new.len() > VARS_MAX {
             return Err(Refusal::new(
-                "config-too-large",
+                Code::ConfigTooLarge,
                 format!("{} config vars with {total} bytes are too many", new.len()),
             )
             .why(format!("at most {VARS_MAX} vars and {TOTAL_MAX} bytes in all"))
@@ -188,16 +189,16 @@ fn listed<'a>(names: impl ExactSizeIterator<Item = &'a VarName>) -> String {
 fn check_one(name: &VarName, value: &str) -> Result<(), Refusal> {
     let ours = name.as_str() == "PORT" || name.as_str().starts_with("HOIST_");
     if ours {
-        return Err(Refusal::new("reserved-var", format!("{name} is set by the platform"))
+        return Err(Refusal::new(Code::ReservedVar, format!("{name} is set by the platform"))
             .next("leave it out: the app is given one; or choose another name"));
     }
     if value.len() > VALUE_MAX {
-        return Err(Refusal::new("value-too-long", format!("the value of {name} has {} bytes", value.len()))
+        return Err(Refusal::new(Code::ValueTooLong, format!("the value of {name} has {} bytes", value.len()))
             .why(format!("a value has at most {VALUE_MAX} bytes"))
             .next("put it into a file of the app or a database"));
     }
     if value.contains('\0') {
-        return Err(Refusal::new("value-has-nul", format!("the value of {name} has a NUL byte"))
+        return Err(Refusal::new(Code::ValueHasNul, format!("the value of {name} has a NUL byte"))
             .why("no process can have such a variable")
             .next("encode it, with base64 for example"));
     }

@@ -5,6 +5,7 @@
 
 use super::{ConfigVars, VALUE_MAX};
 use crate::names::VarName;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::secret::Secret;
 use std::collections::BTreeMap;
@@ -65,7 +66,7 @@ pub(super) fn check(vars: &ConfigVars) -> Result<(), Refusal> {
         let size = size(vars, name, &mut sizes, &mut Vec::new())?;
         if size > VALUE_MAX {
             return Err(Refusal::new(
-                "value-too-long",
+                Code::ValueTooLong,
                 format!("{name} has more than {VALUE_MAX} bytes once its references are filled in"),
             )
             .next("refer to less"));
@@ -86,7 +87,7 @@ fn size<'v>(
     }
     if path.contains(&name) {
         let circle: Vec<&str> = path.iter().map(|n| n.as_str()).chain([name.as_str()]).collect();
-        return Err(Refusal::new("reference-circle", format!("{name} refers to itself: {}", circle.join(" -> ")))
+        return Err(Refusal::new(Code::ReferenceCircle, format!("{name} refers to itself: {}", circle.join(" -> ")))
             .next("set one of them to a value of its own"));
     }
     path.push(name);
@@ -110,7 +111,7 @@ fn size<'v>(
 fn unknown(name: &VarName, to: &str) -> Refusal {
     // What is no name may be anything, a part of a secret too.
     let to = if to.parse::<VarName>().is_ok() { to } else { "…" };
-    Refusal::new("unknown-reference", format!("{name} refers to {OPEN}{to}{CLOSE}, which is not there"))
+    Refusal::new(Code::UnknownReference, format!("{name} refers to {OPEN}{to}{CLOSE}, which is not there"))
         .why(format!("a reference names a config var of the app, or one of {}", METADATA.join(", ")))
         .next(format!("set {to} too, in the same command or before"))
         .next(format!("write {ESCAPED} where {OPEN} is meant as text"))

@@ -1,5 +1,6 @@
 //! What a failed Dockerfile build means, and what to do: from the failed step, its last lines and the engine's words.
 
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::text::plain;
 
@@ -35,27 +36,27 @@ pub fn explain(failure: &Failure) -> Refusal {
         false => format!("failed at {}", failure.step),
     };
     let words = engine_words(&failure.message);
-    let no = |code: &str| Refusal::new(code, what.clone());
+    let no = |code: Code| Refusal::new(code, what.clone());
     let again = "commit, push again";
 
     if failure.out_of_memory || any(&["exit code: 137", "exit status 137", "signal: killed", "out of memory"]) {
-        return no("build-memory")
+        return no(Code::BuildMemory)
             .why(format!("a process was ended because the build used more than {} of memory", failure.memory))
             .next("build with fewer jobs at a time (make -j1, NODE_OPTIONS=--max-old-space-size=1024)")
             .next("raise build-memory in the server's configuration");
     }
     if any(&["resource temporarily unavailable", "cannot fork", "can't fork", "fork: retry"]) {
-        return no("build-processes")
+        return no(Code::BuildProcesses)
             .why("the build has as many processes as it may have")
             .next("start fewer at a time, then push again");
     }
     if any(&["no space left on device", "disk quota exceeded"]) {
-        return no("build-disk")
+        return no(Code::BuildDisk)
             .why("the server's disk is full")
             .next("as the administrator: look at `df`, remove what is not needed, then push again");
     }
     if message.contains("dockerfile parse error") || message.contains("unknown instruction") {
-        let mut no = Refusal::new("bad-dockerfile", format!("{} has a mistake", failure.dockerfile)).why(words);
+        let mut no = Refusal::new(Code::BadDockerfile, format!("{} has a mistake", failure.dockerfile)).why(words);
         if message.contains("<<") || message.contains("eof") {
             no = no.next("text after << needs a newer Docker on the server: use RUN with && and \\ instead");
         }
@@ -68,11 +69,11 @@ pub fn explain(failure: &Failure) -> Refusal {
         let path = missing_path(&failure.message);
         if let Some(from) = failure.step.split_whitespace().find_map(|word| word.strip_prefix("--from=")) {
             let path = path.unwrap_or_else(|| "the path".to_owned());
-            return no("no-such-file")
+            return no(Code::NoSuchFile)
                 .why(format!("{path} is not in {}", plain(from)))
                 .next(format!("correct the path, or look at what {} holds at its end, {again}", plain(from)));
         }
-        let mut no = no("no-such-file").why(match &path {
+        let mut no = no(Code::NoSuchFile).why(match &path {
             Some(path) => format!("{path} is not among the files of the build"),
             None => words,
         });
@@ -88,13 +89,13 @@ pub fn explain(failure: &Failure) -> Refusal {
     }
     if message.contains("secret") && (message.contains("not found") || message.contains("no such")) {
         let name = after(&failure.message, "secret ").unwrap_or("NAME").trim_end_matches(':').to_owned();
-        return no("no-such-secret")
+        return no(Code::NoSuchSecret)
             .why("the Dockerfile asks for a secret that the app does not offer to its builds")
             .next(format!("apps:set {} build-secrets={name}", failure.app))
             .next(format!("config:set {} {name}=VALUE  (its value, if it has none yet)", failure.app));
     }
     if message.contains("target stage") {
-        return no("no-such-stage").why(words).next(format!(
+        return no(Code::NoSuchStage).why(words).next(format!(
             "apps:set {} docker-target=NAME  (from a line FROM image AS NAME; an empty value builds the last)",
             failure.app
         ));
@@ -106,7 +107,7 @@ pub fn explain(failure: &Failure) -> Refusal {
         "name or service not known",
         "bad address",
     ]) {
-        return no("build-network")
+        return no(Code::BuildNetwork)
             .why("a name could not be resolved from inside the build")
             .next("is the name right? Names of private networks and of other apps do not resolve in builds")
             .next("push again, if the network was away for a moment");
@@ -119,18 +120,18 @@ pub fn explain(failure: &Failure) -> Refusal {
         "econnrefused",
         "no route to host",
     ]) {
-        return no("build-network")
+        return no(Code::BuildNetwork)
             .why("something could not be reached: builds reach the internet, but not this server, apps or private addresses")
             .next("do what needs the app's database in the release command (Procfile: release: …), not in the build");
     }
     if any(&["certificate verify failed", "self-signed certificate", "unable to get local issuer", "x509: certificate"])
     {
-        return no("build-tls").why("a certificate is not known inside the build").next(
+        return no(Code::BuildTls).why("a certificate is not known inside the build").next(
             "build on hoist/stack-build, which trusts what the server's ca-bundle names, or install ca-certificates in the Dockerfile",
         );
     }
     if any(&["unable to read /etc/apt/sources.list"]) && any(&["unable to locate package"]) {
-        return no("no-package-sources")
+        return no(Code::NoPackageSources)
             .why("the image says nowhere where packages are; hoist/stack-run and hoist/stack-build do not, as they were made offline")
             .next("in the same RUN, first: echo 'deb URL-OF-A-DEBIAN-MIRROR SUITE main' >/etc/apt/sources.list")
             .next("or without a Dockerfile: an Aptfile with the package's name");
@@ -139,26 +140,26 @@ pub fn explain(failure: &Failure) -> Refusal {
         let line = line.to_ascii_lowercase();
         line.contains("unable to locate package") || line.contains("has no installation candidate")
     }) {
-        return no("no-such-package")
+        return no(Code::NoSuchPackage)
             .why(plain(line.trim()))
             .next("is the name right? A list of packages must be fetched in the same RUN: apt-get update && apt-get install -y NAME");
     }
     if any(&["exit code: 127", "command not found", ": not found"]) {
-        return no("no-such-program")
+        return no(Code::NoSuchProgram)
             .why("a program is not in the image at this step (status 127)")
             .next("install it in an earlier RUN, or start FROM an image that has it, such as hoist/stack-build")
             .next(format!("correct the command, {again}"));
     }
     if any(&["permission denied", "exit code: 126"]) {
-        return no("build-permission")
+        return no(Code::BuildPermission)
             .why("something may not be run or written by the user of this step")
             .next("git update-index --chmod=+x FILE for a script, or COPY --chown=USER")
             .next(format!("or do it before the USER line, {again}"));
     }
-    no("build-failed").why(words).next(format!("fix the cause shown above, {again}"))
+    no(Code::BuildFailed).why(words).next(format!("fix the cause shown above, {again}"))
 }
 
-fn base_image(no: &dyn Fn(&str) -> Refusal, message: &str, words: &str, failure: &Failure) -> Option<Refusal> {
+fn base_image(no: &dyn Fn(Code) -> Refusal, message: &str, words: &str, failure: &Failure) -> Option<Refusal> {
     let pulling = message.contains("failed to solve with frontend")
         || failure.step.contains("FROM")
         || failure.step.contains("load metadata for")
@@ -169,7 +170,7 @@ fn base_image(no: &dyn Fn(&str) -> Refusal, message: &str, words: &str, failure:
         || message.contains("insufficient_scope")
     {
         return Some(
-            no("base-image-denied")
+            no(Code::BaseImageDenied)
                 .why(format!("the registry does not give the image away: {words}"))
                 .next("is the name right?")
                 .next("an administrator logs the server in: registry:login HOST USER  (password on standard input)"),
@@ -179,7 +180,7 @@ fn base_image(no: &dyn Fn(&str) -> Refusal, message: &str, words: &str, failure:
         ["dial tcp", "no such host", "i/o timeout", "server misbehaving", "tls handshake", "failed to do request"];
     if unreachable.iter().any(|word| message.contains(word)) {
         return Some(
-            no("base-image-unreachable")
+            no(Code::BaseImageUnreachable)
                 .why(format!("its registry does not answer where builds are: {words}"))
                 .next("FROM hoist/stack-run (to run) or FROM hoist/stack-build (with compilers): both are always here")
                 .next("an administrator lets a registry on this server or in a private network through: registry:login HOST USER")
@@ -191,7 +192,7 @@ fn base_image(no: &dyn Fn(&str) -> Refusal, message: &str, words: &str, failure:
         && !message.contains("cache key")
     {
         return Some(
-            no("no-such-image")
+            no(Code::NoSuchImage)
                 .why(words.to_owned())
                 .next("is the name and the tag in FROM right? hoist/stack-run and hoist/stack-build are always here"),
         );

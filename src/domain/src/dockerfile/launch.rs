@@ -2,6 +2,7 @@
 
 use crate::formation::WEB;
 use crate::procfile::ProcessTable;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::text::plain;
 use serde::{Deserialize, Serialize};
@@ -163,7 +164,7 @@ pub fn launch(
 fn own_table(image: &ImageFacts) -> Result<ProcessTable, Refusal> {
     let shown: Vec<&str> = image.entrypoint.iter().chain(&image.cmd).map(String::as_str).collect();
     if shown.is_empty() {
-        return Err(Refusal::new("no-command", "the image does not say what to start")
+        return Err(Refusal::new(Code::NoCommand, "the image does not say what to start")
             .why("the Dockerfile has neither CMD nor ENTRYPOINT, and there is no Procfile")
             .next("add a line such as CMD [\"./server\"] to the Dockerfile, commit, push again"));
     }
@@ -183,7 +184,7 @@ fn choose_port(exposed: &[String], setting: Option<u16>, app: &str) -> Result<(u
         [one] => Ok((*one, "EXPOSE")),
         several => {
             let named: Vec<String> = several.iter().take(NAMED_MAX).map(u16::to_string).collect();
-            let mut no = Refusal::new("which-port", "the image exposes several ports")
+            let mut no = Refusal::new(Code::WhichPort, "the image exposes several ports")
                 .why(format!("EXPOSE names {}; the router needs one", named.join(", ")));
             for port in &named {
                 no = no.next(format!("apps:set {app} port={port}  (then push again)"));

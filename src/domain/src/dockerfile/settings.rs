@@ -1,5 +1,6 @@
 //! The app's settings for a Dockerfile build: parsed at `apps:set`, stored as they are.
 
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::text::plain;
 use serde::{Deserialize, Serialize};
@@ -92,7 +93,7 @@ fn path(value: Option<&str>) -> Result<Option<String>, Refusal> {
         && value.split('/').all(|part| !matches!(part, "" | "." | ".."));
     match fine {
         true => Ok(Some(value.to_owned())),
-        false => Err(Refusal::new("bad-path", format!("{} is not a path in the repository", plain(value)))
+        false => Err(Refusal::new(Code::BadPath, format!("{} is not a path in the repository", plain(value)))
             .why("it must be relative, without `..`")
             .next("apps:set APP dockerfile=path/in/the/repository")),
     }
@@ -103,7 +104,7 @@ fn target(value: Option<&str>) -> Result<Option<String>, Refusal> {
         text.len() <= 100 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     };
     match value {
-        Some(text) if !fine(text) => Err(Refusal::new("bad-target", "this is not the name of a stage")
+        Some(text) if !fine(text) => Err(Refusal::new(Code::BadTarget, "this is not the name of a stage")
             .next("apps:set APP docker-target=NAME  (from a line FROM image AS NAME)")),
         value => Ok(value.map(str::to_owned)),
     }
@@ -115,7 +116,7 @@ fn names(value: &str) -> Result<Vec<String>, Refusal> {
     names.sort();
     names.dedup();
     if names.len() > NAMES_MAX {
-        return Err(Refusal::new("too-many-names", format!("more than {NAMES_MAX} names")).next("name fewer"));
+        return Err(Refusal::new(Code::TooManyNames, format!("more than {NAMES_MAX} names")).next("name fewer"));
     }
     for name in &names {
         name.parse::<crate::VarName>()?;
@@ -127,7 +128,7 @@ fn port(value: Option<&str>) -> Result<Option<u16>, Refusal> {
     let Some(value) = value else { return Ok(None) };
     match value.parse::<u16>() {
         Ok(port) if port > 0 => Ok(Some(port)),
-        Ok(_) | Err(_) => Err(Refusal::new("bad-port", format!("{} is not a port", plain(value)))
+        Ok(_) | Err(_) => Err(Refusal::new(Code::BadPort, format!("{} is not a port", plain(value)))
             .why("a port is a number from 1 to 65535")
             .next("apps:set APP port=8080")),
     }

@@ -1,6 +1,7 @@
 //! Cases as data.
 
 use super::*;
+use crate::refusal::Code;
 use expect_test::expect;
 
 #[test]
@@ -99,7 +100,7 @@ fn ports() {
     assert_eq!(port(&["53/udp", "8080/tcp"], None).unwrap(), 8080);
     assert_eq!(port(&["80/tcp", "443/tcp"], Some(443)).unwrap(), 443);
     let no = port(&["8080/tcp", "80/tcp"], None).unwrap_err();
-    assert_eq!(no.code, "which-port");
+    assert_eq!(no.code, Code::WhichPort);
     assert!(no.next[0].starts_with("apps:set blog port=80 "), "{no}");
     assert!(no.next[1].starts_with("apps:set blog port=8080 "), "{no}");
 }
@@ -126,7 +127,7 @@ fn starts() {
     assert_eq!(start.argv("web", "it's"), ["/bin/sh", "-c", "it's"]);
     assert!(start.root() && said.iter().any(|line| line.contains("NET_BIND_SERVICE")));
     let nothing = launch(&ImageFacts::default(), None, None, "blog").unwrap_err();
-    assert_eq!(nothing.code, "no-command");
+    assert_eq!(nothing.code, Code::NoCommand);
 }
 
 #[test]
@@ -224,13 +225,13 @@ fn causes() {
         ("build-permission", "/bin/sh: 1: ./x.sh: Permission denied", "exit code: 126"),
         ("build-failed", "assertion failed", "exit code: 1"),
     ] {
-        assert_eq!(code(run, &[tail], message).code, want, "{tail} {message}");
+        assert_eq!(code(run, &[tail], message).code.as_str(), want, "{tail} {message}");
     }
     let no = code("[2/2] COPY nope.txt .", &[], "failed to compute cache key: \"/nope.txt\" not found: not found");
-    assert_eq!(no.code, "no-such-file");
+    assert_eq!(no.code, Code::NoSuchFile);
     assert!(no.why.starts_with("nope.txt") && no.next[0].contains(".dockerignore"), "{no}");
     let from = code("[x 1/2] COPY --from=build /a /b", &[], "failed to compute cache key: \"/a\" not found: not found");
-    assert_eq!((from.code.as_ref(), from.why.as_str()), ("no-such-file", "a is not in build"));
+    assert_eq!((from.code, from.why.as_str()), (Code::NoSuchFile, "a is not in build"));
     let parse = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: dockerfile parse error line 3: unknown instruction: RUNN";
     let no = code("", &[], parse);
     assert_eq!(
@@ -238,10 +239,10 @@ fn causes() {
         ("bad-dockerfile", "dockerfile parse error line 3: unknown instruction: RUNN")
     );
     let away = "failed to do request: Head \"https://r.example/v2/x\": dial tcp: lookup r.example: no such host";
-    assert_eq!(code("[internal] load metadata", &[], away).code, "base-image-unreachable");
+    assert_eq!(code("[internal] load metadata", &[], away).code, Code::BaseImageUnreachable);
     assert_eq!(
         code("", &[], "pull access denied, repository does not exist or may require authorization").code,
-        "base-image-denied"
+        Code::BaseImageDenied
     );
     for text in ["", "\u{1b}[31m", "secret ", "\"", ": not found"] {
         explain(&Failure { message: text.to_owned(), ..Failure::default() });

@@ -4,6 +4,7 @@
 
 use super::{Source, View};
 use crate::command::quote;
+use crate::refusal::Code;
 use crate::{Refusal, Timestamp};
 
 /// Longer ones are refused: nobody types them, and an expression's size decides what a search costs.
@@ -77,7 +78,7 @@ impl Filter {
     pub fn checked(self) -> Result<Filter, Refusal> {
         match (self.since, self.until) {
             (Some(since), Some(until)) if since > until => {
-                Err(Refusal::new("bad-time", "--since is later than --until: no line can match")
+                Err(Refusal::new(Code::BadTime, "--since is later than --until: no line can match")
                     .why(format!("--since is {}, --until is {}", since.rfc3339(), until.rfc3339()))
                     .next("logs APP --since 2h --until 1h"))
             }
@@ -90,7 +91,7 @@ impl Grep {
     /// Reads `WORD`, or `/EXPRESSION/`.
     pub fn parse(what: &str) -> Result<Grep, Refusal> {
         let bad = |why: &str| {
-            Refusal::new("bad-grep", format!("--grep {} looks for nothing that can be found", quote(what)))
+            Refusal::new(Code::BadGrep, format!("--grep {} looks for nothing that can be found", quote(what)))
                 .why(why)
                 .next("logs APP --grep timeout, or logs APP --grep '/status=5[0-9][0-9]/'")
         };
@@ -117,14 +118,14 @@ fn process(word: &str) -> Result<String, Refusal> {
     if named && numbered {
         return Ok(word.to_owned());
     }
-    Err(Refusal::new("bad-process", format!("{} is neither a process type nor an instance", quote(word)))
+    Err(Refusal::new(Code::BadProcess, format!("{} is neither a process type nor an instance", quote(word)))
         .next("logs APP -p web, or logs APP -p web.1,worker"))
 }
 
 /// A point in time as people give it: `10m` before now (s, m, h, d, w), `2026-11-21T14:00:00Z`, `2026-11-21 14:00`, `2026-11-21`.
 pub fn when(option: &str, word: &str, now: Timestamp) -> Result<Timestamp, Refusal> {
     ago(word, now).or_else(|| Timestamp::parse(word)).ok_or_else(|| {
-        Refusal::new("bad-time", format!("--{option} {} is not a time", quote(word)))
+        Refusal::new(Code::BadTime, format!("--{option} {} is not a time", quote(word)))
             .why("it takes a span back from now, or a time as RFC 3339 has it; without a zone it is UTC")
             .next(format!("--{option} 10m, --{option} 2h, --{option} {}Z", now.rfc3339().get(..19).unwrap_or("")))
     })
@@ -179,7 +180,7 @@ mod tests {
         assert!(hits(0, 10) && hits(20, 30) && hits(0, 99) && !hits(0, 9) && !hits(21, 30));
         assert_eq!(range.clone().checked(), Ok(range.clone()));
         let back = Filter { since: range.until, until: range.since, ..range };
-        assert_eq!(back.checked().unwrap_err().code, "bad-time");
+        assert_eq!(back.checked().unwrap_err().code, Code::BadTime);
     }
 
     #[test]
@@ -193,7 +194,7 @@ mod tests {
         assert_eq!(Grep::parse("/a|b/"), Ok(Grep::Regex("a|b".into())));
         assert_eq!(Grep::parse("/health"), Ok(Grep::Text("/health".into())));
         for bad in ["", "//", "a\nb", "x".repeat(1001).as_str()] {
-            assert_eq!(Grep::parse(bad).unwrap_err().code, "bad-grep", "{bad:?}");
+            assert_eq!(Grep::parse(bad).unwrap_err().code, Code::BadGrep, "{bad:?}");
         }
         assert_eq!(Grep::parse("/"), Ok(Grep::Text("/".into())));
     }

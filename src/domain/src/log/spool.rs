@@ -6,6 +6,7 @@
 
 use super::{Source, Stream};
 use crate::ids::BuildId;
+use crate::refusal::Code;
 use crate::{AppId, InstanceId, Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -58,7 +59,11 @@ impl FromStr for SpoolKey {
         let ok = (1..=64).contains(&text.len())
             && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
             && text.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
-        if ok { Ok(SpoolKey(text.to_owned())) } else { Err(Refusal::new("bad-spool", "not the name of a log spool")) }
+        if ok {
+            Ok(SpoolKey(text.to_owned()))
+        } else {
+            Err(Refusal::new(Code::BadSpool, "not the name of a log spool"))
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a pusher or fetcher is told when git's memory ended before their history did.
 
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::text::human_bytes;
 
@@ -23,7 +24,7 @@ pub enum Fall {
 pub fn fell(what: &str, fall: Fall, memory: u64) -> Refusal {
     match fall {
         Fall::Own => Refusal::new(
-            "too-much-memory",
+            Code::TooMuchMemory,
             format!(
                 "This {what} takes git more than {} of memory, the most that one may have here",
                 human_bytes(memory)
@@ -39,12 +40,12 @@ pub fn fell(what: &str, fall: Fall, memory: u64) -> Refusal {
             "git push --force hoist $(git commit-tree -m app HEAD^{tree}):refs/heads/main  (one commit, without the history)",
         ),
         Fall::Deep => {
-            Refusal::new("too-deep", format!("Git could not follow this {what}: its folders are nested too deep"))
+            Refusal::new(Code::TooDeep, format!("Git could not follow this {what}: its folders are nested too deep"))
                 .why("Paths may be 100 folders deep. Nothing was changed.")
                 .next("move the files up (git mv), commit, push again")
         }
         Fall::Total => {
-            Refusal::new("busy", format!("This {what} was ended: git's programs together reached their memory"))
+            Refusal::new(Code::Busy, format!("This {what} was ended: git's programs together reached their memory"))
                 .why("Nothing was changed.")
                 .next(format!("{what} again in a minute"))
                 .next("an administrator: raise git-memory (docs/operations.md)")
@@ -55,7 +56,7 @@ pub fn fell(what: &str, fall: Fall, memory: u64) -> Refusal {
 /// One folder, or those on the way to it, are lists that the server does not read.
 pub fn lists_too_long() -> Refusal {
     Refusal::new(
-        "tree-too-large",
+        Code::TreeTooLarge,
         format!("The commit has a folder whose list of files is longer than {}", human_bytes(LISTS_MAX)),
     )
     .why("Nothing was changed.")
@@ -64,7 +65,7 @@ pub fn lists_too_long() -> Refusal {
 
 /// A commit that is far more than a message.
 pub fn commit_too_long() -> Refusal {
-    Refusal::new("commit-too-large", format!("The commit's own text is longer than {}", human_bytes(COMMIT_MAX)))
+    Refusal::new(Code::CommitTooLarge, format!("The commit's own text is longer than {}", human_bytes(COMMIT_MAX)))
         .why("Nothing was changed.")
         .next("git commit --amend with a shorter message, push again")
 }

@@ -3,6 +3,7 @@
 //! Absent: reading; the shell counts, and stops counting soon after a limit.
 
 use super::shown;
+use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::text::human_bytes;
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,7 @@ pub struct TreeFacts {
 pub fn judge_tree(facts: &TreeFacts) -> Result<(), Refusal> {
     if let Some(path) = facts.bad_paths.first() {
         return Err(Refusal::new(
-            "bad-path",
+            Code::BadPath,
             format!("The commit has a path that cannot be unpacked safely: {}", shown(path)),
         )
         .why("Paths are UTF-8, at most 4096 bytes and 100 folders deep, without . or .. or .git as a part.")
@@ -46,14 +47,14 @@ pub fn judge_tree(facts: &TreeFacts) -> Result<(), Refusal> {
     }
     if !facts.submodules.is_empty() || facts.gitmodules {
         let named = if facts.submodules.is_empty() { ".gitmodules".to_owned() } else { list(&facts.submodules) };
-        return Err(Refusal::new("submodules", format!("The commit has submodules: {named}"))
+        return Err(Refusal::new(Code::Submodules, format!("The commit has submodules: {named}"))
             .why("A push carries the id of a submodule's commit, not its files, and the server fetches nothing from elsewhere.")
             .next("add the files themselves: git rm --cached PATH, rm -rf PATH/.git, git rm .gitmodules, git add PATH, git commit")
             .next("install it as a package of your language"));
     }
     if !facts.lfs_pointers.is_empty() {
         return Err(Refusal::new(
-            "lfs-pointers",
+            Code::LfsPointers,
             format!("The commit has Git LFS pointers instead of files: {}", list(&facts.lfs_pointers)),
         )
         .why("A push carries only the pointers; the app would start with them in place of the files.")
@@ -61,7 +62,7 @@ pub fn judge_tree(facts: &TreeFacts) -> Result<(), Refusal> {
         .next("keep these files outside the repository and load them from a URL"));
     }
     if facts.files == 0 {
-        return Err(Refusal::new("empty-tree", "The commit has no files, so there is nothing to build")
+        return Err(Refusal::new(Code::EmptyTree, "The commit has no files, so there is nothing to build")
             .next("git add . && git commit -m 'The app' && git push hoist main"));
     }
     Ok(())
@@ -76,7 +77,7 @@ fn too_large(facts: &TreeFacts) -> Refusal {
             "Often node_modules or build output was committed.",
         )
     };
-    Refusal::new("tree-too-large", what)
+    Refusal::new(Code::TreeTooLarge, what)
         .why(why)
         .next("git rm -r --cached PATH, name PATH in .gitignore, git commit, push again")
 }

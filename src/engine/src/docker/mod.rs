@@ -20,6 +20,7 @@ use super::{
 use async_trait::async_trait;
 use bollard::{API_DEFAULT_VERSION, errors::Error as BollardError};
 use domain::dockerfile::ImageFacts;
+use domain::refusal::Code;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::path::PathBuf;
@@ -57,7 +58,7 @@ impl Docker {
             None | Some("") => Ok(PathBuf::from(DEFAULT_SOCKET)),
             Some(text) => {
                 text.strip_prefix("unix://").filter(|path| path.starts_with('/')).map(PathBuf::from).ok_or_else(|| {
-                    domain::Refusal::new("bad-docker-host", "DOCKER_HOST is not a unix socket on this host")
+                    domain::Refusal::new(Code::BadDockerHost, "DOCKER_HOST is not a unix socket on this host")
                         .next("set it to unix:///path/to/docker.sock, or leave it out")
                 })
             }

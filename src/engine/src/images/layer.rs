@@ -6,6 +6,7 @@
 use super::blobs::{BlobStore, BlobWriter};
 use super::digest::Layer;
 use domain::Refusal;
+use domain::refusal::Code;
 use std::collections::HashSet;
 use std::io::{self, Read};
 use system::fault::{Act, Error, Result};
@@ -264,7 +265,7 @@ fn check(path: &[u8]) -> Result<()> {
 pub(super) fn refused(path: &[u8], why: &str) -> Error {
     let shown: String =
         String::from_utf8_lossy(path).chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    Refusal::new("not-for-an-image", format!("{shown} cannot go into the image"))
+    Refusal::new(Code::NotForAnImage, format!("{shown} cannot go into the image"))
         .why(why)
         .next("leave it out with .slugignore, or rename it")
         .into()

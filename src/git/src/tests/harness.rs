@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use domain::ids::DeployId;
 use domain::places::Claimant;
 use domain::push::{self, BranchName, Policy};
+use domain::refusal::Code;
 use domain::{AppId, Commit};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -84,7 +85,9 @@ impl Desk {
         say.line(domain::text::head("Building")).await;
         match mode {
             Mode::Deploy => {}
-            Mode::Fail => return Err(domain::Refusal::new("build", "the build failed: npm ci, exit 1").into()),
+            Mode::Fail => {
+                return Err(domain::Refusal::new(Code::BuildFailed, "the build failed: npm ci, exit 1").into());
+            }
             Mode::Flood => {
                 for i in 0..200_000 {
                     say.line(format!("       line {i}")).await;
@@ -94,7 +97,7 @@ impl Desk {
                 () = self.go_on.notified() => {}
                 () = gone.cancelled() => {
                     self.left.notify_one();
-                    return Err(domain::Refusal::new("left", "the pusher left").into());
+                    return Err(domain::Refusal::new(Code::Cancelled, "the pusher left").into());
                 }
             },
         }
@@ -106,7 +109,7 @@ impl Desk {
         push::may_advance(&branch, seen.as_ref(), now.as_ref(), descends)?;
         let fall_through = !ask.shallow.is_empty();
         if fall_through && self.repos.shallow_stale(ticket) {
-            return Err(domain::Refusal::new("overtaken", "another shallow push came first; push again").into());
+            return Err(domain::Refusal::new(Code::Overtaken, "another shallow push came first; push again").into());
         }
         if !fall_through {
             self.repos.update_ref(&self.app, &branch, now.as_ref(), &new).await?;

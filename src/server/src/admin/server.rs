@@ -6,6 +6,7 @@ use super::{HELLO_MAX, Hello, socket_path};
 use async_trait::async_trait;
 use bytes::Bytes;
 use domain::Refusal;
+use domain::refusal::Code;
 use futures_util::FutureExt;
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -71,7 +72,7 @@ impl Server {
         match UnixStream::connect(&path).await {
             Ok(_) => {
                 let what = format!("a server is running on {} already", data.display());
-                return Err(Refusal::new("already-running", what)
+                return Err(Refusal::new(Code::AlreadyRunning, what)
                     .next(format!("hoist --data {} shutdown", data.display()))
                     .into());
             }
@@ -79,7 +80,7 @@ impl Server {
             Err(err) if err.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(&path).act(act)?,
             Err(err) if err.kind() == ErrorKind::InvalidInput => {
                 let what = format!("the path {} is too long for a socket", path.display());
-                return Err(Refusal::new("path-too-long", what)
+                return Err(Refusal::new(Code::PathTooLong, what)
                     .next("choose a data folder with a path of at most 90 bytes")
                     .into());
             }

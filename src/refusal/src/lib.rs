@@ -2,14 +2,19 @@
 //!
 //! A refusal is something the user can act on; a fault (ours) lives in the server and carries an id instead.
 
+mod code;
+#[cfg(test)]
+mod page;
+
+pub use code::{CODES, Code, Row};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A refusal: the user can act on it. Rendered by [`Refusal::lines`], the same everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Stable, machine readable: `name-taken`, `no-such-app`.
-    pub code: String,
+    /// Which "no" it is; stable, for scripts: `name-taken`, `no-such-app`.
+    pub code: Code,
     /// One sentence: what was refused.
     pub what: String,
     /// The cause, where it is not in `what` already.
@@ -22,8 +27,8 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal with its code and sentence; causes and next steps are added with the builders below.
-    pub fn new(code: impl Into<String>, what: impl Into<String>) -> Refusal {
-        Refusal { code: code.into(), what: what.into(), why: String::new(), next: Vec::new() }
+    pub fn new(code: Code, what: impl Into<String>) -> Refusal {
+        Refusal { code, what: what.into(), why: String::new(), next: Vec::new() }
     }
 
     /// Adds the cause.
