@@ -72,9 +72,9 @@ impl Asked {
             })
             .await?;
         let hash = commit.to_string();
-        let (id, commit, repos, root) = (app.clone(), commit.clone(), p.repos.clone(), row.root.clone());
+        let (id, commit, repos, root) = (app.clone(), commit.clone(), p.repos.clone(), row.settings.root.clone());
         let sources = blocking("read the commit", move || Sources::read(&repos, &id, &commit, root.as_deref())).await?;
-        let stack = match row.stack.as_deref() {
+        let stack = match row.settings.stack.as_deref() {
             None => Stack::default(),
             Some(name) => Stack::parse(name).ok_or_else(|| Fault::plain(format!("an app has the stack {name}")))?,
         };
@@ -88,7 +88,7 @@ impl Asked {
         ];
         let config = resolve(&config, &known.map(|(name, value)| (name.to_owned(), value)).into());
         let config_names = config.keys().map(ToString::to_string).collect();
-        let buildpack = row.buildpack.clone();
+        let buildpack = row.settings.buildpack.clone();
         let settings = Settings { buildpack, stack, config: config_names, ..Settings::default() };
         Ok(Asked { app: row, sources: Arc::new(sources), settings, pins, config })
     }

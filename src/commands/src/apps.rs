@@ -3,11 +3,12 @@
 use super::show::{List, pairs};
 use super::{Ask, Commands};
 use domain::access::{Principal, may_see, name_refusal};
-use domain::push::BranchName;
+use domain::app_settings::{self, Counts, Known, Setting};
 use domain::quota::What;
 use domain::refusal::Code;
 use domain::{AppId, AppName, Refusal};
 use serde_json::json;
+use std::collections::BTreeMap;
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
@@ -178,7 +179,6 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let commit = build.as_ref().map(|b| b.commit.to_string()).unwrap_or_default();
     let release = app.current_release.map_or_else(|| "none".to_owned(), |r| r.to_string());
     let owner = owner.unwrap_or_else(|| "root".to_owned());
-    let branch = app.deploy_branch.clone().unwrap_or_else(|| "main or master, whichever is pushed first".to_owned());
     let state = match (app.stopped, maintenance) {
         (true, true) => "stopped, in maintenance",
         (true, false) => "stopped",
@@ -186,9 +186,10 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         (false, false) => "on",
     };
     let domains: Vec<String> = domains.iter().map(|d| d.host.to_string()).collect();
-    let stack = app.stack.clone().unwrap_or_else(|| buildpacks::Stack::default().name().to_owned());
+    let stack = app.settings.stack.clone().unwrap_or_else(|| buildpacks::Stack::default().name().to_owned());
+    let set: BTreeMap<&str, String> = app.settings.shown().collect();
     let object = json!({"name": app.name, "id": app.id, "url": c.p.sites.url(&app.name), "remote": c.p.sites.remote(&app.name), "release": app.current_release.map(|r| r.to_string()),
-        "commit": commit, "formation": wanted, "deploy_branch": app.deploy_branch, "buildpack": app.buildpack, "stack": stack, "root": app.root, "dockerfile": app.build_settings, "owner": owner, "shared_with": shared, "stopped": app.stopped,
+        "commit": commit, "formation": wanted, "deploy_branch": app.settings.deploy_branch, "buildpack": app.settings.buildpack, "stack": stack, "root": app.settings.root, "dockerfile": app.settings.build, "settings": set, "owner": owner, "shared_with": shared, "stopped": app.stopped,
         "domains": domains, "maintenance": maintenance});
     let mut rows = vec![
         ("name", app.name.to_string()),
@@ -199,139 +200,45 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         ("release", release),
         ("commit", commit),
         ("processes", processes.join(" ")),
-        ("deploy-branch", branch),
-        ("buildpack", app.buildpack.clone().unwrap_or_else(|| "detected".to_owned())),
-        ("stack", stack),
-        ("root", app.root.clone().unwrap_or_else(|| "the whole repository".to_owned())),
         ("owner", owner),
         ("shared with", shared.join(", ")),
         ("state", state.to_owned()),
     ];
-    rows.extend(app.build_settings.shown());
+    for setting in app_settings::TABLE {
+        let value = setting.shown(&app.settings).unwrap_or_else(|| setting.default.to_owned());
+        if !value.is_empty() {
+            rows.push((setting.name, value));
+        }
+    }
     pairs(ask.what().format, io, rows, object).await;
     Ok(0)
 }
 
 pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let id = ask.the_app()?.id.clone();
+    let app = ask.the_app()?.clone();
     let mut changes = Vec::new();
-    for (key, value) in ask.what().args.pairs("KEY=VALUE") {
-        changes.push(Setting::parse(ask.principal(), key, value)?);
+    for (name, value) in ask.what().args.pairs("KEY=VALUE") {
+        changes.push((Setting::named(name)?, value.to_owned()));
     }
-    let counts = match (
-        changes.iter().any(Setting::is_for_builds),
-        changes.iter().any(|one| matches!(one, Setting::Enter(_))),
-    ) {
-        (false, true) => "It counts from now on".to_owned(),
-        (false, false) => "It counts from the next push on".to_owned(),
-        (true, _) => {
-            format!("It counts from the next push on; for the commit that runs: ps:rebuild {}", ask.the_app()?.name)
-        }
-    };
+    let counts = changes.iter().map(|(setting, _)| setting.counts).max().unwrap_or(Counts::Now);
+    let (id, who) = (app.id.clone(), ask.principal().clone());
     c.p.store
         .write(move |tx| {
-            for change in &changes {
-                match change {
-                    Setting::DeployBranch(branch) => tx.set_deploy_branch(&id, branch.as_deref())?,
-                    Setting::Buildpack(name) => tx.set_buildpack(&id, *name)?,
-                    Setting::Stack(stack) => tx.set_stack(&id, stack.map(buildpacks::Stack::name))?,
-                    Setting::Root(folder) => tx.set_root(&id, folder.as_deref())?,
-                    Setting::Enter(on) => tx.set_enter(&id, *on)?,
-                    Setting::Dockerfile(change) => {
-                        let mut settings = tx.the_app(&id)?.build_settings;
-                        settings.apply(change);
-                        tx.set_build_settings(&id, &settings)?;
-                    }
-                }
+            let known = Known {
+                who: &who,
+                buildpack: &buildpacks::buildpack_name,
+                buildpacks: buildpacks::BUILDPACKS.join(", "),
+                stack: &|name| buildpacks::Stack::parse(name).map(buildpacks::Stack::name),
+            };
+            let mut settings = tx.the_app(&id)?.settings;
+            for (setting, value) in &changes {
+                setting.take(&mut settings, value, &known)?;
             }
-            Ok(())
+            tx.set_settings(&id, &settings)
         })
         .await?;
-    io.line(format!("Set. {counts}")).await;
+    io.line(format!("Set. {}", counts.sentence(app.name.as_str()))).await;
     Ok(0)
-}
-
-/// `on`, `off`, or nothing for `on`. Whoever may use it may give it up; only an administrator gives it back.
-fn enter_setting(who: &Principal, value: Option<&str>) -> Result<bool, Refusal> {
-    match value {
-        Some("off" | "no" | "false") => Ok(false),
-        None | Some("on" | "yes" | "true") if who.is_admin() => Ok(true),
-        None | Some("on" | "yes" | "true") => {
-            Err(Refusal::new(Code::NotAllowed, "only an administrator may switch enter on again")
-                .next("ask an administrator for: apps:set APP enter=on"))
-        }
-        Some(_) => Err(Refusal::new(Code::BadSetting, "enter takes on or off").next("apps:set APP enter=off")),
-    }
-}
-
-/// One setting of an app and its new value; none: the default.
-enum Setting {
-    DeployBranch(Option<String>),
-    Buildpack(Option<&'static str>),
-    Stack(Option<buildpacks::Stack>),
-    Root(Option<String>),
-    Enter(bool),
-    Dockerfile(domain::dockerfile::Change),
-}
-
-impl Setting {
-    /// Whether another build of the same commit would differ by it.
-    fn is_for_builds(&self) -> bool {
-        match self {
-            Setting::Buildpack(_) | Setting::Stack(_) | Setting::Root(_) | Setting::Dockerfile(_) => true,
-            Setting::DeployBranch(_) | Setting::Enter(_) => false,
-        }
-    }
-
-    fn parse(who: &Principal, key: &str, value: &str) -> Result<Setting, Refusal> {
-        let text = (!value.is_empty()).then_some(value);
-        match key {
-            "deploy-branch" => {
-                text.map(str::parse::<BranchName>).transpose()?;
-                Ok(Setting::DeployBranch(text.map(str::to_owned)))
-            }
-            "buildpack" => match text.map(buildpacks::buildpack_name) {
-                None => Ok(Setting::Buildpack(None)),
-                Some(Some(name)) => Ok(Setting::Buildpack(Some(name))),
-                Some(None) => Err(Refusal::new(Code::NoSuchBuildpack, "there is no such buildpack")
-                    .why(format!("known: {}", buildpacks::BUILDPACKS.join(", ")))
-                    .next("apps:set APP buildpack=node")),
-            },
-            "stack" => match text.map(buildpacks::Stack::parse) {
-                None => Ok(Setting::Stack(None)),
-                Some(Some(stack)) => Ok(Setting::Stack(Some(stack))),
-                Some(None) => Err(Refusal::new(Code::NoSuchStack, "there is no such stack")
-                    .why("known: trixie (deb13, the default), bookworm (deb12)")
-                    .next("apps:set APP stack=bookworm")),
-            },
-            "root" | "build-dir" => Ok(Setting::Root(text.map(root).transpose()?.filter(|folder| !folder.is_empty()))),
-            "enter" => Ok(Setting::Enter(enter_setting(who, text)?)),
-            other => match domain::dockerfile::Change::parse(other, value) {
-                Some(change) => change.map(Setting::Dockerfile),
-                None => Err(Refusal::new(
-                    Code::NoSuchSetting,
-                    format!("there is no setting {}", domain::text::plain(other)),
-                )
-                .why(format!(
-                    "settings: deploy-branch, buildpack, stack, root, enter; of a Dockerfile: {}",
-                    domain::dockerfile::SETTINGS.join(", ")
-                ))
-                .next("help apps:set")),
-            },
-        }
-    }
-}
-
-/// A folder of a repository as git names it: `packages/api`.
-fn root(text: &str) -> Result<String, Refusal> {
-    let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-    let good = |part: &&str| !matches!(*part, ".." | ".git") && !part.contains(char::is_control);
-    if text.len() > 1_024 || text.starts_with('/') || !parts.iter().all(good) {
-        let no =
-            Refusal::new(Code::BadRoot, "this is no folder of a repository").why("write it from the repository's top");
-        return Err(no.next("apps:set APP root=packages/api"));
-    }
-    Ok(parts.join("/"))
 }
 
 pub async fn destroy(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {

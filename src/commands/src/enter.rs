@@ -86,7 +86,10 @@ async fn find(c: &Commands, app: &AppRef, wanted: &str) -> Result<InstanceRow> {
     let id = app.id.clone();
     let (on, rows, released) =
         c.p.store
-            .read(move |tx| Ok((tx.enter_on(&id)?, tx.enterable(&id)?, tx.the_app(&id)?.current_release.is_some())))
+            .read(move |tx| {
+                let app = tx.the_app(&id)?;
+                Ok((app.settings.enter, tx.enterable(&id)?, app.current_release.is_some()))
+            })
             .await?;
     if !on {
         return Err(Refusal::new(Code::EnterOff, format!("{} may not be entered: its setting enter is off", app.name))

@@ -95,7 +95,7 @@ impl Commands {
         let id = app.clone();
         let row = self.p.store.read(move |tx| tx.the_app(&id)).await?;
         let policy = Policy {
-            deploy_branch: row.deploy_branch.as_deref().map(str::parse).transpose()?,
+            deploy_branch: row.settings.deploy_branch.as_deref().map(str::parse).transpose()?,
             app: row.name.to_string(),
         };
         let options = parse_options(&ask.options)?;

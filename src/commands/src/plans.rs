@@ -2,6 +2,7 @@
 
 use super::{Ask, Commands};
 use builder::{Given, How};
+use domain::app_settings::AppSettings;
 use domain::command::{Format, quote};
 use domain::refusal::Code;
 use domain::{Commit, Refusal};
@@ -53,7 +54,8 @@ pub async fn plan(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             let mut rows = vec![("files", given.root.clone().unwrap_or_else(|| "the whole repository".to_owned()))];
             rows.push(("images", list(&given.declared.images)));
             rows.push(("stages", list(&given.declared.stages)));
-            rows.extend(given.settings.shown());
+            let set = AppSettings { build: given.settings.clone(), ..AppSettings::default() };
+            rows.extend(set.shown());
             for (key, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
                 io.line(format!("  {key:<14} {}", domain::text::plain(value))).await;
             }

@@ -25,6 +25,8 @@ use system::io::Io;
 const MEMORY_MAX: Duration = Duration::from_secs(2);
 const MEMORY_AT_ONCE: usize = 8;
 const ROUTE_MAX: Duration = Duration::from_secs(10);
+/// What the reconciler may take beside the boot itself.
+const SETTLE_SLACK: Duration = Duration::from_secs(10);
 /// How long a detached run that has ended is still shown.
 const SHOWN_MILLIS: i64 = 3_600_000;
 
@@ -235,37 +237,46 @@ async fn show_formation(c: &Commands, ask: &Ask, io: &Io) -> Result<u8> {
 
 /// Waits until the reconciler has brought these up, and says so; 1 if one does not come up in time.
 async fn wait_up(c: &Commands, rows: &[InstanceRow], io: &Io) -> Result<u8> {
-    let limit = Duration::from_secs(c.p.settings.boot_timeout + 10);
-    let end = tokio::time::Instant::now() + limit;
     for row in rows.iter().filter(|r| !r.ready) {
-        loop {
-            let id = row.id;
-            let seen = c.p.store.read(move |tx| tx.instance(id)).await?;
-            match seen {
-                Some(now) if now.ready => {
-                    io.line(format!("{} is up", row.label())).await;
-                    break;
-                }
-                Some(now) if now.crashes > 0 => {
-                    io.note(domain::text::warning(&format!("{} crashed; see: logs -p {}", row.label(), row.label())))
-                        .await;
-                    return Ok(1);
-                }
-                Some(_) if tokio::time::Instant::now() < end => tokio::time::sleep(Duration::from_millis(50)).await,
-                Some(_) => {
-                    io.note(domain::text::warning(&format!(
-                        "{} is not up yet; see: logs -p {}",
-                        row.label(),
-                        row.label()
-                    )))
-                    .await;
-                    return Ok(1);
-                }
-                None => break,
-            }
+        match settled(c, row, true).await? {
+            Some(Settled::Up) => io.line(format!("{} is up", row.label())).await,
+            Some(Settled::Gone) => {}
+            Some(Settled::Crashed) => return not_up(row, "crashed", io).await,
+            None => return not_up(row, "is not up yet", io).await,
         }
     }
     Ok(0)
+}
+
+/// What became of an instance that was to come up.
+enum Settled {
+    Up,
+    Crashed,
+    Gone,
+}
+
+/// What becomes of it; `None` if it takes longer than it may. One that was stopped a moment ago ended: that is no crash.
+async fn settled(c: &Commands, row: &InstanceRow, crash_counts: bool) -> Result<Option<Settled>> {
+    let (id, app) = (row.id, row.app.clone());
+    let usual = Duration::from_secs(c.p.settings.boot_timeout);
+    let limit = c.p.store.read(move |tx| Ok(tx.the_app(&app)?.settings.boot_timeout(usual))).await?;
+    let until = tokio::time::Instant::now() + limit + SETTLE_SLACK;
+    c.p.store
+        .wait_for(until, move |tx| {
+            Ok(match tx.instance(id)? {
+                None => Some(Settled::Gone),
+                Some(now) if now.ready => Some(Settled::Up),
+                Some(now) if crash_counts && now.crashes > 0 => Some(Settled::Crashed),
+                Some(_) => None,
+            })
+        })
+        .await
+}
+
+async fn not_up(row: &InstanceRow, what: &str, io: &Io) -> Result<u8> {
+    let label = row.label();
+    io.note(domain::text::warning(&format!("{label} {what}; see: logs -p {label}"))).await;
+    Ok(1)
 }
 
 pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
@@ -279,14 +290,16 @@ pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.id.clone();
     let turn = c.deploys.turn(&app).await?;
     let rows = chosen(c, &app, &which).await?;
+    let id = app.clone();
+    let settings = c.p.store.read(move |tx| Ok(tx.the_app(&id)?.settings)).await?;
     for row in &rows {
         io.line(format!("Restarting {}", row.label())).await;
         let id = row.id;
         c.p.store.write(move |tx| tx.set_ready(id, false)).await?;
         c.p.routes.publish_app(&app, ROUTE_MAX).await;
-        c.p.routes.wait_idle(&[id.to_string()], deploy::reconcile::DRAIN_MAX).await;
+        c.p.routes.wait_idle(&[id.to_string()], settings.drain_time()).await;
         let name = instance_name(&c.p.install, row.id);
-        c.p.engine.stop(&name, deploy::reconcile::STOP_GRACE).await?;
+        c.p.engine.stop(&name, settings.stop_grace()).await?;
         c.p.wake.notify_one();
         let fresh = InstanceRow { ready: false, ..row.clone() };
         if wait_again(c, &fresh, io).await? != 0 {
@@ -299,21 +312,12 @@ pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 /// Waits for one instance that was stopped to be started again by the reconciler.
 async fn wait_again(c: &Commands, row: &InstanceRow, io: &Io) -> Result<u8> {
-    let id = row.id;
-    let end = tokio::time::Instant::now() + Duration::from_secs(c.p.settings.boot_timeout + 10);
-    loop {
-        match c.p.store.read(move |tx| tx.instance(id)).await? {
-            Some(now) if now.ready => {
-                io.line(format!("{} is up", row.label())).await;
-                return Ok(0);
-            }
-            Some(_) if tokio::time::Instant::now() < end => tokio::time::sleep(Duration::from_millis(50)).await,
-            Some(_) | None => {
-                io.note(domain::text::warning(&format!("{} is not up yet; see: logs -p {}", row.label(), row.label())))
-                    .await;
-                return Ok(1);
-            }
+    match settled(c, row, false).await? {
+        Some(Settled::Up) => {
+            io.line(format!("{} is up", row.label())).await;
+            Ok(0)
         }
+        Some(Settled::Gone | Settled::Crashed) | None => not_up(row, "is not up yet", io).await,
     }
 }
 

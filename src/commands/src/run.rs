@@ -220,24 +220,23 @@ pub async fn stop(c: &Commands, ask: &Ask, runs: &[RunRow], io: &Io) -> Result<u
         c.p.store.write(move |tx| tx.end_run_soon(id, &why, now())).await?;
     }
     c.p.wake.notify_one();
-    let end = tokio::time::Instant::now() + STOP_MAX;
+    let until = tokio::time::Instant::now() + STOP_MAX;
     for run in runs {
         let id = run.id;
-        loop {
-            match c.p.store.read(move |tx| tx.run(id)).await? {
-                Some(run) if run.ended.is_none() && tokio::time::Instant::now() < end => {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                Some(run) if run.ended.is_none() => {
-                    return Err(Refusal::new(Code::StillRunning, format!("{} has not ended yet", run.label()))
-                        .next("an administrator: doctor")
-                        .into());
-                }
-                Some(run) => {
-                    io.line(format!("{} ended {}", run.label(), how_ended(&run))).await;
-                    break;
-                }
-                None => break,
+        // None: it is forgotten already.
+        let over = move |tx: &store::Tx<'_>| {
+            Ok(match tx.run(id)? {
+                Some(run) if run.ended.is_none() => None,
+                other => Some(other),
+            })
+        };
+        match c.p.store.wait_for(until, over).await? {
+            Some(Some(run)) => io.line(format!("{} ended {}", run.label(), how_ended(&run))).await,
+            Some(None) => {}
+            None => {
+                return Err(Refusal::new(Code::StillRunning, format!("{} has not ended yet", run.label()))
+                    .next("an administrator: doctor")
+                    .into());
             }
         }
     }

@@ -174,8 +174,9 @@ impl From<Serves> for Waited {
 /// Waits until an instance is ready, or says why it is not. `job` hears a hint on the way.
 pub async fn wait_ready(p: &Platform, row: &InstanceRow, job: Option<&Job>) -> Result<()> {
     let name = instance_name(&p.install, row.id);
-    let limit = Duration::from_secs(p.settings.boot_timeout);
-    let port = launch_of(p, row).await?.build.port();
+    let Launch { app, build, .. } = launch_of(p, row).await?;
+    let limit = app.settings.boot_timeout(Duration::from_secs(p.settings.boot_timeout));
+    let port = build.port();
     let opened = async {
         if row.served {
             let target = SocketAddr::from((row.address, port));

@@ -78,7 +78,7 @@ impl Effects {
             Some(image) => self.p.engine.has_image(image).await?,
             None => false,
         };
-        let branch = app.deploy_branch.as_deref().unwrap_or("main");
+        let branch = app.settings.deploy_branch.as_deref().unwrap_or("main");
         if there {
             let what = domain::text::plain(&release.description);
             self.job.detail(format!("Back to {} ({what}), with the config vars it had", release.number));
@@ -250,9 +250,13 @@ impl Effects {
         let (app, name) = (row.app.clone(), branch.as_str().to_owned());
         self.p
             .store
-            .write(move |tx| match tx.the_app(&app)?.deploy_branch {
-                Some(_) => Ok(()),
-                None => tx.set_deploy_branch(&app, Some(&name)),
+            .write(move |tx| {
+                let mut settings = tx.the_app(&app)?.settings;
+                if settings.deploy_branch.is_none() {
+                    settings.deploy_branch = Some(name);
+                    tx.set_settings(&app, &settings)?;
+                }
+                Ok(())
             })
             .await?;
         Ok(Outcome::Done)

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod addresses;
+pub mod app_settings;
 pub mod audit;
 pub mod backoff;
 pub mod command;

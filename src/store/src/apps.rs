@@ -4,8 +4,8 @@ use super::sealed::config_place;
 use super::{Tx, columns};
 use crate::Result;
 use domain::access::AppRef;
+use domain::app_settings::AppSettings;
 use domain::config::{ConfigVars, Hidden};
-use domain::dockerfile::BuildSettings;
 use domain::formation::Formation;
 use domain::ids::{ConfigVersion, SetId, UserId};
 use domain::refusal::Code;
@@ -25,16 +25,8 @@ pub struct App {
     pub owner: Option<UserId>,
     /// When it was made.
     pub created: Timestamp,
-    /// The branch whose pushes deploy; `None` until the first push or a setting chose it.
-    pub deploy_branch: Option<String>,
-    /// The buildpack set by hand.
-    pub buildpack: Option<String>,
-    /// The stack set by hand.
-    pub stack: Option<String>,
-    /// The folder of the repository that is the app, where it is not the whole.
-    pub root: Option<String>,
-    /// How its Dockerfile is built.
-    pub build_settings: BuildSettings,
+    /// What `apps:set` has set.
+    pub settings: AppSettings,
     /// Part of its images' names, told to nobody: whoever could name one could build on it.
     pub image_key: String,
     /// Which of the installation's networks is its own; none before it first runs.
@@ -49,7 +41,7 @@ pub struct App {
     pub current_set: Option<SetId>,
 }
 
-const COLUMNS: &str = "id, name, owner, created, deploy_branch, buildpack, (SELECT number FROM networks WHERE app_id = apps.id), stopped, config_version, current_release, current_set, stack, root, build_settings, image_key";
+const COLUMNS: &str = "id, name, owner, created, settings, image_key, (SELECT number FROM networks WHERE app_id = apps.id), stopped, config_version, current_release, current_set";
 
 fn app(row: &Row<'_>) -> rusqlite::Result<App> {
     Ok(App {
@@ -57,17 +49,13 @@ fn app(row: &Row<'_>) -> rusqlite::Result<App> {
         name: columns::parsed(row, 1)?,
         owner: columns::maybe_id(row, 2)?,
         created: Timestamp(row.get(3)?),
-        deploy_branch: row.get(4)?,
-        buildpack: row.get(5)?,
+        settings: columns::json(row, 4)?,
+        image_key: row.get(5)?,
         network: row.get(6)?,
         stopped: row.get(7)?,
         config_version: columns::id(row, 8)?,
         current_release: row.get::<_, Option<u32>>(9)?.map(ReleaseNumber),
         current_set: columns::maybe_id(row, 10)?,
-        stack: row.get(11)?,
-        root: row.get(12)?,
-        build_settings: columns::json(row, 13)?,
-        image_key: row.get(14)?,
     })
 }
 
@@ -177,34 +165,10 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Sets the deploy branch.
-    pub fn set_deploy_branch(&self, id: &AppId, branch: Option<&str>) -> Result<()> {
-        self.execute("UPDATE apps SET deploy_branch = ?2 WHERE id = ?1", params![id.as_str(), branch])?;
-        Ok(())
-    }
-
-    /// Sets the buildpack.
-    pub fn set_buildpack(&self, id: &AppId, buildpack: Option<&str>) -> Result<()> {
-        self.execute("UPDATE apps SET buildpack = ?2 WHERE id = ?1", params![id.as_str(), buildpack])?;
-        Ok(())
-    }
-
-    /// Sets the stack, by its own name.
-    pub fn set_stack(&self, id: &AppId, stack: Option<&str>) -> Result<()> {
-        self.execute("UPDATE apps SET stack = ?2 WHERE id = ?1", params![id.as_str(), stack])?;
-        Ok(())
-    }
-
-    /// Sets the folder that is the app.
-    pub fn set_root(&self, id: &AppId, root: Option<&str>) -> Result<()> {
-        self.execute("UPDATE apps SET root = ?2 WHERE id = ?1", params![id.as_str(), root])?;
-        Ok(())
-    }
-
-    /// Sets how its Dockerfile is built.
-    pub fn set_build_settings(&self, id: &AppId, settings: &BuildSettings) -> Result<()> {
+    /// Writes what an app has set.
+    pub fn set_settings(&self, id: &AppId, settings: &AppSettings) -> Result<()> {
         let text = serde_json::to_string(settings)?;
-        self.execute("UPDATE apps SET build_settings = ?2 WHERE id = ?1", params![id.as_str(), text])?;
+        self.execute("UPDATE apps SET settings = ?2 WHERE id = ?1", params![id.as_str(), text])?;
         Ok(())
     }
 

@@ -54,7 +54,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, mpsc as std_mpsc};
 use std::time::Duration;
 use system::fault::{Error, Fault};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 /// Calls waiting for one of the two threads; more than this waits in the caller.
 const QUEUE_MAX: usize = 256;
@@ -75,6 +76,8 @@ pub struct Store {
     cipher: Arc<RwLock<Cipher>>,
     path: Arc<Path>,
     tap: tap::Tap,
+    /// Rings after each write.
+    written: Arc<watch::Sender<()>>,
 }
 
 /// A thread that owns one connection.
@@ -185,6 +188,7 @@ impl Store {
             cipher: Arc::new(RwLock::new(cipher)),
             path: path.into(),
             tap: tap::Tap::new(),
+            written: Arc::new(watch::Sender::new(())),
         })
     }
 
@@ -211,13 +215,32 @@ impl Store {
         self.call(&self.reader, TransactionBehavior::Deferred, work).await
     }
 
+    /// Waits until `look` finds what it looks for, which it does at once and after each write; `None` once `until` has passed.
+    pub async fn wait_for<T: Send + 'static>(
+        &self,
+        until: Instant,
+        look: impl Fn(&Tx) -> Result<Option<T>> + Clone + Send + 'static,
+    ) -> Result<Option<T>, Error> {
+        let mut written = self.written.subscribe();
+        loop {
+            // Before it looks: a write that comes meanwhile makes it look again.
+            written.mark_unchanged();
+            if let Some(found) = self.read(look.clone()).await? {
+                return Ok(Some(found));
+            }
+            if tokio::time::timeout_at(until, written.changed()).await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+
     async fn call<T: Send + 'static>(
         &self,
         worker: &Worker,
         behavior: TransactionBehavior,
         work: impl FnOnce(&Tx) -> Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let (cipher, tap) = (Arc::clone(&self.cipher), self.tap.clone());
+        let (cipher, tap, written) = (Arc::clone(&self.cipher), self.tap.clone(), Arc::clone(&self.written));
         let judged = move |conn: &mut Connection, decided: &Decided| {
             let writes = matches!(behavior, TransactionBehavior::Immediate);
             let passes = |moment| match tap.passes(moment, writes) {
@@ -230,6 +253,9 @@ impl Store {
                 passes(Moment::BeforeCommit)?;
                 Ok(done)
             })?;
+            if writes {
+                written.send_replace(());
+            }
             passes(Moment::AfterCommit)?;
             Ok(done)
         };

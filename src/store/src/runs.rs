@@ -133,17 +133,6 @@ impl Tx<'_> {
         if changed == 0 { Ok(None) } else { self.run(id) }
     }
 
-    /// Whether `enter` is on for an app.
-    pub fn enter_on(&self, app: &AppId) -> Result<bool> {
-        Ok(self.0.query_row("SELECT enter FROM apps WHERE id = ?1", [app.as_str()], |row| row.get(0))?)
-    }
-
-    /// Switches `enter` on or off for an app.
-    pub fn set_enter(&self, app: &AppId, on: bool) -> Result<()> {
-        self.execute("UPDATE apps SET enter = ?2 WHERE id = ?1", params![app.as_str(), on])?;
-        Ok(())
-    }
-
     /// The instances of an app that a session may be opened in, by name.
     pub fn enterable(&self, app: &AppId) -> Result<Vec<InstanceRow>> {
         let current = self.the_app(app)?.current_set;

@@ -5,8 +5,19 @@ use std::path::Path;
 use system::fault::Fault;
 
 /// One step each; `user_version` counts those that ran.
-pub(super) const MIGRATIONS: &[&str] =
-    &[FIRST, TEAM, RUNS, DOMAINS, STACK_AND_ROOT, DOCKERFILES, QUOTAS, GIVEN_BY, AUDIT_SHARES, HIDDEN_VARS];
+pub(super) const MIGRATIONS: &[&str] = &[
+    FIRST,
+    TEAM,
+    RUNS,
+    DOMAINS,
+    STACK_AND_ROOT,
+    DOCKERFILES,
+    QUOTAS,
+    GIVEN_BY,
+    AUDIT_SHARES,
+    HIDDEN_VARS,
+    APP_SETTINGS,
+];
 
 const FIRST: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -149,6 +160,19 @@ BEGIN SELECT RAISE(ABORT, 'audit rows are only added'); END;
 /// lines, but at the first start with a key (`sealed::settle`).
 const HIDDEN_VARS: &str = "
 ALTER TABLE configs ADD COLUMN hidden TEXT NOT NULL DEFAULT '{}';
+";
+
+/// An app's settings in one place, so that another one is no column and no migration.
+const APP_SETTINGS: &str = "
+ALTER TABLE apps ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
+UPDATE apps SET settings = json_object('deploy_branch', deploy_branch, 'buildpack', buildpack, 'stack', stack, 'root', root,
+  'enter', json(CASE enter WHEN 0 THEN 'false' ELSE 'true' END), 'build', json(build_settings));
+ALTER TABLE apps DROP COLUMN deploy_branch;
+ALTER TABLE apps DROP COLUMN buildpack;
+ALTER TABLE apps DROP COLUMN stack;
+ALTER TABLE apps DROP COLUMN root;
+ALTER TABLE apps DROP COLUMN enter;
+ALTER TABLE apps DROP COLUMN build_settings;
 ";
 
 /// Brings the database to the newest version.

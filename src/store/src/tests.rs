@@ -2,7 +2,9 @@
 
 use super::*;
 use domain::access::Role;
+use domain::app_settings::AppSettings;
 use domain::deploy::{Deploy, Effect, Kind, Outcome};
+use domain::dockerfile::BuildSettings;
 use domain::ids::{ConfigVersion, DeployId, SetId, UserId};
 use domain::reconcile::Desire;
 use domain::refusal::Code;
@@ -186,13 +188,15 @@ async fn quotas_are_set_changed_and_go_with_their_user() {
 
 /// Of a file of before, apps that run keep their networks, and those that never did have none.
 #[test]
-fn networks_are_taken_over_from_older_files() {
+fn networks_and_settings_are_taken_over_from_older_files() {
     let dir = tempfile::tempdir().unwrap();
     let path = path_in(dir.path());
     let mut old = rusqlite::Connection::open(&path).unwrap();
     schema::migrate_to(&mut old, &path, schema::before_quotas()).unwrap();
     let rows = "INSERT INTO apps (id, name, created, subnet, current_release) VALUES
-                ('aaaaaaaa', 'a', 1, 3, 1), ('bbbbbbbb', 'b', 1, 4, NULL), ('cccccccc', 'c', 1, 256, NULL)";
+                ('aaaaaaaa', 'a', 1, 3, 1), ('bbbbbbbb', 'b', 1, 4, NULL), ('cccccccc', 'c', 1, 256, NULL);
+                UPDATE apps SET deploy_branch = 'live', stack = 'deb12', enter = 0,
+                build_settings = '{\"port\":8080}' WHERE id = 'aaaaaaaa'";
     old.execute_batch(rows).unwrap();
     drop(old);
     let store = Store::open(&path).unwrap();
@@ -201,8 +205,18 @@ fn networks_are_taken_over_from_older_files() {
         tx.add_app(&app_id("dddddddd"), &"d".parse()?, None, NOW)?;
         tx.apps()
     }));
-    let numbers: Vec<Option<u16>> = seen.unwrap().iter().map(|app| app.network).collect();
+    let apps = seen.unwrap();
+    let numbers: Vec<Option<u16>> = apps.iter().map(|app| app.network).collect();
     assert_eq!(numbers, [Some(3), None, None, None]);
+    let kept = AppSettings {
+        deploy_branch: Some("live".to_owned()),
+        stack: Some("deb12".to_owned()),
+        enter: false,
+        build: BuildSettings { port: Some(8080), ..BuildSettings::default() },
+        ..AppSettings::default()
+    };
+    assert_eq!(apps[0].settings, kept);
+    assert!(apps[1..].iter().all(|app| app.settings == AppSettings::default()), "{apps:?}");
 }
 
 #[tokio::test]
@@ -426,7 +440,7 @@ async fn what_a_column_holds_that_nobody_knows_is_a_fault() {
         ("builds", "status", builds),
         ("builds", "processes", builds),
         ("releases", "status", releases),
-        ("apps", "build_settings", apps),
+        ("apps", "settings", apps),
         ("users", "role", users),
         ("quotas", "what", quotas),
     ] {

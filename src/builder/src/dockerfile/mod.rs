@@ -42,9 +42,9 @@ const RESERVED: &str = "BUILDKIT_";
 
 /// Whether the app is built from a Dockerfile: its setting decides, then the file.
 pub(super) fn wanted(app: &App, sources: &Sources) -> bool {
-    match app.buildpack.as_deref() {
+    match app.settings.buildpack.as_deref() {
         Some(name) => name == "dockerfile",
-        None => app.build_settings.dockerfile.is_some() || sources.tree.has_file(dockerfile::DOCKERFILE),
+        None => app.settings.build.dockerfile.is_some() || sources.tree.has_file(dockerfile::DOCKERFILE),
     }
 }
 
@@ -67,9 +67,15 @@ pub struct Given {
 pub(super) async fn given(p: &Parts, app: App, commit: &Commit) -> Result<Given> {
     let (repos, commit) = (p.repos.clone(), commit.clone());
     blocking("read the commit", move || {
-        let root = app.root.as_deref();
-        let read = Context::read(&repos, &app.id, &commit, root, &app.build_settings)?;
-        Ok(Given { commit, path: read.path, root: app.root, declared: read.declared, settings: app.build_settings })
+        let root = app.settings.root.as_deref();
+        let read = Context::read(&repos, &app.id, &commit, root, &app.settings.build)?;
+        Ok(Given {
+            commit,
+            path: read.path,
+            root: app.settings.root,
+            declared: read.declared,
+            settings: app.settings.build,
+        })
     })
     .await
 }
@@ -96,7 +102,7 @@ impl Builder {
         let begun = Instant::now();
         let _place = self.dockerfiles.acquire(p, &app.id, job).await?;
         ask.waited.add(begun.elapsed());
-        if app.buildpack.is_none()
+        if app.settings.buildpack.is_none()
             && let Some(other) = OTHERS.iter().find(|file| sources.tree.has_file(file))
         {
             let name = &app.name;
@@ -122,7 +128,7 @@ impl Builder {
         let image = built.manifest;
         let facts = p.engine.image_facts(&tag).await?.unwrap_or_default();
         let table = context.procfile.as_deref().map(procfile::parse).transpose()?;
-        let (processes, launch, said) = dockerfile::launch(&facts, table, app.build_settings.port, app.name.as_str())?;
+        let (processes, launch, said) = dockerfile::launch(&facts, table, app.settings.build.port, app.name.as_str())?;
         for line in said {
             job.detail(line);
         }
@@ -192,8 +198,8 @@ impl Builder {
 
 async fn context_of(Order { p, ask, job, app }: Order<'_>) -> Result<Arc<Context>> {
     let (repos, id, commit, settings) =
-        (p.repos.clone(), app.id.clone(), ask.commit.clone(), app.build_settings.clone());
-    let root = app.root.clone();
+        (p.repos.clone(), app.id.clone(), ask.commit.clone(), app.settings.build.clone());
+    let root = app.settings.root.clone();
     let read = blocking("read the commit", move || Context::read(&repos, &id, &commit, root.as_deref(), &settings));
     let context = read.await?;
     job.head(format!("Building {}", text::plain(&context.path)));
@@ -215,7 +221,7 @@ async fn image_build(
     context: Arc<Context>,
     group: &Group,
 ) -> Result<ImageBuild> {
-    let settings = &app.build_settings;
+    let settings = &app.settings.build;
     let mut args = declared_vars(&settings.build_args, config, &app.name, "build-args", job);
     args.retain(|name, _| !name.starts_with(RESERVED));
     args.insert(CACHE_NAMESPACE.to_owned(), Secret::new(format!("{}-{}", p.install, app.id)));

@@ -62,15 +62,15 @@ async fn an_app_is_made_shown_changed_and_destroyed() {
             release:       none
             commit:        
             processes:     
+            owner:         bob
+            shared with:   
+            state:         on
             deploy-branch: main or master, whichever is pushed first
             buildpack:     detected
             stack:         deb13
             root:          the whole repository
-            owner:         bob
-            shared with:   
-            state:         on
             bob$ apps:info blog --format json
-            {"buildpack":null,"commit":"","deploy_branch":null,"dockerfile":{"build_args":[],"build_secrets":[],"dockerfile":null,"port":null,"target":null},"domains":[],"formation":{},"id":"APPID","maintenance":false,"name":"blog","owner":"bob","release":null,"remote":"ssh://hoist@example.com/blog","root":null,"shared_with":[],"stack":"deb13","stopped":false,"url":"http://blog.example.com/"}
+            {"buildpack":null,"commit":"","deploy_branch":null,"dockerfile":{"build_args":[],"build_secrets":[],"dockerfile":null,"port":null,"target":null},"domains":[],"formation":{},"id":"APPID","maintenance":false,"name":"blog","owner":"bob","release":null,"remote":"ssh://hoist@example.com/blog","root":null,"settings":{},"shared_with":[],"stack":"deb13","stopped":false,"url":"http://blog.example.com/"}
             eve$ apps:info blog
             2|  !     there is no app blog
             2|  !     next: apps:list
@@ -101,7 +101,7 @@ async fn an_app_is_made_shown_changed_and_destroyed() {
             exit 1
             bob$ apps:set blog what=1
             2|  !     there is no setting what
-            2|  !     settings: deploy-branch, buildpack, stack, root, enter; of a Dockerfile: dockerfile, docker-target, build-args, build-secrets, port
+            2|  !     settings: deploy-branch, buildpack, stack, root, enter, boot-timeout, drain-time, stop-grace, dockerfile, docker-target, build-args, build-secrets, port
             2|  !     next: help apps:set
             exit 1
             bob$ apps:rename blog notes
@@ -183,15 +183,15 @@ async fn an_app_that_is_live() {
             release:       v1
             commit:        0000000000000000000000000000000000000001
             processes:     web=1 worker=0
+            owner:         bob
+            shared with:   
+            state:         on
             deploy-branch: main
             buildpack:     detected
             stack:         deb13
             root:          the whole repository
-            owner:         bob
-            shared with:   
-            state:         on
             bob$ apps:info blog --json
-            {"buildpack":null,"commit":"0000000000000000000000000000000000000001","deploy_branch":"main","dockerfile":{"build_args":[],"build_secrets":[],"dockerfile":null,"port":null,"target":null},"domains":[],"formation":{"web":1,"worker":0},"id":"APPID","maintenance":false,"name":"blog","owner":"bob","release":"v1","remote":"ssh://hoist@example.com/blog","root":null,"shared_with":[],"stack":"deb13","stopped":false,"url":"http://blog.example.com/"}
+            {"buildpack":null,"commit":"0000000000000000000000000000000000000001","deploy_branch":"main","dockerfile":{"build_args":[],"build_secrets":[],"dockerfile":null,"port":null,"target":null},"domains":[],"formation":{"web":1,"worker":0},"id":"APPID","maintenance":false,"name":"blog","owner":"bob","release":"v1","remote":"ssh://hoist@example.com/blog","root":null,"settings":{"deploy-branch":"main"},"shared_with":[],"stack":"deb13","stopped":false,"url":"http://blog.example.com/"}
             bob$ releases blog
             RELEASE  STATUS   CHANGE           BY   WHEN
             v1       current  Deploy 00000000  ana  YYYY-MM-DD hh:mm:ss

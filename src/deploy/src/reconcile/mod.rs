@@ -6,7 +6,6 @@ mod disk;
 mod retire;
 mod sweep;
 
-pub use retire::{DRAIN_MAX, STOP_GRACE};
 pub use sweep::clear_builds;
 
 use crate::Platform;

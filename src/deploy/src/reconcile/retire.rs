@@ -9,16 +9,16 @@ use std::time::Duration;
 use system::clock::now;
 use system::fault::Result;
 
-/// How long requests of an old instance may take to end.
-pub const DRAIN_MAX: Duration = Duration::from_secs(30);
-/// From SIGTERM to SIGKILL.
-pub const STOP_GRACE: Duration = Duration::from_secs(30);
 /// Between two tries while a router does not acknowledge.
 const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(10);
 
 impl Reconciler {
     pub(super) async fn retire(&self, id: InstanceId) -> Result<()> {
-        let Some(row) = self.p.store.read(move |tx| tx.instance(id)).await? else { return Ok(()) };
+        let found = self.p.store.read(move |tx| {
+            let Some(row) = tx.instance(id)? else { return Ok(None) };
+            Ok(Some((tx.the_app(&row.app)?.settings, row)))
+        });
+        let Some((settings, row)) = found.await? else { return Ok(()) };
         if row.desire != Desire::Retiring {
             return Ok(());
         }
@@ -30,12 +30,12 @@ impl Reconciler {
                     .transient()
                     .into());
             }
-            self.p.routes.wait_idle(&[id.to_string()], DRAIN_MAX).await;
+            self.p.routes.wait_idle(&[id.to_string()], settings.drain_time()).await;
         }
         self.p.starts.settled(&name).await;
         // One that never served has nothing to finish.
         if row.ready {
-            self.p.engine.stop(&name, STOP_GRACE).await?;
+            self.p.engine.stop(&name, settings.stop_grace()).await?;
         }
         self.p.engine.remove(&name).await?;
         self.p.logs.finish(&SpoolKey::instance(id)).await?;

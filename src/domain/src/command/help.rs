@@ -36,6 +36,12 @@ pub fn help_for(verb: Verb) -> Vec<String> {
     for (left, right) in rows {
         lines.push(format!("  {left:width$}  {right}"));
     }
+    let more = (spec.more)();
+    let width = more.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
+    if !more.is_empty() {
+        lines.push(String::new());
+    }
+    lines.extend(more.into_iter().map(|(left, right)| format!("  {left:width$}  {right}")));
     lines.push(String::new());
     lines.push("examples:".to_owned());
     lines.extend(spec.examples.iter().map(|e| format!("  {e}")));
@@ -72,6 +78,13 @@ pub fn markdown() -> String {
         for (left, right) in rows {
             out.push_str(&format!("- `{left}`: {right}\n"));
         }
+        let more = (spec.more)();
+        if !more.is_empty() {
+            out.push('\n');
+        }
+        for (left, right) in more {
+            out.push_str(&format!("- `{left}`: {right}\n"));
+        }
         let examples: Vec<String> = spec.examples.iter().map(|e| format!("`{e}`")).collect();
         out.push_str(&format!("\nFor example {}.", examples.join(", ")));
         if !spec.aliases.is_empty() {
@@ -90,14 +103,16 @@ pub fn markdown() -> String {
 }
 
 /// Arguments and options with what they mean.
-fn rows(spec: &Spec) -> Vec<(String, &'static str)> {
+fn rows(spec: &Spec) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     match spec.app {
         AppArg::None => {}
-        AppArg::Required | AppArg::Optional => rows.push(("APP, -a APP".to_owned(), "The app")),
-        AppArg::GitPath => rows.push(("APP".to_owned(), "The app, with or without a leading / and a trailing .git")),
+        AppArg::Required | AppArg::Optional => rows.push(("APP, -a APP".to_owned(), "The app".to_owned())),
+        AppArg::GitPath => {
+            rows.push(("APP".to_owned(), "The app, with or without a leading / and a trailing .git".to_owned()));
+        }
     }
-    rows.extend(spec.args.iter().map(|arg| (arg.name.to_owned(), arg.help)));
+    rows.extend(spec.args.iter().map(|arg| (arg.name.to_owned(), arg.help.to_owned())));
     for flag in spec.flags {
         let short = flag.short.map(|c| format!("-{c}, ")).unwrap_or_default();
         let value = match flag.takes {
@@ -106,10 +121,10 @@ fn rows(spec: &Spec) -> Vec<(String, &'static str)> {
             Takes::Confirmation => " APP".to_owned(),
             Takes::SecretPairs => " NAME=VALUE".to_owned(),
         };
-        rows.push((format!("{short}--{}{value}", flag.long), flag.help));
+        rows.push((format!("{short}--{}{value}", flag.long), flag.help.to_owned()));
     }
     if spec.reads {
-        rows.push(("--format text|json".to_owned(), "How to answer; --json for short"));
+        rows.push(("--format text|json".to_owned(), "How to answer; --json for short".to_owned()));
     }
     rows
 }

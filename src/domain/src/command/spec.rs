@@ -34,6 +34,8 @@ pub struct Spec {
     pub summary: &'static str,
     /// A paragraph, or nothing where the summary says it all.
     pub help: &'static str,
+    /// A table for its help that another module has: what is typed, and what it is.
+    pub more: fn() -> Vec<(String, String)>,
     /// Commands that work as written, given the app.
     pub examples: &'static [&'static str],
     /// Its section in help.
@@ -233,6 +235,7 @@ pub(super) const BASE: Spec = Spec {
     stdin: Stdin::Never,
     summary: "",
     help: "",
+    more: Vec::new,
     examples: &[],
     group: Group::Server,
 };

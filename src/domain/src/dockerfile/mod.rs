@@ -9,7 +9,7 @@ mod explain;
 mod ignore;
 mod launch;
 mod progress;
-mod settings;
+pub(crate) mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -18,4 +18,4 @@ pub use explain::{Failure, explain};
 pub use ignore::Ignore;
 pub use launch::{DEFAULT_PORT, ImageFacts, Launch, ROOT_CAPABILITIES, launch};
 pub use progress::{Line, Log, Progress, Report, Status, Step};
-pub use settings::{BuildSettings, Change, DOCKERFILE, SETTINGS};
+pub use settings::{BuildSettings, DOCKERFILE};

@@ -1,4 +1,4 @@
-//! The app's settings for a Dockerfile build: parsed at `apps:set`, stored as they are.
+//! The app's settings for a Dockerfile build, and what their values look like; the rows are in `app_settings`.
 
 use crate::refusal::Code;
 use crate::refusal::Refusal;
@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 
 /// The file that is built unless a setting names another.
 pub const DOCKERFILE: &str = "Dockerfile";
-/// The names of the settings.
-pub const SETTINGS: [&str; 5] = ["dockerfile", "docker-target", "build-args", "build-secrets", "port"];
 const NAMES_MAX: usize = 50;
 
 /// The settings.
@@ -27,64 +25,8 @@ pub struct BuildSettings {
     pub port: Option<u16>,
 }
 
-/// One setting and its new value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// `dockerfile`.
-    Dockerfile(Option<String>),
-    /// `docker-target`.
-    Target(Option<String>),
-    /// `build-args`.
-    Args(Vec<String>),
-    /// `build-secrets`.
-    Secrets(Vec<String>),
-    /// `port`.
-    Port(Option<u16>),
-}
-
-impl Change {
-    /// Reads one; an empty value is the default. `None`: it is none of these.
-    pub fn parse(key: &str, value: &str) -> Option<Result<Change, Refusal>> {
-        let given = (!value.is_empty()).then_some(value);
-        Some(match key {
-            "dockerfile" => path(given).map(Change::Dockerfile),
-            "docker-target" => target(given).map(Change::Target),
-            "build-args" => names(value).map(Change::Args),
-            "build-secrets" => names(value).map(Change::Secrets),
-            "port" => port(given).map(Change::Port),
-            _ => return None,
-        })
-    }
-}
-
-impl BuildSettings {
-    /// Takes one change.
-    pub fn apply(&mut self, change: &Change) {
-        match change.clone() {
-            Change::Dockerfile(path) => self.dockerfile = path,
-            Change::Target(stage) => self.target = stage,
-            Change::Args(names) => self.build_args = names,
-            Change::Secrets(names) => self.build_secrets = names,
-            Change::Port(port) => self.port = port,
-        }
-    }
-
-    /// What is set, as `apps:info` shows it.
-    pub fn shown(&self) -> Vec<(&'static str, String)> {
-        let port = self.port.map(|port| port.to_string());
-        let list = |names: &[String]| (!names.is_empty()).then(|| names.join(","));
-        let all = [
-            ("dockerfile", self.dockerfile.clone()),
-            ("docker-target", self.target.clone()),
-            ("build-args", list(&self.build_args)),
-            ("build-secrets", list(&self.build_secrets)),
-            ("port", port),
-        ];
-        all.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
-    }
-}
-
-fn path(value: Option<&str>) -> Result<Option<String>, Refusal> {
+/// A path in the repository.
+pub(crate) fn path(value: Option<&str>) -> Result<Option<String>, Refusal> {
     let Some(value) = value else { return Ok(None) };
     let value = value.strip_prefix("./").unwrap_or(value).trim_end_matches('/');
     let fine = !value.is_empty()
@@ -99,7 +41,8 @@ fn path(value: Option<&str>) -> Result<Option<String>, Refusal> {
     }
 }
 
-fn target(value: Option<&str>) -> Result<Option<String>, Refusal> {
+/// The name of a stage.
+pub(crate) fn target(value: Option<&str>) -> Result<Option<String>, Refusal> {
     let fine = |text: &str| {
         text.len() <= 100 && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     };
@@ -110,7 +53,8 @@ fn target(value: Option<&str>) -> Result<Option<String>, Refusal> {
     }
 }
 
-fn names(value: &str) -> Result<Vec<String>, Refusal> {
+/// Names of config vars, with commas between.
+pub(crate) fn names(value: &str) -> Result<Vec<String>, Refusal> {
     let mut names: Vec<String> =
         value.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
     names.sort();
@@ -124,7 +68,8 @@ fn names(value: &str) -> Result<Vec<String>, Refusal> {
     Ok(names)
 }
 
-fn port(value: Option<&str>) -> Result<Option<u16>, Refusal> {
+/// A port.
+pub(crate) fn port(value: Option<&str>) -> Result<Option<u16>, Refusal> {
     let Some(value) = value else { return Ok(None) };
     match value.parse::<u16>() {
         Ok(port) if port > 0 => Ok(Some(port)),

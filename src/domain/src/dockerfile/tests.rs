@@ -131,30 +131,6 @@ fn starts() {
 }
 
 #[test]
-fn settings() {
-    let mut all = BuildSettings::default();
-    let parse = |key: &str, value: &str| Change::parse(key, value).unwrap();
-    for (key, value) in [("dockerfile", "./deploy/Dockerfile"), ("build-args", "B, A,A"), ("port", "8080")] {
-        all.apply(&parse(key, value).unwrap());
-    }
-    let shown: Vec<String> = all.shown().iter().map(|(k, v)| format!("{k}={v}")).collect();
-    assert_eq!(shown, ["dockerfile=deploy/Dockerfile", "build-args=A,B", "port=8080"]);
-    for (key, value) in [
-        ("dockerfile", "../x"),
-        ("dockerfile", "/etc/x"),
-        ("port", "0"),
-        ("port", "x"),
-        ("build-args", "A-B"),
-        ("docker-target", "a b"),
-    ] {
-        assert!(parse(key, value).is_err(), "{key}={value}");
-    }
-    all.apply(&parse("port", "").unwrap());
-    assert_eq!(all.port, None);
-    assert_eq!(Change::parse("buildpack", "x"), None);
-}
-
-#[test]
 fn the_screen() {
     let step =
         |id: &str, name: &str, began, ended| Step { id: id.into(), name: name.into(), began, ended, ..Step::default() };

@@ -52,18 +52,15 @@ pub(super) const SET: Spec = Spec {
     args: &[some("KEY=VALUE", Shape::Pair, "A setting and its value; an empty value puts the default back")],
     need: Need::Manage,
     summary: "Change settings of an app",
-    help: "Settings: deploy-branch (the branch whose push deploys; by default the first of main and master that was \
-           pushed), buildpack (node, python, go, static, shell or dockerfile instead of detection), stack (trixie or bookworm: the Debian \
-           that the app is built and run on), root (the folder of the repository that is the app), enter (off: nobody may use enter and ps:exec; only \
-           an administrator puts it on again). Of a Dockerfile: dockerfile (its path), docker-target (the stage), build-args and \
-           build-secrets (names of config vars, with commas between: given to ARG, offered to \
-           RUN --mount=type=secret,id=NAME), port (the one that takes requests). An empty value puts the default back.",
+    help: "An empty value puts the default back: apps:set blog port=",
+    more: crate::app_settings::help_rows,
     examples: &[
         "apps:set blog deploy-branch=production",
         "apps:set blog buildpack=nodejs",
         "apps:set blog root=packages/api",
         "apps:set blog port=8080",
         "apps:set blog build-secrets=NPM_TOKEN",
+        "apps:set blog drain-time=2m",
     ],
     group: Group::Apps,
     ..BASE
