@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::source::Network;
+use crate::{gate::HeadLimits, source::Network};
 
 /// Everything [`crate::run`] needs besides the listeners.
 #[derive(Clone, Debug)]
@@ -32,6 +32,10 @@ pub struct RouterConfig {
 /// Times, sizes and counts that nothing exceeds.
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// The head of a request.
+    pub request_head: HeadLimits,
+    /// The head of an app's answer.
+    pub response_head: HeadLimits,
     /// From the first byte of a request head to its last; also for the first byte of a connection.
     pub header_read: Duration,
     /// A kept client connection without a request.
@@ -114,6 +118,8 @@ impl Default for Limits {
     fn default() -> Self {
         let s = Duration::from_secs;
         Self {
+            request_head: HeadLimits::REQUEST,
+            response_head: HeadLimits::RESPONSE,
             header_read: s(10),
             client_idle: s(60),
             body_window: s(10),

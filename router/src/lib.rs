@@ -24,5 +24,6 @@ mod worker_pool;
 
 pub use client::RouterClient;
 pub use config::{Limits, RouterConfig, RouterError};
+pub use gate::HeadLimits;
 pub use run::{Ready, run};
 pub use source::{BadNetwork, Network};

@@ -1,6 +1,8 @@
 //! The web server's configuration for a site, for Caddy 2.6 and later.
-//! Invariant: only the site's root is served, dotfiles never (but .well-known). An answer's ETag holds the layer's key:
-//! files of an image have no time of their own, and Caddy's tag would be the same for two files of one size.
+//! Invariant: only the site's root is served, dotfiles never (but .well-known). What was asked for is looked for under its own
+//! name first, whatever letters are in it: an address is changed only as escaped text, so that a `?` in a name stays there.
+//! An answer's ETag holds the layer's key: files of an image have no time of their own, and Caddy's tag would be the same for
+//! two files of one size.
 //! Absent: TLS, access log, limits: those are the router's.
 
 use super::config::Site;
@@ -45,8 +47,8 @@ pub(crate) fn render(site: &Site) -> String {
     rules(&mut text, site);
     let _ = write!(
         text,
-        r#"	try_files {{path}} {{path}}.html {{path}}/
-	file_server {{
+        r#"{FOUND}	file_server {{
+		index index.html index.htm default.html default.htm index.txt
 		precompressed zstd br gzip
 		hide {HIDDEN}
 	}}
@@ -65,13 +67,18 @@ pub(crate) fn render(site: &Site) -> String {
 	}}
 }}
 "#,
-        site.error_page, site.error_page
+        site.error_page, site.error_page,
     );
     text
 }
 
-/// Dotfiles except `.well-known`, and files that are for Hoist.
-const HIDDEN: &str = ".[^w]* .w[^e]* .we[^l]* Procfile static.json Staticfile";
+/// Dotfiles except `.well-known`, and files that are for Hoist. A pattern has no "all but this word".
+const HIDDEN: &str = ".[^w]* .w .w[^e]* .we .we[^l]* .wel .wel[^l]* .well .well[^-]* .well- .well-[^k]* .well-k .well-k[^n]* \
+                      .well-kn .well-kn[^o]* .well-kno .well-kno[^w]* .well-know .well-know[^n]* .well-known?* Procfile \
+                      static.json Staticfile";
+
+/// How an address leads to a file.
+pub(super) const FOUND: &str = include_str!("found.caddyfile");
 
 /// Names that a bundler made: eight characters that are no word, no Word and no date.
 const BUNDLED: &str = r#"	@bundled {
@@ -97,7 +104,7 @@ fn rules(text: &mut String, site: &Site) {
     for (number, (pattern, page)) in site.routes.iter().enumerate() {
         let _ = write!(
             text,
-            "\t@route{number} {{\n\t\tpath \"{pattern}\"\n\t\tnot file {{path}} {{path}}.html {{path}}/\n\t}}\n\trewrite @route{number} \"{page}\"\n"
+            "\t@route{number} {{\n\t\tpath \"{pattern}\"\n\t\tnot file {{path}} {{path}}.html {{path}}.htm {{path}}/ {{bare}}.html {{bare}}.htm\n\t}}\n\trewrite @route{number} \"{page}\"\n"
         );
     }
 }

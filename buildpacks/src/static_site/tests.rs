@@ -21,7 +21,7 @@ fn check_rules(files: &str, expect: Expect) {
         Err(refusal) => format!("refused {refusal}\n"),
     };
     let rules = text.split_once("immutable\"\n").map_or(text.as_str(), |(_, rules)| rules);
-    let rules = rules.split("\ttry_files").next().unwrap();
+    let rules = rules.split(super::caddyfile::FOUND).next().unwrap();
     let lines = rules.lines().map(|line| line.strip_prefix('\t').unwrap_or(line).replace('\t', "  ") + "\n");
     expect.assert_eq(&lines.collect::<String>());
 }
@@ -80,10 +80,101 @@ fn configuration() {
         		not path_regexp [.-]([0-9]+|[a-f]+)[.][0-9a-z]+$
         	}
         	header @hashed Cache-Control "public, max-age=31536000, immutable"
-        	try_files {path} {path}.html {path}/
+
+        	# How an address leads to a file of another name. What is there under its own name needs none of it, and is not slowed down.
+        	map {path} {bare} {
+        		~(?s)^(.*?)/*$ $1
+        	}
+        	@elsewhere not {
+        		query ""
+        		not path */
+        		file {path}
+        	}
+        	route @elsewhere {
+        		# No file has such a name, and asking for it is no failure of ours.
+        		@nameless path_regexp \x00|[^/]{256}
+        		error @nameless 404
+
+        		# A mirror calls a page page.php?id=3, or page.php?id=3.html. Looking for such a name reads the folder: what else is there
+        		# with a number behind a ? does without.
+        		@asked {
+        			not query ""
+        			not path */
+        			not {
+        				file {path}
+        				not path_regexp [.](html?|xhtml|shtml|php[0-9]?|phtml|aspx?|jsp|cfm|cgi|pl|do)$
+        			}
+        		}
+        		route @asked {
+        			@queried file {path}?{query}
+        			uri @queried path_regexp $ %3F{query}
+        			@queried_html file {path}?{query}.html
+        			uri @queried_html path_regexp $ %3F{query}.html
+        			@queried_css file {path}?{query}.css
+        			uri @queried_css path_regexp $ %3F{query}.css
+        		}
+
+        		# The page of a name without .html, else a folder's first page. Caddy's own redirects do not escape a name, and lose the
+        		# query.
+        		@missing {
+        			not path */
+        			not file {path}
+        		}
+        		route @missing {
+        			@html file {path}.html
+        			uri @html path_regexp $ .html
+        			@htm {
+        				not file {path}
+        				file {path}.htm
+        			}
+        			uri @htm path_regexp $ .htm
+        			@slashless file {path}/index.html {path}/index.htm {path}/default.html {path}/default.htm {path}/index.txt
+        			route @slashless {
+        				uri path_regexp ^/*(.*)$ /$1/
+        				redir {uri} 308
+        			}
+        		}
+
+        		# The other way round behind a slash.
+        		@folder {
+        			path */
+        			not file {path}index.html {path}index.htm {path}default.html {path}default.htm {path}index.txt
+        		}
+        		route @folder {
+        			@html_of_folder file {bare}.html
+        			uri @html_of_folder path_regexp /+$ .html
+        			@htm_of_folder file {bare}.htm
+        			uri @htm_of_folder path_regexp /+$ .htm
+        			@slashed {
+        				path */
+        				file {bare}
+        			}
+        			route @slashed {
+        				uri path_regexp ^/*(.*?)/+$ /$1
+        				redir {uri} 308
+        			}
+        		}
+        	}
+
+        	# What stands behind the ? of a name is no kind of file. Pages of old sites say their letters themselves.
+        	@mirrored {
+        		path_regexp [?][^/]*$
+        		file {path}
+        	}
+        	route @mirrored {
+        		@page_of_query path_regexp [.](html?|xhtml|shtml|php[0-9]?|phtml|aspx?|jsp|cfm|cgi|pl|do)[?][^/]*$
+        		header @page_of_query ?Content-Type text/html
+        		@css_of_query path_regexp [.]css[?][^/]*$
+        		header @css_of_query ?Content-Type "text/css; charset=utf-8"
+        		@js_of_query path_regexp [.]m?js[?][^/]*$
+        		header @js_of_query ?Content-Type "text/javascript; charset=utf-8"
+        		@svg_of_query path_regexp [.]svg[?][^/]*$
+        		header @svg_of_query ?Content-Type image/svg+xml
+        	}
         	file_server {
+        		index index.html index.htm default.html default.htm index.txt
         		precompressed zstd br gzip
-        		hide .[^w]* .w[^e]* .we[^l]* Procfile static.json Staticfile
+        		hide .[^w]* .w .w[^e]* .we .we[^l]* .wel .wel[^l]* .well .well[^-]* .well- .well-[^k]* .well-k .well-k[^n]* .well-kn .well-kn[^o]* .well-kno .well-kno[^w]* .well-know .well-know[^n]* .well-known?* Procfile static.json Staticfile
         	}
         	handle_errors {
         		@page {
@@ -93,7 +184,7 @@ fn configuration() {
         		handle @page {
         			rewrite * "/404.html"
         			file_server {
-        				hide .[^w]* .w[^e]* .we[^l]* Procfile static.json Staticfile
+        				hide .[^w]* .w .w[^e]* .we .we[^l]* .wel .wel[^l]* .well .well[^-]* .well- .well-[^k]* .well-k .well-k[^n]* .well-kn .well-kn[^o]* .well-kno .well-kno[^w]* .well-know .well-know[^n]* .well-known?* Procfile static.json Staticfile
         			}
         		}
         		respond "{http.error.status_code} {http.error.status_text}"
@@ -214,12 +305,12 @@ fn rules() {
         expect![[r#"
             @route0 {
               path "/app/*"
-              not file {path} {path}.html {path}/
+              not file {path} {path}.html {path}.htm {path}/ {bare}.html {bare}.htm
             }
             rewrite @route0 "/app.html"
             @route1 {
               path "*"
-              not file {path} {path}.html {path}/
+              not file {path} {path}.html {path}.htm {path}/ {bare}.html {bare}.htm
             }
             rewrite @route1 "/index.html"
         "#]],
@@ -229,7 +320,7 @@ fn rules() {
         expect![[r#"
             @route0 {
               path "*"
-              not file {path} {path}.html {path}/
+              not file {path} {path}.html {path}.htm {path}/ {bare}.html {bare}.htm
             }
             rewrite @route0 "/index.html"
         "#]],

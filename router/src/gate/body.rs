@@ -22,8 +22,29 @@ pub enum Body {
 pub struct Run {
     /// How many bytes.
     pub len: usize,
-    /// Whether they are passed on.
-    pub pass: bool,
+    pass: Pass,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    AsTheyAre,
+    AsCrLf,
+    NotAtAll,
+}
+
+impl Run {
+    fn whole(len: usize) -> Self {
+        Self { len, pass: Pass::AsTheyAre }
+    }
+
+    /// What is passed on of the input that it was taken from.
+    pub fn passed(self, input: &[u8]) -> &[u8] {
+        match self.pass {
+            Pass::AsTheyAre => input.get(..self.len).unwrap_or_default(),
+            Pass::AsCrLf => b"\r\n",
+            Pass::NotAtAll => b"",
+        }
+    }
 }
 
 /// A body's framing without its counters, for tests and logs.
@@ -63,14 +84,17 @@ impl Body {
     /// Takes the first run off the input. What remains after the end belongs to the next message.
     pub fn take(&mut self, input: &[u8]) -> Result<Run, Malformed> {
         match self {
-            Self::Empty => Ok(Run { len: 0, pass: true }),
+            Self::Empty => Ok(Run::whole(0)),
             Self::Length(left) => {
                 let len = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
                 *left -= len as u64;
-                Ok(Run { len, pass: true })
+                Ok(Run::whole(len))
             }
-            Self::UntilClose => Ok(Run { len: input.len(), pass: true }),
-            Self::Unchunked(machine) => machine.run(input).map(|(len, kind)| Run { len, pass: kind == Kind::Data }),
+            Self::UntilClose => Ok(Run::whole(input.len())),
+            Self::Unchunked(machine) => {
+                let (len, kind) = machine.run(input)?;
+                Ok(Run { len, pass: if kind == Kind::Data { Pass::AsTheyAre } else { Pass::NotAtAll } })
+            }
             Self::Chunked(machine) => take_chunks(machine, input),
         }
     }
@@ -82,16 +106,21 @@ fn take_chunks(machine: &mut Chunked, input: &[u8]) -> Result<Run, Malformed> {
     while let Some(rest) = input.get(len..).filter(|rest| !rest.is_empty() && !machine.done()) {
         let before = *machine;
         let (n, kind) = machine.run(rest)?;
-        if kind == Kind::Trailer {
-            if len == 0 {
-                return Ok(Run { len: n, pass: false });
+        let pass = match kind {
+            Kind::Frame | Kind::Data => {
+                len += n;
+                continue;
             }
-            *machine = before;
-            break;
+            Kind::Trailer => Pass::NotAtAll,
+            Kind::BareLf => Pass::AsCrLf,
+        };
+        if len == 0 {
+            return Ok(Run { len: n, pass });
         }
-        len += n;
+        *machine = before;
+        break;
     }
-    Ok(Run { len, pass: true })
+    Ok(Run::whole(len))
 }
 
 #[cfg(test)]
@@ -103,9 +132,7 @@ mod tests {
         while !body.done() && at < input.len() {
             let run = body.take(&input[at..]).unwrap();
             assert!(run.len > 0);
-            if run.pass {
-                out.extend(&input[at..at + run.len]);
-            }
+            out.extend(run.passed(&input[at..]));
             at += run.len;
         }
         (out, input.len() - at)
@@ -118,5 +145,8 @@ mod tests {
         assert_eq!(passed(Body::Chunked(Chunked::request()), chunks).0, b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
         assert_eq!(passed(Body::Unchunked(Chunked::response()), chunks), (b"abcde".to_vec(), 4));
         assert_eq!(passed(Body::UntilClose, b"abc"), (b"abc".to_vec(), 0));
+        let bare = b"3\nabc\r\n2\nd\n\n0\nX: y\n\nNEXT";
+        assert_eq!(passed(Body::Chunked(Chunked::response()), bare).0, b"3\r\nabc\r\n2\r\nd\n\r\n0\r\n\r\n");
+        assert_eq!(passed(Body::Unchunked(Chunked::response()), bare), (b"abcd\n".to_vec(), 4));
     }
 }

@@ -1,7 +1,8 @@
 //! The chunked coding as a state machine: says of each byte whether it is framing, data or trailer.
 //!
 //! Strict: sizes are 1 to 15 hex digits, every line ends in CRLF, no blanks. In requests a chunk extension is refused,
-//! since readers disagree about them. Never buffers, never looks ahead.
+//! since readers disagree about them. An app's lines may end in LF alone; that is said, so that what leaves has CRLF. Never
+//! buffers, never looks ahead.
 
 /// What a run of bytes is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub enum Kind {
     Data,
     /// A trailer field, which is dropped.
     Trailer,
+    /// An LF that ends a line alone: one byte.
+    BareLf,
 }
 
 /// The bytes are not the chunked coding.
@@ -29,7 +32,8 @@ pub struct Chunked {
     extended: u32,
     /// Trailers so far.
     trailers: u8,
-    extensions: bool,
+    /// What is taken of apps and not of clients: extensions, bare LF.
+    lenient: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,12 +61,12 @@ const TRAILERS_MAX: u32 = 8192;
 impl Chunked {
     /// For a request: no extensions.
     pub fn request() -> Self {
-        Self { state: State::Size { digits: 0 }, size: 0, spent: 0, extended: 0, trailers: 0, extensions: false }
+        Self { state: State::Size { digits: 0 }, size: 0, spent: 0, extended: 0, trailers: 0, lenient: false }
     }
 
-    /// For a response: extensions of visible bytes pass.
+    /// For a response: extensions of visible bytes pass, and lines that end in LF.
     pub fn response() -> Self {
-        Self { extensions: true, ..Self::request() }
+        Self { lenient: true, ..Self::request() }
     }
 
     /// Whether the closing line was seen.
@@ -87,12 +91,12 @@ impl Chunked {
                 break;
             }
             let next = self.step(*byte)?;
-            let of_byte = if in_trailer(self.state, next) { Kind::Trailer } else { Kind::Frame };
-            if n > 0 && of_byte != kind {
+            let of_byte = kind_of(self.state, *byte, next);
+            if n > 0 && (of_byte != kind || kind == Kind::BareLf) {
                 break;
             }
             kind = of_byte;
-            self.enter(next);
+            self.enter(next, *byte);
             n += 1;
         }
         Ok((n, kind))
@@ -104,13 +108,16 @@ impl Chunked {
                 State::Size { digits: digits + 1 }
             }
             (State::Size { digits: 1.. }, b'\r') => State::SizeLf,
-            (State::Size { digits: 1.. }, b';') if self.extensions => State::Extension,
+            (State::Size { digits: 1.. }, b';') if self.lenient => State::Extension,
             (State::Extension, b'\r') => State::SizeLf,
             (State::Extension, b'\t' | b' '..=b'~') if self.spent < LINE_MAX && self.extended < EXTENSIONS_MAX => {
                 State::Extension
             }
-            (State::SizeLf, b'\n') if self.size > 0 => State::Data,
-            (State::SizeLf, b'\n') => State::TrailerStart,
+            (State::SizeLf, b'\n') => self.after_size(),
+            (State::Size { digits: 1.. } | State::Extension, b'\n') if self.lenient => self.after_size(),
+            (State::DataCr, b'\n') if self.lenient => State::Size { digits: 0 },
+            (State::TrailerStart, b'\n') if self.lenient => State::Done,
+            (State::TrailerValue, b'\n') if self.lenient => State::TrailerStart,
             (State::DataCr, b'\r') => State::DataLf,
             (State::DataLf, b'\n') => State::Size { digits: 0 },
             (State::TrailerStart, b'\r') => State::EndLf,
@@ -123,22 +130,27 @@ impl Chunked {
             (State::EndLf, b'\n') => State::Done,
             _ => return Err(Malformed),
         })
-        .inspect(|next| {
-            if let (State::Size { .. }, State::Size { digits: 1.. }) = (self.state, next) {
-                self.size = self.size * 16 + u64::from(hex(byte));
-            }
-        })
     }
 
-    fn enter(&mut self, next: State) {
+    fn in_trailers(&self) -> bool {
+        matches!(self.state, State::TrailerLf | State::TrailerValue)
+    }
+
+    fn after_size(&self) -> State {
+        if self.size > 0 { State::Data } else { State::TrailerStart }
+    }
+
+    fn enter(&mut self, next: State, byte: u8) {
         match next {
+            State::Size { digits: 1.. } => self.size = self.size * 16 + u64::from(hex(byte)),
             State::Extension => (self.spent, self.extended) = (self.spent + 1, self.extended + 1),
             State::TrailerName | State::TrailerValue => self.spent += 1,
             State::Size { digits: 0 } => (self.size, self.spent) = (0, 0),
             State::Data => self.spent = 0,
-            State::TrailerStart if self.state == State::SizeLf => self.spent = 0,
+            State::TrailerStart if !self.in_trailers() => self.spent = 0,
             State::TrailerLf => self.trailers += 1,
-            State::Size { .. } | State::SizeLf | State::DataCr | State::DataLf => {}
+            State::TrailerStart if self.state == State::TrailerValue => self.trailers += 1,
+            State::SizeLf | State::DataCr | State::DataLf => {}
             State::TrailerStart | State::EndLf | State::Done => {}
         }
         self.state = next;
@@ -146,8 +158,13 @@ impl Chunked {
 }
 
 /// A byte belongs to a trailer line if it starts, continues or ends one.
-fn in_trailer(from: State, to: State) -> bool {
-    matches!(to, State::TrailerName | State::TrailerValue | State::TrailerLf) || from == State::TrailerLf
+fn kind_of(from: State, byte: u8, to: State) -> Kind {
+    let ends = matches!(from, State::TrailerLf | State::TrailerValue);
+    if ends || matches!(to, State::TrailerName | State::TrailerValue) {
+        return Kind::Trailer;
+    }
+    let after_cr = matches!(from, State::SizeLf | State::DataLf | State::EndLf);
+    if byte == b'\n' && !after_cr { Kind::BareLf } else { Kind::Frame }
 }
 
 fn hex(byte: u8) -> u8 {
@@ -179,8 +196,10 @@ mod tests {
             if kind == Kind::Data {
                 data.extend(&piece[..n]);
             }
-            if kind != Kind::Trailer {
-                passed.extend(&piece[..n]);
+            match kind {
+                Kind::Frame | Kind::Data => passed.extend(&piece[..n]),
+                Kind::BareLf => passed.extend(b"\r\n"),
+                Kind::Trailer => {}
             }
             at += n;
         }
@@ -202,11 +221,10 @@ mod tests {
         check("A\r\n0123456789\r\n00\r\n\r\n", Some(("0123456789", "A\r\n0123456789\r\n00\r\n\r\n", 0)), true);
         check("1\r\na\r\n0\r\nX: y\r\nZ: w\r\n\r\n", Some(("a", "1\r\na\r\n0\r\n\r\n", 0)), true);
         check("1;x=y\r\na\r\n0\r\n\r\n", None, true);
+        // Of an app the CR is the third byte, and the LF ends the line.
+        check("3\r\nab\r\n0\r\n\r\n", None, true);
         for bad in [
-            "3\nabc\r\n0\r\n\r\n",
-            "3\r\nabc\n0\r\n\r\n",
             "3\r\nabcd\r\n0\r\n\r\n",
-            "3\r\nab\r\n0\r\n\r\n",
             "0x3\r\nabc\r\n0\r\n\r\n",
             " 3\r\nabc\r\n0\r\n\r\n",
             "3 \r\nabc\r\n0\r\n\r\n",
@@ -216,21 +234,41 @@ mod tests {
             "g\r\n\r\n",
             "1000000000000000\r\n",
             "3\r\r\nabc\r\n0\r\n\r\n",
-            "0\r\n\n",
             "0\r\n x: y\r\n\r\n",
             "0\r\nx y: z\r\n\r\n",
-            "0\r\nx: y\n\r\n",
             "0\r\nx\r\n\r\n",
             "1;a\nb\r\na\r\n0\r\n\r\n",
+            "\nabc\r\n0\r\n\r\n",
+            "3\rabc\r\n0\r\n\r\n",
+            "3\r\nabc\r0\r\n\r\n",
+            "3\n\nabc\n0\n\n",
+            "0\nx\n\n",
+            "0\r\nx: y\r\r\n\r\n",
             "3\r\nabc",
         ] {
             check(bad, None, false);
+        }
+        for (lf, crlf) in [
+            ("3\nabc\n0\n\n", "3\r\nabc\r\n0\r\n\r\n"),
+            ("3\nabc\r\n0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n"),
+            ("3\r\nabc\n0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\n"),
+            ("3;x=y\nabc\r\n0\r\n\n", "3;x=y\r\nabc\r\n0\r\n\r\n"),
+            ("2\n\n\n\n0\nx: y\nz: w\r\n\n", "2\r\n\n\n\r\n0\r\n\r\n"),
+            ("0\r\nx: y\n\r\n", "0\r\n\r\n"),
+            ("0\n\n", "0\r\n\r\n"),
+        ] {
+            check(lf, None, true);
+            for step in [1, 2, 3, 1000] {
+                let (_, passed, rest) = decode(Chunked::response(), lf.as_bytes(), step).unwrap();
+                assert_eq!((passed.as_slice(), rest), (crlf.as_bytes(), 0), "{lf:?} by {step}");
+            }
         }
         check(&format!("0\r\nx: {}\r\n\r\n", "y".repeat(9000)), None, false);
         check(&format!("1;{}\r\na\r\n0\r\n\r\n", "y".repeat(300)), None, false);
         let lines = |n| format!("0\r\n{}\r\n", "x: y\r\n".repeat(n));
         check(&lines(100), Some(("", "0\r\n\r\n", 0)), true);
         check(&lines(101), None, false);
+        check(&lines(101).replace('\r', ""), None, false);
         let extended = |n| format!("{}0\r\n\r\n", format!("1;{}\r\na\r\n", "y".repeat(127)).repeat(n));
         check(&extended(128), None, true);
         check(&extended(129), None, false);

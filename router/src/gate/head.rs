@@ -1,21 +1,27 @@
 //! What heads of requests and of responses have in common: their size, their fields, and how they are refused.
 
-use std::mem::MaybeUninit;
+use std::{cmp::Ordering, mem::MaybeUninit};
 
-/// The most header fields that the parser has room for; limits may be lower.
-pub const SLOTS: usize = 128;
+/// So many fields have room on the caller's stack. Hardly a head has more.
+const FEW: usize = 128;
 
-/// Room for the fields of one head, on the caller's stack.
-pub struct Slots<'b>(pub(super) [MaybeUninit<httparse::Header<'b>>; SLOTS]);
+type Slot<'b> = MaybeUninit<httparse::Header<'b>>;
+
+/// Room for the fields of one head.
+pub struct Slots<'b> {
+    few: [Slot<'b>; FEW],
+    /// In place of the few, where there are more.
+    many: Vec<Slot<'b>>,
+}
 
 /// How large a head may be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadLimits {
     /// Bytes of the first line.
     pub first_line: usize,
     /// Bytes of one field line.
     pub field_line: usize,
-    /// Number of fields, at most [`SLOTS`].
+    /// Number of fields.
     pub fields: usize,
     /// Bytes of the whole head.
     pub head: usize,
@@ -37,15 +43,22 @@ impl Refused {
 }
 
 impl HeadLimits {
-    /// What a client may send.
-    pub const REQUEST: Self = Self { first_line: 8192, field_line: 8192, fields: 100, head: 65536 };
-    /// What an app may send: longer lines, since cookies and policies of apps are.
-    pub const RESPONSE: Self = Self { first_line: 8192, field_line: 32768, fields: SLOTS, head: 65536 };
+    /// What a client may send: no less than with nginx (lines of 8 KiB, 32 KiB in all) or Heroku (lines of 8 KiB, 1,000 fields).
+    pub const REQUEST: Self = Self { first_line: 32 << 10, field_line: 32 << 10, fields: 1000, head: 64 << 10 };
+    /// What an app may send. A line may take all of the head, since cookies and policies of apps do.
+    pub const RESPONSE: Self = Self { first_line: 8192, field_line: 256 << 10, fields: 1000, head: 256 << 10 };
 }
 
-impl Default for Slots<'_> {
-    fn default() -> Self {
-        Self([const { MaybeUninit::uninit() }; SLOTS])
+impl<'b> Slots<'b> {
+    /// Room for so many fields.
+    pub fn of(fields: usize) -> Self {
+        let more = if fields > FEW { fields } else { 0 };
+        let many = std::iter::repeat_with(MaybeUninit::uninit).take(more).collect();
+        Self { few: [const { MaybeUninit::uninit() }; FEW], many }
+    }
+
+    pub(super) fn room(&mut self) -> &mut [Slot<'b>] {
+        if self.many.is_empty() { &mut self.few } else { &mut self.many }
     }
 }
 
@@ -75,12 +88,27 @@ pub fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
 }
 
-/// Whether a Connection field of this message lists the name.
-pub fn listed(fields: &[httparse::Header<'_>], name: &str) -> bool {
-    fields
-        .iter()
-        .filter(|f| f.name.eq_ignore_ascii_case("connection"))
-        .any(|f| tokens(f.value).any(|t| t.eq_ignore_ascii_case(name.as_bytes())))
+/// The names that the Connection fields of a message list. Sorted once: a head can have a thousand fields and as many names.
+pub struct Listed<'b>(Vec<&'b [u8]>);
+
+impl<'b> Listed<'b> {
+    /// What the fields list.
+    pub fn of(fields: &[httparse::Header<'b>]) -> Self {
+        let lists = fields.iter().filter(|f| f.name.eq_ignore_ascii_case("connection"));
+        let mut names: Vec<&[u8]> = lists.flat_map(|f| tokens(f.value)).collect();
+        names.sort_unstable_by(|a, b| in_small_letters(a, b));
+        Self(names)
+    }
+
+    /// Whether the name is among them.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.binary_search_by(|listed| in_small_letters(listed, name.as_bytes())).is_ok()
+    }
+}
+
+fn in_small_letters(a: &[u8], b: &[u8]) -> Ordering {
+    let small = u8::to_ascii_lowercase;
+    a.iter().map(small).cmp(b.iter().map(small))
 }
 
 /// A Content-Length: digits only, at most 18 of them, so that it never overflows.
@@ -95,4 +123,20 @@ pub(super) fn length(value: &[u8]) -> Option<u64> {
 /// The first fault of a field value that the parser lets through, if any.
 pub(super) fn odd_value(value: &[u8]) -> bool {
     value.iter().any(|b| (*b < b' ' && *b != b'\t') || *b == 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_listed_in_any_case_and_number() {
+        let field = |name, value: &'static str| httparse::Header { name, value: value.as_bytes() };
+        let fields = [field("Connection", "close, X-b"), field("A", "x-c"), field("connection", "x-A,, Keep-Alive")];
+        let listed = Listed::of(&fields);
+        for (name, want) in [("x-a", true), ("X-B", true), ("KEEP-alive", true), ("x-c", false), ("x", false)] {
+            assert_eq!(listed.has(name), want, "{name}");
+        }
+        assert!(!Listed::of(&fields[1..2]).has("x-c"), "only Connection lists");
+    }
 }

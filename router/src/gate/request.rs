@@ -2,6 +2,8 @@
 //!
 //! Refused: anything whose end two readers could find in different places, and CONNECT.
 
+use std::borrow::Cow;
+
 use super::{
     body::Body,
     chunk::Chunked,
@@ -16,8 +18,8 @@ pub struct Request<'h, 'b> {
     pub method: &'b str,
     /// What is forwarded: origin form (`/path?query`), or `*` of OPTIONS.
     pub target: &'b str,
-    /// The Host field as it came; empty only in HTTP/1.0.
-    pub host: &'b str,
+    /// The Host field without a final dot; empty only in HTTP/1.0.
+    pub host: Cow<'b, str>,
     /// The host that the table is asked for: lower case, no port.
     pub name: String,
     /// 0 for HTTP/1.0, 1 for HTTP/1.1.
@@ -64,7 +66,7 @@ struct Facts<'b> {
 /// Judges one complete head, found by [`super::Scan`].
 pub fn request<'h, 'b>(head: &'b [u8], slots: &'h mut Slots<'b>) -> Result<Request<'h, 'b>, Refused> {
     let mut parsed = httparse::Request::new(&mut []);
-    match parsed.parse_with_uninit_headers(head, &mut slots.0) {
+    match parsed.parse_with_uninit_headers(head, slots.room()) {
         Ok(httparse::Status::Complete(n)) if n == head.len() => {}
         Ok(_) => return Err(Refused::bad("head ends early")),
         Err(httparse::Error::Version) => return Err(Refused { status: 505, why: "not HTTP/1.0 or HTTP/1.1" }),
@@ -79,6 +81,7 @@ pub fn request<'h, 'b>(head: &'b [u8], slots: &'h mut Slots<'b>) -> Result<Reque
     let (authority, target) = split_target(method, raw)?;
     let host = host_of(&facts, authority, minor)?;
     let name = if host.is_empty() { String::new() } else { host::name(host.as_bytes())? };
+    let host = host::without_final_dot(host);
     let body = match (facts.chunked, facts.length) {
         (true, Some(_)) => return Err(Refused::bad("Content-Length with Transfer-Encoding")),
         (true, None) => Body::Chunked(Chunked::request()),
@@ -210,7 +213,7 @@ mod tests {
             Ok(None) => return "incomplete".into(),
             Err(no) => return format!("{} {}", no.status, no.why),
         };
-        let mut slots = Slots::default();
+        let mut slots = Slots::of(span.fields);
         match request(&bytes[span.start..span.end], &mut slots) {
             Ok(r) => format!("{} {} {} {:?}", r.name, r.target, r.path(), r.body.kind()),
             Err(no) => format!("{} {}", no.status, no.why),
@@ -227,7 +230,7 @@ mod tests {
     #[test]
     fn keep_alive_and_upgrade() {
         let check = |text: &str, keep: bool, upgrade: Option<&str>| {
-            let mut slots = Slots::default();
+            let mut slots = Slots::of(9);
             let r = request(text.as_bytes(), &mut slots).unwrap();
             assert_eq!((r.keep_alive(), r.upgrade), (keep, upgrade), "{text:?}");
         };

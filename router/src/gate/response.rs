@@ -1,4 +1,4 @@
-//! What a response head says: status and framing, judged as strictly as a request's.
+//! What a response head says: status and framing, judged as strictly as a request's but for the line ends.
 
 use super::{
     body::Body,
@@ -37,7 +37,7 @@ pub fn response<'h, 'b>(
     head_only: bool,
 ) -> Result<Response<'h, 'b>, Refused> {
     let mut parsed = httparse::Response::new(&mut []);
-    match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, head, &mut slots.0) {
+    match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, head, slots.room()) {
         Ok(httparse::Status::Complete(n)) if n == head.len() => {}
         Ok(_) | Err(_) => return Err(Refused::bad("malformed head")),
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     fn judge(head: &str, head_only: bool) -> String {
-        let mut slots = Slots::default();
+        let mut slots = Slots::of(9);
         match response(head.as_bytes(), &mut slots, head_only) {
             Ok(r) => format!("{} {:?} {}", r.status, r.body.kind(), r.keep_alive),
             Err(no) => no.why.to_string(),

@@ -38,7 +38,7 @@ pub(crate) struct Asked {
 impl Asked {
     /// Judges the head that lies in the connection's buffer.
     pub(super) fn read<T: Transport>(worker: &Worker, conn: &Conn<T>, span: Span) -> Result<Self, Refused> {
-        let mut slots = Slots::default();
+        let mut slots = Slots::of(span.fields);
         let bytes = conn.buf.bytes().get(span.start..span.end).unwrap_or_default();
         let request = gate::request(bytes, &mut slots)?;
         let field = |name: &str| request.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value);

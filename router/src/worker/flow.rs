@@ -18,7 +18,7 @@ use super::{
 use crate::{
     code::Code,
     config::Limits,
-    gate::{self, Body, HeadLimits, Scan, Slots},
+    gate::{self, Body, Scan, Slots},
 };
 
 /// What both directions see of each other.
@@ -78,6 +78,8 @@ pub(crate) struct Wants {
 /// How far a client may send ahead while its request is served.
 const AHEAD_MAX: usize = 16 << 10;
 const INTERIM_MAX: u32 = 16;
+/// Pieces of a body below this size are written together.
+const SMALL: usize = 64;
 
 /// The progress rule for bodies: only the time spent waiting for the client counts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -162,8 +164,8 @@ impl<R: Reader, W: AsyncWrite + Unpin> Upload<'_, R, W> {
 
     async fn forward(&mut self) -> Result<(), Up> {
         let run = self.body.take(self.buf.bytes()).map_err(|_| Up::Malformed)?;
-        let bytes = self.buf.bytes().get(..run.len).unwrap_or_default();
-        if run.pass {
+        let bytes = run.passed(self.buf.bytes());
+        if !bytes.is_empty() {
             write(&mut self.target, bytes, self.limits.idle_window).await.map_err(|_| Up::Broken)?;
         }
         self.buf.consume(run.len);
@@ -186,9 +188,7 @@ impl<R: Reader, W: AsyncWrite + Unpin> Upload<'_, R, W> {
 pub(crate) fn take_arrived(out: &mut Vec<u8>, buf: &mut Buf, body: &mut Body) -> Result<(), Up> {
     while !buf.is_empty() && !body.done() {
         let run = body.take(buf.bytes()).map_err(|_| Up::Malformed)?;
-        if run.pass {
-            out.extend_from_slice(buf.bytes().get(..run.len).unwrap_or_default());
-        }
+        out.extend_from_slice(run.passed(buf.bytes()));
         buf.consume(run.len);
     }
     Ok(())
@@ -252,9 +252,9 @@ impl<R: Reader, W: AsyncWrite + Unpin> Download<'_, R, W> {
 
     /// Waits for a complete head. The clock restarts while the request is still moving up.
     async fn head(&mut self) -> Result<gate::scan::Span, Down> {
-        let mut scan = Scan::default();
+        let mut scan = Scan::response();
         loop {
-            match scan.advance(self.buf.bytes(), &HeadLimits::RESPONSE) {
+            match scan.advance(self.buf.bytes(), &self.limits.response_head) {
                 Ok(Some(span)) if span.start == 0 => return Ok(span),
                 Ok(Some(_)) | Err(_) => return Err(Down::Failed(Code::PoorlyFormatted)),
                 Ok(None) => {}
@@ -272,7 +272,7 @@ impl<R: Reader, W: AsyncWrite + Unpin> Download<'_, R, W> {
 
     fn judge(&self, span: gate::scan::Span, out: &mut Vec<u8>) -> Result<Next, Down> {
         const ODD: Down = Down::Failed(Code::PoorlyFormatted);
-        let mut slots = Slots::default();
+        let mut slots = Slots::of(span.fields);
         let bytes = self.buf.bytes().get(..span.end).unwrap_or_default();
         let head = gate::response(bytes, &mut slots, self.wants.head_only).map_err(|_| ODD)?;
         let mut passing = self.wants.passing;
@@ -307,14 +307,13 @@ impl<R: Reader, W: AsyncWrite + Unpin> Download<'_, R, W> {
         loop {
             while !self.buf.is_empty() && !body.done() {
                 let run = body.take(self.buf.bytes()).map_err(|_| Down::Failed(Code::PoorlyFormatted))?;
-                if run.pass {
-                    self.flow.bytes.set(self.flow.bytes.get() + run.len as u64);
-                    let piece = self.buf.bytes().get(..run.len).unwrap_or_default();
-                    if out.is_empty() {
-                        write(&mut self.client, piece, self.limits.idle_window).await.map_err(client_fault)?;
-                    } else {
-                        out.extend_from_slice(piece);
-                    }
+                let piece = run.passed(self.buf.bytes());
+                self.flow.bytes.set(self.flow.bytes.get() + piece.len() as u64);
+                // A piece of a few bytes is no packet of its own.
+                if out.is_empty() && piece.len() >= SMALL {
+                    write(&mut self.client, piece, self.limits.idle_window).await.map_err(client_fault)?;
+                } else {
+                    out.extend_from_slice(piece);
                 }
                 self.buf.consume(run.len);
             }

@@ -8,7 +8,7 @@ use std::{fmt::Write as _, net::IpAddr};
 
 use super::transport::Scheme;
 use crate::{
-    gate::{Body, Request, Response, listed},
+    gate::{Body, Listed, Request, Response},
     headers::{Fate, fate, is_plain},
 };
 
@@ -104,9 +104,9 @@ pub(crate) fn request(out: &mut Vec<u8>, request: &Request<'_, '_>, forwarded: &
     out.extend([request.method, " ", request.target, " HTTP/1.1\r\nHost: "].iter().flat_map(|s| s.as_bytes()));
     out.extend_from_slice(request.host.as_bytes());
     out.extend_from_slice(b"\r\n");
-    let lists = request.fields.iter().any(|f| f.name.eq_ignore_ascii_case("connection"));
+    let listed = Listed::of(request.fields);
     for field in request.fields {
-        if passes(field.name, added.trusted, || lists && listed(request.fields, field.name)) {
+        if passes(field.name, added.trusted, || listed.has(field.name)) {
             copy(out, field);
         }
     }
@@ -152,12 +152,12 @@ pub(crate) fn response(out: &mut Vec<u8>, response: &Response<'_, '_>, passing: 
     out.extend_from_slice(text.as_bytes());
     text.clear();
     let switching = response.status == 101;
-    let lists = response.fields.iter().any(|f| f.name.eq_ignore_ascii_case("connection"));
+    let listed = Listed::of(response.fields);
     for field in response.fields {
         let upgrade = field.name.eq_ignore_ascii_case("upgrade");
         let own = (OWN.iter().any(|n| field.name.eq_ignore_ascii_case(n)) && !keeps(field.name))
             || field.name.eq_ignore_ascii_case("x-hoist-reason")
-            || lists && listed(response.fields, field.name);
+            || listed.has(field.name);
         if !own || upgrade && switching {
             copy(out, field);
         }
@@ -207,7 +207,7 @@ mod tests {
                     Forwarded: for=1\r\nX-Request-Start: 1\r\nContent_Length: 3\r\nTransfer_Encoding: chunked\r\n\
                     Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy: x\r\n\
                     Cookie: a=b\r\nUpgrade: h2c\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
-        let mut slots = Slots::default();
+        let mut slots = Slots::of(99);
         let r = gate::request(head.as_bytes(), &mut slots).unwrap();
         let forwarded = forwarded_for(&r);
         let peer = Some([1, 2, 3, 4].into());
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn responses_get_our_framing() {
         let check = |head: &str, passing: Passing, head_only: bool, want: &str| {
-            let mut slots = Slots::default();
+            let mut slots = Slots::of(99);
             let r = gate::response(head.as_bytes(), &mut slots, head_only).unwrap();
             let mut out = vec![];
             response(&mut out, &r, passing);

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     access::Entry,
     code::{Code, Page, PageAsk},
-    gate::{HeadLimits, Refused, Scan, scan::Span},
+    gate::{Refused, Scan, scan::Span},
 };
 
 /// What comes next on a connection.
@@ -81,7 +81,7 @@ async fn next_head<T: Transport>(worker: &Worker, conn: &mut Conn<T>, first: boo
     }
     let due = Instant::now() + limits.header_read;
     loop {
-        match scan.advance(buf.bytes(), &HeadLimits::REQUEST) {
+        match scan.advance(buf.bytes(), &limits.request_head) {
             Ok(Some(span)) => {
                 guest.turn(At::Busy);
                 return Next::Head(span);

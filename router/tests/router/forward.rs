@@ -165,7 +165,7 @@ async fn broken_answers_become_pages_or_cuts() {
     for (answer, want) in [
         ("", "H13"),
         ("HTTP/1.1 200", "H13"),
-        ("HTTP/1.1 200 OK\nContent-Length: 1\n\nx", "H17"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\r\n\r\nx", "H17"),
         ("nonsense\r\n\r\n", "H17"),
         ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "H17"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", "H17"),

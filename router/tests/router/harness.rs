@@ -205,11 +205,15 @@ impl App {
     }
 
     /// Reads one head, answers with these bytes, and closes.
-    pub async fn answering(bytes: &'static str) -> Self {
-        Self::new(move |stream, _| async move {
-            let mut raw = Raw { stream, buf: vec![] };
-            if read_request(&mut raw).await.is_some() {
-                let _ = raw.stream.write_all(bytes.as_bytes()).await;
+    pub async fn answering(bytes: &str) -> Self {
+        let bytes: Arc<[u8]> = bytes.as_bytes().into();
+        Self::new(move |stream, _| {
+            let bytes = bytes.clone();
+            async move {
+                let mut raw = Raw { stream, buf: vec![] };
+                if read_request(&mut raw).await.is_some() {
+                    let _ = raw.stream.write_all(&bytes).await;
+                }
             }
         })
         .await

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use router::{Limits, table::Action};
+use router::{HeadLimits, Limits, table::Action};
 
 use crate::harness::*;
 
@@ -111,6 +111,76 @@ async fn what_is_at_work_is_not_replaced_and_one_more_is_turned_away() {
         }
     }
     assert_eq!(status(&answer), 404);
+}
+
+/// Cookies and policies of real apps, and of those who write their own HTTP.
+#[tokio::test]
+async fn answers_with_large_heads_and_bare_lf_come_through() {
+    let router = Router::start().await;
+    let long = format!("Content-Security-Policy: {}\r\n", "x".repeat(200_000));
+    let many: String = (0..990).map(|n| format!("Set-Cookie: c{n}=1\r\n")).collect();
+    let too_long = format!("A: {}\r\n", "x".repeat(300_000));
+    let too_many = "A: b\r\n".repeat(1001);
+    let with = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok");
+    let bare = |text: &str| text.replace('\r', "");
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\nX: y\r\n\r\n";
+    for (answer, want) in [
+        (with(&long), 200),
+        (with(&many), 200),
+        (with(&too_long), 502),
+        (with(&too_many), 502),
+        (bare(&with("A: b\r\n")), 200),
+        (bare(&with(&many)), 200),
+        (bare(chunked), 200),
+        (chunked.replace("o\r\n", "o\n"), 200),
+        (with("A: b\r\n").replace("A: b\r\n", "A: b\rc\r\n"), 502),
+        (with("A: b\n c\n"), 502),
+    ] {
+        let app = App::answering(&answer).await;
+        router.install(vec![serve("a.test", vec![app.target("t")])]).await;
+        let got = router.get("a.test", "/").await;
+        assert_eq!(status(&got), want, "{} -> {}", &answer[..answer.len().min(99)], &got[..got.len().min(99)]);
+        if want == 200 {
+            let (head, body) = got.split_once("\r\n\r\n").unwrap();
+            let fields = head.lines().count();
+            assert!(body == "ok" || body == "1\r\no\r\n1\r\nk\r\n0\r\n\r\n", "{body:?}");
+            assert_eq!(got.matches('\n').count(), got.matches("\r\n").count(), "only CRLF leaves: {got:?}");
+            assert!(!answer.contains("c989") || fields > 990, "{fields} lines");
+        }
+    }
+}
+
+#[tokio::test]
+async fn limits_of_heads_are_settings() {
+    let small = HeadLimits { first_line: 100, field_line: 200, fields: 5, head: 400 };
+    let limits = Limits { request_head: small, response_head: small, ..Limits::default() };
+    let router = Router::with_limits(limits).await;
+    let app =
+        App::answering("HTTP/1.1 200 OK\r\nA: b\r\nA: b\r\nA: b\r\nA: b\r\nA: b\r\nContent-Length: 0\r\n\r\n").await;
+    router.install(vec![serve("a.test", vec![app.target("t")])]).await;
+    assert_eq!(reason(&router.get("a.test", "/").await), "H17");
+    let get = |extra: String| format!("GET / HTTP/1.1\r\nHost: b.test\r\n{extra}Connection: close\r\n\r\n");
+    for (extra, want) in [(3, 404), (4, 431)] {
+        assert_eq!(status(&router.once(&get("A: b\r\n".repeat(extra))).await), want);
+    }
+    assert_eq!(status(&router.once(&get(format!("A: {}\r\n", "x".repeat(199)))).await), 431);
+    assert_eq!(status(&router.get("b.test", &format!("/{}", "x".repeat(90))).await), 414);
+}
+
+/// Copied from a zone file, or written by a program that asks for the name in full.
+#[tokio::test]
+async fn a_name_said_in_full_is_the_same_host() {
+    let router = Router::start().await;
+    let app = App::echo("echo").await;
+    router.install(vec![serve("a.test", vec![app.target("t")]), serve("*.b.test", vec![app.target("t")])]).await;
+    for (host, seen) in
+        [("a.test.", "a.test"), ("A.TEST.:80", "A.TEST:80"), ("x.b.test.", "x.b.test"), ("a.test", "a.test")]
+    {
+        let got = router.get(host, "/").await;
+        assert!(status(&got) == 200 && got.contains(&format!("Host: {seen}\r\n")), "{host}: {got}");
+    }
+    assert_eq!(status(&router.get("a.test..", "/").await), 400);
+    assert_eq!(status(&router.get("c.test.", "/").await), 404);
 }
 
 #[tokio::test]

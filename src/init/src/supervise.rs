@@ -184,10 +184,9 @@ impl Supervisor {
     /// Waits for signals, output and sessions. Without a timeout for as long as it takes.
     fn wait(&self, timeout: Option<Duration>) -> Ready {
         let theirs = self.sessions.as_ref().and_then(Sessions::deadline);
-        let timeout = match (timeout, theirs.map(|it| it.saturating_duration_since(Instant::now()))) {
-            (Some(ours), Some(theirs)) => Some(ours.min(theirs)),
-            (ours, theirs) => ours.or(theirs),
-        };
+        let due = self.output.as_ref().and_then(Output::due);
+        let until = theirs.into_iter().chain(due).min().map(|it| it.saturating_duration_since(Instant::now()));
+        let timeout = timeout.into_iter().chain(until).min();
         let timeout = timeout.map_or(PollTimeout::NONE, |it| {
             // Rounded up: a deadline that is a part of a millisecond away is not to be waited for in circles.
             PollTimeout::try_from((it.as_micros().div_ceil(1_000)).min(1_000)).unwrap_or(PollTimeout::ZERO)
@@ -284,6 +283,7 @@ impl Output {
     /// Reads each stream once; says whether anything came.
     fn read(&mut self, ready: bool) -> bool {
         let mut came = false;
+        let now = Instant::now();
         for stream in self.streams.iter_mut().filter(|it| ready && it.open) {
             match stream.pipe.read(&mut self.buffer) {
                 Ok(0) => stream.open = false,
@@ -292,16 +292,33 @@ impl Output {
                     self.spool.set_time(micros());
                     let (letter, spool) = (stream.letter, &mut self.spool);
                     let data = self.buffer.get(..length).unwrap_or_default();
-                    stream.splitter.push(data, |piece, text| spool.record(cased(letter, piece), text));
+                    stream.splitter.push(data, now, |piece, text| spool.record(cased(letter, piece), text));
                 }
                 Err(err) if matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(_) => stream.open = false,
             }
         }
-        if came {
+        let shown = self.show(now);
+        if came || shown {
             self.spool.flush();
         }
         came
+    }
+
+    /// When the state of a line that is drawn anew is to be shown.
+    fn due(&self) -> Option<Instant> {
+        self.streams.iter().filter_map(|it| it.splitter.due()).min()
+    }
+
+    fn show(&mut self, now: Instant) -> bool {
+        let mut shown = false;
+        for stream in self.streams.iter_mut().filter(|it| it.splitter.due().is_some_and(|due| due <= now)) {
+            self.spool.set_time(micros());
+            let (letter, spool) = (stream.letter, &mut self.spool);
+            stream.splitter.show(now, |piece, text| spool.record(cased(letter, piece), text));
+            shown = true;
+        }
+        shown
     }
 
     /// The end: last lines without a newline are lines too.

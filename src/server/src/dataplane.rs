@@ -44,6 +44,8 @@ pub fn run(settings: &Settings, say: impl Fn(&str)) -> Result<(), Fault> {
     config.limits.connections = connections(visitors.connections, files);
     config.limits.per_source = usize::try_from(visitors.per_source).unwrap_or(usize::MAX);
     config.limits.per_source_requests = usize::try_from(visitors.requests).unwrap_or(usize::MAX);
+    config.limits.request_head = visitors.of_request();
+    config.limits.response_head = visitors.of_answer();
     config.trusted = visitors.trusted.clone();
     config.report = Some(|line| tracing::warn!("{line}"));
     let done = router::run(config, listeners, |ready| {

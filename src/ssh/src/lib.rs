@@ -30,8 +30,9 @@ use std::time::Duration;
 use system::fault::{Act, Result};
 use system::io::Io;
 use system::places::Places;
-use system::tasks::Tasks;
+use system::tasks::{self, Tasks};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// A public key as one line of text without comment: `ssh-ed25519 AAAA…`.
@@ -94,7 +95,7 @@ pub enum Gone {
 pub struct SshConfig {
     /// Address; port 0 takes a free one.
     pub addr: SocketAddr,
-    /// The host key's file, made if it is not there.
+    /// The file of the Ed25519 host key, made if it is not there; those of the other keys are beside it.
     pub host_key_path: PathBuf,
     /// Limits.
     pub limits: Limits,
@@ -152,7 +153,7 @@ impl Default for Limits {
 pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
-    config: Arc<russh::server::Config>,
+    keys: hostkey::HostKeys,
     limits: Arc<Limits>,
     fingerprint: String,
 }
@@ -160,21 +161,23 @@ pub struct Server {
 /// What one connection needs of the server.
 struct Doorway {
     shell: Arc<dyn Shell>,
-    config: Arc<russh::server::Config>,
+    /// For the next connection; replaced when there is one key more.
+    config: watch::Receiver<Arc<russh::server::Config>>,
     limits: Arc<Limits>,
     tasks: Tasks,
 }
 
 impl Server {
-    /// Loads or makes the host key and binds.
+    /// Loads or makes the host keys and binds.
     pub async fn bind(config: SshConfig) -> Result<Server> {
-        let key = hostkey::load_or_make(&config.host_key_path)?;
-        let fingerprint = key.fingerprint(russh::keys::HashAlg::Sha256).to_string();
+        let keys = hostkey::load_or_make(&config.host_key_path)?;
+        let first = keys.keys.first().map(|key| key.fingerprint(russh::keys::HashAlg::Sha256).to_string());
+        let fingerprint = first.unwrap_or_default();
         let listener =
             TcpListener::bind(config.addr).await.act(|| format!("cannot listen on {} for ssh", config.addr))?;
         let addr = listener.local_addr().act(|| "cannot read the ssh listener's address")?;
         let limits = Arc::new(config.limits);
-        Ok(Server { listener, addr, config: Arc::new(protocol(key, &limits)), limits, fingerprint })
+        Ok(Server { listener, addr, keys, limits, fingerprint })
     }
 
     /// The address it listens on.
@@ -182,7 +185,7 @@ impl Server {
         self.addr
     }
 
-    /// The host key's fingerprint, `SHA256:…`.
+    /// The Ed25519 host key's fingerprint, `SHA256:…`.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -193,9 +196,38 @@ impl Server {
         for (address, admin) in met {
             guard.met(address, admin);
         }
-        let door = Arc::new(Doorway { shell, config: self.config, limits: self.limits, tasks: tasks.clone() });
+        let hostkey::HostKeys { keys, rsa_missing } = self.keys;
+        let (latest, config) = watch::channel(Arc::new(protocol(keys.clone(), &self.limits)));
+        if let Some(path) = rsa_missing {
+            let limits = self.limits.clone();
+            tasks.spawn("rsa host key", move |stop| add_rsa(path, keys, limits, latest, stop));
+        }
+        let door = Arc::new(Doorway { shell, config, limits: self.limits, tasks: tasks.clone() });
         let listener = self.listener;
         tasks.spawn("ssh listener", move |stop| accept(listener, guard, door, stop));
+    }
+}
+
+/// Makes the RSA host key while others are served, and offers it from then on. Clients that know no other key come in seconds
+/// after the first start.
+async fn add_rsa(
+    path: PathBuf,
+    mut keys: Vec<russh::keys::PrivateKey>,
+    limits: Arc<Limits>,
+    latest: watch::Sender<Arc<russh::server::Config>>,
+    stop: CancellationToken,
+) {
+    // A thread of its own: nobody waits for it where the server ends meanwhile.
+    let made = tokio::select! {
+        () = stop.cancelled() => return,
+        made = tasks::apart("rsa host key", move || hostkey::rsa(&path)) => made,
+    };
+    match made {
+        Ok(key) => {
+            keys.push(key);
+            let _ = latest.send(Arc::new(protocol(keys, &limits)));
+        }
+        Err(err) => tracing::warn!(%err, "there is no RSA host key until the next start"),
     }
 }
 
@@ -222,7 +254,7 @@ async fn accept(listener: TcpListener, guard: Arc<Guard>, door: Arc<Doorway>, st
 }
 
 /// russh's settings: what is spoken, and its own limits.
-fn protocol(key: russh::keys::PrivateKey, limits: &Limits) -> russh::server::Config {
+fn protocol(keys: Vec<russh::keys::PrivateKey>, limits: &Limits) -> russh::server::Config {
     use russh::keys::{Algorithm, HashAlg};
     use russh::{MethodKind, MethodSet, cipher, compression, kex, mac};
     use std::borrow::Cow;
@@ -238,6 +270,12 @@ fn protocol(key: russh::keys::PrivateKey, limits: &Limits) -> russh::server::Con
         kex::MLKEM768X25519_SHA256,
         kex::CURVE25519,
         kex::CURVE25519_PRE_RFC_8731,
+        // For clients without Curve25519: Java's JSch, OpenSSH bound by FIPS, old libssh2.
+        kex::ECDH_SHA2_NISTP256,
+        kex::ECDH_SHA2_NISTP384,
+        kex::ECDH_SHA2_NISTP521,
+        kex::DH_G16_SHA512,
+        kex::DH_G14_SHA256,
         kex::EXTENSION_SUPPORT_AS_SERVER,
         kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
     ];
@@ -253,7 +291,7 @@ fn protocol(key: russh::keys::PrivateKey, limits: &Limits) -> russh::server::Con
         methods: MethodSet::from(&[MethodKind::PublicKey][..]),
         auth_rejection_time: Duration::from_millis(100),
         auth_rejection_time_initial: Some(Duration::ZERO),
-        keys: vec![key],
+        keys,
         window_size: flow::WINDOW,
         event_buffer_size: 32,
         preferred: russh::Preferred {
@@ -261,7 +299,7 @@ fn protocol(key: russh::keys::PrivateKey, limits: &Limits) -> russh::server::Con
             key: Cow::Borrowed(PUBLIC_KEYS),
             host_key_certificates: Cow::Borrowed(&[]),
             cipher: Cow::Borrowed(CIPHERS),
-            mac: Cow::Borrowed(&[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM]),
+            mac: Cow::Borrowed(&[mac::HMAC_SHA256_ETM, mac::HMAC_SHA512_ETM, mac::HMAC_SHA256, mac::HMAC_SHA512]),
             compression: Cow::Borrowed(&[compression::NONE]),
         },
         // The first request, "none", by which a client asks for the methods, is not a try.

@@ -46,9 +46,10 @@ pub(super) async fn serve(
     let _ = stream.set_nodelay(true);
     let wire = Wire::new(stream, fate.clone());
     let adapter = Adapter { events: events_tx, flow };
+    let config = door.config.borrow().clone();
     let started = tokio::select! {
         () = stop.cancelled() => return,
-        started = tokio::time::timeout_at(grace, russh::server::run_stream(door.config.clone(), wire, adapter)) => started,
+        started = tokio::time::timeout_at(grace, russh::server::run_stream(config, wire, adapter)) => started,
     };
     let Ok(Ok(running)) = started else { return };
     let handle = running.handle();

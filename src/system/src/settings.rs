@@ -64,6 +64,20 @@ pub const KEYS: &[Key] = &[
         help: "requests and open upgrades at once of one IPv4 address or IPv6 /56",
         default: "1000",
     },
+    Key {
+        name: "http-request-line",
+        value: "BYTES",
+        help: "the longest first line of a request, and the longest header line of it",
+        default: "32768",
+    },
+    Key { name: "http-request-head", value: "BYTES", help: "the largest head of a request", default: "65536" },
+    Key { name: "http-answer-head", value: "BYTES", help: "the largest head of an app's answer", default: "262144" },
+    Key {
+        name: "http-header-fields",
+        value: "N",
+        help: "the most header fields of a request, and of an app's answer",
+        default: "1000",
+    },
     Key { name: "base-domain", value: "NAME", help: "apps answer at APP.NAME", default: "localhost" },
     Key {
         name: "ssh-host",
@@ -186,12 +200,37 @@ pub struct Visitors {
     pub per_source: u64,
     /// Requests of one source at once.
     pub requests: u64,
+    /// Bytes of a request's first line, or of a header line.
+    pub request_line: u64,
+    /// Bytes of a request's head.
+    pub request_head: u64,
+    /// Bytes of the head of an app's answer.
+    pub answer_head: u64,
+    /// Header fields of either.
+    pub fields: u64,
 }
 
 impl Visitors {
+    /// How large a request's head may be.
+    pub fn of_request(&self) -> router::HeadLimits {
+        let line = size(self.request_line);
+        let (fields, head) = (size(self.fields), size(self.request_head));
+        router::HeadLimits { first_line: line, field_line: line, fields, head }
+    }
+
+    /// The same of an app's answer, of which one line may take all.
+    pub fn of_answer(&self) -> router::HeadLimits {
+        let head = size(self.answer_head);
+        router::HeadLimits { field_line: head, fields: size(self.fields), head, ..router::HeadLimits::RESPONSE }
+    }
+
     /// The flags of a router that is to have these.
     pub fn flags(&self) -> Vec<String> {
         let numbers = [
+            ("http-request-line", self.request_line),
+            ("http-request-head", self.request_head),
+            ("http-answer-head", self.answer_head),
+            ("http-header-fields", self.fields),
             ("http-connections", self.connections),
             ("http-per-source", self.per_source),
             ("http-requests-per-source", self.requests),
@@ -393,6 +432,10 @@ impl Settings {
         let connections = raw.parsed("http-connections", &mut bad, |v| number(v, 16, 1_000_000));
         let per_source = raw.parsed("http-per-source", &mut bad, |v| number(v, 1, 1_000_000));
         let requests = raw.parsed("http-requests-per-source", &mut bad, |v| number(v, 1, 1_000_000));
+        let request_line = raw.parsed("http-request-line", &mut bad, |v| number(v, 1 << 10, 1 << 20));
+        let request_head = raw.parsed("http-request-head", &mut bad, |v| number(v, 1 << 10, 1 << 20));
+        let answer_head = raw.parsed("http-answer-head", &mut bad, |v| number(v, 1 << 10, 1 << 24));
+        let fields = raw.parsed("http-header-fields", &mut bad, |v| number(v, 16, 10_000));
         let base_domain = raw.parsed("base-domain", &mut bad, configured);
         let ssh_host = raw.parsed("ssh-host", &mut bad, configured);
         let first_admin_keys = raw.parsed("first-admin-keys", &mut bad, absolute);
@@ -466,6 +509,10 @@ impl Settings {
                     connections: connections?,
                     per_source: per_source?,
                     requests: requests?,
+                    request_line: request_line?,
+                    request_head: request_head?,
+                    answer_head: answer_head?,
+                    fields: fields?,
                 },
                 ssh_host: ssh_host.unwrap_or_else(|| base_domain.clone()),
                 base_domain,
@@ -579,6 +626,10 @@ pub fn host_user(value: &str) -> Result<String, String> {
     }
 }
 
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 fn yes_no(value: &str) -> Result<bool, String> {
     match value {
         "yes" | "true" | "on" | "1" => Ok(true),
@@ -662,8 +713,12 @@ mod tests {
             (usual.trusted.len(), usual.connections, usual.per_source, usual.requests),
             (0, 10_000, 2_000, 1_000)
         );
+        assert_eq!(usual.of_request(), router::HeadLimits::REQUEST);
+        assert_eq!(usual.of_answer(), router::HeadLimits::RESPONSE);
         let proxies = ("trusted-proxies", "127.0.0.1, 10.0.0.0/8 2001:db8::/32");
-        let own = visitors(&[proxies, ("http-connections", "99"), ("http-per-source", "7")]).unwrap();
+        let own =
+            visitors(&[proxies, ("http-connections", "99"), ("http-per-source", "7"), ("http-request-line", "8192")])
+                .unwrap();
         assert_eq!(own.trusted.len(), 3);
         for told in [&usual, &own] {
             let flags = told.flags();

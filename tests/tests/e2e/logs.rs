@@ -108,6 +108,23 @@ fn every_line_of_both_streams_and_the_last_before_a_death() {
     }
 }
 
+/// A download bar is one line: where it stands shows while it stands there, and in the end only its end is added.
+#[test]
+fn of_progress_the_last_state_is_shown() {
+    let world = World::new();
+    let app = world.app("logs", "tests/apps/talk");
+    app.push().ok();
+    for at in [42, 77] {
+        app.get(&format!("/progress?at={at}")).ok();
+        shows(&app, &["--source", "app"], &format!("app[web.1]: {at} percent"));
+    }
+    app.get("/progress?at=100").ok();
+    shows(&app, &["--source", "app"], "100 percent");
+    let said = records(&app, &["--source", "app", "--grep", "percent"]);
+    let texts: Vec<&str> = said.iter().filter_map(|r| r["text"].as_str()).collect();
+    assert_eq!(texts, ["42 percent", "77 percent", "100 percent"]);
+}
+
 fn records(app: &App<'_>, args: &[&str]) -> Vec<serde_json::Value> {
     let mut words = vec!["--format", "json"];
     words.extend(args);

@@ -224,3 +224,66 @@ fn a_proxy_that_the_settings_name_is_believed_and_nobody_else() {
         assert!(list.trim_end_matches(['"', ',']).ends_with(last), "{list}");
     }
 }
+
+/// Names as `wget --mirror` and HTTrack write them, and as people on other systems did: each is found at its address, and by
+/// the shorter one that worked where it came from.
+#[test]
+fn a_mirror_of_an_old_site() {
+    let world = World::new();
+    let app = world.app("old", "tests/apps/static");
+    let files: [(&str, &[&str]); 17] = [
+        ("page.php?id=3.html", &["/page.php%3Fid=3.html", "/page.php%3fid%3D3.html", "/page.php?id=3"]),
+        ("view.php?a=1&b=2", &["/view.php%3Fa=1&b=2", "/view.php?a=1&b=2"]),
+        ("list/index.html?C=N;O=D", &["/list/index.html%3FC=N;O=D", "/list/index.html?C=N;O=D"]),
+        ("list/index.html", &["/list/index.html", "/list/", "/list/?C=N", "/list/index.html?C=M"]),
+        ("site.css?ver=5.8", &["/site.css%3Fver=5.8", "/site.css?ver=5.8"]),
+        ("what?/index.html", &["/what%3F/"]),
+        ("100%.html", &["/100%25.html", "/100%25"]),
+        ("a%3Fb.html", &["/a%253Fb.html", "/a%253Fb"]),
+        ("c#.html", &["/c%23.html", "/c%23"]),
+        ("with space.html", &["/with%20space.html", "/with%20space"]),
+        ("caf\u{e9}.html", &["/caf%C3%A9.html", "/caf%C3%A9"]),
+        ("docs.html", &["/docs.html", "/docs", "/docs/"]),
+        ("docs/more.html", &["/docs/more.html", "/docs/more", "/docs/more/"]),
+        ("guide.html", &["/guide"]),
+        ("guide/index.html", &["/guide/"]),
+        ("old/default.htm", &["/old/", "/old/default.htm"]),
+        ("Readme.TXT", &["/Readme.TXT"]),
+    ];
+    for (name, _) in &files {
+        let path = app.dir.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, name).unwrap();
+    }
+    for hidden in [".htaccess", ".w", "docs/.git-credentials"] {
+        std::fs::write(app.dir.join(hidden), "secret").unwrap();
+    }
+    app.git(&["add", "-A"]).ok();
+    app.git(&["commit", "-qm", "A mirror"]).ok();
+    app.push().ok();
+    for (name, addresses) in &files {
+        for address in *addresses {
+            let got = app.get(address);
+            assert_eq!((got.status, got.body), (200, (*name).to_owned()), "{address}");
+        }
+    }
+    for (from, to) in [("/what%3F", "/what%3F/"), ("/list?a=b", "/list/?a=b"), ("/Readme.TXT/", "/Readme.TXT")] {
+        let got = app.get(from);
+        assert_eq!((got.status, got.header("location")), (308, Some(to)), "{from}");
+    }
+    for kept in [
+        "/.htaccess",
+        "/.w",
+        "/docs/.git-credentials",
+        "/..%2f..%2fetc/passwd",
+        "/x?/../../../etc/passwd",
+        "/readme.txt",
+        "/docs%00.html",
+        "/a%3Fb.html",
+    ] {
+        assert_eq!(app.get(kept).status, 404, "{kept}");
+    }
+    assert_eq!(app.get("/page.php%3Fid=3.html").header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(app.get("/view.php%3Fa=1&b=2").header("content-type"), Some("text/html"));
+    assert_eq!(app.get("/site.css?ver=5.8").header("content-type"), Some("text/css; charset=utf-8"));
+}

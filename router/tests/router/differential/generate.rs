@@ -219,6 +219,9 @@ pub fn responses(dice: &mut Dice) -> Vec<u8> {
     if dice.once_in(3) {
         response(dice, &mut out);
     }
+    if dice.once_in(8) {
+        bare(dice, &mut out);
+    }
     damage(dice, &mut out);
     out
 }
@@ -385,6 +388,19 @@ fn size(dice: &mut Dice, out: &mut Vec<u8>, n: usize) {
 
 fn end(dice: &mut Dice, out: &mut Vec<u8>) {
     add(out, dice.choose(ENDS, 250));
+}
+
+/// As programs write that know only one line end.
+fn bare(dice: &mut Dice, out: &mut Vec<u8>) {
+    let often = 1 + dice.below(3);
+    let mut at = 0;
+    while let Some(found) = out[at..].windows(2).position(|two| two == b"\r\n") {
+        at += found;
+        if dice.once_in(often) {
+            out.remove(at);
+        }
+        at += 1;
+    }
 }
 
 fn many(out: &mut Vec<u8>, byte: u8, times: usize) {

@@ -76,28 +76,25 @@ fn body_by_us(body: Body, input: &[u8], step: usize) -> Result<Option<(Vec<u8>, 
         let piece = &input[at..input.len().min(at.saturating_add(step))];
         let run = body.take(piece).map_err(drop)?;
         assert!(run.len > 0, "the gate takes something");
-        if run.pass {
-            data.extend_from_slice(&piece[..run.len]);
-        }
+        data.extend_from_slice(run.passed(piece));
         at += run.len;
     }
     let whole = body.done() || matches!(body, Body::UntilClose);
     Ok(whole.then_some((data, at)))
 }
 
-/// What is passed on of chunks must be read alike behind us.
-fn passes_on_the_same(body: Body, input: &[u8], data: &[u8]) {
-    let Body::Chunked(machine) = body else { return };
+/// What is passed on of chunks, which must be read alike behind us.
+fn passes_on_the_same(body: Body, input: &[u8], data: &[u8]) -> Option<Vec<u8>> {
+    let Body::Chunked(machine) = body else { return None };
     let (mut taking, mut passed, mut at) = (body, vec![], 0);
     while !taking.done() {
         let run = taking.take(&input[at..]).unwrap();
-        if run.pass {
-            passed.extend_from_slice(&input[at..at + run.len]);
-        }
+        passed.extend_from_slice(run.passed(&input[at..]));
         at += run.len;
     }
     let again = body_by_us(Body::Chunked(machine), &passed, usize::MAX);
     assert_eq!(again, Ok(Some((data.to_vec(), passed.len()))), "{}", input.escape_ascii());
+    Some(passed)
 }
 
 /// Requests as the worker takes them off a connection.
@@ -110,7 +107,7 @@ pub fn requests_by_us(input: &[u8], step: usize) -> Reading {
             Ok(None) => break Then::Waits,
             Err(no) => break Then::Refuses(format!("{} {}", no.status, no.why)),
         };
-        let mut slots = Slots::default();
+        let mut slots = Slots::of(span.fields);
         let request = match gate::request(&rest[span.start..span.end], &mut slots) {
             Ok(request) => request,
             Err(no) => break Then::Refuses(format!("{} {}", no.status, no.why)),
@@ -135,19 +132,21 @@ pub fn requests_by_us(input: &[u8], step: usize) -> Reading {
     Reading { messages, then }
 }
 
-/// The response to one request as the worker takes it off a target's connection.
-pub fn response_by_us(input: &[u8], step: usize, head_only: bool) -> Reading {
+/// The response to one request as the worker takes it off a target's connection; and the input with the line ends of chunks
+/// that hyper knows, where they were bare LFs.
+pub fn response_by_us(input: &[u8], step: usize, head_only: bool) -> (Reading, Option<Vec<u8>>) {
     let (mut messages, mut at) = (vec![], 0);
+    let mut mended = None;
     let limits = HeadLimits::RESPONSE;
     let then = loop {
         let rest = &input[at..];
-        let span = match Scan::default().advance(rest, &limits) {
+        let span = match Scan::response().advance(rest, &limits) {
             Ok(Some(span)) if span.start == 0 => span,
             Ok(Some(_)) => break Then::Refuses("a line before the status".into()),
             Ok(None) => break Then::Waits,
             Err(no) => break Then::Refuses(no.why.into()),
         };
-        let mut slots = Slots::default();
+        let mut slots = Slots::of(span.fields);
         let response = match gate::response(&rest[..span.end], &mut slots, head_only) {
             Ok(response) => response,
             Err(no) => break Then::Refuses(no.why.into()),
@@ -161,13 +160,35 @@ pub fn response_by_us(input: &[u8], step: usize, head_only: bool) -> Reading {
             Ok(None) => break Then::Waits,
             Err(()) => break Then::Refuses("body".into()),
         };
-        passes_on_the_same(response.body, &input[at..], &data);
-        at += taken;
+        let passed = passes_on_the_same(response.body, &input[at..], &data);
+        let mut end = at + taken;
+        if let Some(passed) = passed.filter(|_| bare_lf(response.body, &input[at..])) {
+            mended = Some([&input[..at], &passed, &input[end..]].concat());
+            end = at + passed.len();
+        }
         let fields = ours_of(response.fields);
-        messages.push(Message { line: response.status.to_string(), fields, body: data, end: Some(at) });
+        messages.push(Message { line: response.status.to_string(), fields, body: data, end: Some(end) });
         break Then::Closes;
     };
-    Reading { messages, then }
+    (Reading { messages, then }, mended)
+}
+
+/// Whether the framing of these chunks, or a trailer, has lines that end in LF alone.
+fn bare_lf(mut body: Body, input: &[u8]) -> bool {
+    let mut before = 0;
+    for byte in input {
+        if body.done() {
+            break;
+        }
+        let piece = std::slice::from_ref(byte);
+        let run = body.take(piece).unwrap();
+        let dropped = run.passed(piece).is_empty();
+        if run.passed(piece) == b"\r\n" || dropped && *byte == b'\n' && before != b'\r' {
+            return true;
+        }
+        before = *byte;
+    }
+    false
 }
 
 /// A connection in memory: bytes to read, and what is written is thrown away.
@@ -251,7 +272,7 @@ pub fn requests_by_them(input: &[u8], step: usize) -> Reading {
     let wire = Wire { input, at: 0, step, speaks_second: false };
     let mut http = hyper::server::conn::http1::Builder::new();
     // The end of the input must not take away the request before it.
-    http.auto_date_header(false).half_close(true);
+    http.auto_date_header(false).half_close(true).max_headers(HeadLimits::REQUEST.fields);
     let mut connection = pin!(http.serve_connection(wire, service));
     let mut cx = Context::from_waker(Waker::noop());
     let ended = (0..POLLS).find_map(|_| match connection.as_mut().poll(&mut cx) {

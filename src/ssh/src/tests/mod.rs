@@ -1,5 +1,6 @@
 //! The server against the real OpenSSH client: a toy shell, a world of keys, and what tests ask of them.
 
+mod algorithms;
 mod git;
 mod hostile;
 mod usual;
@@ -144,23 +145,28 @@ fn world(limits: Limits) -> World {
     keygen(&folder.path().join("other"), "ed25519", "256");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (report, reports) = std_mpsc::channel();
-    let toy = Arc::new(Toy {
-        known,
-        reports: report,
-        running: AtomicUsize::new(0),
-        most: AtomicUsize::new(0),
-        removed: tokio::sync::Notify::new(),
-    });
     let tasks = Tasks::new();
-    let config =
-        SshConfig { addr: "127.0.0.1:0".parse().unwrap(), host_key_path: folder.path().join("host_key"), limits };
+    let (toy, addr) = serve(&runtime, (known, report), (&folder.path().join("host_key"), limits), &tasks);
+    World { folder, addr, reports, toy, tasks, runtime }
+}
+
+/// A server whose shell knows these keys.
+fn serve(
+    runtime: &tokio::runtime::Runtime,
+    (known, reports): (Vec<String>, std_mpsc::Sender<Report>),
+    (host_key, limits): (&Path, Limits),
+    tasks: &Tasks,
+) -> (Arc<Toy>, SocketAddr) {
+    let (running, most, removed) = (AtomicUsize::new(0), AtomicUsize::new(0), tokio::sync::Notify::new());
+    let toy = Arc::new(Toy { known, reports, running, most, removed });
+    let config = SshConfig { addr: "127.0.0.1:0".parse().unwrap(), host_key_path: host_key.to_owned(), limits };
     let addr = runtime.block_on(async {
         let server = Server::bind(config).await.unwrap();
         let addr = server.addr();
-        server.serve(toy.clone(), Vec::new(), &tasks);
+        server.serve(toy.clone(), Vec::new(), tasks);
         addr
     });
-    World { folder, addr, reports, toy, tasks, runtime }
+    (toy, addr)
 }
 
 impl World {

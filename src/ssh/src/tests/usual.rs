@@ -47,7 +47,7 @@ fn what_is_not_offered() {
     for options in [
         ["-o", "BatchMode=yes", "-o", "PreferredAuthentications=password"],
         ["-o", "BatchMode=yes", "-o", "PubkeyAcceptedAlgorithms=ssh-rsa"],
-        ["-o", "BatchMode=yes", "-o", "KexAlgorithms=diffie-hellman-group14-sha256"],
+        ["-o", "BatchMode=yes", "-o", "KexAlgorithms=diffie-hellman-group14-sha1"],
         ["-o", "BatchMode=yes", "-o", "Ciphers=aes128-cbc"],
     ] {
         refused(if options[3].ends_with("ssh-rsa") { "rsa" } else { "key" }, &options);
