@@ -109,6 +109,11 @@ impl Sources {
         self.ids.get(path).map_or("absent", String::as_str)
     }
 
+    /// The paths of all files and links, in order.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.ids.keys().map(String::as_str)
+    }
+
     /// The identity of all files.
     pub fn whole_id(&self) -> String {
         let mut hash = Sha256::new();
