@@ -61,6 +61,7 @@ impl Sources {
         let mut procfile = None;
         for mut entry in entries {
             entry.path.drain(..root.len());
+            entry.content = entry.content.map(|content| buildpacks::as_utf8(&entry.path, content));
             let kind = match entry.kind {
                 Kind::File { exec } => buildpacks::Kind::File { executable: exec },
                 Kind::Symlink => buildpacks::Kind::Symlink,
