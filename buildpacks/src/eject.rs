@@ -105,8 +105,7 @@ pub fn eject(plan: &Plan, about: &Ejected) -> String {
             }
         }
         for file in &layer.image_files {
-            let content = file.content.replace(LAYER_KEY, commit);
-            write_file(&mut text, &GeneratedFile { content, ..file.clone() });
+            write_file(&mut text, file);
         }
     }
     for env in &plan.launch_env {

@@ -27,6 +27,7 @@ mod static_site;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tree;
 mod usual;
 
@@ -37,6 +38,7 @@ pub use facts::{Facts, Question};
 pub use languages::{BUILDPACKS, FETCHING};
 pub use plan::*;
 pub use refusal::Refusal;
+pub use text::as_utf8;
 pub use tree::{Entry, FILE_MAX, Kind, LOCK_MAX, Tree};
 
 use language::Languages;

@@ -5,8 +5,6 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// In the text of an image file, this is replaced by the shell with the key of the file's layer (letters and digits).
-pub const LAYER_KEY: &str = "@layer-key@";
 /// The app's folder in the build container, and in the image.
 pub const APP: &str = "/app";
 /// The app's own cache in the build container; it survives builds, and a layer with [`Scope::Host`] never sees it.
@@ -221,7 +219,7 @@ pub enum Inputs {
 pub struct GeneratedFile {
     /// Absolute, in the container or in the image.
     pub path: String,
-    /// Its text; see [`LAYER_KEY`].
+    /// Its text.
     pub content: String,
     /// Mode 0755, otherwise 0644.
     pub executable: bool,

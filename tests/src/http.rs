@@ -38,18 +38,23 @@ pub struct Client {
     connection: Option<BufReader<TcpStream>>,
     /// Whether the connection is used again.
     pub keep_alive: bool,
-    accept: String,
+    fields: String,
 }
 
 impl Client {
     /// A client of the server at `address`.
     pub fn new(address: SocketAddr, keep_alive: bool) -> Client {
-        Client { address, connection: None, keep_alive, accept: String::new() }
+        Client { address, connection: None, keep_alive, fields: String::new() }
     }
 
     /// The same with an Accept field.
     pub fn accept(self, accept: &str) -> Client {
-        Client { accept: accept.to_owned(), ..self }
+        if accept.is_empty() { self } else { self.field("accept", accept) }
+    }
+
+    /// The same with one more field.
+    pub fn field(self, name: &str, value: &str) -> Client {
+        Client { fields: format!("{}{name}: {value}\r\n", self.fields), ..self }
     }
 
     /// Gets a page; whatever is not a whole response within `deadline` is an error.
@@ -61,9 +66,9 @@ impl Client {
             None => BufReader::new(TcpStream::connect_timeout(&self.address, left(end)?)?),
         };
         let keep = if self.keep_alive { "keep-alive" } else { "close" };
-        let accept = if self.accept.is_empty() { String::new() } else { format!("accept: {}\r\n", self.accept) };
+        let fields = &self.fields;
         let head = format!(
-            "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: {keep}\r\nuser-agent: hoist-e2e\r\n{accept}\r\n"
+            "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: {keep}\r\nuser-agent: hoist-e2e\r\n{fields}\r\n"
         );
         connection.get_ref().set_nodelay(true)?;
         connection.get_ref().set_write_timeout(Some(left(end)?))?;

@@ -18,7 +18,7 @@ use crate::plan::{
 use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{FILE_MAX, SOURCE_MAX, Tree};
-use modfile::{GoMod, commands, may_be_main, plain};
+use modfile::{GoMod, commands, may_be_main, named, plain};
 use std::collections::BTreeMap;
 use version::{Go, choose};
 
@@ -73,18 +73,16 @@ fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Result<
         "// +heroku install in go.mod"
     };
     decided.push(format!("builds {} into bin/ ({from})", quote(&packages.join(" "))));
-    let processes = processes(tree, &gomod, &found, &mut decided)?;
+    let programs = programs(&gomod, found);
+    let processes = processes(tree, &programs, &mut decided)?;
     let vendored = tree.0.contains_key("vendor/modules.txt");
+    let unlocked = !vendored && gomod.fetches() && !tree.0.contains_key("go.sum");
     if vendored {
         decided.push("modules from vendor/, nothing is downloaded".into());
-    } else if !gomod.requires.is_empty() && !tree.0.contains_key("go.sum") {
-        let why = "go.mod requires modules, and no go.sum says what they are";
-        return Err(Refusal::new(
-            Code::GoSumMissing,
-            "modules cannot be checked",
-            why,
-            "go mod tidy && git add go.sum && git commit -m 'go mod tidy'",
-        ));
+    } else if unlocked {
+        warnings.push(
+            "there is no go.sum: what is downloaded is not compared with what you have: go mod tidy && git add go.sum && git commit -m 'go mod tidy'".into(),
+        );
     }
     let cgo = NEED_C.iter().find(|module| gomod.requires(module));
     match cgo {
@@ -101,10 +99,11 @@ fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Result<
     }
     if vendored {
         argv.push("-mod=vendor");
+    } else if unlocked {
+        argv.push("-mod=mod");
     }
-    argv.extend(["-o", "/app/bin/"]);
-    argv.extend(packages.iter().map(String::as_str));
-    let layers = vec![toolchain(&go), app(&go, Step::new("Building", &argv), settings, cgo.is_some(), tree)];
+    let steps = steps(&argv, &packages, &programs);
+    let layers = vec![toolchain(&go), app(&go, steps, settings, cgo.is_some(), tree)];
     let launch_env = vec![Env::path("PATH", &format!("{APP}/bin"))];
     let pins = Pins::from([("go".to_owned(), go.version)]);
     Ok(Plan { language: "Go".into(), decided, warnings, layers, processes, launch_env, pins })
@@ -138,23 +137,46 @@ fn packages(gomod: &GoMod, found: &BTreeMap<String, String>) -> Result<Vec<Strin
     Ok(found.values().cloned().collect())
 }
 
+/// What the build makes: each program's name, and its package.
+fn programs(gomod: &GoMod, found: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    if gomod.install.is_empty() {
+        return found;
+    }
+    let name = |package: &String| match package.as_str() {
+        "." => gomod.program(),
+        package => package.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned(),
+    };
+    named(gomod.install.iter().map(|package| (name(package), package.clone())))
+}
+
+/// One run of Go makes them all, but those that are not called as Go calls them: it would write them over the others.
+fn steps(argv: &[&str], packages: &[String], programs: &BTreeMap<String, String>) -> Vec<Step> {
+    let is_renamed = |(name, package): &(&String, &String)| {
+        *package != "." && package.trim_end_matches('/').rsplit('/').next() != Some(name.as_str())
+    };
+    let renamed: Vec<(&String, &String)> = programs.iter().filter(is_renamed).collect();
+    let rest = packages.iter().filter(|package| !renamed.iter().any(|(_, other)| other == package));
+    let rest: Vec<&str> = rest.map(String::as_str).collect();
+    let together = (!rest.is_empty()).then(|| Step::new("Building", &[argv, &["-o", "/app/bin/"], &rest].concat()));
+    let mut steps: Vec<Step> = together.into_iter().collect();
+    steps.extend(renamed.into_iter().map(|(name, package)| {
+        let to = format!("/app/bin/{name}");
+        Step::new(format!("Building {name}"), &[argv, &["-o", &to, package.as_str()]].concat())
+    }));
+    steps
+}
+
 fn processes(
     tree: &Tree,
-    gomod: &GoMod,
-    found: &BTreeMap<String, String>,
+    programs: &BTreeMap<String, String>,
     decided: &mut Vec<String>,
 ) -> Result<BTreeMap<String, String>, Refusal> {
     if tree.has_file("Procfile") {
         decided.push("processes from Procfile".into());
         return Ok(BTreeMap::new());
     }
-    let names: Vec<String> = match gomod.install.is_empty() {
-        true => found.keys().cloned().collect(),
-        false => {
-            gomod.install.iter().filter_map(|p| p.rsplit('/').next()).filter(|n| plain(n)).map(str::to_owned).collect()
-        }
-    };
-    let own = found.iter().find(|(_, folder)| *folder == ".").map(|(name, _)| name.clone());
+    let names: Vec<String> = programs.keys().cloned().collect();
+    let own = programs.iter().find(|(_, folder)| *folder == ".").map(|(name, _)| name.clone());
     let usual = ["web", "server", "api"].into_iter().find(|usual| names.iter().any(|name| name == usual));
     let web =
         own.or_else(|| usual.map(str::to_owned)).or_else(|| (names.len() == 1).then(|| names.first().cloned())?);
@@ -186,7 +208,7 @@ fn toolchain(go: &Go) -> Layer {
     }
 }
 
-fn app(go: &Go, build: Step, settings: &Settings, cgo: bool, tree: &Tree) -> Layer {
+fn app(go: &Go, steps: Vec<Step>, settings: &Settings, cgo: bool, tree: &Tree) -> Layer {
     let wanted = |name: &&String| CONFIG.iter().any(|start| name.starts_with(start));
     let mut config: Vec<String> = settings.config.iter().filter(wanted).cloned().collect();
     config.sort();
@@ -212,7 +234,7 @@ fn app(go: &Go, build: Step, settings: &Settings, cgo: bool, tree: &Tree) -> Lay
             Env::new("GOFLAGS", EnvOp::Append(" ".into()), "-buildvcs=false -modcacherw"),
             Env::default("CGO_ENABLED", if cgo { "1" } else { "0" }),
         ],
-        steps: vec![build],
+        steps,
         outputs: vec![Output::of_app("", exclude)],
         ..Layer::empty("app", Scope::App)
     }

@@ -5,7 +5,7 @@
 use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::tree::{Found, Tree};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct GoMod {
@@ -15,6 +15,8 @@ pub(crate) struct GoMod {
     /// `toolchain go1.24.5`.
     pub(crate) toolchain: Option<String>,
     pub(crate) requires: Vec<String>,
+    /// Modules whose place a folder of the app's own takes.
+    replaced: Vec<String>,
     /// `// +heroku install ./cmd/...`.
     pub(crate) install: Vec<String>,
     /// `// +heroku goVersion go1.24`.
@@ -28,15 +30,20 @@ impl GoMod {
             Found::Nothing | Found::NotAFile | Found::Unread => return Err(absent(tree)),
         };
         let mut found = GoMod::default();
-        let mut inside = false;
-        for line in content.lines() {
+        let mut inside = "";
+        for line in content.trim_start_matches('\u{feff}').lines() {
             let (code, comment) = line.split_once("//").unwrap_or((line, ""));
             let mut words = code.split_whitespace();
             match (words.next(), words.next()) {
-                (Some(")"), _) => inside = false,
-                (Some("require"), Some("(")) => inside = true,
-                (Some("require"), Some(path)) => found.requires.push(path.to_owned()),
-                (Some(path), Some(_)) if inside => found.requires.push(path.to_owned()),
+                (Some(")"), _) => inside = "",
+                (Some("require"), Some("(")) => inside = "require",
+                (Some("replace"), Some("(")) => inside = "replace",
+                (Some(_), Some("(")) => inside = "other",
+                (Some("require"), Some(path)) => found.requires.push(path.trim_matches('"').to_owned()),
+                (Some("replace"), Some(path)) => found.replaced.extend(by_folder(path, code)),
+                (Some(path), Some(_)) if inside == "require" => found.requires.push(path.trim_matches('"').to_owned()),
+                (Some(path), Some(_)) if inside == "replace" => found.replaced.extend(by_folder(path, code)),
+                (Some(_), _) if !inside.is_empty() => {}
                 (Some("module"), Some(name)) => found.module = name.trim_matches('"').to_owned(),
                 (Some("go"), Some(version)) => found.go = Some(version.to_owned()),
                 (Some("toolchain"), Some(name)) => found.toolchain = name.strip_prefix("go").map(str::to_owned),
@@ -58,6 +65,11 @@ impl GoMod {
         self.requires.iter().any(|known| known == path)
     }
 
+    /// Whether anything comes from elsewhere.
+    pub(crate) fn fetches(&self) -> bool {
+        self.requires.iter().any(|path| !self.replaced.contains(path))
+    }
+
     /// The name that Go gives to the command in the module's own folder.
     pub(crate) fn program(&self) -> String {
         let mut parts = self.module.rsplit('/');
@@ -66,6 +78,12 @@ impl GoMod {
         let name = if version { parts.next().unwrap_or(last) } else { last };
         if plain(name) { name.to_owned() } else { "app".to_owned() }
     }
+}
+
+/// The module that `path v1.0.0 => ./folder` replaces; none where it is replaced by another one.
+fn by_folder(path: &str, line: &str) -> Option<String> {
+    let to = line.split_once("=>")?.1.trim().trim_matches('"');
+    to.starts_with(['.', '/']).then(|| path.trim_matches('"').to_owned())
 }
 
 fn absent(tree: &Tree) -> Refusal {
@@ -90,20 +108,27 @@ pub(crate) fn may_be_main(path: &str) -> bool {
 
 /// Commands by name: the folder of each, `.` for the module's own.
 pub(crate) fn commands(tree: &Tree, gomod: &GoMod) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    for (path, _) in tree.0.iter().filter(|(path, _)| may_be_main(path)) {
-        let Found::File(content) = tree.find(path) else { continue };
-        if !is_main(&String::from_utf8_lossy(content)) {
-            continue;
-        }
-        match path.rsplit_once('/') {
-            None => drop(found.insert(gomod.program(), ".".to_owned())),
-            Some((folder, _)) => {
-                let name = if folder == "cmd" { gomod.program() } else { folder.trim_start_matches("cmd/").to_owned() };
-                if plain(&name) {
-                    found.entry(name).or_insert_with(|| format!("./{folder}"));
-                }
-            }
+    let is_command = |path: &str| match tree.find(path) {
+        Found::File(content) => is_main(&String::from_utf8_lossy(content)),
+        Found::Nothing | Found::NotAFile | Found::Unread => false,
+    };
+    let paths = tree.0.keys().filter(|path| may_be_main(path) && is_command(path));
+    let folders: BTreeSet<&str> = paths.map(|path| path.rsplit_once('/').map_or(".", |(folder, _)| folder)).collect();
+    named(folders.into_iter().map(|folder| match folder {
+        "." => (gomod.program(), ".".to_owned()),
+        "cmd" => (gomod.program(), "./cmd".to_owned()),
+        folder => (folder.trim_start_matches("cmd/").to_owned(), format!("./{folder}")),
+    }))
+}
+
+/// Programs by name. Where two folders give the same name, the first one has it, and the others are called by their whole path.
+pub(crate) fn named(all: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    for (name, folder) in all.filter(|(name, _)| plain(name)) {
+        let whole = folder.trim_start_matches("./").replace('/', "-");
+        let free = [name, whole].into_iter().find(|name| plain(name) && !found.contains_key(name));
+        if let Some(name) = free.filter(|_| !found.values().any(|known| *known == folder)) {
+            found.insert(name, folder);
         }
     }
     found

@@ -106,9 +106,13 @@ fn what_cannot_be_built() {
     said(
         &format!("-- go.mod\nmodule a\ngo 1.26\nrequire x.example/y v1.0.0\n{MAIN}"),
         expect![[r#"
-        refused go-sum-missing: modules cannot be checked
-        -> go mod tidy && git add go.sum && git commit -m 'go mod tidy'
-    "#]],
+            + Go 1.26.10 (go 1.26 in go.mod)
+            + builds . into bin/ (package main in the module's folder and in cmd/)
+            + web: bin/a (the module's only program)
+            + cgo is off: the programs are static
+            ! there is no go.sum: what is downloaded is not compared with what you have: go mod tidy && git add go.sum && git commit -m 'go mod tidy'
+            web: bin/a
+        "#]],
     );
     said(
         &format!("-- go.mod\nmodule a\n// +heroku install $(id)\n{MAIN}"),
@@ -173,4 +177,81 @@ fn a_version_stays() {
     let pins = Pins::from([("go".into(), "1.25.9".into())]);
     assert_eq!(ids(ask(&files, &Settings::default(), &pins)), "go");
     assert!(show(plan(&files, &Settings::default(), &pins, &facts())).contains("Go 1.26.10"));
+}
+
+#[test]
+fn modules_that_nobody_locks_or_that_lie_in_the_repository() {
+    let built = |files: &str, expect: Expect| check_lines(files, &["!", "refused", "web:", "  $ go build"], expect);
+    built(
+        &format!("-- go.mod\nmodule a\ngo 1.26\nrequire x.example/y v1.0.0\n{MAIN}"),
+        expect![[r#"
+        ! there is no go.sum: what is downloaded is not compared with what you have: go mod tidy && git add go.sum && git commit -m 'go mod tidy'
+          $ go build -trimpath -ldflags=-s -w -mod=mod -o /app/bin/ .
+        web: bin/a
+    "#]],
+    );
+    built(
+        &format!(
+            "-- go.mod\nmodule a\ngo 1.26\nrequire (\n\tx.example/y v1.0.0\n\t\"x.example/z\" v0.0.0\n)\nreplace x.example/y => ./lib\nreplace (\n\tx.example/z v0.0.0 => ../z\n)\nexclude (\n\tx.example/w v1.0.0\n)\n{MAIN}"
+        ),
+        expect![[r#"
+              $ go build -trimpath -ldflags=-s -w -o /app/bin/ .
+            web: bin/a
+        "#]],
+    );
+    built(
+        &format!(
+            "-- go.mod\nmodule a\ngo 1.26\nrequire x.example/y v1.0.0\nreplace x.example/y => x.example/z v1.0.0\n{MAIN}"
+        ),
+        expect![[r#"
+            ! there is no go.sum: what is downloaded is not compared with what you have: go mod tidy && git add go.sum && git commit -m 'go mod tidy'
+              $ go build -trimpath -ldflags=-s -w -mod=mod -o /app/bin/ .
+            web: bin/a
+        "#]],
+    );
+}
+
+#[test]
+fn programs_of_one_name() {
+    let built = |files: &str, expect: Expect| {
+        check_lines(files, &["+ web", "refused", "->", "there", "web:", "tools", "b-", "httpd", "  $ go build"], expect)
+    };
+    built(
+        &format!(
+            "-- go.mod\nmodule example.com/httpd\ngo 1.26\n{MAIN}-- cmd/httpd/main.go\npackage main\n-- cmd/x/main.go\npackage main\n"
+        ),
+        expect![[r#"
+            + web: bin/httpd (the module's main program)
+              $ go build -trimpath -ldflags=-s -w -o /app/bin/ . ./cmd/x
+              $ go build -trimpath -ldflags=-s -w -o /app/bin/cmd-httpd ./cmd/httpd
+            web: bin/httpd
+        "#]],
+    );
+    built(
+        "-- go.mod\nmodule a\ngo 1.26\n// +heroku install ./cmd/httpd ./b/httpd ./tools/web\n-- cmd/httpd/main.go\npackage main\n",
+        expect![[r#"
+            + web: bin/web (the module's main program)
+              $ go build -trimpath -ldflags=-s -w -o /app/bin/ ./cmd/httpd ./tools/web
+              $ go build -trimpath -ldflags=-s -w -o /app/bin/b-httpd ./b/httpd
+            b-httpd: bin/b-httpd
+            httpd: bin/httpd
+            web: bin/web
+        "#]],
+    );
+    built(
+        "-- go.mod\nmodule example.com/shop\ngo 1.26\n-- cmd/main.go\npackage main\n",
+        expect![[r#"
+        + web: bin/shop (the module's only program)
+          $ go build -trimpath -ldflags=-s -w -o /app/bin/shop ./cmd
+        web: bin/shop
+    "#]],
+    );
+    built(
+        "-- go.mod\nmodule a\ngo 1.26\n// +heroku install ./a/httpd ./b/httpd\n",
+        expect![[r#"
+        refused no-start-command: nothing says which program gets the requests
+        there are several: b-httpd, httpd
+        -> add a Procfile with a line such as `web: bin/b-httpd`
+    "#]],
+    );
 }

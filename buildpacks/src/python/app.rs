@@ -28,7 +28,7 @@ pub(crate) fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts)
     let python = version::choose(tree, settings, pins, facts)
         .map_err(|stop| stop.refusal(&unknown("Python"), "the registry"))?;
     let dependencies = locks::read(tree)?;
-    let django = Django::find(tree).filter(|_| dependencies.as_ref().is_none_or(|found| found.has("django")));
+    let django = Django::find(tree).filter(|_| dependencies.as_ref().is_none_or(|found| found.may_have("django")));
     let processes = if tree.has_file("Procfile") {
         BTreeMap::new()
     } else {
@@ -97,6 +97,7 @@ fn collectstatic(
 ) -> bool {
     let Some(django) = django else { return false };
     let whitenoise = dependencies.is_some_and(|found| found.has("whitenoise"));
+    let unsure = dependencies.is_some_and(|found| found.unsure);
     if settings.config.iter().any(|name| name == "DISABLE_COLLECTSTATIC") {
         decided.push("collectstatic is not run: DISABLE_COLLECTSTATIC is set".into());
         return false;
@@ -107,7 +108,7 @@ fn collectstatic(
     }
     let from = if django.static_root { "STATIC_ROOT in the settings" } else { "whitenoise" };
     decided.push(format!("runs manage.py collectstatic (from {from})"));
-    if !whitenoise {
+    if !whitenoise && !unsure {
         warnings.push("whitenoise is not among the dependencies: nothing serves the collected static files".into());
     }
     true

@@ -74,6 +74,11 @@ pub(crate) const CAUSES: &[Known] = &[
         "a dependency is a folder that is not in the commit: %",
         &["commit the folder, or correct the path"],
     ),
+    (
+        "File not found: ",
+        "a file that the requirements include is not in the commit: %",
+        &["git add it, commit and push; a path there is written with /, as Linux has it"],
+    ),
     // Django.
     (
         "You're using the staticfiles app without having set the STATIC_ROOT",

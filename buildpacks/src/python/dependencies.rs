@@ -44,7 +44,11 @@ pub(crate) struct Dependencies {
     pub(crate) package: bool,
     /// What is installed, as far as the files say, in normal spelling.
     pub(crate) names: BTreeSet<String>,
+    /// Whether more may be installed than the names say: a file that is read only when it is installed.
+    pub(crate) unsure: bool,
     pub(crate) warnings: Vec<String>,
+    /// Path and text of files that uv could not read as they are.
+    pub(crate) rewritten: Vec<(String, String)>,
     /// `Pipfile.lock` as lines of requirements.
     pub(crate) requirements: Option<String>,
 }
@@ -52,6 +56,26 @@ pub(crate) struct Dependencies {
 impl Dependencies {
     pub(crate) fn has(&self, name: &str) -> bool {
         self.names.contains(name)
+    }
+
+    /// Whether it may be installed: nothing is refused for what cannot be told.
+    pub(crate) fn may_have(&self, name: &str) -> bool {
+        self.unsure || self.has(name)
+    }
+
+    /// Nothing known yet of what this tool installs.
+    pub(crate) fn of(manager: Manager) -> Dependencies {
+        Dependencies {
+            manager,
+            files: Vec::new(),
+            local: None,
+            package: false,
+            names: BTreeSet::new(),
+            unsure: false,
+            warnings: Vec::new(),
+            rewritten: Vec::new(),
+            requirements: None,
+        }
     }
 }
 

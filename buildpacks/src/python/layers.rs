@@ -131,12 +131,22 @@ impl Make<'_> {
             Manager::Pipenv => vec![venv, from(LINES)],
             Manager::Pip => vec![venv, from("requirements.txt")],
         };
-        let lines = found.requirements.iter();
+        let made = |(path, content): (&str, &String)| GeneratedFile {
+            path: path.to_owned(),
+            content: content.clone(),
+            executable: false,
+        };
+        let lists = found.rewritten.iter().map(|(path, text)| (format!("{APP}/{path}"), text));
+        let lists: Vec<(String, &String)> = lists.collect();
         Layer {
             key,
             inputs,
-            input_files: lines
-                .map(|text| GeneratedFile { path: LINES.into(), content: text.clone(), executable: false })
+            input_files: found
+                .requirements
+                .iter()
+                .map(|text| (LINES, text))
+                .chain(lists.iter().map(|(path, text)| (path.as_str(), *text)))
+                .map(made)
                 .collect(),
             mounts: self.tools(),
             config: if config.is_empty() { ConfigVars::None } else { ConfigVars::Named(config) },
@@ -251,7 +261,7 @@ pub(crate) fn launch_env(dependencies: Option<&Dependencies>) -> Vec<Env> {
         // The router is the only one who reaches an instance.
         Env::default("FORWARDED_ALLOW_IPS", "*"),
     ];
-    if dependencies.is_some_and(|found| found.has("gunicorn")) {
+    if dependencies.is_some_and(|found| found.may_have("gunicorn")) {
         env.push(Env::default("WEB_CONCURRENCY", "2"));
     }
     env

@@ -76,6 +76,10 @@ fn uv(tree: &Tree) -> Result<Dependencies, Refusal> {
     let own = get(&project, &["project", "name"]).and_then(Value::as_str).map(normal).unwrap_or_default();
     let mut local =
         matches!(tree.find("uv.lock"), Found::Unread).then(|| "uv.lock is too large to be looked into".to_owned());
+    let dynamic = get(&project, &["project", "dynamic"]).and_then(Value::as_array).into_iter().flatten();
+    if dynamic.filter_map(Value::as_str).any(|field| field.ends_with("dependencies")) {
+        local = Some("dependencies are dynamic in pyproject.toml".to_owned());
+    }
     let mut package = false;
     let mut needs: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for entry in packages(&lock) {
@@ -83,6 +87,8 @@ fn uv(tree: &Tree) -> Result<Dependencies, Refusal> {
         let source = entry.get("source").and_then(Value::as_table);
         let from = |kind: &str| source.and_then(|source| source.get(kind)?.as_str());
         let path = ["editable", "directory", "virtual", "path"].iter().find_map(|kind| Some((*kind, from(kind)?)));
+        // An index can be a folder: `find-links`, or an index of the format "flat".
+        let path = path.or_else(|| Some(("registry", from("registry").filter(|place| !place.contains("://"))?)));
         match path {
             Some((kind, ".")) if name == own => package = kind != "virtual",
             Some(_) => local = local.or_else(|| Some(format!("{} comes from the app's own files", quote(&name)))),
@@ -100,7 +106,8 @@ fn uv(tree: &Tree) -> Result<Dependencies, Refusal> {
         needs.insert(name, all);
     }
     let names = transitive(&needs, &own);
-    Ok(Dependencies { manager: Manager::Uv, files, local, package, names, warnings: Vec::new(), requirements: None })
+    let unsure = lock.is_empty();
+    Ok(Dependencies { files, local, package, names, unsure, ..Dependencies::of(Manager::Uv) })
 }
 
 fn transitive(needs: &BTreeMap<String, Vec<String>>, from: &str) -> BTreeSet<String> {
@@ -132,15 +139,8 @@ fn poetry(tree: &Tree) -> Result<Dependencies, Refusal> {
     }
     let off = get(&project, &["tool", "poetry", "package-mode"]).and_then(Value::as_bool) == Some(false);
     let package = !off && project.contains_key("build-system") && has_package(tree, &project);
-    Ok(Dependencies {
-        manager: Manager::Poetry,
-        files,
-        local,
-        package,
-        names,
-        warnings: Vec::new(),
-        requirements: None,
-    })
+    let unsure = lock.is_empty();
+    Ok(Dependencies { files, local, package, names, unsure, ..Dependencies::of(Manager::Poetry) })
 }
 
 fn pipenv(tree: &Tree) -> Result<Dependencies, Refusal> {
@@ -165,14 +165,23 @@ fn pipenv(tree: &Tree) -> Result<Dependencies, Refusal> {
         };
         let extras: Vec<&str> = texts("extras").collect();
         let extras = if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
-        let mut line = match (text("version"), text("git"), text("path").or(text("file"))) {
-            (Some(version), _, _) => format!("{name}{extras}{version}"),
-            (None, Some(git), _) => format!("{name}{extras} @ git+{git}@{}", text("ref").unwrap_or("HEAD")),
+        let vcs = ["git", "hg", "svn", "bzr"].into_iter().find_map(|kind| Some((kind, text(kind)?)));
+        let mut line = match (text("version"), vcs, text("path").or(text("file"))) {
+            (Some(version), _, _) => format!("{name}{extras}{}", if version == "*" { "" } else { version }),
+            (None, Some((kind, from)), _) => {
+                let below = text("subdirectory").map(|folder| format!("#subdirectory={folder}")).unwrap_or_default();
+                format!("{name}{extras} @ {kind}+{from}@{}{below}", text("ref").unwrap_or("HEAD"))
+            }
+            (None, None, Some(url)) if url.contains("://") && !url.starts_with("file:") => {
+                format!("{name}{extras} @ {url}")
+            }
             (None, None, Some(path)) => {
                 local = Some(format!("{} comes from the app's own files", quote(name)));
-                format!("{}{path}", if entry.get("editable").is_some() { "-e " } else { "" })
+                let editable = entry.get("editable").and_then(serde_json::Value::as_bool) == Some(true);
+                format!("{}{path}", if editable { "-e " } else { "" })
             }
-            (None, None, None) => continue,
+            // Whatever it is, it is not left out in silence.
+            (None, None, None) => format!("{name}{extras}"),
         };
         if let Some(markers) = text("markers") {
             line.push_str(&format!(" ; {markers}"));
@@ -184,13 +193,6 @@ fn pipenv(tree: &Tree) -> Result<Dependencies, Refusal> {
         names.insert(normal(name));
     }
     lines.push(String::new());
-    Ok(Dependencies {
-        manager: Manager::Pipenv,
-        files: vec!["Pipfile.lock".to_owned()],
-        local,
-        package: false,
-        names,
-        warnings: Vec::new(),
-        requirements: Some(lines.join("\n")),
-    })
+    let (files, requirements) = (vec!["Pipfile.lock".to_owned()], Some(lines.join("\n")));
+    Ok(Dependencies { files, local, names, requirements, ..Dependencies::of(Manager::Pipenv) })
 }

@@ -84,7 +84,11 @@ pub(crate) fn find(
     django: Option<&Django>,
     dependencies: Option<&Dependencies>,
 ) -> Result<Start, Refusal> {
-    let has = |name: &str| dependencies.is_some_and(|found| found.has(name));
+    // Where it cannot be told what is installed, the usual server is taken after those that are named.
+    let named = |name: &str| dependencies.is_some_and(|found| found.has(name));
+    let servers = ["gunicorn", "waitress", "uvicorn", "hypercorn", "daphne"];
+    let assumed = dependencies.is_some_and(|found| found.unsure) && !servers.into_iter().any(named);
+    let has = |name: &str| named(name) || (assumed && matches!(name, "gunicorn" | "uvicorn"));
     if let Some(django) = django {
         let wsgi = django.wsgi.as_ref().map(|module| format!("{module}:application"));
         let asgi = django.asgi.as_ref().map(|module| format!("{module}:application"));

@@ -88,7 +88,7 @@ dependencies = [{ name = "fastapi" }, { name = "uvicorn" }]
 dev = [{ name = "gunicorn" }]
 [[package]]
 name = "fastapi"
-source = { registry = "r" }
+source = { registry = "https://r.example/simple" }
 dependencies = [{ name = "starlette" }]
 [[package]]
 name = "starlette"

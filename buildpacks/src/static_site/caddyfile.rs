@@ -1,12 +1,11 @@
 //! The web server's configuration for a site, for Caddy 2.6 and later.
 //! Invariant: only the site's root is served, dotfiles never (but .well-known). What was asked for is looked for under its own
 //! name first, whatever letters are in it: an address is changed only as escaped text, so that a `?` in a name stays there.
-//! An answer's ETag holds the layer's key: files of an image have no time of their own, and Caddy's tag would be the same for
-//! two files of one size.
+//! What a browser has is told by Caddy's tag alone, which is a file's size and time: after a rollback a file is older than
+//! what browsers got meanwhile, and a date would then say that nothing changed.
 //! Absent: TLS, access log, limits: those are the router's.
 
 use super::config::Site;
-use crate::plan::LAYER_KEY;
 use std::fmt::Write;
 
 pub(crate) fn render(site: &Site) -> String {
@@ -27,12 +26,8 @@ pub(crate) fn render(site: &Site) -> String {
 	root * "{root}"
 	encode zstd gzip
 
-	# The tag of a file is its size and this image's key.
-	header {{
-		ETag "\"$" "-{LAYER_KEY}\""
-		defer
-	}}
-	request_header If-None-Match "-{LAYER_KEY}\"" "\""
+	# A file is known by its tag; by its date, one that a rollback brought back would seem unchanged.
+	request_header -If-Modified-Since
 
 	# What has a hash in its name is kept by browsers; all else is asked for again, and answered in a few bytes.
 	header ?Cache-Control no-cache

@@ -2,16 +2,18 @@
 
 use super::flights::Packing;
 use super::keys::{KeyContext, key};
+use super::pack::{self, Order};
 use super::sandbox::{self, Sandbox};
 use super::sources::{APP_UID, make_folder};
+use super::times::Part;
 use super::work::{Folders, Lent};
 use super::{Builder, Work};
-use buildpacks::{ConfigVars, Env, EnvOp, Inputs, LAYER_KEY, MountMode, Scope};
+use buildpacks::{ConfigVars, Env, EnvOp, Inputs, MountMode, Scope};
 use engine::Mount;
-use engine::images::{BlobStore, FolderSource, ImageConfig, Layer, LayerOptions, LayerWriter, Stack, architecture};
-use git::Kind;
+use engine::images::{BlobStore, ImageConfig, Layer, Stack, architecture};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use system::fault::{Act, Fault, Result};
@@ -28,8 +30,6 @@ struct LayerRecord {
 }
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Bytes that one layer may have.
-const LAYER_MAX: u64 = 16_000_000_000;
 
 /// One layer of the plan with its key and where things of it are kept.
 struct Item<'a> {
@@ -37,6 +37,8 @@ struct Item<'a> {
     key: String,
     record: PathBuf,
     kept: PathBuf,
+    /// The times of its files, where it is an image's layer and the app's own.
+    times: Option<Part>,
     /// Whether a later layer's steps see its outputs.
     mounted: bool,
     /// Whether it is taken as it is where it is there.
@@ -50,9 +52,23 @@ impl Item<'_> {
     }
     /// Whether nothing of it must be made.
     fn is_there(&self) -> bool {
-        self.reuse
-            && (!self.layer.launch || read_record(&self.record).is_some())
-            && (!self.mounted || use_kept(&self.kept))
+        self.reuse && (!self.layer.launch || self.known().is_some()) && (!self.mounted || use_kept(&self.kept))
+    }
+    /// The layer as it was packed, if no other content was packed after it: its files would be older than what browsers got
+    /// meanwhile, and many servers then say that nothing changed.
+    fn known(&self) -> Option<Layer> {
+        let latest = self.times.as_ref().is_none_or(|times| times.latest().as_ref() == Some(&self.key));
+        read_record(&self.record).filter(|_| latest)
+    }
+    /// The bytes of a layer that something else came after. What comes from git alone is packed from there.
+    fn outdated(&self, blobs: &BlobStore) -> Option<File> {
+        let made = !self.layer.steps.is_empty() && self.known().is_none();
+        let layer = read_record(&self.record).filter(|_| made)?;
+        File::open(blobs.find(&layer.digest)?).ok()
+    }
+    /// What packing it takes.
+    fn order(&self) -> Order {
+        Order { layer: self.layer.clone(), key: self.key.clone(), times: self.times.clone() }
     }
     fn kept_output(&self, from: &str) -> PathBuf {
         let n = self.layer.outputs.iter().position(|o| o.from == from).unwrap_or(0);
@@ -64,17 +80,18 @@ impl Builder {
     /// The launch layers in order. With `use_known`, known ones are not made again.
     pub(super) async fn layers(&self, work: &Work<'_>, use_known: bool) -> Result<Vec<Layer>> {
         let items = items(work, use_known);
-        let needed = needed(&items, use_known);
+        let needed = needed(&items, use_known, self.registry.blobs());
         let mut made = self.make_together(work, &items, &needed).await?;
         let mut launch = Vec::new();
         for (item, needed) in items.iter().zip(&needed) {
-            let known = if item.layer.launch && use_known { read_record(&item.record) } else { None };
+            let known = if item.layer.launch && use_known { item.known() } else { None };
             let layer = match known {
                 Some(layer) if !needed => Some(layer),
                 Some(_) | None if *needed => match made.remove(&item.layer.name) {
                     Some(layer) => layer,
                     None => self.make(work, &items, item).await?,
                 },
+                None if item.layer.launch => Some(self.pack_again(item).await?),
                 known => known,
             };
             if item.layer.launch {
@@ -116,17 +133,27 @@ impl Builder {
     }
 
     async fn make(&self, work: &Work<'_>, items: &[Item<'_>], item: &Item<'_>) -> Result<Option<Layer>> {
-        let layer = item.layer.clone();
         let blobs = Arc::clone(self.registry.blobs());
-        if layer.steps.is_empty() {
-            let (sources, key) = (Arc::clone(&work.sources), item.key.clone());
-            let packed = blocking("pack the app", move || pack_sources(&blobs, &sources, &layer, &key)).await?;
+        if item.layer.steps.is_empty() {
+            let (sources, order) = (Arc::clone(&work.sources), item.order());
+            let packed = blocking("pack the app", move || pack::sources(&blobs, &order, &sources)).await?;
             write_record(&item.record, &packed).await?;
             return Ok(Some(packed));
         }
         self.await_flight(work, item).await?;
         let _slot = self.slot(work.p, work.ask, work.job).await?;
         self.make_here(work, items, item).await
+    }
+
+    /// A layer that something else came after, with the times that its files have from now on.
+    async fn pack_again(&self, item: &Item<'_>) -> Result<Layer> {
+        let (blobs, order) = (Arc::clone(self.registry.blobs()), item.order());
+        let Some(bytes) = item.outdated(&blobs) else {
+            return Err(Fault::plain("a layer's bytes went away meanwhile").transient().into());
+        };
+        let packed = blocking("pack a layer again", move || pack::again(&blobs, &order, bytes)).await?;
+        write_record(&item.record, &packed).await?;
+        Ok(packed)
     }
 
     /// Waits until nobody else makes this layer, before there is a place to take: the one who makes it may need it.
@@ -153,7 +180,7 @@ impl Builder {
                 let flight = self.flights.enter(&item.kept, || ()).await;
                 // Somebody else may have made it since it was looked for.
                 if item.is_there() {
-                    return Ok(read_record(&item.record).filter(|_| layer.launch));
+                    return Ok(item.known().filter(|_| layer.launch));
                 }
                 Some(flight)
             }
@@ -164,12 +191,12 @@ impl Builder {
         let sandbox = self.sandbox(work, items, item, &folders, &stack)?;
         sandbox::run(work.p, work.ask, work.job, &sandbox).await?;
         drop(lent);
-        let (key, kept, mounted) = (item.key.clone(), item.kept.clone(), item.mounted);
+        let (order, kept, mounted) = (item.order(), item.kept.clone(), item.mounted);
         // The work goes on where nobody waits for it any more; the folder stays until then.
         let packing = self.packs.begin(work.ask.deploy);
         let packed = blocking("pack a layer", move || {
             let _packing = packing;
-            let packed = if layer.launch { Some(pack_outputs(&blobs, &folders, &layer, &key)?) } else { None };
+            let packed = if layer.launch { Some(pack::outputs(&blobs, &order, &folders)?) } else { None };
             if mounted {
                 keep_outputs(&folders, &layer, &kept)?;
             }
@@ -242,9 +269,12 @@ fn items<'a>(work: &'a Work<'_>, reuse: bool) -> Vec<Item<'a>> {
         };
         let name = format!("{}-{key}", layer.name);
         let mounted = work.plan.layers.iter().any(|l| l.mounts.iter().any(|m| m.layer == layer.name));
+        let records = work.p.layout.layer_records(scope);
+        let timed = layer.launch && layer.scope == Scope::App;
         items.push(Item {
             layer,
-            record: work.p.layout.layer_records(scope).join(format!("{name}.json")),
+            times: timed.then(|| Part::new(&records, &layer.name)),
+            record: records.join(format!("{name}.json")),
             kept: work.p.layout.kept(scope).join(&name),
             key: key.clone(),
             mounted,
@@ -256,9 +286,9 @@ fn items<'a>(work: &'a Work<'_>, reuse: bool) -> Vec<Item<'a>> {
 }
 
 /// Which layers must be made: launch layers that are not known, and what their steps need and is not kept.
-fn needed(items: &[Item<'_>], use_known: bool) -> Vec<bool> {
-    let mut needed: Vec<bool> =
-        items.iter().map(|i| i.layer.launch && !(use_known && read_record(&i.record).is_some())).collect();
+fn needed(items: &[Item<'_>], use_known: bool, blobs: &BlobStore) -> Vec<bool> {
+    let is_packed = |item: &Item<'_>| item.known().is_some() || item.outdated(blobs).is_some();
+    let mut needed: Vec<bool> = items.iter().map(|i| i.layer.launch && !(use_known && is_packed(i))).collect();
     for at in (0..items.len()).rev() {
         if !needed.get(at).copied().unwrap_or(false) {
             continue;
@@ -355,73 +385,6 @@ fn apply_env(env: &mut BTreeMap<String, String>, changes: &[Env]) {
         };
         env.insert(change.name.clone(), new);
     }
-}
-
-fn options() -> LayerOptions {
-    LayerOptions { uid: APP_UID.into(), gid: APP_UID.into(), home: "app".to_owned(), bytes_max: LAYER_MAX }
-}
-
-/// Packs an app without steps straight from git.
-fn pack_sources(blobs: &BlobStore, sources: &super::Sources, layer: &buildpacks::Layer, key: &str) -> Result<Layer> {
-    let mut writer = LayerWriter::new(blobs, options())?;
-    for output in &layer.outputs {
-        let to = output.to.trim_matches('/');
-        let inside = output.from.strip_prefix(buildpacks::APP).unwrap_or("").trim_matches('/');
-        writer.folder(to.as_bytes())?;
-        sources.each(|entry, data| {
-            let Some(path) = below(entry.path, inside) else { return Ok(()) };
-            if excluded(&output.exclude, path.as_bytes()) {
-                return Ok(());
-            }
-            let at = format!("{to}/{path}");
-            match entry.kind {
-                Kind::File { exec } => writer.file(at.as_bytes(), exec, entry.size, data),
-                Kind::Symlink => {
-                    let mut target = Vec::new();
-                    data.read_to_end(&mut target).act(|| format!("cannot read {}", entry.path))?;
-                    writer.symlink(at.as_bytes(), &target)
-                }
-                Kind::Submodule => Ok(()),
-            }
-        })?;
-    }
-    image_files(&mut writer, layer, key)?;
-    writer.finish()
-}
-
-fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
-    match folder {
-        "" => Some(path),
-        folder => path.strip_prefix(folder)?.strip_prefix('/'),
-    }
-}
-
-fn excluded(list: &[String], path: &[u8]) -> bool {
-    list.iter().any(|out| {
-        let out = out.trim_matches('/').as_bytes();
-        path.strip_prefix(out).is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'))
-    })
-}
-
-/// Packs what a sandbox made.
-fn pack_outputs(blobs: &BlobStore, folders: &Folders, layer: &buildpacks::Layer, key: &str) -> Result<Layer> {
-    let mut writer = LayerWriter::new(blobs, options())?;
-    for output in &layer.outputs {
-        let Some(host) = folders.made(layer, &output.from)? else { continue };
-        let exclude = |path: &[u8], _folder: bool| excluded(&output.exclude, path);
-        writer.add_folder(&FolderSource { host: &host, at: output.to.trim_matches('/'), exclude: &exclude })?;
-    }
-    image_files(&mut writer, layer, key)?;
-    writer.finish()
-}
-
-fn image_files(writer: &mut LayerWriter, layer: &buildpacks::Layer, key: &str) -> Result<()> {
-    for file in &layer.image_files {
-        let content = file.content.replace(LAYER_KEY, key);
-        let path = file.path.trim_matches('/');
-        writer.file(path.as_bytes(), file.executable, content.len() as u64, content.as_bytes())?;
-    }
-    Ok(())
 }
 
 /// Moves outputs to where later builds find them; the move of the whole folder is the last act.

@@ -6,6 +6,9 @@ use domain::config::ConfigVars;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
+/// How layers are packed: another way makes other layers of the same things.
+const VERSION: &str = "layer 2";
+
 /// What keys are made of besides the layer itself.
 pub struct KeyContext<'a> {
     /// The commit's files.
@@ -20,7 +23,7 @@ pub struct KeyContext<'a> {
 
 /// A layer's key: 40 hex digits.
 pub fn key(layer: &Layer, context: &KeyContext<'_>) -> String {
-    let mut parts: Vec<String> = vec!["layer 1".to_owned(), layer.recipe()];
+    let mut parts: Vec<String> = vec![VERSION.to_owned(), layer.recipe()];
     for part in &layer.key {
         parts.push(match part {
             KeyPart::Text { label, value } => format!("text {label} {value}"),

@@ -11,9 +11,11 @@ mod dockerfile;
 mod facts;
 mod flights;
 mod keys;
+mod pack;
 mod sandbox;
 mod slots;
 mod sources;
+mod times;
 mod work;
 
 pub use dockerfile::Given;

@@ -62,6 +62,7 @@ impl Sources {
         let mut procfile = None;
         for mut entry in entries {
             entry.path.drain(..root.len());
+            entry.content = entry.content.map(|content| buildpacks::as_utf8(&entry.path, content));
             let kind = match entry.kind {
                 Kind::File { exec } => buildpacks::Kind::File { executable: exec },
                 Kind::Symlink => buildpacks::Kind::Symlink,
@@ -108,6 +109,11 @@ impl Sources {
     /// One file's identity; `absent` where there is none.
     pub fn id_of(&self, path: &str) -> &str {
         self.ids.get(path).map_or("absent", String::as_str)
+    }
+
+    /// The paths of all files and links, in order.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.ids.keys().map(String::as_str)
     }
 
     /// The identity of all files.

@@ -61,8 +61,10 @@ pub struct ContextEntry {
     pub path: String,
     /// What it is.
     pub kind: ContextKind,
-    /// Changes when the content does, in nanoseconds.
+    /// What the file shows, in nanoseconds: changes when the content does.
     pub time: i64,
+    /// Not zero: what was made of this content under another number is not used for it.
+    pub apart: i64,
 }
 
 /// What a context entry is.

@@ -46,4 +46,5 @@ mod ssh_audit;
 mod start;
 mod team;
 mod tidy;
+mod validators;
 mod web;

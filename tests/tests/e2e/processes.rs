@@ -94,6 +94,10 @@ fn a_stubborn_app_is_killed_after_its_grace_and_its_successor_serves_meanwhile()
     let world = World::new();
     let app = world.app("stubborn", "tests/apps/stubborn");
     app.push().ok();
+    app.run("apps:set", &["stop-grace=0"]).ok();
+    app.run("apps:set", &["stop-grace=forever"]).fails().says("apps:set APP stop-grace=90");
+    app.run("apps:set", &["stop-grace=6", "drain-time=5"]).ok().says("It counts from now on");
+    app.run("apps:info", &[]).ok().says("stop-grace:    6s");
     app.commit_change("note", "second");
     let (both, report) = world.load(&app.host(), 50, || {
         app.push().ok();
@@ -101,7 +105,7 @@ fn a_stubborn_app_is_killed_after_its_grace_and_its_successor_serves_meanwhile()
     });
     report.none_lost();
     assert_eq!(both, 2, "the old instance held up the push");
-    wait_for("one instance", Duration::from_secs(60), || world.containers("web").len() == 1);
+    wait_for("one instance, before the 30 s of others", Duration::from_secs(25), || world.containers("web").len() == 1);
     app.run("logs", &["-n", "200"]).ok().says("SIGTERM: no");
 }
 

@@ -1,14 +1,14 @@
 //! The files of a Dockerfile's build: straight from git, never laid out on the host, less what `.dockerignore` names.
 //!
-//! Invariant: links are handed on as links. A file's time is made from its content, so the engine asks for exactly those
-//! files that changed.
+//! Invariant: links are handed on as links. A file's time is that of `times`: another content, another time, which
+//! is all that the engine compares besides the size, so that it asks for exactly those files that changed.
 
 use domain::dockerfile::{BuildSettings, DOCKERFILE, Declared, Ignore, Syntax, declared, syntax};
 use domain::refusal::Code;
 use domain::{AppId, Commit, Refusal, text};
+use engine::images::{ContentId, FIXED, Marking};
 use engine::{ContextEntry, ContextFiles, ContextKind};
 use git::{Kind, Reader, Repos};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -16,8 +16,7 @@ use system::fault::Result;
 
 /// Larger ones are no Dockerfiles and no lists of patterns.
 const TEXT_MAX: u64 = 1 << 20;
-/// 2001-09-09, the second of all times; what follows comes from the content.
-const TIME_BASE: i64 = 1_000_000_000;
+const NANOS: i64 = 1_000_000_000;
 /// Files of these names that lie elsewhere, named in a refusal.
 const ELSEWHERE_MAX: usize = 3;
 
@@ -46,13 +45,14 @@ impl std::fmt::Debug for Context {
 }
 
 impl Context {
-    /// Reads a commit. Blocking.
+    /// Reads a commit; with the times of its files for a build. Blocking.
     pub fn read(
         repos: &Repos,
         app: &AppId,
         commit: &Commit,
         root: Option<&str>,
         settings: &BuildSettings,
+        marking: Option<&mut Marking>,
     ) -> Result<Context> {
         let reader = repos.reader(app)?;
         let prefix = root.map_or_else(String::new, |root| format!("{root}/"));
@@ -94,10 +94,13 @@ impl Context {
                 Kind::Symlink => ContextKind::Symlink(reader.link(&entry.oid)?),
                 Kind::Submodule => continue,
             };
-            files.push((ContextEntry { path: inside.to_owned(), kind, time: time(&entry.oid) }, entry.oid.clone()));
+            files.push((ContextEntry { path: inside.to_owned(), kind, time: 0, apart: 0 }, entry.oid.clone()));
         }
         let procfile = text(&procfile);
-        let (entries, oids) = with_folders(files);
+        let (mut entries, oids) = with_folders(files);
+        if let Some(marking) = marking {
+            mark(&mut entries, &oids, marking);
+        }
         Ok(Context {
             reader: Mutex::new(reader),
             entries,
@@ -150,8 +153,8 @@ fn with_folders(mut files: Vec<(ContextEntry, String)>) -> (Vec<ContextEntry>, V
         for (at, _) in entry.path.match_indices('/') {
             let folder = entry.path.get(..at).unwrap_or_default();
             if made.insert(folder.to_owned()) {
-                let time = TIME_BASE * 1_000_000_000;
-                entries.push(ContextEntry { path: folder.to_owned(), kind: ContextKind::Folder, time });
+                let time = i64::try_from(FIXED).unwrap_or(0).saturating_mul(NANOS);
+                entries.push(ContextEntry { path: folder.to_owned(), kind: ContextKind::Folder, time, apart: 0 });
                 oids.push(None);
             }
         }
@@ -161,11 +164,16 @@ fn with_folders(mut files: Vec<(ContextEntry, String)>) -> (Vec<ContextEntry>, V
     (entries, oids)
 }
 
-/// Another content, another time: the engine compares nothing else but the size.
-fn time(oid: &str) -> i64 {
-    let hash = Sha256::digest(oid.as_bytes());
-    let number = hash.iter().take(6).fold(0_i64, |sum, byte| sum << 8 | i64::from(*byte));
-    TIME_BASE * 1_000_000_000 + number
+/// Gives the files their times. Where a content comes back, what the builder made of it is older than what browsers got
+/// since: it is made anew.
+fn mark(entries: &mut [ContextEntry], oids: &[Option<String>], marking: &mut Marking) {
+    for (entry, oid) in entries.iter_mut().zip(oids) {
+        let Some(oid) = oid else { continue };
+        let mark = marking.mark(entry.path.as_bytes(), ContentId::of(oid.as_bytes()));
+        let seconds = i64::try_from(mark.time).unwrap_or(0);
+        entry.time = seconds.saturating_mul(NANOS);
+        entry.apart = if mark.returned { seconds } else { 0 };
+    }
 }
 
 fn no_dockerfile<'a>(path: &str, all: impl Iterator<Item = &'a str>, settings: &BuildSettings) -> Refusal {
@@ -190,4 +198,32 @@ fn not_its_own(image: &str) -> Refusal {
     Refusal::new(Code::NotYourImage, format!("{} is not to be built on", text::plain(image)))
         .why("images of apps are their own; here there are hoist/stack-run and hoist/stack-build")
         .next("push what both need to a registry, or copy its files into this repository")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::images::Times;
+
+    #[test]
+    fn a_content_that_comes_back_is_made_anew() {
+        let mut times = Times::default();
+        let mut push = |now: u64, oids: &[&str]| {
+            let kind = ContextKind::File { exec: false, size: 1 };
+            let file = |(path, oid): (&str, &&str)| {
+                (ContextEntry { path: path.to_owned(), kind: kind.clone(), time: 0, apart: 0 }, (*oid).to_owned())
+            };
+            let (mut entries, oids) = with_folders(["page", "src/page"].into_iter().zip(oids).map(file).collect());
+            let mut marking = std::mem::take(&mut times).begin(1_700_000_000 + now, 0);
+            mark(&mut entries, &oids, &mut marking);
+            times = marking.end(None, 100);
+            let shown = |e: &ContextEntry| (e.time / NANOS - 1_700_000_000, e.apart);
+            entries.iter().filter(|e| e.kind != ContextKind::Folder).map(shown).collect::<Vec<_>>()
+        };
+        assert_eq!(push(0, &["a", "a"]), [(0, 0), (0, 0)]);
+        assert_eq!(push(9, &["b", "a"]), [(9, 0), (0, 0)]);
+        assert_eq!(push(20, &["a", "a"]), [(20, 1_700_000_020), (0, 0)]);
+        assert_eq!(push(30, &["a", "a"]), [(20, 1_700_000_020), (0, 0)], "and found again when nothing changes");
+        assert_eq!(push(40, &["c", "a"]), [(40, 0), (0, 0)]);
+    }
 }

@@ -5,6 +5,7 @@ mod context;
 mod watch;
 
 use super::sources::Sources;
+use super::times::Part;
 use super::{BuildAsk, Builder, Made};
 use crate::Parts;
 use crate::daemon::{Group, Lease, Limits, away};
@@ -37,6 +38,8 @@ const REPORTS_MAX: usize = 256;
 const PROCESSES: u64 = 1_024;
 /// Files by which an app could be built in another way.
 const OTHERS: [&str; 6] = ["package.json", "requirements.txt", "pyproject.toml", "Pipfile", "go.mod", "index.html"];
+/// Contents that files had earlier; what was made of the oldest the builder has dropped long since.
+const GONE_MAX: usize = 20_000;
 /// Variables that would change the builder itself.
 const RESERVED: &str = "BUILDKIT_";
 
@@ -68,7 +71,7 @@ pub(super) async fn given(p: &Parts, app: App, commit: &Commit) -> Result<Given>
     let (repos, commit) = (p.repos.clone(), commit.clone());
     blocking("read the commit", move || {
         let root = app.settings.root.as_deref();
-        let read = Context::read(&repos, &app.id, &commit, root, &app.settings.build)?;
+        let read = Context::read(&repos, &app.id, &commit, root, &app.settings.build, None)?;
         Ok(Given {
             commit,
             path: read.path,
@@ -200,8 +203,15 @@ async fn context_of(Order { p, ask, job, app }: Order<'_>) -> Result<Arc<Context
     let (repos, id, commit, settings) =
         (p.repos.clone(), app.id.clone(), ask.commit.clone(), app.settings.build.clone());
     let root = app.settings.root.clone();
-    let read = blocking("read the commit", move || Context::read(&repos, &id, &commit, root.as_deref(), &settings));
-    let context = read.await?;
+    let times = Part::new(&p.layout.layer_records(app.id.as_str()), "dockerfile");
+    let read = move || {
+        let mut marking = times.begin(now());
+        let context = Context::read(&repos, &id, &commit, root.as_deref(), &settings, Some(&mut marking))?;
+        // Before the build: what it makes of these files is used again, even if it fails.
+        times.keep(&marking.end(None, GONE_MAX))?;
+        Ok(context)
+    };
+    let context = blocking("read the commit", read).await?;
     job.head(format!("Building {}", text::plain(&context.path)));
     let size = text::human_bytes(context.bytes());
     let out = match context.left_out {

@@ -110,7 +110,7 @@ fn send(ask: &ImageBuild, what: What, out: &mpsc::Sender<Bytes>, mut asked: mpsc
             // Its time is its content's, so that one of the same length is not taken for it.
             let time = content.iter().fold(0_i64, |sum, byte| sum.wrapping_mul(131).wrapping_add(i64::from(*byte)));
             let kind = ContextKind::File { exec: false, size: content.len() as u64 };
-            vec![ContextEntry { path: name, kind, time: time & 0x0fff_ffff_ffff_ffff }]
+            vec![ContextEntry { path: name, kind, time: time & 0x0fff_ffff_ffff_ffff, apart: 0 }]
         }
     };
     let end = Packet { kind: kind::STAT, ..Packet::default() };
@@ -155,6 +155,7 @@ fn stat(entry: &ContextEntry) -> Stat {
         mode,
         size: i64::try_from(size).unwrap_or(i64::MAX),
         mod_time: entry.time,
+        devminor: entry.apart,
         linkname,
         ..Stat::default()
     }

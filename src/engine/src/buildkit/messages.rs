@@ -206,6 +206,9 @@ pub struct Stat {
     pub mod_time: i64,
     #[prost(string, tag = "7")]
     pub linkname: String,
+    /// A device's number. Of a file nothing shows it, and the builder counts it as a part of the content.
+    #[prost(int64, tag = "9")]
+    pub devminor: i64,
     #[prost(map = "string, bytes", tag = "10")]
     pub xattrs: HashMap<String, Vec<u8>>,
 }

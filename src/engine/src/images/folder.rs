@@ -1,6 +1,7 @@
 //! The source "a folder of this host" of a layer. Walks by open folders, never by path, and never through a link.
 
 use super::layer::{LayerWriter, refused};
+use super::times::ContentId;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -36,15 +37,19 @@ struct Level {
     path: Vec<u8>,
 }
 
+/// A folder's names in order, and the id of them all.
+type Names = (Vec<CString>, ContentId);
+
 impl LayerWriter {
     /// Adds a folder's content in order of name. Sockets, devices and pipes are left out; hard links within it are kept.
     pub fn add_folder(&mut self, source: &FolderSource<'_>) -> Result<()> {
         let fault = |err: rustix::io::Errno| Fault::new(format!("cannot read {}", source.host.display()), err);
-        self.folder(source.at.as_bytes())?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let root = rustix::fs::open(source.host, flags, Mode::empty()).map_err(fault)?;
         let mut walk = Walk { source, hard_links: HashMap::new() };
-        let mut levels = vec![level(root, Vec::new()).map_err(fault)?];
+        let (names, all) = names(&root).map_err(fault)?;
+        self.folder_of(source.at.as_bytes(), all)?;
+        let mut levels = vec![Level { folder: root, names: names.into_iter(), path: Vec::new() }];
         while let Some(top) = levels.last_mut() {
             let Some(name) = top.names.next() else {
                 levels.pop();
@@ -52,11 +57,11 @@ impl LayerWriter {
             };
             let path = join(&top.path, name.to_bytes());
             let below = walk.one(self, &top.folder, &name, &path)?;
-            let Some(below) = below else { continue };
+            let Some((folder, names)) = below else { continue };
             if levels.len() >= DEPTH_MAX {
                 return Err(refused(&path, &format!("folders are nested more than {DEPTH_MAX} deep")));
             }
-            levels.push(level(below, path).map_err(fault)?);
+            levels.push(Level { folder, names: names.into_iter(), path });
         }
         Ok(())
     }
@@ -76,7 +81,7 @@ impl Walk<'_, '_> {
         folder: &OwnedFd,
         name: &CString,
         path: &[u8],
-    ) -> Result<Option<OwnedFd>> {
+    ) -> Result<Option<(OwnedFd, Vec<CString>)>> {
         let act = || format!("cannot read {}/{}", self.source.host.display(), String::from_utf8_lossy(path));
         let about = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).act(act)?;
         let kind = FileType::from_raw_mode(about.st_mode);
@@ -91,8 +96,9 @@ impl Walk<'_, '_> {
         match kind {
             FileType::Directory => {
                 let below = open(OFlags::DIRECTORY)?;
-                layer.folder(&inside)?;
-                return Ok(Some(below));
+                let (names, all) = names(&below).act(act)?;
+                layer.folder_of(&inside, all)?;
+                return Ok(Some((below, names)));
             }
             FileType::RegularFile => {
                 let file = open(OFlags::empty())?;
@@ -123,21 +129,24 @@ impl Walk<'_, '_> {
             }
             self.hard_links.insert(key, inside.to_vec());
         }
-        layer.file(inside, about.st_mode & 0o111 != 0, size, std::fs::File::from(file))
+        layer.file_from(inside, about.st_mode & 0o111 != 0, size, std::fs::File::from(file))
     }
 }
 
-/// Reads a folder's names, in order.
-fn level(folder: OwnedFd, path: Vec<u8>) -> Result<Level, rustix::io::Errno> {
+/// Reads a folder's names. What is a folder itself counts as another name, as it does in a list that somebody is shown.
+fn names(folder: &OwnedFd) -> Result<Names, rustix::io::Errno> {
     let mut names = Vec::new();
-    for entry in Dir::read_from(&folder)? {
+    for entry in Dir::read_from(folder)? {
         let entry = entry?;
         if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
+            names.push((entry.file_name().to_owned(), entry.file_type() == FileType::Directory));
         }
     }
     names.sort();
-    Ok(Level { folder, names: names.into_iter(), path })
+    let marked: Vec<Vec<u8>> =
+        names.iter().map(|(name, folder)| [name.to_bytes(), if *folder { b"/" } else { b"" }].concat()).collect();
+    let all = ContentId::of_names(marked.iter().map(Vec::as_slice));
+    Ok((names.into_iter().map(|(name, _)| name).collect(), all))
 }
 
 fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {

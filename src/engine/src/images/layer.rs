@@ -1,14 +1,16 @@
-//! Writes one layer: a tar that depends on names, bytes, links and the x bit, and on nothing else.
+//! Writes one layer: a tar that depends on names, bytes, links, the x bit and the times it is told, and on nothing else.
 //!
-//! Invariant: times are 0, owners are given, modes are 0755 or 0644, nothing has a user's name or an extended attribute.
+//! Invariant: a time on the host is never looked at, owners are given, modes are 0755 or 0644, nothing has a user's name or an extended attribute.
 //! Entries come in the order in which they are added; a source adds them in a fixed order.
 
 use super::blobs::{BlobStore, BlobWriter};
 use super::digest::Layer;
+use super::times::{ContentId, FIXED, Marking};
 use domain::Refusal;
 use domain::refusal::Code;
 use std::collections::HashSet;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use system::fault::{Act, Error, Result};
 use tar::{EntryType, Header};
 
@@ -18,6 +20,8 @@ const ENTRIES_MAX: usize = 1_000_000;
 const PATH_MAX: usize = 4096;
 /// What a tar header holds of a name; more goes into an entry of its own before it.
 const NAME_MAX: usize = 100;
+/// Files up to this size are read once, and held meanwhile.
+const HELD_MAX: u64 = 4 << 20;
 /// Names with this beginning would delete files of the layers below instead of being files.
 const WHITEOUT: &[u8] = b".wh.";
 
@@ -84,13 +88,20 @@ pub struct LayerWriter {
     folders: HashSet<Vec<u8>>,
     others: HashSet<Vec<u8>>,
     bytes: u64,
+    /// Who says what time a file has; where nobody does, it is the fixed one.
+    marking: Option<Marking>,
 }
 
 impl LayerWriter {
     /// Begins a layer.
     pub fn new(blobs: &BlobStore, options: LayerOptions) -> Result<LayerWriter> {
         let tar = tar::Builder::new(blobs.writer()?);
-        Ok(LayerWriter { tar, options, folders: HashSet::new(), others: HashSet::new(), bytes: 0 })
+        Ok(LayerWriter { tar, options, folders: HashSet::new(), others: HashSet::new(), bytes: 0, marking: None })
+    }
+
+    /// Begins a layer whose files have times of their own.
+    pub fn marked(blobs: &BlobStore, options: LayerOptions, marking: Marking) -> Result<LayerWriter> {
+        Ok(LayerWriter { marking: Some(marking), ..LayerWriter::new(blobs, options)? })
     }
 
     /// Adds entries in the order of the iterator, which must be the same every time.
@@ -108,21 +119,64 @@ impl LayerWriter {
 
     /// Adds a folder and, before it, those of its parents that are not there yet.
     pub fn folder(&mut self, path: &[u8]) -> Result<()> {
+        self.folder_at(path, FIXED)
+    }
+
+    /// The same, with what is in it: another list of names is another time.
+    pub fn folder_of(&mut self, path: &[u8], names: ContentId) -> Result<()> {
+        let time = self.time(path, names);
+        self.folder_at(path, time)
+    }
+
+    fn folder_at(&mut self, path: &[u8], time: u64) -> Result<()> {
         check(path)?;
         self.parents(path)?;
         if self.folders.insert(path.to_vec()) {
             self.count(path, 0)?;
             let (uid, gid) = (self.options.uid, self.options.gid);
-            self.append(path, folder_header(uid, gid), None, io::empty())?;
+            self.append(path, folder_header(uid, gid, time), None, io::empty())?;
         }
         Ok(())
     }
 
-    /// Adds a file of exactly `size` bytes.
-    pub fn file(&mut self, path: &[u8], executable: bool, size: u64, data: impl Read) -> Result<()> {
+    /// Adds a file of exactly `size` bytes. Where files have times, all of them are held in memory.
+    pub fn file(&mut self, path: &[u8], executable: bool, size: u64, mut data: impl Read) -> Result<()> {
+        if self.marking.is_none() {
+            return self.file_at(path, executable, size, FIXED, data);
+        }
+        let mut bytes = Vec::new();
+        data.by_ref().take(size).read_to_end(&mut bytes).act(|| format!("cannot read {}", shown(path)))?;
+        self.file_of(path, executable, size, ContentId::of(&bytes), bytes.as_slice())
+    }
+
+    /// The same for a file whose content is known by its id.
+    pub fn file_of(
+        &mut self,
+        path: &[u8],
+        executable: bool,
+        size: u64,
+        content: ContentId,
+        data: impl Read,
+    ) -> Result<()> {
+        let time = self.time(path, content);
+        self.file_at(path, executable, size, time, data)
+    }
+
+    /// The same for an open file of this host, which may be large.
+    pub(super) fn file_from(&mut self, path: &[u8], executable: bool, size: u64, mut file: File) -> Result<()> {
+        if self.marking.is_none() || size <= HELD_MAX {
+            return self.file(path, executable, size, file);
+        }
+        let act = || format!("cannot read {}", shown(path));
+        let content = ContentId::read(&mut file).act(act)?;
+        file.rewind().act(act)?;
+        self.file_of(path, executable, size, content, file)
+    }
+
+    fn file_at(&mut self, path: &[u8], executable: bool, size: u64, time: u64, data: impl Read) -> Result<()> {
         self.begin(path, size)?;
         let mode = if executable { 0o755 } else { 0o644 };
-        let header = self.header(EntryType::Regular, mode, size);
+        let header = self.header(EntryType::Regular, mode, size, time);
         self.append(path, header, None, Exactly { inner: data, left: size })
     }
 
@@ -132,21 +186,33 @@ impl LayerWriter {
         if target.is_empty() || target.len() > PATH_MAX || target.contains(&0) {
             return Err(refused(path, "it is a symbolic link without a usable target"));
         }
-        let header = self.header(EntryType::Symlink, 0o777, 0);
+        let time = self.time(path, ContentId::of(target));
+        let header = self.header(EntryType::Symlink, 0o777, 0, time);
         self.append(path, header, Some(target), io::empty())
     }
 
     /// Adds another name for a file added before.
     pub fn hard_link(&mut self, path: &[u8], earlier: &[u8]) -> Result<()> {
         self.begin(path, 0)?;
-        let header = self.header(EntryType::Link, 0o644, 0);
+        // What unpacks it may give its time to the file that has both names.
+        let time = self.marking.as_ref().map_or(FIXED, |marking| marking.given(earlier));
+        let header = self.header(EntryType::Link, 0o644, 0, time);
         self.append(path, header, Some(earlier), io::empty())
     }
 
     /// Ends the layer and puts it among the blobs.
     pub fn finish(self) -> Result<Layer> {
+        Ok(self.finish_marked()?.0)
+    }
+
+    /// The same, with the times that were given.
+    pub fn finish_marked(self) -> Result<(Layer, Option<Marking>)> {
         let blob = self.tar.into_inner().act(|| "cannot end a layer")?;
-        Ok(blob.finish()?)
+        Ok((blob.finish()?, self.marking))
+    }
+
+    fn time(&mut self, path: &[u8], content: ContentId) -> u64 {
+        self.marking.as_mut().map_or(FIXED, |marking| marking.mark(path, content).time)
     }
 
     /// Checks a path that is not a folder's, and adds its parents.
@@ -185,14 +251,14 @@ impl LayerWriter {
                 let inside =
                     parent.strip_prefix(home).is_some_and(|rest| rest.is_empty() || rest.first() == Some(&b'/'));
                 let (uid, gid) = if inside { (self.options.uid, self.options.gid) } else { (0, 0) };
-                self.append(parent, folder_header(uid, gid), None, io::empty())?;
+                self.append(parent, folder_header(uid, gid, FIXED), None, io::empty())?;
             }
         }
         Ok(())
     }
 
-    fn header(&self, kind: EntryType, mode: u32, size: u64) -> Header {
-        header(kind, mode, size, (self.options.uid, self.options.gid))
+    fn header(&self, kind: EntryType, mode: u32, size: u64, time: u64) -> Header {
+        header(kind, mode, size, time, (self.options.uid, self.options.gid))
     }
 
     /// Writes one entry, with GNU's extra entries before it for what is too long for the header.
@@ -213,7 +279,7 @@ impl LayerWriter {
     }
 
     fn long(&mut self, kind: u8, text: &[u8]) -> io::Result<()> {
-        let mut before = header(EntryType::new(kind), 0o644, text.len() as u64 + 1, (0, 0));
+        let mut before = header(EntryType::new(kind), 0o644, text.len() as u64 + 1, FIXED, (0, 0));
         copy(&mut before.as_old_mut().name, b"././@LongLink");
         before.set_cksum();
         self.tar.append(&before, text.chain(&[0u8][..]))
@@ -229,17 +295,17 @@ impl std::fmt::Debug for LayerWriter {
     }
 }
 
-fn folder_header(uid: u64, gid: u64) -> Header {
-    header(EntryType::Directory, 0o755, 0, (uid, gid))
+fn folder_header(uid: u64, gid: u64, time: u64) -> Header {
+    header(EntryType::Directory, 0o755, 0, time, (uid, gid))
 }
 
-fn header(kind: EntryType, mode: u32, size: u64, owner: (u64, u64)) -> Header {
+fn header(kind: EntryType, mode: u32, size: u64, time: u64, owner: (u64, u64)) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);
     header.set_uid(owner.0);
     header.set_gid(owner.1);
-    header.set_mtime(0);
+    header.set_mtime(time);
     header.set_size(size);
     header
 }
@@ -262,10 +328,13 @@ fn check(path: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// A path for people.
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 pub(super) fn refused(path: &[u8], why: &str) -> Error {
-    let shown: String =
-        String::from_utf8_lossy(path).chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    Refusal::new(Code::NotForAnImage, format!("{shown} cannot go into the image"))
+    Refusal::new(Code::NotForAnImage, format!("{} cannot go into the image", shown(path)))
         .why(why)
         .next("leave it out with .slugignore, or rename it")
         .into()

@@ -222,7 +222,7 @@ fn layers_are_what_they_should_be() {
         let link = entry.link_name_bytes().map(|l| String::from_utf8_lossy(&l[..l.len().min(12)]).into_owned());
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let path = path.get(..24).unwrap_or(&path).to_owned();
-        assert_eq!(header.mtime().unwrap(), 0);
+        assert_eq!(header.mtime().unwrap(), FIXED);
         let kind = char::from(header.entry_type().as_byte());
         let line = format!(
             "{kind} {:o} {} {path} {}",
@@ -248,6 +248,59 @@ fn layers_are_what_they_should_be() {
         5 755 0 opt/x
         5 755 1000 opt/x/y"]]
     .assert_eq(&listing.join("\n"));
+}
+
+/// The times of a layer's entries, as `path time`.
+fn times_of(blobs: &BlobStore, layer: &Layer) -> BTreeMap<String, u64> {
+    let mut archive = tar::Archive::new(std::fs::File::open(blobs.find(&layer.digest).unwrap()).unwrap());
+    let entries = archive.entries().unwrap().map(Result::unwrap);
+    let time = |entry: &tar::Entry<'_, _>| entry.header().mtime().unwrap();
+    entries.map(|entry| (entry.path().unwrap().to_str().unwrap().to_owned(), time(&entry))).collect()
+}
+
+#[test]
+fn what_did_not_change_keeps_its_time() {
+    let data = tempfile::tempdir().unwrap();
+    let blobs = BlobStore::open(data.path()).unwrap();
+    let folder = data.path().join("app");
+    std::fs::create_dir_all(folder.join("sub/inner")).unwrap();
+    std::fs::write(folder.join("a.js"), "var rate=10;").unwrap();
+    std::fs::write(folder.join("sub/same"), "same").unwrap();
+    std::fs::hard_link(folder.join("sub/same"), folder.join("sub/other")).unwrap();
+    std::fs::File::create(folder.join("large")).unwrap().set_len(5 << 20).unwrap();
+    let mut times = Times::default();
+    let mut pack = |now: u64| {
+        let marking = std::mem::take(&mut times).begin(now, 0);
+        let mut layer = LayerWriter::marked(&blobs, options(), marking).unwrap();
+        layer.add_folder(&FolderSource { host: &folder, at: "app", exclude: &|_, _| false }).unwrap();
+        layer.file(b"opt/hoist/made", false, 4, &b"made"[..]).unwrap();
+        let (layer, marking) = layer.finish_marked().unwrap();
+        times = marking.unwrap().end(None, 0);
+        layer
+    };
+    let (begun, later) = (1_700_000_000, 1_700_000_100);
+    let first = pack(begun);
+    assert_eq!(pack(later), first, "nothing changed");
+    std::fs::write(folder.join("a.js"), "var rate=99;").unwrap();
+    std::fs::write(folder.join("sub/new"), "new").unwrap();
+    let second = times_of(&blobs, &pack(later));
+    let changed: Vec<&str> = second.iter().filter(|(_, time)| **time == later).map(|(path, _)| path.as_str()).collect();
+    assert_eq!(changed, ["app/a.js", "app/sub", "app/sub/new"], "a folder changes with the names in it");
+    let kept: Vec<&str> = second.iter().filter(|(_, time)| **time == begun).map(|(path, _)| path.as_str()).collect();
+    assert_eq!(kept, ["app", "app/large", "app/sub/inner", "app/sub/other", "app/sub/same", "opt/hoist/made"]);
+
+    // The first one is wanted again: it has other times, and nothing else is different.
+    let again = |times: &Times, now: u64| {
+        let writer = LayerWriter::marked(&blobs, options(), times.clone().begin(now, 0)).unwrap();
+        let packed = std::fs::File::open(blobs.find(&first.digest).unwrap()).unwrap();
+        let (layer, marking) = pack_again(writer, packed).unwrap();
+        (layer, marking.unwrap().end(None, 0))
+    };
+    let (back, now) = again(&times, 1_700_000_200);
+    let changed: Vec<String> =
+        times_of(&blobs, &back).into_iter().filter(|(_, time)| *time == 1_700_000_200).map(|(path, _)| path).collect();
+    assert_eq!(changed, ["app/a.js", "app/sub"]);
+    assert_eq!(again(&now, 1_700_000_300).0, back, "and it stays what it is");
 }
 
 #[test]
