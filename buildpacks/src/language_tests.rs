@@ -164,7 +164,7 @@ fn documents_name_all_languages() {
         (
             "docs/commands.md",
             include_str!("../../docs/commands.md"),
-            vec![format!("buildpack ({first}, {others} or {last} instead of detection)")],
+            vec![format!("{first}, {others} or {last}, whatever the commit looks like")],
         ),
         (
             "docs/operations.md",
