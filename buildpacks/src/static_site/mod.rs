@@ -40,26 +40,33 @@ pub(crate) fn present(tree: &Tree) -> bool {
     ["static.json", "Staticfile"].iter().any(|name| tree.0.contains_key(*name)) || pages(tree).is_some()
 }
 
-/// The folder with the site's first page.
-fn pages(tree: &Tree) -> Option<&'static str> {
-    let homes = [("", "index.html"), ("public_html", "public_html/index.html"), ("public", "public/index.html")];
-    homes.into_iter().find(|(_, page)| tree.has_file(page)).map(|(root, _)| root)
+/// What a folder's first page is called: today, and by older servers. The web server looks for them in this order.
+const FIRST_PAGES: [&str; 4] = ["index.html", "index.htm", "default.html", "default.htm"];
+
+fn has_page(tree: &Tree, root: &str, page: &str) -> bool {
+    if root.is_empty() { tree.has_file(page) } else { tree.has_file(&format!("{root}/{page}")) }
+}
+
+/// The folder with the site's first page, and the page's name: an index.html anywhere before one of another name.
+fn pages(tree: &Tree) -> Option<(&'static str, &'static str)> {
+    let folder = |page| ["", "public_html", "public"].into_iter().find(|root| has_page(tree, root, page));
+    FIRST_PAGES.into_iter().find_map(|page| Some((folder(page)?, page)))
 }
 
 fn plan(tree: &Tree, _: &Settings, _: &Pins, _: &Facts) -> Result<Plan, Refusal> {
     let named = Site::read(tree)?;
-    let from = match &named {
-        Some(site) if site.root_named && tree.0.contains_key("static.json") => "root in static.json",
-        Some(site) if site.root_named => "root in Staticfile",
-        Some(_) | None => "where index.html is",
-    };
     let mut site = match named {
         Some(site) => site,
         None => Site { error_page: "/404.html".into(), ..Site::default() },
     };
-    if !site.root_named {
-        site.root = pages(tree).ok_or_else(no_pages)?.to_owned();
-    }
+    let from = if site.root_named {
+        let file = if tree.0.contains_key("static.json") { "static.json" } else { "Staticfile" };
+        format!("root in {file}")
+    } else {
+        let (root, page) = pages(tree).ok_or_else(no_pages)?;
+        site.root = root.to_owned();
+        format!("where {page} is")
+    };
     if !tree.has_folder(&site.root) {
         return Err(missing_root(&site.root));
     }
@@ -69,8 +76,8 @@ fn plan(tree: &Tree, _: &Settings, _: &Pins, _: &Facts) -> Result<Plan, Refusal>
         outputs: vec![Output::of_app("", &[])],
         ..Layer::empty("app", Scope::App)
     };
-    let index = if site.root.is_empty() { "index.html".to_owned() } else { format!("{}/index.html", site.root) };
-    if !tree.has_file(&index) {
+    if !FIRST_PAGES.iter().any(|page| has_page(tree, &site.root, page)) {
+        let index = if site.root.is_empty() { "index.html".to_owned() } else { format!("{}/index.html", site.root) };
         site.warnings.push(format!("there is no {}: / answers 404", quote(&index)));
     }
     let plan = Plan {

@@ -229,6 +229,29 @@ fn roots() {
 }
 
 #[test]
+fn first_pages_of_older_servers() {
+    check_lines(
+        "-- public_html/default.htm",
+        expect![[r#"
+        Static site
+        + serves public_html/ (where default.htm is)
+        + web: Caddy
+    "#]],
+    );
+    check_lines(
+        "-- index.htm\n-- public/index.html",
+        expect![[r#"
+            Static site
+            + serves public/ (where index.html is)
+            + web: Caddy
+        "#]],
+    );
+    // The configuration looks for the same ones.
+    let rendered = super::caddyfile::render(&crate::static_site::Site::default());
+    assert!(rendered.contains(&format!("\t\tindex {} index.txt\n", super::FIRST_PAGES.join(" "))), "{rendered}");
+}
+
+#[test]
 fn roots_that_are_refused() {
     check_lines(
         "-- static.json\n{\"root\":\"./dist/\"}\n-- index.html",
