@@ -109,6 +109,8 @@ pub async fn create(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         .clone()
         .ok_or_else(|| Refusal::new(Code::AppMissing, "name the app").next("apps:create blog"))?;
     make(c, ask.principal(), &name).await?;
+    io.did("url", c.p.sites.url(&name));
+    io.did("remote", c.p.sites.remote(&name));
     io.line(format!("Created {name}. It will answer at {}", c.p.sites.url(&name))).await;
     io.line(format!("Deploy it: git remote add hoist {} && git push hoist main", c.p.sites.remote(&name))).await;
     Ok(0)
@@ -222,21 +224,24 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     }
     let counts = changes.iter().map(|(setting, _)| setting.counts).max().unwrap_or(Counts::Now);
     let (id, who) = (app.id.clone(), ask.principal().clone());
-    c.p.store
-        .write(move |tx| {
-            let known = Known {
-                who: &who,
-                buildpack: &buildpacks::buildpack_name,
-                buildpacks: buildpacks::BUILDPACKS.join(", "),
-                stack: &|name| buildpacks::Stack::parse(name).map(buildpacks::Stack::name),
-            };
-            let mut settings = tx.the_app(&id)?.settings;
-            for (setting, value) in &changes {
-                setting.take(&mut settings, value, &known)?;
-            }
-            tx.set_settings(&id, &settings)
-        })
-        .await?;
+    let set =
+        c.p.store
+            .write(move |tx| {
+                let known = Known {
+                    who: &who,
+                    buildpack: &buildpacks::buildpack_name,
+                    buildpacks: buildpacks::BUILDPACKS.join(", "),
+                    stack: &|name| buildpacks::Stack::parse(name).map(buildpacks::Stack::name),
+                };
+                let mut settings = tx.the_app(&id)?.settings;
+                for (setting, value) in &changes {
+                    setting.take(&mut settings, value, &known)?;
+                }
+                tx.set_settings(&id, &settings)?;
+                Ok(settings.shown().collect::<BTreeMap<_, _>>())
+            })
+            .await?;
+    io.did("settings", set);
     io.line(format!("Set. {}", counts.sentence(app.name.as_str()))).await;
     Ok(0)
 }

@@ -53,6 +53,8 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         Ok((old, plan))
     });
     let (old, plan) = c.p.sites.base.change(&new, change).await?;
+    io.did("old", old.to_string());
+    io.did("base", new.to_string());
     if old == new {
         io.line(format!("{new} is the base domain already")).await;
         return Ok(0);

@@ -204,6 +204,8 @@ async fn change_config(c: &Commands, ask: &Ask, change: ConfigChange, io: &Io) -
         io.line("Nothing changes: the config vars have these values already").await;
         return Ok(0);
     }
+    io.did("set", change.set.keys().map(ToString::to_string).collect::<Vec<_>>());
+    io.did("unset", change.unset.iter().map(ToString::to_string).collect::<Vec<_>>());
     for warning in change.warnings() {
         io.note(text::warning(&warning)).await;
     }

@@ -51,6 +51,9 @@ pub async fn add(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             })
             .await?;
     let told = c.p.routes.publish_hosts(&app.id, &hosts, ROUTE_MAX).await;
+    io.did("domains", hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
+    io.did("process", process.to_string());
+    io.did("routed", told);
     for (host, granted) in hosts.iter().zip(&granted).take(TOLD_MAX) {
         let readable = host.readable().map(|text| format!(" ({text})")).unwrap_or_default();
         let how = match granted {
@@ -197,6 +200,8 @@ pub async fn clear(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 async fn gone(c: &Commands, app: &AppRef, hosts: &[Hostname], io: &Io) -> Result<u8> {
     let told = c.p.routes.publish_hosts(&app.id, hosts, ROUTE_MAX).await;
+    io.did("domains", hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
+    io.did("routed", told);
     for host in hosts.iter().take(TOLD_MAX) {
         io.line(format!("{host} does not lead to {} any more", app.name)).await;
     }
@@ -273,6 +278,10 @@ pub async fn rename(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             .await?;
     let told = c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
     c.p.note(&app.id, format!("Renamed from {old} to {new}")).await;
+    io.did("old", &old);
+    io.did("name", &new);
+    io.did("url", c.p.sites.url(&new));
+    io.did("remote", c.p.sites.remote(&new));
     io.line(format!("{old} is called {new} now; nothing was restarted")).await;
     io.line(text::detail(&c.p.sites.url(&new))).await;
     io.line(text::detail(&format!("git remote set-url hoist {}", c.p.sites.remote(&new)))).await;

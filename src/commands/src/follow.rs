@@ -5,6 +5,7 @@ use domain::Refusal;
 use domain::deploy::Deploy;
 use domain::refusal::Code;
 use jobs::{Heard, Job};
+use serde_json::Value;
 use system::io::Io;
 
 /// The refusal of a job whose asker closed the connection.
@@ -13,7 +14,7 @@ pub fn hung_up() -> Refusal {
 }
 
 /// Streams the job's lines to standard output until it is over. An orderly close cancels it where that still can be.
-pub async fn follow(_commands: &Commands, job: &Job, io: &Io) -> u8 {
+pub async fn follow(c: &Commands, job: &Job, io: &Io) -> u8 {
     let mut listener = job.listen();
     let mut cancelled = false;
     loop {
@@ -27,8 +28,15 @@ pub async fn follow(_commands: &Commands, job: &Job, io: &Io) -> u8 {
         };
         match heard {
             Heard::Line(line) => io.line(line.text).await,
-            Heard::End(Deploy::Live { .. }) => return 0,
-            Heard::End(_) => return 1,
+            Heard::End(end) => {
+                // How it ended is known already; what cannot be read is left out.
+                if let Ok(report) = c.report(job.id()).await
+                    && let Ok(Value::Object(fields)) = serde_json::to_value(&report)
+                {
+                    fields.into_iter().for_each(|(field, value)| io.did(&field, value));
+                }
+                return u8::from(!matches!(end, Deploy::Live { .. }));
+            }
         }
     }
 }

@@ -52,6 +52,8 @@ pub async fn add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     }
     let (name, added, by) = (user.name.clone(), keys.clone(), ask.principal().user_id());
     c.p.store.write(move |tx| keys.iter().try_for_each(|key| tx.add_key(&user, key, by, now()))).await?;
+    io.did("user", &name);
+    io.did("keys", added.iter().map(|key| key.fingerprint.clone()).collect::<Vec<_>>());
     for key in added {
         io.line(format!("Added {} for {name}", key.fingerprint)).await;
     }
@@ -114,6 +116,8 @@ pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 Ok((fingerprint.to_owned(), tx.end_lost_work(now())?))
             })
             .await?;
+    io.did("user", &name);
+    io.did("keys", [&gone]);
     io.line(format!("Removed {gone} of {name}; connections opened with it end now")).await;
     c.after_loss(lost, name.as_str(), ask.principal(), io).await;
     Ok(0)
@@ -143,6 +147,9 @@ pub async fn deploy_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     c.p.store.write(move |tx| tx.add_deploy_key(&id, &key, &by, now())).await?;
     io.line(format!("Added the deploy key {name} ({fingerprint}): it may push to {} and look at its builds", app.name))
         .await;
+    io.did("key", &fingerprint);
+    io.did("name", &name);
+    io.did("remote", c.p.sites.remote(&app.name));
     io.line(format!("Its remote: {}", c.p.sites.remote(&app.name))).await;
     if let Principal::User { name, .. } = ask.principal() {
         io.line(format!("It ends when {name} may not change {} any more", app.name)).await;
@@ -211,6 +218,8 @@ pub async fn deploy_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         let no = Refusal::new(Code::NoSuchKey, format!("{} has no such deploy key", app.name));
         return Err(no.next(format!("deploy-keys:list {}", app.name)).into());
     };
+    io.did("key", &gone.fingerprint);
+    io.did("name", &gone.name);
     io.line(format!("Removed the deploy key {} ({}) of {}", gone.name, gone.fingerprint, app.name)).await;
     c.after_loss(lost, &format!("deploy key {}", gone.name), ask.principal(), io).await;
     Ok(0)

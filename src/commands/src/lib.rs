@@ -25,6 +25,7 @@ mod processes;
 mod quota;
 mod registry;
 mod releases;
+mod reply;
 mod run;
 pub mod seams;
 mod secrets;
@@ -42,6 +43,7 @@ use domain::command::{self, Format, Request, Verb, audit_line};
 use domain::refusal::Code;
 use domain::share::Tickets;
 use domain::{AppId, Timestamp};
+use serde_json::Value;
 pub use server::Server;
 use ssh::SessionEnv;
 use std::collections::HashMap;
@@ -195,9 +197,27 @@ impl Commands {
             Ok(place) => place,
             Err(no) => return refuse(&io, &no, format).await,
         };
-        match self.run(who, words, env, &mut io).await {
-            Ok(code) => code,
-            Err(err) => refuse(&io, &err, format).await,
+        if !reply::wanted(words, format) {
+            return match self.run(who, words, env, &mut io).await {
+                Ok(code) => code,
+                Err(err) => refuse(&io, &err, format).await,
+            };
+        }
+        let (done, kept) = reply::keep(&mut io, async |io| self.run(who, words, env, io).await).await;
+        match done {
+            Ok(code) => {
+                io.line(kept.object(words, code, io.done.take()).to_string()).await;
+                code
+            }
+            Err(err) => {
+                err.log();
+                let mut object = kept.object(words, err.exit_code(), io.done.take());
+                if let (Some(all), Value::Object(no)) = (object.as_object_mut(), refusal_json(&err)) {
+                    all.extend(no);
+                }
+                io.note(object.to_string()).await;
+                err.exit_code()
+            }
         }
     }
 
@@ -394,8 +414,8 @@ fn audit_row(who: &Principal, env: &SessionEnv, verb: Verb, line: String, app: O
 fn format_of(words: &[String]) -> Format {
     match command::parse(words) {
         Ok(request) => request.format,
-        // A verb that reads; the others may have an option of that name with a meaning of its own.
-        Err(_) if words.first().and_then(|word| command::find(word)).is_none_or(|spec| spec.reads) => {
+        // Some have an option of that name with a meaning of its own, or a command after which such words are its own.
+        Err(_) if words.first().and_then(|word| command::find(word)).is_none_or(command::Spec::takes_format) => {
             let typed = || words.iter().take_while(|word| *word != "--");
             let apart = typed().zip(typed().skip(1)).any(|(name, value)| name == "--format" && value == "json");
             let json = apart || typed().any(|word| word == "--json" || word == "--format=json");

@@ -35,6 +35,8 @@ pub async fn on(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
             })
             .await?;
     let told = c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
+    io.did("maintenance", true);
+    io.did("routed", told);
     let whose = if size.is_some() { "your" } else { "our" };
     io.line(format!("{} answers with {whose} maintenance page (503) now; its instances keep running", app.name)).await;
     if size.is_some_and(|size| !fits(size, hosts)) {
@@ -77,6 +79,8 @@ pub async fn off(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             })
             .await?;
     let told = c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
+    io.did("maintenance", false);
+    io.did("routed", told);
     let word = if was { "is out of maintenance" } else { "was not in maintenance" };
     io.line(format!("{} {word}: {}", app.name, c.p.sites.url(&app.name))).await;
     if !told {

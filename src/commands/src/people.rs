@@ -27,6 +27,9 @@ pub async fn users_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
             added.iter().try_for_each(|key| tx.add_key(&user, key, by, now()))
         })
         .await?;
+    io.did("user", &name);
+    io.did("role", role);
+    io.did("keys", keys.iter().map(|key| key.fingerprint.clone()).collect::<Vec<_>>());
     let word = word_of(role);
     if keys.is_empty() {
         io.line(format!("Added {word} {name} without a key; next: keys:add {name} < KEY.pub")).await;
@@ -79,6 +82,8 @@ pub async fn users_set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 Ok(Some(Lost { ended, jobs: work.jobs }))
             })
             .await?;
+    io.did("user", &name);
+    io.did("role", role);
     let article = if role == Role::Admin { "an" } else { "a" };
     let already = if lost.is_some() { "now" } else { "already" };
     io.line(format!("{name} is {already} {article} {}", word_of(role))).await;
@@ -121,6 +126,7 @@ pub async fn users_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 Ok(Lost { ended, jobs: work.jobs })
             })
             .await?;
+    io.did("user", &name);
     io.line(format!("Removed {name}, their keys and what they had open")).await;
     c.after_loss(lost, name.as_str(), ask.principal(), io).await;
     Ok(0)
@@ -137,6 +143,8 @@ pub async fn access_add(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 tx.share(&id, user.id, by)
             })
             .await?;
+    io.did("user", &name);
+    io.did("changed", changed);
     let word = if changed { "is now shared" } else { "is shared already" };
     io.line(format!("{} {word} with {name}", app.name)).await;
     Ok(0)
@@ -163,6 +171,8 @@ pub async fn access_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 Ok((changed, still, Lost { ended, jobs: work.jobs }))
             })
             .await?;
+    io.did("user", &name);
+    io.did("changed", changed);
     let word = if changed { "is no longer shared" } else { "was not shared" };
     io.line(format!("{} {word} with {name}", app.name)).await;
     match still {

@@ -206,6 +206,7 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         })
         .await?;
     let list: Vec<String> = wanted.iter().map(|(p, n)| format!("{p}={n}")).collect();
+    io.did("formation", &wanted);
     io.line(format!("Scaling {} to {}", app.name, list.join(" "))).await;
     c.p.wake.notify_one();
     let code = wait_up(c, &rows, io).await?;
@@ -361,6 +362,7 @@ pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
     c.p.wake.notify_one();
     drop(turn);
+    io.did("stopped", stopping);
     let instances = if stopping == 1 { "instance" } else { "instances" };
     io.line(format!("Stopped {} ({stopping} {instances}); ps:start {} starts it again", app.name, app.name)).await;
     Ok(0)

@@ -11,6 +11,7 @@ use domain::quota::{Limits, Load, What, Whose, limit};
 use domain::refusal::Code;
 use domain::{AppId, Refusal, UserName, text, time};
 use serde_json::json;
+use std::collections::BTreeMap;
 use store::{Quota, User};
 use system::clock::now;
 use system::fault::Result;
@@ -161,6 +162,9 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             })
             .await?;
     let name = &account.user.name;
+    io.did("user", name);
+    let set: BTreeMap<&str, Option<u64>> = limits.iter().map(|(what, most)| (what.word(), *most)).collect();
+    io.did("quotas", set);
     for (what, most) in limits {
         let used = account.used(c, what);
         io.line(format!("{name} may have {}: {}", what.word(), what.show_limit(most))).await;
@@ -194,6 +198,8 @@ pub async fn unset(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             })
             .await?;
     let name = &account.user.name;
+    io.did("user", name);
+    io.did("unset", removed.iter().map(|what| what.word()).collect::<Vec<_>>());
     if removed.is_empty() {
         io.line(format!("Nothing of that was set for {name}; quota {name} shows what holds")).await;
     }

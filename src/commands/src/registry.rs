@@ -31,6 +31,7 @@ pub async fn login(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let shown = host.clone();
     let login = RegistryLogin { host, user, password, created: now() };
     c.p.store.write(move |tx| tx.set_registry(&login)).await?;
+    io.did("host", &shown);
     io.line(format!("Builds log in to {shown} from now on. Whether it takes the password shows at the next pull"))
         .await;
     Ok(0)
@@ -42,6 +43,7 @@ pub async fn allow(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let nobody = Secret::new(String::new());
     let login = RegistryLogin { host: host.clone(), user: String::new(), password: nobody, created: now() };
     c.p.store.write(move |tx| tx.set_registry(&login)).await?;
+    io.did("host", &host);
     io.line(format!("Builds reach {host} from now on, without a login")).await;
     Ok(0)
 }
@@ -53,6 +55,7 @@ pub async fn logout(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         let no = Refusal::new(Code::NoSuchLogin, format!("there is no login to {host}"));
         return Err(no.next("registry:list").into());
     }
+    io.did("host", &host);
     io.line(format!("Forgot the login to {host}. Images that were pulled stay")).await;
     Ok(0)
 }

@@ -2,7 +2,7 @@
 
 /// Heroku's section head: `-----> Building`.
 pub fn head(text: &str) -> String {
-    format!("-----> {text}")
+    format!("{HEAD}{text}")
 }
 
 /// A detail line under a head, indented seven spaces.
@@ -10,9 +10,15 @@ pub fn detail(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("       {text}") }
 }
 
+/// What a heading begins with.
+pub const HEAD: &str = "-----> ";
+
+/// What a warning begins with.
+pub const WARNING: &str = " !     ";
+
 /// A line that says what went wrong: ` !     text`.
 pub fn warning(text: &str) -> String {
-    format!(" !     {text}")
+    format!("{WARNING}{text}")
 }
 
 /// Drops control characters (escape sequences reach other people's terminals otherwise); tabs stay, colour goes too.

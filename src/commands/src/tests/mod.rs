@@ -3,6 +3,7 @@
 mod apps;
 mod config;
 mod domains;
+mod json;
 mod people;
 mod processes;
 mod server;

@@ -225,7 +225,14 @@ impl Shop {
         }
         drop(inputs);
         let (out, mut chunks) = mpsc::channel(64);
-        let io = Io { stdin: input, out, hangup: CancellationToken::new(), tty: false, terminal: None };
+        let io = Io {
+            stdin: input,
+            out,
+            hangup: CancellationToken::new(),
+            tty: false,
+            terminal: None,
+            done: Default::default(),
+        };
         let (mut said, principal) = (format!("{line}\n"), self.principal(who).await);
         let run = self.commands.run_line(principal, command, SessionEnv::default(), io);
         let read = async {

@@ -17,7 +17,7 @@ pub fn help_overview() -> Vec<String> {
         lines.push(format!("  {:width$}  {}", spec.name, spec.summary));
     }
     lines.push(String::new());
-    lines.push("More on one: help COMMAND. Commands that read take --format json, for refusals too.".to_owned());
+    lines.push("More on one: help COMMAND. Commands take --format json, for refusals too.".to_owned());
     lines
 }
 
@@ -57,8 +57,11 @@ pub fn markdown() -> String {
     let mut out = String::from(
         "# Commands\n\nGenerated from the command table; do not edit. Type them as `ssh -p PORT HOST COMMAND`, or on the \
          server as `hoist --data DIR COMMAND`.\n\nThe app is the first argument or `-a APP`. Options may stand anywhere; `--` \
-         ends them. Commands that read take `--format json`. Refused, they then write an object on standard error: `code`, \
-         `what`, `why`, `next`, and of a fault of the server its id as `fault`; the exit status is the same.\n",
+         ends them. Commands take `--format json`, but for `run`, `enter` and `ps:exec`. Those that read print what they read. Those that \
+         change something print one object once they are over: `command`, `app`, `exit`, `done` (what was done, in fields), `said` \
+         and `warned` (their lines; of more than 1,000 the last). Refused, they write an object on standard error: `code`, \
+         `what`, `why`, `next`, and of a fault of the server its id as `fault`, beside those fields; the exit status \
+         is the same.\n",
     );
     let mut group = None;
     for spec in TABLE {
@@ -123,7 +126,7 @@ fn rows(spec: &Spec) -> Vec<(String, String)> {
         };
         rows.push((format!("{short}--{}{value}", flag.long), flag.help.to_owned()));
     }
-    if spec.reads {
+    if spec.takes_format() {
         rows.push(("--format text|json".to_owned(), "How to answer; --json for short".to_owned()));
     }
     rows

@@ -158,7 +158,7 @@ impl Typed {
             ("help", _) => self.help = true,
             ("json", _) => self.format = Format::Json,
             // A verb whose own option this is has formats of its own.
-            ("format", Some(value)) if spec.reads => {
+            ("format", Some(value)) if spec.takes_format() => {
                 self.format = match value.as_str() {
                     "text" => Format::Text,
                     "json" => Format::Json,
@@ -242,7 +242,7 @@ impl Typed {
 
 fn find_flag(spec: &'static Spec, is: impl Fn(&Flag) -> bool) -> Option<&'static Flag> {
     let common: [(&'static Flag, bool); 4] =
-        [(&APP, spec.app != AppArg::None), (&FORMAT, spec.reads), (&JSON, spec.reads), (&HELP, true)];
+        [(&APP, spec.app != AppArg::None), (&FORMAT, spec.takes_format()), (&JSON, spec.answers_json()), (&HELP, true)];
     // A verb's own option wins over a common one of the same letter.
     spec.flags.iter().find(|f| is(f)).or_else(|| common.into_iter().find(|(f, on)| *on && is(f)).map(|(f, _)| f))
 }

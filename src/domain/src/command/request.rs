@@ -129,6 +129,11 @@ impl Request {
         !spec.reads || !matches!(self.need(principal), Need::Anyone | Need::Read)
     }
 
+    /// Whether it only shows something; `ps:scale` does without quantities.
+    pub fn only_reads(&self) -> bool {
+        self.verb.spec().reads && (self.verb != Verb::PsScale || self.args.many("TYPE=N").is_empty())
+    }
+
     /// Whether it reads standard input.
     pub fn reads_stdin(&self) -> bool {
         match self.verb.spec().stdin {

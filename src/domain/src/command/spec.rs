@@ -208,6 +208,17 @@ impl Spec {
         line
     }
 
+    /// Whether it answers `--format json`: with JSON of its own if it reads, else with what it did. What hands bytes through
+    /// does not.
+    pub fn answers_json(&self) -> bool {
+        self.reads || !(self.git || self.takes_command())
+    }
+
+    /// Whether `--format` says how it answers; a verb may have an option of that name with a meaning of its own.
+    pub fn takes_format(&self) -> bool {
+        self.answers_json() && self.flag("format").is_none()
+    }
+
     /// Whether its last argument is a command of the user's own.
     pub fn takes_command(&self) -> bool {
         self.args.last().is_some_and(|arg| arg.shape == Shape::Command)

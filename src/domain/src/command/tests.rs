@@ -102,7 +102,7 @@ fn lines_are_refused() {
     check("logs blog --num", "usage: --num needs a value");
     check("logs blog --tail=yes", "usage: --tail takes no value");
     check("logs blog --format xml", "usage: --format takes text or json");
-    check("apps:create blog --format json", "usage: apps:create has no option --format");
+    check("run --format json blog ls", "usage: run has no option --format");
     check("apps:destroy blog", "not-confirmed: apps:destroy blog cannot be undone: confirm it");
     check("apps:destroy blog --confirm shop", "not-confirmed: the confirmation does not name the app blog");
     check("apps:create Blog", "bad-app-name: \"Blog\" is not an app's name");

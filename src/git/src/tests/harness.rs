@@ -377,7 +377,7 @@ async fn serve_one_client(desk: &Arc<Desk>, limits: &Limits, tasks: &Tasks, stre
             }
         }
     });
-    let mut io = Io { stdin, out, hangup, tty: false, terminal: None };
+    let mut io = Io { stdin, out, hangup, tty: false, terminal: None, done: system::io::Done::default() };
     let code = if receiving {
         let ticket = PushTicket::random();
         desk.repos.receive_within(&desk.app, (&ticket, &Claimant::local()), Some("version=1"), &mut io, limits).await
