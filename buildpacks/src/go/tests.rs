@@ -238,11 +238,14 @@ fn programs_of_one_name() {
             web: bin/web
         "#]],
     );
-    built("-- go.mod\nmodule example.com/shop\ngo 1.26\n-- cmd/main.go\npackage main\n", expect![[r#"
+    built(
+        "-- go.mod\nmodule example.com/shop\ngo 1.26\n-- cmd/main.go\npackage main\n",
+        expect![[r#"
         + web: bin/shop (the module's only program)
           $ go build -trimpath -ldflags=-s -w -o /app/bin/shop ./cmd
         web: bin/shop
-    "#]]);
+    "#]],
+    );
     built(
         "-- go.mod\nmodule a\ngo 1.26\n// +heroku install ./a/httpd ./b/httpd\n",
         expect![[r#"
