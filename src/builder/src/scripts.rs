@@ -13,15 +13,18 @@ const MENDERS: [&str; 4] = ["chmod", "dos2unix", "sed -i", "git config"];
 
 /// What is wrong with the scripts of a process table: what stops the push, and what is only said. Blocking.
 pub fn look(sources: &Sources, processes: &ProcessTable) -> (Option<Refusal>, Vec<Refusal>) {
-    let from = if sources.has_procfile() { "the Procfile" } else { "the app" };
     // A build script of the app's own may mend it; npm's are the only ones here that are the app's.
     let mended = MENDERS.iter().any(|word| String::from_utf8_lossy(&sources.begin_of("package.json")).contains(word));
+    let who = |name: &str| match sources.has_procfile() {
+        true => format!("{name} in the Procfile"),
+        false => format!("the command of {name}"),
+    };
     let (mut stops, mut said) = (None, Vec::new());
     for (name, command) in processes {
         let Some(script) = started(command) else { continue };
         let path = script.word.trim_start_matches("./");
         let path = path.strip_prefix(&format!("{}/", buildpacks::APP)).unwrap_or(path);
-        let Some(no) = refusal(sources, &script, path, &format!("{name} in {from}")) else { continue };
+        let Some(no) = refusal(sources, &script, path, &who(name.as_str())) else { continue };
         match matches!(name.as_str(), "web" | "release") && !mended {
             true => stops = stops.or(Some(no)),
             false => said.push(no),
