@@ -22,6 +22,7 @@ mod plan;
 mod procfile;
 mod python;
 mod refusal;
+pub mod scripts;
 mod static_site;
 #[cfg(test)]
 mod testing;

@@ -27,6 +27,11 @@ impl Refusal {
         Refusal { code, what: what.into(), why: why.into(), next: vec![next.into()] }
     }
 
+    pub(crate) fn because(mut self, more: &str) -> Refusal {
+        self.why = format!("{}; {more}", self.why);
+        self
+    }
+
     pub(crate) fn or(mut self, next: impl Into<String>) -> Refusal {
         self.next.push(next.into());
         self

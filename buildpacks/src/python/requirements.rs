@@ -35,6 +35,8 @@ const LISTS: [&str; 18] = [
 ];
 /// Options that say where packages are, with the address after them.
 const PLACES: [&str; 5] = ["--index-url", "--extra-index-url", "--find-links", "-i", "-f"];
+/// Options that pip takes with their value right behind them.
+const SHORT: [&str; 5] = ["-r", "-c", "-e", "-f", "-i"];
 /// Options that read no file.
 const PLAIN: [&str; 9] = [
     "--pre",
@@ -66,6 +68,8 @@ struct Read {
     /// Names whose versions constraints fix.
     fixed: BTreeSet<String>,
     rewritten: Vec<(String, String)>,
+    /// Files that are no plain text.
+    odd: Vec<String>,
 }
 
 /// A file to read, and whether it only constrains.
@@ -86,13 +90,16 @@ pub(crate) fn read(tree: &Tree) -> Result<Dependencies, Refusal> {
         match tree.find(&path) {
             Found::File(content) => {
                 let text = String::from_utf8_lossy(content);
-                // uv takes UTF-8 and ends lines at LF.
+                // uv takes UTF-8, ends lines at LF, and wants something between an option and its value.
                 let lines = plain_lines(&text);
-                let is_as_uv_takes_it = tree.0.get(&path).is_some_and(|entry| entry.size == content.len() as u64)
+                let spaced = spaced(&lines);
+                let is_plain = tree.0.get(&path).is_some_and(|entry| entry.size == content.len() as u64)
                     && (!text.contains('\r') || text.contains('\n'))
                     && !text.starts_with('\u{feff}');
-                if !is_as_uv_takes_it && !read.files.contains(&path) {
-                    read.rewritten.push((path.clone(), lines.clone()));
+                let is_taken = is_plain && spaced.trim_end() == lines.trim_end();
+                if !is_taken && !read.files.contains(&path) {
+                    read.rewritten.push((path.clone(), spaced));
+                    read.odd.extend((!is_plain).then(|| path.clone()));
                 }
                 if !read.files.contains(&path) {
                     read.files.push(path.clone());
@@ -133,7 +140,7 @@ impl Read {
                 some.join(", ")
             ));
         }
-        for (path, _) in &self.rewritten {
+        for path in &self.odd {
             warnings
                 .push(format!("{} is not plain UTF-8 text and is read as if it were: save it as UTF-8", quote(path)));
         }
@@ -262,6 +269,18 @@ fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     let short = !name.starts_with("--") && !rest.is_empty();
     let value = rest.trim_start_matches([' ', '\t', '=']);
     (short || rest.starts_with([' ', '=', '\t'])).then_some(value)
+}
+
+/// `-rbase.txt` as `-r base.txt`.
+fn spaced(lines: &str) -> String {
+    let one = |line: &str| match SHORT.iter().find_map(|option| line.trim_start().strip_prefix(option)) {
+        Some(value) if !value.is_empty() && !value.starts_with([' ', '\t', '=', '-']) => {
+            let option = line.get(..line.len() - value.len()).unwrap_or_default();
+            format!("{option} {value}\n")
+        }
+        Some(_) | None => format!("{line}\n"),
+    };
+    lines.lines().map(one).collect()
 }
 
 /// Whether something comes from elsewhere, over the network.
@@ -485,6 +504,9 @@ flask === 1 or so
             let mut tree = Tree::default();
             add(&mut tree, "requirements.txt", Kind::File { executable: false }, Some(content.to_vec()));
             tree.0.get_mut("requirements.txt").unwrap().size = size as u64;
+            for name in ["base.txt", "pins.txt", "x.txt"] {
+                add(&mut tree, name, Kind::File { executable: false }, None);
+            }
             let text = read(&tree).unwrap().rewritten.into_iter().map(|(path, text)| format!("{path}: {text:?}\n"));
             expect.assert_eq(&format!("{}{}", shown(&tree), text.collect::<String>()));
         };

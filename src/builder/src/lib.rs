@@ -13,6 +13,7 @@ mod flights;
 mod keys;
 mod pack;
 mod sandbox;
+mod scripts;
 mod slots;
 mod sources;
 mod times;
@@ -219,14 +220,15 @@ impl Builds for Builder {
         let p = &self.p;
         let Asked { app, sources, settings, pins, config } = Asked::read(p, &ask.app, &ask.commit).await?;
         if dockerfile::wanted(&app, &sources) {
-            let order = dockerfile::Order { p, ask, job, app: &app };
-            return self.build_dockerfile(order, &config, &sources).await;
+            let order = dockerfile::Order { p, ask, job, app: &app, sources: &sources };
+            return self.build_dockerfile(order, &config).await;
         }
         let questions = buildpacks::ask(&sources.tree, &settings, &pins).map_err(refusal)?;
         let facts = self.facts(p, ask, job, settings.stack, &questions).await?;
         let plan = buildpacks::plan(&sources.tree, &settings, &pins, &facts).map_err(refusal)?;
         let processes = processes(&sources, &plan)?;
         self.say_plan(job, &plan, &processes, sources.has_procfile());
+        look_at_scripts(&sources, &processes, job).await?;
         let stack = settings.stack;
         let run = self.stack(p, stack, Base::Run, job).await?;
         let stacks = stacks_id(p, &run, stack).await?;
@@ -370,6 +372,17 @@ async fn stack_digest(p: &Parts, name: &str) -> Result<String> {
         Ok(value.get("digest").and_then(serde_json::Value::as_str).unwrap_or("none").to_owned())
     })
     .await
+}
+
+/// Scripts that cannot start are said, or refused, before anything is built.
+async fn look_at_scripts(sources: &Arc<Sources>, processes: &ProcessTable, job: &Job) -> Result<()> {
+    let (sources, processes) = (Arc::clone(sources), processes.clone());
+    let (stops, said) = blocking("look at scripts", move || Ok(scripts::look(&sources, &processes))).await?;
+    for no in said {
+        job.warn(format!("{}: {}", no.what, no.why));
+        no.next.iter().for_each(|next| job.detail(next));
+    }
+    stops.map_or(Ok(()), |no| Err(refusal(no).into()))
 }
 
 /// The process table: the Procfile, else the plan's own.

@@ -16,6 +16,8 @@ use system::fault::{Act, Fault, Result};
 /// The user that builds and instances run as.
 pub const APP_UID: u32 = 1000;
 const PROCFILE: &str = "Procfile";
+/// What is looked at of a script.
+const BEGIN_MAX: usize = 64 << 10;
 /// Bytes of a commit's files that are held to plan its build.
 const CONTENTS_MAX: u64 = 96 << 20;
 
@@ -114,6 +116,24 @@ impl Sources {
     /// The paths of all files and links, in order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.ids.keys().map(String::as_str)
+    }
+
+    /// A path as it is in the repository.
+    pub fn in_repository(&self, path: &str) -> String {
+        format!("{}{path}", self.root)
+    }
+
+    /// The first bytes of a file; none of one that cannot be read. Blocking.
+    pub fn begin_of(&self, path: &str) -> Vec<u8> {
+        let (mut begin, oid) = (Vec::new(), self.id_of(path).rsplit(' ').next().unwrap_or_default());
+        let mut take = |bytes: &[u8]| {
+            begin.extend_from_slice(bytes.get(..BEGIN_MAX.min(bytes.len())).unwrap_or_default());
+            false
+        };
+        match self.repos.reader(&self.app).and_then(|reader| reader.content(oid, &mut take)) {
+            Ok(()) => begin,
+            Err(_) => Vec::new(),
+        }
     }
 
     /// The identity of all files.

@@ -312,6 +312,7 @@ codes! {
     NoSuchSecret = "no-such-secret", "A build secret is not among the app's config vars.";
     NoSuchStage = "no-such-stage", "The Dockerfile has no such stage.";
     NodeVersionUnclear = "node-version-unclear", "The version of Node.js cannot be understood.";
+    NotExecutable = "not-executable", "A script that is to be started is not marked as executable in git.";
     NotAFile = "not-a-file", "What should be a file is none.";
     NotForAnImage = "not-for-an-image", "A path cannot be part of an image.";
     NotYourImage = "not-your-image", "The Dockerfile builds on an image of another app.";
@@ -330,6 +331,7 @@ codes! {
     UnknownBuildpack = "unknown-buildpack", "There is no such buildpack here.";
     VersionNotPublished = "version-not-published", "No version is published that fits.";
     VersionsUnknown = "versions-unknown", "A package registry did not say what versions there are.";
+    WindowsLineEnds = "windows-line-ends", "A script has the line ends of Windows, which Linux takes for part of a name.";
     WhichPort = "which-port", "The image exposes several ports, and the router needs one.";
     "Starting":
     BootCrash = "boot-crash", "An instance ended while it started.";

@@ -48,3 +48,4 @@ mod team;
 mod tidy;
 mod validators;
 mod web;
+mod windows;

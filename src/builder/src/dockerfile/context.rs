@@ -114,6 +114,11 @@ impl Context {
         })
     }
 
+    /// The Dockerfile as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.dockerfile).into_owned()
+    }
+
     /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
         let size = |entry: &ContextEntry| match entry.kind {

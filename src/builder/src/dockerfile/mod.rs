@@ -4,6 +4,7 @@
 mod context;
 mod watch;
 
+use super::scripts;
 use super::sources::Sources;
 use super::times::Part;
 use super::{BuildAsk, Builder, Made};
@@ -12,7 +13,8 @@ use crate::daemon::{Group, Lease, Limits, away};
 use buildpacks::{Base, Stack};
 use context::Context;
 use domain::config::ConfigVars;
-use domain::dockerfile::{self, BuildSettings, Declared, Failure, Line, Progress};
+use domain::dockerfile::{self, BuildSettings, Declared, Failure, Launch, Line, Progress};
+use domain::procfile::ProcessTable;
 use domain::{Commit, Secret, procfile, text};
 use engine::images::{Digest, archive, base, borrow};
 use engine::{BuildError, Built, EngineError, ImageBuild, Login};
@@ -90,17 +92,13 @@ pub(super) struct Order<'a> {
     pub ask: &'a BuildAsk,
     pub job: &'a Job,
     pub app: &'a App,
+    pub sources: &'a Arc<Sources>,
 }
 
 impl Builder {
     /// Builds a commit by its Dockerfile.
-    pub(super) async fn build_dockerfile(
-        &self,
-        order: Order<'_>,
-        config: &ConfigVars,
-        sources: &Sources,
-    ) -> Result<Made> {
-        let Order { p, ask, job, app } = order;
+    pub(super) async fn build_dockerfile(&self, order: Order<'_>, config: &ConfigVars) -> Result<Made> {
+        let Order { p, ask, job, app, sources } = order;
         let context = context_of(order).await?;
         let begun = Instant::now();
         let _place = self.dockerfiles.acquire(p, &app.id, job).await?;
@@ -135,6 +133,7 @@ impl Builder {
         for line in said {
             job.detail(line);
         }
+        look_at_scripts(sources, &context, &processes, &launch).await?;
         let build = Build {
             id: ask.build,
             app: ask.app.clone(),
@@ -199,7 +198,7 @@ impl Builder {
     }
 }
 
-async fn context_of(Order { p, ask, job, app }: Order<'_>) -> Result<Arc<Context>> {
+async fn context_of(Order { p, ask, job, app, .. }: Order<'_>) -> Result<Arc<Context>> {
     let (repos, id, commit, settings) =
         (p.repos.clone(), app.id.clone(), ask.commit.clone(), app.settings.build.clone());
     let root = app.settings.root.clone();
@@ -226,7 +225,7 @@ async fn context_of(Order { p, ask, job, app }: Order<'_>) -> Result<Arc<Context
 }
 
 async fn image_build(
-    Order { p, ask, job, app }: Order<'_>,
+    Order { p, ask, job, app, .. }: Order<'_>,
     config: &ConfigVars,
     context: Arc<Context>,
     group: &Group,
@@ -265,7 +264,7 @@ async fn image_build(
 
 /// Runs the build under its limits to its end; the image's id.
 async fn run_build(
-    Order { p, ask, job, app }: Order<'_>,
+    Order { p, ask, job, app, sources }: Order<'_>,
     context: &Context,
     build: ImageBuild,
     lease: &Lease,
@@ -300,6 +299,9 @@ async fn run_build(
         Err(BuildError::Failed(message)) => {
             let (step, tail) = screen.progress.failure().unwrap_or_default();
             say_again(job, &step, &tail);
+            if let Some(no) = script_of_step(sources, &step, &tail).await? {
+                return Err(super::refusal(no).into());
+            }
             let failure = Failure {
                 step,
                 tail,
@@ -313,6 +315,36 @@ async fn run_build(
             Err(dockerfile::explain(&failure).into())
         }
     }
+}
+
+/// A script of the commit that cannot start, where the Dockerfile plainly copies it.
+async fn look_at_scripts(
+    sources: &Arc<Sources>,
+    context: &Arc<Context>,
+    processes: &ProcessTable,
+    launch: &Launch,
+) -> Result<()> {
+    let (sources, context) = (Arc::clone(sources), Arc::clone(context));
+    let (processes, launch) = (processes.clone(), launch.clone());
+    let no = blocking("look at scripts", move || {
+        let text = context.text();
+        let of = |(name, command): (&domain::ProcessType, &String)| {
+            let words = launch.argv(name.as_str(), command);
+            scripts::of_image(&sources, &text, &launch.workdir, &words)
+        };
+        Ok(processes.iter().find_map(of))
+    });
+    no.await?.map_or(Ok(()), |no| Err(super::refusal(no).into()))
+}
+
+/// The same for a step that failed with the words that such a script leads to.
+async fn script_of_step(sources: &Arc<Sources>, step: &str, tail: &[String]) -> Result<Option<buildpacks::Refusal>> {
+    let said = tail.join("\n").to_ascii_lowercase();
+    if !["permission denied", "not found", "no such file"].iter().any(|words| said.contains(words)) {
+        return Ok(None);
+    }
+    let (sources, step) = (Arc::clone(sources), step.to_owned());
+    blocking("look at scripts", move || Ok(scripts::of_step(&sources, &step))).await
 }
 
 /// The stacks that a Dockerfile builds on: `hoist/stack-run`, `hoist/stack-build:deb12`.

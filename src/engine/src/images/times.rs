@@ -155,7 +155,7 @@ impl Marking {
             Some(_) | None => self.stamp,
         };
         self.after.insert(path, (content, time));
-        Mark { time, returned: self.gone.contains(&both(path, content)) }
+        Mark { time, returned: !self.gone.is_empty() && self.gone.contains(&both(path, content)) }
     }
 
     /// The time that this path got.
@@ -168,7 +168,8 @@ impl Marking {
         let changed = self.after.values().any(|(_, time)| *time == self.stamp);
         let newest = if changed { self.stamp } else { self.before.newest };
         let mut gone = self.before.gone;
-        for (path, (content, _)) in &self.before.paths {
+        let remembered = self.before.paths.iter().filter(|_| gone_max > 0);
+        for (path, (content, _)) in remembered {
             let pair = both(*path, *content);
             if self.after.get(path).is_none_or(|(now, _)| now != content) && !self.gone.contains(&pair) {
                 gone.push(pair);
