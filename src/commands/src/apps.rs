@@ -223,12 +223,13 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         changes.push((Setting::named(name)?, value.to_owned()));
     }
     let counts = changes.iter().map(|(setting, _)| setting.counts).max().unwrap_or(Counts::Now);
-    let (id, who) = (app.id.clone(), ask.principal().clone());
+    let (id, name, who) = (app.id.clone(), app.name.to_string(), ask.principal().clone());
     let set =
         c.p.store
             .write(move |tx| {
                 let known = Known {
                     who: &who,
+                    app: &name,
                     buildpack: &buildpacks::buildpack_name,
                     buildpacks: buildpacks::BUILDPACKS.join(", "),
                     stack: &|name| buildpacks::Stack::parse(name).map(buildpacks::Stack::name),

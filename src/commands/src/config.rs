@@ -192,10 +192,14 @@ pub async fn waiting(c: &Commands, id: &AppId) -> Result<Diff> {
         .await
 }
 
-async fn change_config(c: &Commands, ask: &Ask, change: ConfigChange, io: &Io) -> Result<u8> {
+async fn change_config(c: &Commands, ask: &Ask, mut change: ConfigChange, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
     let only_store = ask.what().args.flag("no-restart");
     let (old, hidden) = current(c, &app.id).await?;
+    for absent in change.unset.iter().filter(|name| !old.contains_key(*name)) {
+        io.note(text::warning(&format!("{absent} is not set"))).await;
+    }
+    change.unset.retain(|name| old.contains_key(name));
     // Bad values are refused before anybody waits.
     let new = change.apply(&old)?;
     let diff = Diff::of(&old, &new).with_hidden(&hidden, &change.hidden(&hidden, &old, &new, now()));

@@ -116,6 +116,8 @@ impl Counts {
 pub struct Known<'a> {
     /// Who sets it.
     pub who: &'a Principal,
+    /// The app's name, for commands that are proposed.
+    pub app: &'a str,
     /// A buildpack's own name, by any of its names.
     pub buildpack: &'a dyn Fn(&str) -> Option<&'static str>,
     /// All that there are, for the refusal.
@@ -158,7 +160,12 @@ impl Setting {
 
     /// Takes a value; nothing is the default. A refusal leaves the settings as they were.
     pub fn take(&self, settings: &mut AppSettings, value: &str, known: &Known<'_>) -> Result<(), Refusal> {
-        (self.take)(settings, (!value.is_empty()).then_some(value), known)
+        (self.take)(settings, (!value.is_empty()).then_some(value), known).map_err(|mut no| {
+            no.next
+                .iter_mut()
+                .for_each(|step| *step = step.replace("apps:set APP ", &format!("apps:set {} ", known.app)));
+            no
+        })
     }
 
     /// The value, where one is set.
@@ -237,7 +244,7 @@ pub const TABLE: &[Setting] = &[
     Setting {
         name: "enter",
         aliases: &[],
-        about: "off: nobody may use enter and ps:exec; only an administrator puts it on again",
+        about: "whether enter and ps:exec may be used; once it is off, only an administrator puts it on",
         default: "",
         example: "off",
         counts: Counts::Now,
@@ -417,6 +424,7 @@ mod tests {
     fn known(who: &Principal) -> Known<'_> {
         Known {
             who,
+            app: "blog",
             buildpack: &|text| matches!(text, "node" | "nodejs").then_some("node"),
             buildpacks: "node".to_owned(),
             stack: &|text| matches!(text, "bookworm" | "deb12").then_some("deb12"),
@@ -468,7 +476,7 @@ mod tests {
         }
         for typed in ["x", "-1", "1.5", "2h", "90 s", "m", "99999999999", "1d", "٣", "1m30s", "4294967295h"] {
             let no = set(&mut all, &format!("drain-time={typed}")).unwrap_err();
-            assert!(no.code == Code::BadSetting && no.next == ["apps:set APP drain-time=90"], "{typed}: {no}");
+            assert!(no.code == Code::BadSetting && no.next == ["apps:set blog drain-time=90"], "{typed}: {no}");
         }
         assert_eq!(all.drain_time(), Duration::from_secs(3_600), "what was refused changed nothing");
         assert_eq!(set(&mut all, "boot-timeout=0").unwrap_err().code, Code::BadSetting, "nothing would ever boot");
@@ -488,7 +496,8 @@ mod tests {
             ("deploy-branch=a..b", Code::BadBranchName),
         ] {
             let no = set(&mut all, typed).unwrap_err();
-            assert_eq!((no.code, !no.next.is_empty()), (code, true), "{typed}");
+            assert_eq!(no.code, code, "{typed}");
+            assert!(!no.next.is_empty() && !no.next.iter().any(|step| step.contains("APP")), "{typed}: {:?}", no.next);
         }
         assert_eq!(all, AppSettings::default());
         set(&mut all, "root=./packages//api/").unwrap();

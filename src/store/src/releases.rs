@@ -44,7 +44,7 @@ pub struct Release {
     pub build: BuildId,
     /// The config version it runs with.
     pub config_version: ConfigVersion,
-    /// `Deploy de63889`, `Set A config vars`, `Rollback to v3`.
+    /// `Deploy de63889`, `Set config var A`, `Rollback to v3`.
     pub description: String,
     /// Where it stands.
     pub status: ReleaseStatus,

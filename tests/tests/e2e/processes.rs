@@ -95,7 +95,7 @@ fn a_stubborn_app_is_killed_after_its_grace_and_its_successor_serves_meanwhile()
     let app = world.app("stubborn", "tests/apps/stubborn");
     app.push().ok();
     app.run("apps:set", &["stop-grace=0"]).ok();
-    app.run("apps:set", &["stop-grace=forever"]).fails().says("apps:set APP stop-grace=90");
+    app.run("apps:set", &["stop-grace=forever"]).fails().says("apps:set stubborn stop-grace=90");
     app.run("apps:set", &["stop-grace=6", "drain-time=5"]).ok().says("It counts from now on");
     app.run("apps:info", &[]).ok().says("stop-grace:    6s");
     app.commit_change("note", "second");

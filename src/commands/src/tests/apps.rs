@@ -84,12 +84,12 @@ async fn an_app_is_made_shown_changed_and_destroyed() {
             bob$ apps:set blog buildpack=cobol
             2|  !     there is no such buildpack
             2|  !     known: node, python, go, static, shell, dockerfile
-            2|  !     next: apps:set APP buildpack=node
+            2|  !     next: apps:set blog buildpack=node
             exit 1
             bob$ apps:set blog root=../x
             2|  !     this is no folder of a repository
             2|  !     write it from the repository's top
-            2|  !     next: apps:set APP root=packages/api
+            2|  !     next: apps:set blog root=packages/api
             exit 1
             bob$ apps:set blog deploy-branch=production stack=bookworm
             Set. It counts from the next push on; for the commit that runs: ps:rebuild blog
@@ -97,7 +97,7 @@ async fn an_app_is_made_shown_changed_and_destroyed() {
             Set. It counts from now on
             bob$ apps:set blog enter=on
             2|  !     only an administrator may switch enter on again
-            2|  !     next: ask an administrator for: apps:set APP enter=on
+            2|  !     next: ask an administrator for: apps:set blog enter=on
             exit 1
             bob$ apps:set blog what=1
             2|  !     there is no setting what

@@ -39,10 +39,10 @@ async fn vars_before_the_first_release() {
             2|  !     next: config:set blog LOG_LEVEL=debug
             exit 1
             bob$ config:set blog A=1 B='b c'
-            Set A, B config vars for blog; they count from its next release on
+            Set config vars A, B for blog; they count from its next release on
                    added: A, B
             bob$ config:set blog --secret TOKEN=x
-            Set TOKEN config vars for blog; they count from its next release on
+            Set config var TOKEN for blog; they count from its next release on
                    added: TOKEN
             bob$ config:set blog A=1
             Nothing changes: the config vars have these values already
@@ -51,7 +51,7 @@ async fn vars_before_the_first_release() {
             2|  !     allowed: letters, digits and _, not beginning with a digit, at most 128
             exit 1
             bob$ config:set blog --stdin FILE < some text
-            Set FILE config vars for blog; they count from its next release on
+            Set config var FILE for blog; they count from its next release on
                    added: FILE
             bob$ config blog
             A:     1
@@ -92,11 +92,12 @@ async fn vars_before_the_first_release() {
             2|  !     TOKEN is secret and left out
             bob$ config:unset blog A NONE
             2|  !     NONE is not set
-            Unset A, NONE config vars for blog; they count from its next release on
+            2|  !     NONE is not set
+            Unset config var A for blog; they count from its next release on
                    removed: A
             bob$ config:import blog < C=3
             Read 1 config vars (dotenv)
-            Set C config vars for blog; they count from its next release on
+            Set config var C for blog; they count from its next release on
                    added: C
             bob$ config:import blog
             2|  !     there is no config var on standard input; nothing was changed
@@ -130,7 +131,7 @@ async fn each_change_is_a_release() {
         ],
         expect![[r#"
             bob$ config:set blog A=1
-            Set A config vars for blog
+            Set config var A for blog
               added: A
             -----> Running the release command: migrate
             -----> Starting v2: web.1
@@ -139,7 +140,7 @@ async fn each_change_is_a_release() {
               Requests during the switch: 0 served, 0 lost
               http://blog.example.com/
             bob$ config:set blog B=2 --no-restart
-            Set B config vars for blog; they count from its next release on
+            Set config var B for blog; they count from its next release on
                    added: B
                    ps:restart blog makes that release now; so does a push
             bob$ config blog
@@ -149,7 +150,7 @@ async fn each_change_is_a_release() {
             2|  !       added: B
             2|  !     next: ps:restart blog
             bob$ config:unset blog A
-            Unset A config vars for blog
+            Unset config var A for blog
               removed: A
               These were stored before and count from now on:
               added: B
@@ -160,10 +161,10 @@ async fn each_change_is_a_release() {
               Requests during the switch: 0 served, 0 lost
               http://blog.example.com/
             bob$ releases blog
-            RELEASE  STATUS   CHANGE               BY   WHEN
-            v3       current  Unset A config vars  bob  YYYY-MM-DD hh:mm:ss
-            v2       live     Set A config vars    bob  YYYY-MM-DD hh:mm:ss
-            v1       live     Deploy 00000000      ana  YYYY-MM-DD hh:mm:ss
+            RELEASE  STATUS   CHANGE              BY   WHEN
+            v3       current  Unset config var A  bob  YYYY-MM-DD hh:mm:ss
+            v2       live     Set config var A    bob  YYYY-MM-DD hh:mm:ss
+            v1       live     Deploy 00000000     ana  YYYY-MM-DD hh:mm:ss
         "#]],
     )
     .await;

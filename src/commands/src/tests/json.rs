@@ -15,9 +15,9 @@ async fn what_was_done_is_in_fields() {
             "bob$ config:set shop A=1 B=2 --json",
             "bob$ config:unset shop A --json",
             "bob$ config:set blog COLOUR=red --json",
-            "bob$ ps:scale blog web=2 --json",
             "bob$ ps:restart blog --json",
             "bob$ rollback blog --json",
+            "bob$ ps:scale blog web=2 --json",
             "bob$ ps:stop blog --json",
             "bob$ maintenance:on blog --json",
             "bob$ domains:add blog example.org --json",
@@ -42,20 +42,20 @@ async fn what_was_done_is_in_fields() {
             bob$ apps:set shop drain-time=2m root=api --format json
             {"app":"shop","command":"apps:set","done":{"settings":{"drain-time":"<took>","root":"api"}},"exit":0,"said":["Set. It counts from the next push on; for the commit that runs: ps:rebuild shop"],"warned":[]}
             bob$ apps:set shop drain-time=soon --format json
-            2| {"app":"shop","code":"bad-setting","command":"apps:set","done":{},"exit":1,"next":["apps:set APP drain-time=90"],"said":[],"warned":[],"what":"drain-time cannot be soon","why":"it is a time from <took> to 1h, such as 90, <took> or 2m"}
+            2| {"app":"shop","code":"bad-setting","command":"apps:set","done":{},"exit":1,"next":["apps:set shop drain-time=90"],"said":[],"warned":[],"what":"drain-time cannot be soon","why":"it is a time from <took> to 1h, such as 90, <took> or 2m"}
             exit 1
             bob$ config:set shop A=1 B=2 --json
-            {"app":"shop","command":"config:set","done":{"set":["A","B"],"unset":[]},"exit":0,"said":["Set A, B config vars for shop; they count from its next release on","added: A, B"],"warned":[]}
+            {"app":"shop","command":"config:set","done":{"set":["A","B"],"unset":[]},"exit":0,"said":["Set config vars A, B for shop; they count from its next release on","added: A, B"],"warned":[]}
             bob$ config:unset shop A --json
-            {"app":"shop","command":"config:unset","done":{"set":[],"unset":["A"]},"exit":0,"said":["Unset A config vars for shop; they count from its next release on","removed: A"],"warned":[]}
+            {"app":"shop","command":"config:unset","done":{"set":[],"unset":["A"]},"exit":0,"said":["Unset config var A for shop; they count from its next release on","removed: A"],"warned":[]}
             bob$ config:set blog COLOUR=red --json
-            {"app":"blog","command":"config:set","done":{"app":"blog","release":"v2","seconds":<took>,"set":["COLOUR"],"status":"live","unset":[],"url":"http://blog.example.com/"},"exit":0,"said":["Set COLOUR config vars for blog","added: COLOUR","Running the release command: migrate","Starting v2: web.1","web.1 is up","Live: v2, took <took> (boot <took>, switch <took>)","Requests during the switch: 0 served, 0 lost","http://blog.example.com/"],"warned":[]}
+            {"app":"blog","command":"config:set","done":{"app":"blog","release":"v2","seconds":<took>,"set":["COLOUR"],"status":"live","unset":[],"url":"http://blog.example.com/"},"exit":0,"said":["Set config var COLOUR for blog","added: COLOUR","Running the release command: migrate","Starting v2: web.1","web.1 is up","Live: v2, took <took> (boot <took>, switch <took>)","Requests during the switch: 0 served, 0 lost","http://blog.example.com/"],"warned":[]}
+            bob$ ps:restart blog --json
+            {"app":"blog","command":"ps:restart","done":{"app":"blog","release":"v2","seconds":<took>,"status":"live","url":"http://blog.example.com/"},"exit":0,"said":["Starting v2: web.1","web.1 is up","Restarted v2, took <took> (boot <took>, switch <took>)","Requests during the switch: 0 served, 0 lost","http://blog.example.com/"],"warned":[]}
+            bob$ rollback blog --json
+            {"app":"blog","command":"rollback","done":{"app":"blog","release":"v3","seconds":<took>,"status":"live","url":"http://blog.example.com/"},"exit":0,"said":["Back to v1 (Deploy 00000000), with the config vars it had","Running the release command: migrate","Starting v3: web.1","web.1 is up","Live: v3, took <took> (boot <took>, switch <took>)","Requests during the switch: 0 served, 0 lost","http://blog.example.com/"],"warned":[]}
             bob$ ps:scale blog web=2 --json
             {"app":"blog","command":"ps:scale","done":{"formation":{"web":2,"worker":0}},"exit":0,"said":["Scaling blog to web=2 worker=0","web.2 is up"],"warned":[]}
-            bob$ ps:restart blog --json
-            {"app":"blog","command":"ps:restart","done":{"app":"blog","release":"v2","seconds":<took>,"status":"live","url":"http://blog.example.com/"},"exit":0,"said":["Starting v2: web.1, web.2","web.1 is up","web.2 is up","Restarted v2, took <took> (boot <took>, switch <took>)","Requests during the switch: 0 served, 0 lost","http://blog.example.com/"],"warned":[]}
-            bob$ rollback blog --json
-            {"app":"blog","command":"rollback","done":{"app":"blog","release":"v3","seconds":<took>,"status":"live","url":"http://blog.example.com/"},"exit":0,"said":["Back to v1 (Deploy 00000000), with the config vars it had","Running the release command: migrate","Starting v3: web.1, web.2","web.1 is up","web.2 is up","Live: v3, took <took> (boot <took>, switch <took>)","Requests during the switch: 0 served, 0 lost","http://blog.example.com/"],"warned":[]}
             bob$ ps:stop blog --json
             {"app":"blog","command":"ps:stop","done":{"stopped":2},"exit":0,"said":["Stopped blog (2 instances); ps:start blog starts it again"],"warned":[]}
             bob$ maintenance:on blog --json

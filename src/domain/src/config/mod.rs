@@ -106,15 +106,17 @@ impl ConfigChange {
         new.keys().filter_map(|name| Some((name.clone(), since(name)?))).collect()
     }
 
-    /// `Set A, B config vars`, `Unset C config vars`; names only, for release descriptions.
+    /// `Set config vars A, B`, `Unset config var C`; names only, for release descriptions.
     pub fn describe(&self) -> String {
         let (set, unset) = (listed(self.set.keys()), listed(self.unset.iter()));
         match (self.replace, self.set.is_empty(), self.unset.is_empty()) {
             (true, false, _) => format!("Replace all config vars by {set}"),
             (true, true, _) => "Remove all config vars".to_owned(),
-            (false, false, true) => format!("Set {set} config vars"),
-            (false, true, false) => format!("Unset {unset} config vars"),
-            (false, false, false) => format!("Set {set}, unset {unset} config vars"),
+            (false, false, true) => format!("Set {} {set}", vars(self.set.len())),
+            (false, true, false) => format!("Unset {} {unset}", vars(self.unset.len())),
+            (false, false, false) => {
+                format!("Set {} {set}, unset {unset}", vars(self.set.len()))
+            }
             (false, true, true) => "Start with the current config vars".to_owned(),
         }
     }
@@ -179,6 +181,10 @@ impl Diff {
 }
 
 /// `A, B, C and 12 more`.
+fn vars(count: usize) -> &'static str {
+    if count == 1 { "config var" } else { "config vars" }
+}
+
 fn listed<'a>(names: impl ExactSizeIterator<Item = &'a VarName>) -> String {
     let more = names.len().saturating_sub(NAMES_SHOWN);
     let shown: Vec<&str> = names.take(NAMES_SHOWN).map(VarName::as_str).collect();

@@ -18,7 +18,7 @@ fn changes() {
     change.set.insert(name, value);
     let vars = change.apply(&ConfigVars::new()).unwrap();
     assert_eq!(vars.values().next().unwrap().reveal(), "b = c\n\"d\"");
-    assert_eq!(change.describe(), "Set A config vars");
+    assert_eq!(change.describe(), "Set config var A");
     let gone = ConfigChange { unset: ["A".parse().unwrap()].into(), ..ConfigChange::default() };
     assert!(gone.apply(&vars).unwrap().is_empty());
     assert_eq!(format!("{vars:?}"), "{VarName(\"A\"): <secret>}");
@@ -27,7 +27,7 @@ fn changes() {
     assert_eq!(replace.describe(), "Replace all config vars by B");
     let many: ConfigVars = (0..13).map(|n| (format!("V{n:02}").parse().unwrap(), Secret::new(String::new()))).collect();
     let many = ConfigChange { set: many, ..ConfigChange::default() };
-    assert_eq!(many.describe(), "Set V00, V01, V02, V03, V04, V05, V06, V07, V08, V09 and 3 more config vars");
+    assert_eq!(many.describe(), "Set config vars V00, V01, V02, V03, V04, V05, V06, V07, V08, V09 and 3 more");
     assert!(ConfigChange { set: self::vars(&[("PATH", "/x")]), ..ConfigChange::default() }.warnings().len() == 1);
 }
 
