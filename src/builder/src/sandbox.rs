@@ -98,7 +98,7 @@ impl Builder {
 
 /// A build that is out of time.
 pub fn too_long(p: &Parts) -> Refusal {
-    Refusal::new(Code::BuildTimeout, format!("the build took longer than {} s", p.settings.build_timeout))
+    Refusal::new(Code::BuildTimeout, format!("the build took longer than {} s", p.settings.build_timeout.as_secs()))
         .next("make it shorter, or raise build-timeout in the server's configuration")
 }
 

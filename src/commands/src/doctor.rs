@@ -71,7 +71,7 @@ async fn facts(c: &Commands) -> Result<Facts> {
         folders: folders.into_iter().filter_map(|(path, wanted)| probes::folder(path, wanted)).collect(),
         clock: Clock { now: clock::now().0 / 1_000_000, stepped: clock::stepped(), kept },
         queue: queue(c).await?,
-        step_max: settings.build_timeout + settings.boot_timeout + STEP_SLACK,
+        step_max: (settings.build_timeout + settings.boot_timeout).as_secs() + STEP_SLACK,
     })
 }
 

@@ -259,7 +259,7 @@ enum Settled {
 /// What becomes of it; `None` if it takes longer than it may. One that was stopped a moment ago ended: that is no crash.
 async fn settled(c: &Commands, row: &InstanceRow, crash_counts: bool) -> Result<Option<Settled>> {
     let (id, app) = (row.id, row.app.clone());
-    let usual = Duration::from_secs(c.p.settings.boot_timeout);
+    let usual = c.p.settings.boot_timeout;
     let limit = c.p.store.read(move |tx| Ok(tx.the_app(&app)?.settings.boot_timeout(usual))).await?;
     let until = tokio::time::Instant::now() + limit + SETTLE_SLACK;
     c.p.store

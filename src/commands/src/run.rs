@@ -147,7 +147,7 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<NewRun> {
     if memory < 16 {
         return Err(Refusal::new(Code::BadNumber, "--memory takes at least 16 (MB)").next("--memory 512").into());
     }
-    let most = u32::try_from(settings.run_timeout).unwrap_or(u32::MAX);
+    let most = u32::try_from(settings.run_timeout.as_secs()).unwrap_or(u32::MAX);
     let timeout = args.number("timeout", most, most)?;
     let meant = run::meant(args.many("CMD"), &table, image.as_ref());
     if meant.argv.iter().all(|word| word.is_empty()) {

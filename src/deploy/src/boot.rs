@@ -175,7 +175,7 @@ impl From<Serves> for Waited {
 pub async fn wait_ready(p: &Platform, row: &InstanceRow, job: Option<&Job>) -> Result<()> {
     let name = instance_name(&p.install, row.id);
     let Launch { app, build, .. } = launch_of(p, row).await?;
-    let limit = app.settings.boot_timeout(Duration::from_secs(p.settings.boot_timeout));
+    let limit = app.settings.boot_timeout(p.settings.boot_timeout);
     let port = build.port();
     let opened = async {
         if row.served {

@@ -152,7 +152,7 @@ impl Effects {
             deploy: row.id,
             commit,
             clear_cache: row.ask.clear_cache,
-            deadline: tokio::time::Instant::now() + Duration::from_secs(self.p.settings.build_timeout),
+            deadline: tokio::time::Instant::now() + self.p.settings.build_timeout,
             waited: Waited::default(),
         };
         let made = self.p.builder.build(&ask, &self.job).await?;

@@ -61,7 +61,7 @@ pub struct Files {
     /// `DATA/hooks`.
     pub folder: PathBuf,
     /// Seconds that one may take.
-    pub limit: u64,
+    pub limit: Duration,
 }
 
 #[async_trait]
@@ -104,7 +104,7 @@ impl Hooks for Files {
     }
 }
 
-async fn run_one(limit: u64, call: &Call<'_>, file: &Found, screen: &Mutex<Screen>) -> Result<(), Trouble> {
+async fn run_one(limit: Duration, call: &Call<'_>, file: &Found, screen: &Mutex<Screen>) -> Result<(), Trouble> {
     let (document, mark) = (&call.document, &call.mark);
     file.safe.clone().map_err(Trouble::Unsafe)?;
     let told = |name: &str, value: &Option<String>| (name.to_owned(), value.clone().unwrap_or_default());
@@ -138,14 +138,14 @@ async fn run_one(limit: u64, call: &Call<'_>, file: &Found, screen: &Mutex<Scree
     };
     let talk = async { tokio::join!(feed, each_line(stdout, &say), each_line(stderr, &say)) };
     tokio::pin!(talk);
-    let deadline = tokio::time::sleep(Duration::from_secs(limit));
+    let deadline = tokio::time::sleep(limit);
     tokio::pin!(deadline);
     let mut talked = false;
     let ended = loop {
         tokio::select! {
             code = running.wait() => break Ok(code),
             _ = &mut talk, if !talked => talked = true,
-            () = &mut deadline => break Err(Trouble::Slow(limit)),
+            () = &mut deadline => break Err(Trouble::Slow(limit.as_secs())),
         }
     };
     drop(running);

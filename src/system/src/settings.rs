@@ -7,6 +7,7 @@ use domain::quota::{Limit, Limits, UNLIMITED, What};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// One setting: its name as a flag and in the file; `HOIST_` and upper case as a variable.
 #[derive(Debug, Clone, Copy)]
@@ -303,13 +304,13 @@ pub struct Settings {
     /// Whether Dockerfiles are built by a builder below the floors of `domain::floors`.
     pub old_builder: bool,
     /// Seconds a build may take.
-    pub build_timeout: u64,
+    pub build_timeout: Duration,
     /// The buildpacks whose runtimes are fetched before an app asks.
     pub fetch_ahead: Vec<&'static str>,
     /// Seconds until an instance must take a connection to its port.
-    pub boot_timeout: u64,
+    pub boot_timeout: Duration,
     /// Seconds a one-off instance may run.
-    pub run_timeout: u64,
+    pub run_timeout: Duration,
     /// The most bytes of memory that a one-off instance may ask for.
     pub run_memory: u64,
     /// One-off instances of one app at once.
@@ -331,7 +332,7 @@ pub struct Settings {
     /// The socket that sshd's sessions come in by.
     pub ssh_share_socket: PathBuf,
     /// Seconds that an operator's hook has.
-    pub hook_timeout: u64,
+    pub hook_timeout: Duration,
     /// What logs may use on the disk.
     pub logs: domain::log::budget::Budget,
 }
@@ -452,10 +453,10 @@ impl Settings {
         let build_cpu = raw.parsed("build-cpu", &mut bad, |v| number(v, 10, 1 << 20));
         let build_disk = raw.parsed("build-disk", &mut bad, |v| number(v, 64, 1 << 22));
         let old_builder = raw.parsed("old-builder", &mut bad, refuse_or_allow);
-        let build_timeout = raw.parsed("build-timeout", &mut bad, |v| number(v, 5, 86_400));
+        let build_timeout = raw.parsed("build-timeout", &mut bad, |v| seconds(v, 5, 86_400));
         let fetch_ahead = raw.parsed("fetch-ahead", &mut bad, languages);
-        let boot_timeout = raw.parsed("boot-timeout", &mut bad, |v| number(v, 1, 3_600));
-        let run_timeout = raw.parsed("run-timeout", &mut bad, |v| number(v, 1, 30 * 86_400));
+        let boot_timeout = raw.parsed("boot-timeout", &mut bad, |v| seconds(v, 1, 3_600));
+        let run_timeout = raw.parsed("run-timeout", &mut bad, |v| seconds(v, 1, 30 * 86_400));
         let run_memory = raw.parsed("run-memory", &mut bad, |v| number(v, 16, 1 << 20));
         let run_max = raw.parsed("run-max", &mut bad, |v| number(v, 1, 30));
         let git_memory = raw.parsed("git-memory", &mut bad, |v| number(v, 256, 1 << 20));
@@ -472,7 +473,7 @@ impl Settings {
         let audit_rows = raw.parsed("audit-rows", &mut bad, |v| number(v, 1_000, 1 << 32));
         let ssh_share = raw.parsed("ssh-share", &mut bad, host_user);
         let ssh_share_socket = raw.parsed("ssh-share-socket", &mut bad, absolute);
-        let hook_timeout = raw.parsed("hook-timeout", &mut bad, |v| number(v, 1, 3_600));
+        let hook_timeout = raw.parsed("hook-timeout", &mut bad, |v| seconds(v, 1, 3_600));
         let logs_app = raw.parsed("logs-app", &mut bad, |v| number(v, 16, 1 << 22));
         let logs_total = raw.parsed("logs-total", &mut bad, |v| number(v, 16, 1 << 22));
         if !bad.is_empty() {
@@ -644,6 +645,10 @@ fn limit(value: &str, least: u64) -> Result<Limit, String> {
         UNLIMITED => Ok(None),
         value => number(value, least, 1 << 30).map(Some).map_err(|err| format!("{err}, or {UNLIMITED}")),
     }
+}
+
+fn seconds(value: &str, least: u64, most: u64) -> Result<Duration, String> {
+    number(value, least, most).map(Duration::from_secs)
 }
 
 fn number(value: &str, least: u64, most: u64) -> Result<u64, String> {
