@@ -23,6 +23,11 @@ pub fn find(name: &str) -> Option<&'static Spec> {
 
 /// What the words ask for.
 pub fn parse(words: &[String]) -> Result<Request, Refusal> {
+    let moved = match app_moved(words) {
+        Some(Moved::Sure(words)) => Some(words),
+        Some(Moved::Perhaps(_)) | None => None,
+    };
+    let words = moved.as_deref().unwrap_or(words);
     let (app_first, words) = leading_app(words);
     let Some((name, rest)) = words.split_first() else {
         return Ok(help_request(None));
@@ -46,6 +51,48 @@ pub fn parse(words: &[String]) -> Result<Request, Refusal> {
     let args = typed.distribute(spec)?;
     confirmation(spec, app.as_ref(), &args)?;
     Ok(Request { verb: spec.verb, app, args, format: typed.format })
+}
+
+/// The words of a verb with a command of the user's own, the app put first that `-a APP` named behind the command's first words.
+pub(super) enum Moved<W> {
+    /// `run bash -a blog`: the words have no other meaning.
+    Sure(Vec<W>),
+    /// `run rake db:migrate -a blog`, if there is no app rake: else `-a blog` is for the program.
+    Perhaps(Vec<W>),
+}
+
+/// See [`Moved`]; `None` where no option names the app there.
+pub(super) fn app_moved<W: AsRef<str> + Clone + From<String>>(words: &[W]) -> Option<Moved<W>> {
+    let (verb, rest) = words.split_first()?;
+    let spec = find(verb.as_ref()).filter(|spec| spec.takes_command())?;
+    let typed = rest.iter().take_while(|word| word.as_ref() != "--");
+    let at = typed
+        .clone()
+        .position(|word| matches!(word.as_ref(), "-a" | "--app") || word.as_ref().starts_with("--app="))?;
+    let option = rest.get(at)?;
+    let (app, behind) = match option.as_ref().split_once('=') {
+        Some((_, app)) => (W::from(app.to_owned()), at + 1),
+        None => (rest.get(at + 1)?.clone(), at + 2),
+    };
+    let (before, after) = (rest.get(..at)?, rest.get(behind..)?);
+    let plain: Vec<String> = before.iter().map(|word| word.as_ref().to_owned()).collect();
+    let mut typed = Typed::default();
+    typed.read(spec, &plain).ok()?;
+    if typed.app.is_some() || typed.positionals.is_empty() && typed.command.is_empty() {
+        return None;
+    }
+    let all = [verb.clone(), app].into_iter().chain(before.iter().cloned()).chain(after.iter().cloned()).collect();
+    Some(if typed.command.is_empty() { Moved::Sure(all) } else { Moved::Perhaps(all) })
+}
+
+/// Where the user's own command begins among the words, if there is one.
+pub(super) fn command_at(words: &[String]) -> Option<usize> {
+    let (app, rest) = leading_app(words);
+    let (verb, rest) = rest.split_first()?;
+    let spec = find(verb).filter(|spec| spec.takes_command())?;
+    let mut typed = Typed { app: app.map(str::to_owned), ..Typed::default() };
+    typed.read(spec, rest).ok()?;
+    if typed.command.is_empty() { None } else { Some(words.len() - typed.command.len()) }
 }
 
 /// `-a APP` before the verb, as Dokku's users write it.
@@ -204,6 +251,11 @@ impl Typed {
     }
 
     fn distribute(&mut self, spec: &'static Spec) -> Result<Parsed, Refusal> {
+        let needs = spec.args.iter().any(|arg| arg.required && arg.shape == Shape::Command);
+        if needs && self.command.is_empty() && self.positionals.last().is_some_and(|word| !word.contains('.')) {
+            // `ps:exec blog ls`: what must be there goes before what may.
+            self.command = self.positionals.split_off(self.positionals.len() - 1);
+        }
         let mut rest = std::mem::take(&mut self.positionals).into_iter().peekable();
         for arg in spec.args {
             let taken: Vec<String> = if arg.shape == Shape::Command {
