@@ -3,7 +3,7 @@
 use super::{Ask, Commands};
 use deploy::exec::{self, Ending};
 use domain::access::{AppRef, actor};
-use domain::command::quote;
+use domain::command::{Verb, quote, quote_all};
 use domain::refusal::Code;
 use domain::{Refusal, run};
 use std::io::ErrorKind;
@@ -30,10 +30,9 @@ pub async fn exec(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
 async fn session(c: &Commands, ask: &Ask, terminal: Option<Terminal>, io: &mut Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
     let args = &ask.what().args;
-    let wanted = args.maybe("TYPE.N").unwrap_or(DEFAULT);
-    let row = find(c, &app, wanted).await?;
+    let (row, words) = find(c, &app, args.maybe("TYPE.N"), args.many("CMD")).await?;
     let label = row.label();
-    let argv = match args.many("CMD") {
+    let argv = match words.as_slice() {
         // A shell of the instance's own choice.
         [] => Vec::new(),
         words => {
@@ -42,6 +41,12 @@ async fn session(c: &Commands, ask: &Ask, terminal: Option<Terminal>, io: &mut I
             run::meant(words, &Default::default(), build.and_then(|b| b.launch).as_ref()).argv
         }
     };
+    if ask.what().verb == Verb::Enter && terminal.is_none() && run::wants_terminal(&argv) {
+        let typed = ["enter", app.name.as_str(), &label];
+        let dashes = (!argv.is_empty()).then_some("--");
+        let typed = quote_all(typed.into_iter().chain(dashes).chain(argv.iter().map(String::as_str)));
+        io.note(run::no_terminal(&c.p.sites.ssh_command(), &typed)).await;
+    }
     let stream = exec::connect(&c.p.layout.io(row.id), INIT_MAX).await.map_err(|err| match err.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
             let no = Refusal::new(Code::CannotEnter, format!("{label} cannot be entered"))
@@ -82,7 +87,13 @@ fn not_ours(label: &str, app: &str, err: &std::io::Error) -> Refusal {
         .next(format!("ps:restart {app}"))
 }
 
-async fn find(c: &Commands, app: &AppRef, wanted: &str) -> Result<InstanceRow> {
+/// The instance, and the command; `place` is the first word of it where it names nothing that runs.
+async fn find(
+    c: &Commands,
+    app: &AppRef,
+    place: Option<&str>,
+    command: &[String],
+) -> Result<(InstanceRow, Vec<String>)> {
     let id = app.id.clone();
     let (on, rows, released) =
         c.p.store
@@ -101,19 +112,24 @@ async fn find(c: &Commands, app: &AppRef, wanted: &str) -> Result<InstanceRow> {
         let no = Refusal::new(Code::NotDeployed, format!("{} has no release yet", app.name));
         return Err(no.next("git push hoist main").into());
     }
+    let known: Vec<String> = rows.iter().flat_map(|row| [row.label(), row.process.to_string()]).collect();
+    let (place, command) = run::placed(place, command, &known);
+    let wanted = place.unwrap_or(DEFAULT);
     // `web` means its first.
     let row = rows.iter().find(|r| r.label() == wanted).or_else(|| rows.iter().find(|r| r.process.as_str() == wanted));
-    row.cloned().ok_or_else(|| {
-        let running: Vec<String> = rows.iter().map(InstanceRow::label).collect();
-        let mut no = Refusal::new(Code::NoSuchInstance, format!("nothing called {} runs", quote(wanted)));
-        if let Some(first) = running.first() {
-            no = no.why(format!("these run: {}", running.join(", ")));
-            // A program's name was meant, unless it looks like an instance's.
-            no = match wanted.rsplit_once('.').is_some_and(|(_, number)| number.bytes().all(|b| b.is_ascii_digit())) {
-                true => no.next(format!("enter {} {first}", app.name)),
-                false => no.next(format!("enter {} {first} -- {}", app.name, quote(wanted))),
-            };
-        }
-        no.next(format!("ps {}", app.name)).into()
-    })
+    if let Some(row) = row {
+        return Ok((row.clone(), command));
+    }
+    let running: Vec<String> = rows.iter().map(InstanceRow::label).collect();
+    let mut no = Refusal::new(Code::NoSuchInstance, format!("nothing called {} runs", quote(wanted)));
+    if let Some(first) = running.first() {
+        no = no.why(format!("these run: {}", running.join(", ")));
+        // A program's name was meant, unless it looks like an instance's.
+        no = no.next(if run::is_label(wanted) {
+            format!("enter {} {first}", app.name)
+        } else {
+            format!("enter {} {first} -- {}", app.name, quote(wanted))
+        });
+    }
+    Err(no.next(format!("ps {}", app.name)).into())
 }

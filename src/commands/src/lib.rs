@@ -39,7 +39,7 @@ mod welcome;
 
 use deploy::Deploys;
 use domain::access::{self, Asked, Authorized, Principal, Rules, authorize, may_see};
-use domain::command::{self, Format, Request, Verb, audit_line};
+use domain::command::{self, Format, Request, Said, Verb, audit_line};
 use domain::refusal::Code;
 use domain::share::Tickets;
 use domain::{AppId, Timestamp};
@@ -177,14 +177,34 @@ impl Commands {
 
     /// Runs a line as SSH brought it.
     pub async fn run_line(&self, who: Principal, line: &str, env: SessionEnv, io: Io) -> u8 {
-        match command::words(line) {
-            Ok(words) => self.run_words(who, &words, env, io).await,
+        match command::said(line) {
+            Ok(said) => self.run_said(who, said, env, io).await,
             Err(no) => refuse(&io, &no.into(), Format::Text).await,
         }
     }
 
     /// Runs a command that is split into words already.
-    pub async fn run_words(&self, who: Principal, words: &[String], env: SessionEnv, mut io: Io) -> u8 {
+    pub async fn run_words(&self, who: Principal, words: &[String], env: SessionEnv, io: Io) -> u8 {
+        self.run_said(who, command::said_words(words), env, io).await
+    }
+
+    /// What was meant: the other meaning of the words where the first names no app that `who` may see.
+    async fn meant(&self, who: &Principal, said: Said) -> Result<Vec<String>> {
+        let Said { words, instead: Some(instead) } = said else { return Ok(said.words) };
+        if let Ok(Request { app: Some(name), .. }) = command::parse(&words) {
+            match self.lookup(&name).await? {
+                Asked::App(app) | Asked::Renamed { app, .. } if may_see(who, &app) => return Ok(words),
+                Asked::App(_) | Asked::Renamed { .. } | Asked::Unknown(_) | Asked::NoApp => {}
+            }
+        }
+        Ok(instead)
+    }
+
+    async fn run_said(&self, who: Principal, said: Said, env: SessionEnv, mut io: Io) -> u8 {
+        let words = &match self.meant(&who, said).await {
+            Ok(words) => words,
+            Err(err) => return refuse(&io, &err, Format::Text).await,
+        };
         if words.is_empty() {
             return match welcome::greet(self, &who, &io).await {
                 Ok(()) => 0,

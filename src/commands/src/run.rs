@@ -6,6 +6,7 @@ use deploy::exec::{self, Ending};
 use deploy::once::{self, NewRun, how_ended};
 use deploy::spec::Once;
 use domain::access::actor;
+use domain::command::quote_all;
 use domain::refusal::Code;
 use domain::{AppId, Refusal, Timestamp, run, time};
 use serde_json::{Value, json};
@@ -53,6 +54,10 @@ pub async fn run(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let (p, id) = (c.p.clone(), app.id.clone());
     c.p.tasks.spawn("note a run", move |_| async move { p.note(&id, began).await });
     let terminal = io.terminal.clone().filter(|_| !ask.what().args.flag("no-tty"));
+    if terminal.is_none() && !ask.what().args.flag("no-tty") && run::wants_terminal(&new.once.argv) {
+        let typed = quote_all(["run", app.name.as_str()].into_iter().chain(new.once.argv.iter().map(String::as_str)));
+        io.note(run::no_terminal(&c.p.sites.ssh_command(), &typed)).await;
+    }
     let folder = c.p.layout.io(row.id);
     let stream = tokio::select! {
         stream = exec::connect(&folder, INIT_MAX) => stream,

@@ -123,10 +123,14 @@ impl FromStr for VarName {
         if ok {
             return Ok(VarName(text.to_owned()));
         }
+        // A piece of a value whose quotes were lost is not shown.
+        let shown = text.split('=').next().unwrap_or(text);
+        let shown =
+            if shown.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-. ".contains(&b)) { shown } else { "…" };
         Err(bad_name(
             Code::BadVarName,
             "a config var's name",
-            text,
+            shown,
             "letters, digits and _, not beginning with a digit, at most 128",
         ))
     }

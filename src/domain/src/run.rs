@@ -55,9 +55,110 @@ pub fn meant(words: &[String], table: &ProcessTable, image: Option<&Launch>) -> 
     }
 }
 
+/// The words of `enter` and `ps:exec`, the first of which may name an instance: that one, and the command. `known` are the
+/// instances and process types that run; what looks like an instance (`web.1`) is meant as one in any case.
+pub fn placed<'a>(place: Option<&'a str>, command: &[String], known: &[String]) -> (Option<&'a str>, Vec<String>) {
+    match place {
+        Some(word) if !command.is_empty() && !is_label(word) && !known.iter().any(|k| k == word) => {
+            let whole = match command {
+                [line] if line.contains(char::is_whitespace) => vec![format!("{} {line}", quote(word))],
+                words => [word.to_owned()].into_iter().chain(words.iter().cloned()).collect(),
+            };
+            (None, whole)
+        }
+        place => (place, command.to_vec()),
+    }
+}
+
+/// Whether a word looks like an instance: `web.1`.
+pub fn is_label(word: &str) -> bool {
+    word.rsplit_once('.').is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Programs that talk with whoever sits at a terminal when they are started without arguments.
+const TALKERS: [&str; 20] = [
+    "bash",
+    "sh",
+    "zsh",
+    "dash",
+    "ash",
+    "fish",
+    "node",
+    "python",
+    "python3",
+    "irb",
+    "iex",
+    "psql",
+    "mysql",
+    "redis-cli",
+    "sqlite3",
+    "top",
+    "htop",
+    "vi",
+    "vim",
+    "nano",
+];
+
+/// Whether a command (none is a shell) is of no use to a person without a terminal.
+pub fn wants_terminal(argv: &[String]) -> bool {
+    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    match argv {
+        [] => true,
+        [program, rest @ ..] => {
+            let program = name(program);
+            let console = || ["rails", "manage.py", "artisan"].contains(&program.as_str());
+            if console() {
+                return rest
+                    .first()
+                    .is_some_and(|word| ["c", "console", "shell", "dbshell", "tinker"].contains(&word.as_str()));
+            }
+            TALKERS.contains(&program.as_str())
+                && rest.iter().all(|word| ["-i", "-l", "--login"].contains(&word.as_str()))
+        }
+    }
+}
+
+/// What somebody is told who has none; `ssh` is how this server is reached, `typed` the command.
+pub fn no_terminal(ssh: &str, typed: &str) -> String {
+    let ssh = ssh.strip_prefix("ssh ").unwrap_or(ssh);
+    format!("No terminal came along: no prompt will show. With one: ssh -t {ssh} {typed}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_needs_a_terminal() {
+        let wants = |line: &str| wants_terminal(&crate::command::words(line).unwrap());
+        for yes in ["", "bash", "/bin/sh", "bash -l", "node", "rails console", "bin/rails c", "psql"] {
+            assert!(wants(yes), "{yes}");
+        }
+        for no in ["bash -c ls", "node a.js", "ls", "rails db:migrate", "bin/rails", "psql -c x"] {
+            assert!(!wants(no), "{no}");
+        }
+        assert_eq!(
+            no_terminal("ssh -p 2222 hoist@h", "run blog bash"),
+            "No terminal came along: no prompt will show. With one: ssh -t -p 2222 hoist@h run blog bash"
+        );
+    }
+
+    #[test]
+    fn the_first_word_may_name_an_instance() {
+        let check = |place: Option<&str>, command: &[&str], want: (Option<&str>, &[&str])| {
+            let command: Vec<String> = command.iter().map(|w| (*w).to_owned()).collect();
+            let known = ["web".to_owned(), "web.1".to_owned()];
+            let (place, words) = placed(place, &command, &known);
+            assert_eq!((place, words.iter().map(String::as_str).collect::<Vec<_>>().as_slice()), want);
+        };
+        check(Some("web.1"), &["ls"], (Some("web.1"), &["ls"]));
+        check(Some("web"), &["ls"], (Some("web"), &["ls"]));
+        check(Some("web.9"), &["ls"], (Some("web.9"), &["ls"]));
+        check(Some("ls"), &["-l"], (None, &["ls", "-l"]));
+        check(Some("cat"), &["f | wc -l"], (None, &["cat f | wc -l"]));
+        check(Some("nope"), &[], (Some("nope"), &[]));
+        check(None, &["ls"], (None, &["ls"]));
+    }
 
     #[test]
     fn words_and_what_they_mean() {

@@ -63,6 +63,50 @@ fn streams_codes_and_what_words_mean() {
     });
 }
 
+/// Words as a user's shell hands them to ssh, which joins them with blanks.
+fn typed(app: &App<'_>, words: &[&str]) -> Output {
+    let user = &app.user;
+    let mut ssh = program("ssh");
+    ssh.args(user.options()).args(["-p", &user.address.port().to_string(), "-l", &user.login]);
+    ssh.arg(user.address.ip().to_string()).arg("--").args(words);
+    run(ssh, b"", SOON)
+}
+
+#[test]
+fn lines_as_people_type_them() {
+    let world = World::new();
+    let app = pushed(&world, "lines");
+    let out = |words: &[&str]| typed(&app, words).ok().out;
+    assert_eq!(out(&["run", "lines", "echo hi && echo there"]), "hi\nthere\n");
+    assert_eq!(out(&["run", "lines", "echo b a | tr ' ' '\\n' | sort"]), "a\nb\n");
+    assert_eq!(out(&["run", "lines", "--", "echo one; echo 'two  words'"]), "one\ntwo  words\n");
+    assert_eq!(out(&["run", "lines", "echo $DYNO > /tmp/x; cat /tmp/x | cut -d. -f1"]), "run\n");
+    assert_eq!(out(&["run", "lines", "node", "-e", "console.log(\"hi\")"]), "hi\n");
+    assert_eq!(out(&["run", "echo", "-a", "lines"]), "\n");
+    assert_eq!(out(&["run", "echo", "x", "-a", "lines"]), "x\n");
+    assert_eq!(out(&["run", "echo hi && echo there", "--app", "lines"]), "hi\nthere\n");
+    assert_eq!(out(&["run", "-a", "lines", "echo", "x", "y"]), "x y\n");
+    assert_eq!(out(&["ps:exec", "lines", "echo hi | wc -l"]), "1\n");
+    assert_eq!(out(&["ps:exec", "lines", "web.1", "--", "echo hi | wc -l"]), "1\n");
+    assert_eq!(out(&["enter", "lines", "web.1", "cd / && pwd"]), "/\n");
+    typed(&app, &["run", "echo", "x", "-a", "nowhere"]).exits(1).says("there is no app nowhere");
+    // Without a terminal: how to get one; a program is not told so.
+    app.user.ssh_with(&["run", "lines", "bash"], b"exit 3\n").exits(3).says("ssh -t ").says("run lines bash");
+    app.user.ssh_with(&["enter", "lines"], b"exit 4\n").exits(4).says("ssh -t ").says("enter lines web.1");
+    typed(&app, &["run", "lines", "ls"]).ok().hides("ssh -t");
+    // What the pages say.
+    let page = std::fs::read_to_string(e2e::repository().join("docs/commands.md")).unwrap();
+    let lines: Vec<&str> = page
+        .split('`')
+        .filter(|code| ["run blog ", "run -a blog ", "ps:exec blog "].iter().any(|c| code.starts_with(c)))
+        .collect();
+    assert!(lines.len() > 5, "{lines:?}");
+    for line in lines.iter().filter(|line| !line.contains("job.js")) {
+        let words = domain::command::words(&line.replace("blog", "lines")).unwrap();
+        typed(&app, &words.iter().map(String::as_str).collect::<Vec<_>>()).ok();
+    }
+}
+
 #[test]
 fn files_go_both_ways() {
     let world = World::new();

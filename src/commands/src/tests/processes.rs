@@ -16,6 +16,9 @@ async fn nothing_is_deployed() {
             "bob$ ps:start blog",
             "bob$ ps:rebuild blog",
             "bob$ run blog bash",
+            "bob$ run bash -a blog",
+            "bob$ run rake db:migrate --app blog",
+            "eve$ run rake db:migrate -a blog",
             "bob$ enter blog",
             "bob$ ps:exec blog web.1 ls",
             "bob$ logs blog",
@@ -47,6 +50,19 @@ async fn nothing_is_deployed() {
             bob$ run blog bash
             2|  !     blog has no release yet: nothing to run in
             2|  !     next: git push hoist main
+            exit 1
+            bob$ run bash -a blog
+            2|  !     blog has no release yet: nothing to run in
+            2|  !     next: git push hoist main
+            exit 1
+            bob$ run rake db:migrate --app blog
+            2|  !     blog has no release yet: nothing to run in
+            2|  !     next: git push hoist main
+            exit 1
+            eve$ run rake db:migrate -a blog
+            2|  !     there is no app blog
+            2|  !     next: apps:list
+            2|  !       or: apps:create blog
             exit 1
             bob$ enter blog
             2|  !     blog has no release yet
@@ -200,10 +216,10 @@ async fn one_off_instances() {
             2|  !       or: ps blog
             exit 1
             bob$ ps:exec blog nope ls
-            2|  !     nothing called nope runs
-            2|  !     these run: run.1, web.1
-            2|  !     next: enter blog run.1 -- nope
-            2|  !       or: ps blog
+            2|  !     web.1 cannot be entered
+            2|  !     it has ended a moment ago, or was started by an older Hoist
+            2|  !     next: ps blog
+            2|  !       or: ps:restart blog
             exit 1
             eve$ run blog ls
             2|  !     there is no app blog

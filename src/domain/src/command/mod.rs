@@ -8,6 +8,7 @@ mod docs_tests;
 mod help;
 mod parse;
 mod request;
+mod said;
 mod spec;
 mod table;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod words;
 pub use help::{help_for, help_overview, markdown};
 pub use parse::{find, parse};
 pub use request::{Format, Parsed, Request, audit_line};
+pub use said::{Said, said, said_words};
 pub use spec::{AppArg, Arg, Audit, Flag, Group, Shape, Spec, Stdin, Takes};
 pub use table::TABLE;
 pub use words::{LINE_MAX, WORDS_MAX, quote, quote_all, words};

@@ -3,7 +3,7 @@
 use super::request::{Format, Parsed, Request};
 use super::spec::{AppArg, Flag, Shape, Spec, Takes};
 use super::{TABLE, Verb, words};
-use crate::names::AppName;
+use crate::names::{AppName, VarName};
 use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::text;
@@ -23,6 +23,11 @@ pub fn find(name: &str) -> Option<&'static Spec> {
 
 /// What the words ask for.
 pub fn parse(words: &[String]) -> Result<Request, Refusal> {
+    let moved = match app_moved(words) {
+        Some(Moved::Sure(words)) => Some(words),
+        Some(Moved::Perhaps(_)) | None => None,
+    };
+    let words = moved.as_deref().unwrap_or(words);
     let (app_first, words) = leading_app(words);
     let Some((name, rest)) = words.split_first() else {
         return Ok(help_request(None));
@@ -46,6 +51,48 @@ pub fn parse(words: &[String]) -> Result<Request, Refusal> {
     let args = typed.distribute(spec)?;
     confirmation(spec, app.as_ref(), &args)?;
     Ok(Request { verb: spec.verb, app, args, format: typed.format })
+}
+
+/// The words of a verb with a command of the user's own, the app put first that `-a APP` named behind the command's first words.
+pub(super) enum Moved<W> {
+    /// `run bash -a blog`: the words have no other meaning.
+    Sure(Vec<W>),
+    /// `run rake db:migrate -a blog`, if there is no app rake: else `-a blog` is for the program.
+    Perhaps(Vec<W>),
+}
+
+/// See [`Moved`]; `None` where no option names the app there.
+pub(super) fn app_moved<W: AsRef<str> + Clone + From<String>>(words: &[W]) -> Option<Moved<W>> {
+    let (verb, rest) = words.split_first()?;
+    let spec = find(verb.as_ref()).filter(|spec| spec.takes_command())?;
+    let typed = rest.iter().take_while(|word| word.as_ref() != "--");
+    let at = typed
+        .clone()
+        .position(|word| matches!(word.as_ref(), "-a" | "--app") || word.as_ref().starts_with("--app="))?;
+    let option = rest.get(at)?;
+    let (app, behind) = match option.as_ref().split_once('=') {
+        Some((_, app)) => (W::from(app.to_owned()), at + 1),
+        None => (rest.get(at + 1)?.clone(), at + 2),
+    };
+    let (before, after) = (rest.get(..at)?, rest.get(behind..)?);
+    let plain: Vec<String> = before.iter().map(|word| word.as_ref().to_owned()).collect();
+    let mut typed = Typed::default();
+    typed.read(spec, &plain).ok()?;
+    if typed.app.is_some() || typed.positionals.is_empty() && typed.command.is_empty() {
+        return None;
+    }
+    let all = [verb.clone(), app].into_iter().chain(before.iter().cloned()).chain(after.iter().cloned()).collect();
+    Some(if typed.command.is_empty() { Moved::Sure(all) } else { Moved::Perhaps(all) })
+}
+
+/// Where the user's own command begins among the words, if there is one.
+pub(super) fn command_at(words: &[String]) -> Option<usize> {
+    let (app, rest) = leading_app(words);
+    let (verb, rest) = rest.split_first()?;
+    let spec = find(verb).filter(|spec| spec.takes_command())?;
+    let mut typed = Typed { app: app.map(str::to_owned), ..Typed::default() };
+    typed.read(spec, rest).ok()?;
+    if typed.command.is_empty() { None } else { Some(words.len() - typed.command.len()) }
 }
 
 /// `-a APP` before the verb, as Dokku's users write it.
@@ -191,7 +238,8 @@ impl Typed {
             AppArg::None if self.app.is_some() => Err(misuse(spec, format!("{} is not about one app", spec.name))),
             AppArg::None => Ok(None),
             AppArg::Required | AppArg::GitPath | AppArg::Optional => {
-                if self.app.is_none() && !self.positionals.is_empty() {
+                let value = spec.has_secrets() && self.positionals.first().is_some_and(|word| word.contains('='));
+                if self.app.is_none() && !self.positionals.is_empty() && !value {
                     self.app = Some(self.positionals.remove(0));
                 }
                 match &self.app {
@@ -204,6 +252,11 @@ impl Typed {
     }
 
     fn distribute(&mut self, spec: &'static Spec) -> Result<Parsed, Refusal> {
+        let needs = spec.args.iter().any(|arg| arg.required && arg.shape == Shape::Command);
+        if needs && self.command.is_empty() && self.positionals.last().is_some_and(|word| !word.contains('.')) {
+            // `ps:exec blog ls`: what must be there goes before what may.
+            self.command = self.positionals.split_off(self.positionals.len() - 1);
+        }
         let mut rest = std::mem::take(&mut self.positionals).into_iter().peekable();
         for arg in spec.args {
             let taken: Vec<String> = if arg.shape == Shape::Command {
@@ -224,7 +277,15 @@ impl Typed {
             if matches!(arg.shape, Shape::Pair | Shape::SecretPair)
                 && let Some(word) = taken.iter().find(|w| !w.contains('='))
             {
-                return Err(no_equals(spec, word));
+                return Err(no_equals(spec, word, taken.first().filter(|first| first.contains('='))));
+            }
+            if arg.shape == Shape::SecretPair
+                && let [cut, _, ..] = taken.as_slice()
+                && let Some((name, value)) = cut.split_once('=')
+                && value.starts_with(['{', '['])
+                && !value.ends_with(['}', ']'])
+            {
+                return Err(came_apart(spec, name));
             }
             if !taken.is_empty() {
                 self.parsed.args.insert(arg.name, taken);
@@ -271,6 +332,8 @@ fn unknown(name: &str) -> Refusal {
     if near.is_empty() {
         near = TABLE.iter().filter(|s| s.name.ends_with(&format!(":{name}"))).map(|s| s.name).take(3).collect();
     }
+    // What follows a = may be a value.
+    let name = name.split('=').next().unwrap_or(name);
     let mut refusal = Refusal::new(Code::UnknownCommand, format!("there is no command {}", shown(name)));
     if !near.is_empty() {
         // An alias that is near is answered with our own name for it.
@@ -282,6 +345,11 @@ fn unknown(name: &str) -> Refusal {
 }
 
 fn unknown_option(spec: &'static Spec, word: &str) -> Refusal {
+    if spec.has_secrets() {
+        // It may be the rest of a value, which nobody should see.
+        return misuse(spec, format!("{} has no such option", spec.name))
+            .next(format!("{} APP --stdin NAME < FILE  (takes any value as it is)", spec.name));
+    }
     let name = word.split('=').next().unwrap_or(word);
     misuse(spec, format!("{} has no option {}", spec.name, shown(name)))
         .next("put -- before arguments that begin with -")
@@ -291,8 +359,13 @@ fn too_long(spec: &'static Spec, name: &str, bytes: usize) -> Refusal {
     misuse(spec, format!("{name} is too long: {bytes} bytes, at most {WORD_MAX}"))
 }
 
-fn no_equals(spec: &'static Spec, word: &str) -> Refusal {
-    let no = misuse(spec, format!("{} has no =", shown(word)));
+/// `first` is a pair that came before: the word may then be the rest of its value, which nobody should see.
+fn no_equals(spec: &'static Spec, word: &str, first: Option<&String>) -> Refusal {
+    if let Some((name, _)) = first.filter(|_| spec.has_secrets()).and_then(|first| first.split_once('=')) {
+        return came_apart(spec, name);
+    }
+    let what = if spec.has_secrets() { "NAME=VALUE has no =".to_owned() } else { format!("{} has no =", shown(word)) };
+    let no = misuse(spec, what);
     // Only a command about an app has values with spaces in them.
     match spec.app {
         AppArg::None => no,
@@ -300,6 +373,14 @@ fn no_equals(spec: &'static Spec, word: &str) -> Refusal {
             no.next(format!("{} APP \"NAME='a value with spaces'\" (quoted for both shells)", spec.name))
         }
     }
+}
+
+/// A value with blanks in it, of which the quotes were for the user's own shell alone.
+fn came_apart(spec: &'static Spec, name: &str) -> Refusal {
+    let name = name.parse::<VarName>().map_or_else(|_| "NAME".to_owned(), |name| name.to_string());
+    misuse(spec, "a value came apart at a blank: your shell has taken its quotes".to_owned())
+        .next(format!("{} APP \"{name}='a value with spaces'\"", spec.name))
+        .next(format!("{} APP --stdin {name} < FILE  (takes any value as it is)", spec.name))
 }
 
 /// A refusal with the usage line and an example; not of what a slip of a finger must not do.

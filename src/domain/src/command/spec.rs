@@ -219,6 +219,11 @@ impl Spec {
         self.answers_json() && self.flag("format").is_none()
     }
 
+    /// Whether its arguments hold values that nobody should see.
+    pub fn has_secrets(&self) -> bool {
+        self.args.iter().any(|arg| arg.shape == Shape::SecretPair)
+    }
+
     /// Whether its last argument is a command of the user's own.
     pub fn takes_command(&self) -> bool {
         self.args.last().is_some_and(|arg| arg.shape == Shape::Command)

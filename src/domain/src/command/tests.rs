@@ -91,7 +91,8 @@ fn lines_are_refused() {
     check("git-upload-archive 'blog'", "unknown-command: there is no command git-upload-archive");
     check("config:set", "usage: which app? Name it as the first argument");
     check("config:set blog", "usage: NAME=VALUE is missing");
-    check("config:set blog A=b c", "usage: c has no =");
+    check("config:set blog A=b c", "usage: a value came apart at a blank: your shell has taken its quotes");
+    check("config:set blog A B=c", "usage: NAME=VALUE has no =");
     check("config:get blog", "usage: NAME is missing");
     check("config:get blog A B", "usage: B is one argument too many");
     check("apps:list blog", "usage: blog is one argument too many");
@@ -121,6 +122,33 @@ fn refusals_say_what_to_type() {
     assert_eq!(ask("apps:destroy blog").unwrap_err().next, ["apps:destroy blog --confirm blog"]);
     let two = ask("quota:set ada apps").unwrap_err().next.len() + ask("apps:set blog root").unwrap_err().next.len();
     assert_eq!(two, 1 + 2, "values with spaces only where there are any");
+}
+
+#[test]
+fn no_refusal_shows_a_piece_of_a_value() {
+    for line in [
+        r#"config:set blog CREDS={"type": "hunter2"}"#,
+        r#"config:set blog CREDS={"type": "hunter2", x=hunter2}"#,
+        "config:set blog A=b hunter2",
+        "config:set blog A=b -hunter2",
+        "config:set blog KEY=-----BEGIN --hunter2",
+        "config:set blog hunter2 A=b",
+        "config:set A=hunter2",
+        "config:set {A=hunter2",
+        "A=hunter2 config:set blog",
+        "config:set blog A='hunter2",
+        "config:set blog 'A+B=hunter2'",
+        "config:set blog {hunter2}=x",
+    ] {
+        let no = match ask(line) {
+            Ok(request) => request.args.vars("NAME=VALUE").unwrap_err(),
+            Err(no) => no,
+        };
+        assert!(!no.to_string().contains("hunter2"), "{line}: {no}");
+        assert!(!no.next.is_empty() || !no.why.is_empty(), "{line}: {no}");
+    }
+    let no = ask("config:set blog TOKEN=a b").unwrap_err();
+    assert!(no.next.iter().any(|next| next.contains("--stdin TOKEN < FILE")), "{no}");
 }
 
 #[test]

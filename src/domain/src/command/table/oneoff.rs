@@ -9,8 +9,8 @@ const COMMAND: Arg = Arg {
     required: true,
     repeated: true,
     shape: Shape::Command,
-    help: "One word with blanks is a line for the image's shell, several are a program and its arguments; a process type of \
-           the Procfile runs its command",
+    help: "A program and its arguments; a line for the image's shell where it is one word with blanks, or came over ssh with | && \
+           ; > $NAME and the like outside of quotes; or a process type of the Procfile, for its command",
 };
 
 const WHERE: Arg = optional("TYPE.N", "The instance; web.1 without it");
@@ -45,12 +45,13 @@ pub(super) const RUN: Spec = Spec {
            terminal; without, its three streams are yours, so files can be piped in and out; the exit code is the \
            command's. Closing the connection ends it (SIGHUP and SIGTERM, after 10 s SIGKILL). What it writes to you is \
            stored nowhere; the command line is, in the app's log, ps and events: put no secrets on it, use --env. With \
-           --detach the output is in logs --source run. A line for the shell is one word: over ssh it needs quotes for both \
-           sides, as in ssh HOST \"run blog 'env | sort'\".",
+           --detach the output is in logs --source run. A line for the shell goes in quotes, as with ssh anywhere: ssh HOST run \
+           blog 'env | sort'. The app may also come as -a APP.",
     examples: &[
         "run blog -- node --version",
         "run blog 'env | sort'",
         "run blog --env DEBUG=1 --detach -- node job.js",
+        "run -a blog bash",
     ],
     group: Group::Processes,
     ..BASE
@@ -82,7 +83,7 @@ pub(super) const EXEC: Spec = Spec {
     stdin: Stdin::Always,
     summary: "Run one command in a running instance, without a terminal",
     help: "Its standard output, errors and input are apart, its exit code is yours; else as enter. A line for the \
-           shell is one word, see run.",
+           shell goes in quotes, see run.",
     examples: &["ps:exec blog -- cat /proc/1/status", "ps:exec blog web.1 -- 'ls | wc -l'"],
     group: Group::Processes,
     ..BASE
