@@ -149,6 +149,9 @@ pub fn commit(n: u8) -> Commit {
     format!("{n:040x}").parse().unwrap()
 }
 
+/// A step that is told only where it took long enough to matter: on a busy machine, that is.
+const SHORT_STEP: &str = "release command <took>, ";
+
 /// A server with commands.
 pub struct Shop {
     /// What is below the commands.
@@ -269,7 +272,7 @@ impl Shop {
         text = replaced(&text, "####-##-## ##:##:##", "YYYY-MM-DD hh:mm:ss");
         text = replaced(&text, "####-##-##T##:##:##Z", "<time>");
         text = in_order(&text);
-        let took = durations(&text);
+        let took = durations(&text).replace(SHORT_STEP, "");
         if took == text {
             return text;
         }
