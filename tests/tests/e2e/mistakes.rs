@@ -97,7 +97,7 @@ fn a_misspelt_command_or_option() {
     helps(ana.ssh(&["confg:set", "blog", "A=1"]), "there is no command", "config:set");
     helps(ana.ssh(&["log", "blgo"]), "no app", "apps:list");
     helps(ana.ssh(&["logs", "blog", "--tial"]), "--tial", "logs");
-    helps(ana.ssh(&["config:set", "blog", "A=two", "words"]), "words has no =", "'a value with spaces'");
+    helps(ana.ssh(&["config:set", "blog", "A=two", "words"]), "came apart at a blank", "--stdin A");
 }
 
 #[test]

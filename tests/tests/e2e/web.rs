@@ -113,9 +113,12 @@ fn visitors_get_a_page_of_ours_for_every_state() {
     app.run("ps:scale", &["web=0"]).ok();
     check(&app.host(), 503, "H14");
     app.run("ps:scale", &["web=1"]).ok();
-    wait_for("a crashed app", Duration::from_secs(60), || {
+    // The fifth crash is followed by 8 s in which it stays down, as long as these checks take on a busy machine.
+    wait_for("an app that crashed five times", Duration::from_secs(120), || {
         let got = Client::new(world.http, false).get(&app.host(), "/exit?code=1", Duration::from_secs(35));
-        got.is_ok_and(|got| got.header("x-hoist-reason") == Some("H10"))
+        let down = got.is_ok_and(|got| got.header("x-hoist-reason") == Some("H10"));
+        let seen: serde_json::Value = serde_json::from_str(&app.run("ps", &["--json"]).ok().out).unwrap();
+        down && seen[0]["crashes"].as_u64() >= Some(5)
     });
     check(&app.host(), 503, "H10");
 }

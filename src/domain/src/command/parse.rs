@@ -364,7 +364,11 @@ fn no_equals(spec: &'static Spec, word: &str, first: Option<&String>) -> Refusal
     if let Some((name, _)) = first.filter(|_| spec.has_secrets()).and_then(|first| first.split_once('=')) {
         return came_apart(spec, name);
     }
-    let what = if spec.has_secrets() { "NAME=VALUE has no =".to_owned() } else { format!("{} has no =", shown(word)) };
+    let what = if spec.has_secrets() {
+        "this is not NAME=VALUE: there is no =".to_owned()
+    } else {
+        format!("{} has no =", shown(word))
+    };
     let no = misuse(spec, what);
     // Only a command about an app has values with spaces in them.
     match spec.app {

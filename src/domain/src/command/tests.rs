@@ -92,7 +92,7 @@ fn lines_are_refused() {
     check("config:set", "usage: which app? Name it as the first argument");
     check("config:set blog", "usage: NAME=VALUE is missing");
     check("config:set blog A=b c", "usage: a value came apart at a blank: your shell has taken its quotes");
-    check("config:set blog A B=c", "usage: NAME=VALUE has no =");
+    check("config:set blog A B=c", "usage: this is not NAME=VALUE: there is no =");
     check("config:get blog", "usage: NAME is missing");
     check("config:get blog A B", "usage: B is one argument too many");
     check("apps:list blog", "usage: blog is one argument too many");
