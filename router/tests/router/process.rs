@@ -15,7 +15,7 @@ const DIR: &str = "ROUTER_TEST_DIR";
 
 /// Not a test: what the tests below start as a process of its own.
 #[test]
-#[ignore = "no test: the tests below run it as their other process"]
+#[ignore = "no test: the tests below run it, as their other process"]
 fn child() {
     let dir = std::path::PathBuf::from(std::env::var(DIR).unwrap());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

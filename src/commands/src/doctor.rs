@@ -7,6 +7,7 @@ use domain::floors::Part;
 use engine::EngineVersion;
 use serde_json::json;
 use std::path::Path;
+use std::time::Duration;
 use system::clock;
 use system::fault::Result;
 use system::io::Io;
@@ -71,8 +72,15 @@ async fn facts(c: &Commands) -> Result<Facts> {
         folders: folders.into_iter().filter_map(|(path, wanted)| probes::folder(path, wanted)).collect(),
         clock: Clock { now: clock::now().0 / 1_000_000, stepped: clock::stepped(), kept },
         queue: queue(c).await?,
-        step_max: (settings.build_timeout + settings.boot_timeout).as_secs() + STEP_SLACK,
+        step_max: (settings.build_timeout + longest_boot(c).await?).as_secs() + STEP_SLACK,
     })
+}
+
+/// The longest that an app may take to boot: some have a time of their own.
+async fn longest_boot(c: &Commands) -> Result<Duration> {
+    let usual = c.p.settings.boot_timeout;
+    let apps = c.p.store.read(|tx| tx.apps()).await?;
+    Ok(apps.iter().map(|app| app.settings.boot_timeout(usual)).fold(usual, Duration::max))
 }
 
 fn docker(seen: EngineVersion) -> Docker {

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 
 /// Lines that are kept of each kind: the last ones. The whole output of a deploy is in `builds:output`.
 const LINES_MAX: usize = 1_000;
-/// Bytes of a line; one that is longer is two.
-const LINE_MAX: usize = 64 << 10;
+/// Bytes of a line; one that is longer is two. With [`LINES_MAX`] what one command keeps in memory.
+const LINE_MAX: usize = 8 << 10;
 /// Pieces under way between a command and what keeps its lines.
 const PIECES: usize = 64;
 

@@ -457,3 +457,18 @@ async fn what_a_column_holds_that_nobody_knows_is_a_fault() {
         assert!(matches!(told, system::fault::Error::Fault(_)), "{table}.{column}: {told}");
     }
 }
+
+#[tokio::test]
+async fn who_waits_is_woken_by_a_write_and_not_by_time() {
+    let (_dir, store) = open();
+    let look = |tx: &Tx<'_>| tx.meta("there");
+    let until = tokio::time::Instant::now() + std::time::Duration::from_secs(3_600);
+    let there = async {
+        store.write(|tx| tx.set_meta("other", "1")).await.unwrap();
+        store.write(|tx| tx.set_meta("there", "yes")).await.unwrap();
+    };
+    let (found, ()) = tokio::join!(store.wait_for(until, look), there);
+    assert_eq!(found.unwrap().as_deref(), Some("yes"));
+    let soon = tokio::time::Instant::now() + std::time::Duration::from_millis(20);
+    assert_eq!(store.wait_for(soon, |tx| tx.meta("never")).await.unwrap(), None);
+}

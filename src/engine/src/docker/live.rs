@@ -85,7 +85,7 @@ async fn ends() {
 }
 
 #[tokio::test]
-#[ignore = "a measurement, by hand: cargo test --release -p engine --lib -- --ignored --nocapture how_long"]
+#[ignore = "a measurement: tests/bench/engine runs it"]
 async fn how_long() {
     Bench::with(|bench| async move {
         let image = bench_image(&bench).await;

@@ -344,7 +344,7 @@ fn hostile_paths() {
 }
 
 #[test]
-#[ignore = "a measurement, by hand: cargo test --release -p engine --lib -- --ignored --nocapture big_layer"]
+#[ignore = "a measurement: tests/bench/engine runs it"]
 fn big_layer() {
     let data = tempfile::tempdir().unwrap();
     let blobs = BlobStore::open(data.path()).unwrap();
