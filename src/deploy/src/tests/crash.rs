@@ -111,9 +111,12 @@ fn run(case: &Case) -> Result<Vec<Point>, String> {
             let life = world.start(life_fuse.clone()).await;
             if n == 0 {
                 life_fuse.arm(case.at.clone());
+                // A killed process tells nobody: what its callers get from then on is no answer of ours.
+                let dead = life_fuse.dead();
                 tokio::select! {
-                    end = ask(&life, app, case.kind) => ended = end,
-                    () = life_fuse.dead().cancelled() => {}
+                    biased;
+                    () = dead.cancelled() => {}
+                    end = ask(&life, app, case.kind) => ended = end.filter(|_| !dead.is_cancelled()),
                 }
             }
             if !life.rests().await {
