@@ -2,7 +2,6 @@
 
 use super::show::List;
 use super::{Ask, Commands};
-use domain::command::Format;
 use domain::deploy::{Deploy, is_over};
 use domain::ids::{BuildId, DeployId};
 use domain::refusal::Code;
@@ -16,6 +15,7 @@ use store::{Build, BuildStatus};
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
+use verbs::Format;
 
 /// How often one who waits hears that it goes on.
 const HEARTBEAT: Duration = Duration::from_secs(20);

@@ -3,10 +3,10 @@
 
 use super::follow::follow;
 use super::{Ask, Commands, show};
-use domain::command::{Format, quote};
 use domain::config::{self, ConfigChange, ConfigVars, Diff, FILE_MAX, FileFormat, Hidden, VALUE_MAX};
 use domain::deploy::Kind;
 use domain::refusal::Code;
+use domain::words::quote;
 use domain::{AppId, Refusal, Secret, VarName, access, text};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -14,6 +14,7 @@ use store::Ask as JobAsk;
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
+use verbs::Format;
 
 async fn current(c: &Commands, id: &AppId) -> Result<(ConfigVars, Hidden)> {
     let id = id.clone();

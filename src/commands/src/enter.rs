@@ -3,14 +3,15 @@
 use super::{Ask, Commands};
 use deploy::exec::{self, Ending};
 use domain::access::{AppRef, actor};
-use domain::command::{Verb, quote, quote_all};
 use domain::refusal::Code;
+use domain::words::{quote, quote_all};
 use domain::{Refusal, run};
 use std::io::ErrorKind;
 use std::time::Duration;
 use store::InstanceRow;
 use system::fault::Result;
 use system::io::{Io, Terminal};
+use verbs::Verb;
 
 /// An instance that has only just been started may need a moment.
 const INIT_MAX: Duration = Duration::from_secs(2);

@@ -108,7 +108,7 @@ pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 let keys = tx.keys(Some(&user))?;
                 let known: Vec<&str> = keys.iter().map(|k| k.fingerprint.as_str()).collect();
                 let Some(fingerprint) = pick(&known, &typed)? else {
-                    let what = format!("{} has no key {}", user.name, domain::command::quote(&text::plain(&typed)));
+                    let what = format!("{} has no key {}", user.name, domain::words::quote(&text::plain(&typed)));
                     return Err(Refusal::new(Code::NoSuchKey, what).next(format!("keys:list {}", user.name)).into());
                 };
                 may_lose(&tx.standings()?, &user.name, Loss::Key, by.as_ref())?;

@@ -39,7 +39,6 @@ mod welcome;
 
 use deploy::Deploys;
 use domain::access::{self, Asked, Authorized, Principal, Rules, authorize, may_see};
-use domain::command::{self, Format, Request, Said, Verb, audit_line};
 use domain::refusal::Code;
 use domain::share::Tickets;
 use domain::{AppId, Timestamp};
@@ -54,6 +53,7 @@ use system::fault::{Error, Result};
 use system::io::Io;
 use system::places::Places;
 use tokio::sync::{Notify, watch};
+use verbs::{Format, Request, Said, Verb, audit_line};
 
 /// Runs commands. Clones share everything.
 #[derive(Debug, Clone)]
@@ -177,7 +177,7 @@ impl Commands {
 
     /// Runs a line as SSH brought it.
     pub async fn run_line(&self, who: Principal, line: &str, env: SessionEnv, io: Io) -> u8 {
-        match command::said(line) {
+        match verbs::said(line) {
             Ok(said) => self.run_said(who, said, env, io).await,
             Err(no) => refuse(&io, &no.into(), Format::Text).await,
         }
@@ -185,13 +185,13 @@ impl Commands {
 
     /// Runs a command that is split into words already.
     pub async fn run_words(&self, who: Principal, words: &[String], env: SessionEnv, io: Io) -> u8 {
-        self.run_said(who, command::said_words(words), env, io).await
+        self.run_said(who, verbs::said_words(words), env, io).await
     }
 
     /// What was meant: the other meaning of the words where the first names no app that `who` may see.
     async fn meant(&self, who: &Principal, said: Said) -> Result<Vec<String>> {
         let Said { words, instead: Some(instead) } = said else { return Ok(said.words) };
-        if let Ok(Request { app: Some(name), .. }) = command::parse(&words) {
+        if let Ok(Request { app: Some(name), .. }) = verbs::parse(&words) {
             match self.lookup(&name).await? {
                 Asked::App(app) | Asked::Renamed { app, .. } if may_see(who, &app) => return Ok(words),
                 Asked::App(_) | Asked::Renamed { .. } | Asked::Unknown(_) | Asked::NoApp => {}
@@ -254,7 +254,7 @@ impl Commands {
     }
 
     async fn run_once(&self, who: Principal, words: &[String], env: SessionEnv, io: &mut Io) -> Result<u8> {
-        let request = command::parse(words)?;
+        let request = verbs::parse(words)?;
         let name = request.app.clone();
         let asked = match &name {
             None => Asked::NoApp,
@@ -432,10 +432,10 @@ fn audit_row(who: &Principal, env: &SessionEnv, verb: Verb, line: String, app: O
 
 /// How words ask to be answered, those too that say nothing else that can be understood.
 fn format_of(words: &[String]) -> Format {
-    match command::parse(words) {
+    match verbs::parse(words) {
         Ok(request) => request.format,
         // Some have an option of that name with a meaning of its own, or a command after which such words are its own.
-        Err(_) if words.first().and_then(|word| command::find(word)).is_none_or(command::Spec::takes_format) => {
+        Err(_) if words.first().and_then(|word| verbs::find(word)).is_none_or(verbs::Spec::takes_format) => {
             let typed = || words.iter().take_while(|word| *word != "--");
             let apart = typed().zip(typed().skip(1)).any(|(name, value)| name == "--format" && value == "json");
             let json = apart || typed().any(|word| word == "--json" || word == "--format=json");

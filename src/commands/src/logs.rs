@@ -3,12 +3,12 @@
 use super::{Ask, Commands};
 use bytes::Bytes;
 use domain::Refusal;
-use domain::command::{Format, Parsed};
-use domain::log::{Filter, Grep, Record, when};
 use domain::refusal::Code;
+use log_format::{Filter, Grep, Record, when};
 use system::clock;
 use system::fault::Result;
 use system::io::{Chunk, Io};
+use verbs::{Format, Parsed};
 
 /// Lines shown where nothing says how many or from when on.
 const LAST: usize = 100;

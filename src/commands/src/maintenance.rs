@@ -2,7 +2,6 @@
 
 use super::show::{self, pairs};
 use super::{Ask, Commands};
-use domain::command::Format;
 use domain::domains::own_first;
 use domain::formation::WEB;
 use domain::refusal::Code;
@@ -14,6 +13,7 @@ use system::clock::now;
 use system::dns;
 use system::fault::Result;
 use system::io::Io;
+use verbs::Format;
 
 /// How long a change waits for the router.
 const ROUTE_MAX: Duration = Duration::from_secs(10);

@@ -3,11 +3,12 @@
 use super::{Ask, Commands};
 use builder::{Given, How};
 use domain::app_settings::AppSettings;
-use domain::command::{Format, quote};
 use domain::refusal::Code;
+use domain::words::quote;
 use domain::{Commit, Refusal};
 use system::fault::Result;
 use system::io::Io;
+use verbs::Format;
 
 /// The plan of the commit that was asked for, else of the one that is live.
 async fn asked(c: &Commands, ask: &Ask) -> Result<How> {

@@ -5,12 +5,12 @@ use super::show::List;
 use super::{Ask, Commands};
 use deploy::{boot, network};
 use domain::access::actor;
-use domain::command::{Format, quote};
 use domain::deploy::Kind;
 use domain::instance::instance_name;
 use domain::reconcile::Desire;
 use domain::refusal::Code;
 use domain::text::human_bytes;
+use domain::words::quote;
 use domain::{AppId, InstanceId, Refusal, formation, time};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
@@ -20,6 +20,7 @@ use store::{Ask as JobAsk, InstanceRow, RunRow};
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
+use verbs::Format;
 
 /// How long the engine may take to say what all instances use: `ps` shows the rest without it.
 const MEMORY_MAX: Duration = Duration::from_secs(2);

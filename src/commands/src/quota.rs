@@ -5,7 +5,6 @@ use super::{Ask, Commands};
 use crate::usage::Sum;
 use deploy::quota::used;
 use domain::access::{Principal, actor};
-use domain::command::Format;
 use domain::places::Owner;
 use domain::quota::{Limits, Load, What, Whose, limit};
 use domain::refusal::Code;
@@ -17,6 +16,7 @@ use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
 use system::places::Places;
+use verbs::Format;
 
 /// What is known of one user.
 struct Account {

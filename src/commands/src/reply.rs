@@ -3,13 +3,13 @@
 //!
 //! Commands that read print JSON of their own; those that hand bytes through (`run`, `enter`, git) have no such form.
 
-use domain::command::{self, Format};
 use domain::text;
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
 use system::fault::Result;
 use system::io::{Chunk, Io};
 use tokio::sync::mpsc;
+use verbs::Format;
 
 /// Lines that are kept of each kind: the last ones. The whole output of a deploy is in `builds:output`.
 const LINES_MAX: usize = 1_000;
@@ -20,8 +20,8 @@ const PIECES: usize = 64;
 
 /// Whether words ask for such an object.
 pub fn wanted(words: &[String], format: Format) -> bool {
-    let Some(spec) = words.first().and_then(|word| command::find(word)) else { return false };
-    let only_reads = command::parse(words).map_or(spec.reads, |request| request.only_reads());
+    let Some(spec) = words.first().and_then(|word| verbs::find(word)) else { return false };
+    let only_reads = verbs::parse(words).map_or(spec.reads, |request| request.only_reads());
     format == Format::Json && !only_reads && spec.answers_json()
 }
 
@@ -84,8 +84,8 @@ impl Kept {
     /// `command`, `app`, `exit`, `done`, `said`, `warned`; `dropped` where lines were too many.
     pub fn object(self, words: &[String], exit: u8, done: Map<String, Value>) -> Value {
         let ((said, first), (warned, second)) = (self.said.end(), self.warned.end());
-        let verb = words.first().and_then(|word| command::find(word)).map_or("", |spec| spec.name);
-        let app = command::parse(words).ok().and_then(|request| request.app);
+        let verb = words.first().and_then(|word| verbs::find(word)).map_or("", |spec| spec.name);
+        let app = verbs::parse(words).ok().and_then(|request| request.app);
         let mut object =
             json!({"command": verb, "app": app, "exit": exit, "done": done, "said": said, "warned": warned});
         if let (true, Some(fields)) = (first + second > 0, object.as_object_mut()) {
@@ -129,7 +129,7 @@ mod tests {
             kept.add(&Chunk::Out(piece.into()));
         }
         kept.add(&Chunk::Err(format!("{}\n", text::warning("look out")).into()));
-        let object = kept.object(&command::words("apps:set blog port=1").unwrap(), 0, Map::new());
+        let object = kept.object(&domain::words::words("apps:set blog port=1").unwrap(), 0, Map::new());
         assert_eq!(
             object,
             json!({"command": "apps:set", "app": "blog", "exit": 0, "done": {}, "said": ["Set. It counts", "from now on", "no end"],
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn who_answers_so() {
         let asks = |line: &str| {
-            let words = command::words(line).unwrap();
+            let words = domain::words::words(line).unwrap();
             wanted(&words, Format::Json)
         };
         assert!(asks("apps:set blog port=1 --json") && asks("rollback blog --format json") && asks("keys:add"));

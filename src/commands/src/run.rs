@@ -6,8 +6,8 @@ use deploy::exec::{self, Ending};
 use deploy::once::{self, NewRun, how_ended};
 use deploy::spec::Once;
 use domain::access::actor;
-use domain::command::quote_all;
 use domain::refusal::Code;
+use domain::words::quote_all;
 use domain::{AppId, Refusal, Timestamp, run, time};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -203,7 +203,7 @@ pub async fn named(c: &Commands, ask: &Ask, words: &[String]) -> Result<Option<V
     let running = running(c, &app.id).await?;
     let find = |word: &String| {
         running.iter().find(|run| run.label() == *word).cloned().ok_or_else(|| {
-            Refusal::new(Code::NoSuchInstance, format!("nothing called {} runs", domain::command::quote(word)))
+            Refusal::new(Code::NoSuchInstance, format!("nothing called {} runs", domain::words::quote(word)))
                 .next(format!("ps {}", app.name))
         })
     };

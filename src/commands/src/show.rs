@@ -1,9 +1,9 @@
 //! What reading commands print: a table for people, or JSON, from the same rows.
 
-use domain::command::Format;
 use domain::text;
 use serde_json::Value;
 use system::io::Io;
+use verbs::Format;
 
 /// A list: its columns, its rows, and the same as JSON.
 pub struct List<'a> {

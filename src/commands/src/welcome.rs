@@ -2,7 +2,6 @@
 
 use super::{Ask, Commands, show};
 use domain::access::{AppRef, Principal, actor, may_see};
-use domain::command::{self, Format, help_for, help_overview};
 use domain::instance::INSTALL_LABEL;
 use domain::refusal::Code;
 use domain::{AppName, Refusal};
@@ -11,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use system::fault::Result;
 use system::io::Io;
+use verbs::{Format, help_for, help_overview};
 
 /// How long a router may finish requests when the installation is shut down.
 const ROUTER_GRACE: Duration = Duration::from_secs(5);
@@ -76,12 +76,13 @@ pub async fn greet(c: &Commands, who: &Principal, io: &Io) -> Result<()> {
 pub async fn help(ask: Ask, io: &Io) -> Result<u8> {
     let lines = match ask.what().args.maybe("COMMAND") {
         None => help_overview(),
-        Some(word) => match command::find(word) {
+        Some(word) => match verbs::find(word) {
             Some(spec) => help_for(spec.verb),
             None => {
-                let known = command::TABLE.iter().map(|s| s.name);
+                let known = verbs::TABLE.iter().map(|s| s.name);
                 let near = domain::text::did_you_mean(word, known);
-                let no = Refusal::new(Code::UnknownCommand, format!("there is no command {}", command::quote(word)));
+                let no =
+                    Refusal::new(Code::UnknownCommand, format!("there is no command {}", domain::words::quote(word)));
                 return Err(near.into_iter().fold(no, |no, n| no.next(format!("help {n}"))).next("help").into());
             }
         },

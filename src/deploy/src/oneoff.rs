@@ -4,12 +4,12 @@ use super::boot;
 use super::network;
 use crate::Platform;
 use domain::formation::RELEASE;
-use domain::log::{Source, SpoolKey};
 use domain::reconcile::Desire;
 use domain::refusal::Code;
 use domain::{ProcessType, Refusal, ReleaseNumber};
 use engine::Status;
 use jobs::Job;
+use log_format::{Source, SpoolKey};
 use std::time::Duration;
 use store::{DeployRow, InstanceRow, NewInstance};
 use system::clock::now;
@@ -117,7 +117,7 @@ async fn run(p: &Platform, job: &Job, row: &InstanceRow) -> Result<i64> {
     Ok(code)
 }
 
-fn say(job: &Job, line: &domain::log::SpoolRecord) {
+fn say(job: &Job, line: &log_format::SpoolRecord) {
     job.detail(domain::text::plain(&line.text));
 }
 

@@ -1,9 +1,9 @@
 //! What a one-off instance runs: the words that somebody typed, as a program with its arguments. Pure.
 
-use crate::command::{quote, quote_all};
 use crate::dockerfile::Launch;
 use crate::names::ProcessType;
 use crate::procfile::ProcessTable;
+use crate::words::{quote, quote_all};
 
 /// The process type of one-off instances: `run.1`.
 pub const RUN: &str = "run";
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn who_needs_a_terminal() {
-        let wants = |line: &str| wants_terminal(&crate::command::words(line).unwrap());
+        let wants = |line: &str| wants_terminal(&crate::words::words(line).unwrap());
         for yes in ["", "bash", "/bin/sh", "bash -l", "node", "rails console", "bin/rails c", "psql"] {
             assert!(wants(yes), "{yes}");
         }

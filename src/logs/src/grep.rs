@@ -4,9 +4,9 @@
 //! backtracking, and sizes are limited.
 
 use domain::Refusal;
-use domain::command::quote;
-use domain::log::{Filter, Grep, View};
 use domain::refusal::Code;
+use domain::words::quote;
+use log_format::{Filter, Grep, View};
 use regex::bytes::{Regex, RegexBuilder};
 
 /// Bytes of a compiled expression, and of the cache that each search may build.
@@ -76,7 +76,7 @@ fn compile(expression: &str) -> Result<Regex, Refusal> {
 mod tests {
     use super::*;
     use domain::Timestamp;
-    use domain::log::Record;
+    use log_format::Record;
 
     fn wanted(grep: &str) -> Wanted {
         Wanted::new(Filter { grep: Some(Grep::parse(grep).unwrap()), ..Filter::default() }).unwrap()

@@ -28,9 +28,9 @@ mod tests;
 
 use app::AppLog;
 use bucket::Floods;
-use domain::log::budget::{Budget, Segments};
-use domain::log::{Record, Source, SpoolKey, SpoolRecord, spool::SpoolLine};
 use domain::{AppId, Timestamp};
+use log_format::budget::{Budget, Segments};
+use log_format::{Record, Source, SpoolKey, SpoolRecord, spool::SpoolLine};
 pub use read::Ask;
 use ready::Ready;
 use serde::{Deserialize, Serialize};

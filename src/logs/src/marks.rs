@@ -3,7 +3,7 @@
 //! `@F` has the positions of all spools and the number of the line that follows; `@P` has those that moved since.
 
 use super::spool::{Position, read_at};
-use domain::log::SpoolKey;
+use log_format::SpoolKey;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;

@@ -4,7 +4,7 @@
 //! while it is root and takes their names away, so nothing that runs inside reaches them, as root of its image neither.
 //! Invariant: the names are put back only while nothing runs inside: before a start.
 
-use domain::log::spool::FILES;
+use log_format::spool::FILES;
 use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};

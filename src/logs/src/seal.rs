@@ -9,8 +9,8 @@ use super::spool::read_at;
 use super::store::{self, Segment};
 use super::{Logs, Shared, lock, marks, nicely};
 use domain::AppId;
-use domain::log::View;
-use domain::log::budget::{self, Segments};
+use log_format::View;
+use log_format::budget::{self, Segments};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
@@ -133,7 +133,7 @@ pub(super) fn write(dir: &Path, segment: &Segment, to: &Path) -> io::Result<u64>
         for line in bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty() && line.first() != Some(&b'@')) {
             let line = String::from_utf8_lossy(line);
             // A line that is no record keeps its number.
-            let lost = || domain::log::Record::platform(domain::Timestamp::default(), "a damaged line");
+            let lost = || log_format::Record::platform(domain::Timestamp::default(), "a damaged line");
             match View::decode(&line) {
                 Some(view) => sealed.push(&view)?,
                 None => sealed.push(&lost().view())?,

@@ -5,8 +5,8 @@
 //! so one cut short is never taken for one. Absent: decisions on what is wanted (domain), locks.
 
 use super::spool::read_at;
-use domain::log::View;
-use domain::log::segment::{Block, Builder, Index, VERSION};
+use log_format::View;
+use log_format::segment::{Block, Builder, Index, VERSION};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;

@@ -5,7 +5,7 @@
 //! link: an app may have written the folder. What is in them is believed within the bounds of what a writer of ours puts
 //! there; the rest is passed over and counted. Absent: the store, any waiting.
 
-use domain::log::spool::{FILES, HEADER_MAX, Header, SEGMENT_MAX};
+use log_format::spool::{FILES, HEADER_MAX, Header, SEGMENT_MAX};
 use rustix::fs::{Mode, OFlags};
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path, path::PathBuf};
 

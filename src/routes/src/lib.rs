@@ -18,9 +18,9 @@ pub use process::RouterLaunch;
 pub use sites::Sites;
 
 use self::told::{Told, difference, take_in};
-use domain::log::{Source, SpoolKey};
 use domain::routing::{self, AppRoute, Hosts, RouteAction, Scope};
 use domain::{AppId, Hostname, backoff};
+use log_format::{Source, SpoolKey};
 use logs::{Logs, SpoolMeta};
 use router::RouterClient;
 use router::client::Events;

@@ -334,7 +334,7 @@ pub struct Settings {
     /// Seconds that an operator's hook has.
     pub hook_timeout: Duration,
     /// What logs may use on the disk.
-    pub logs: domain::log::budget::Budget,
+    pub logs: log_format::budget::Budget,
 }
 
 /// One mistake: where the value came from and why it is wrong.
@@ -546,7 +546,7 @@ impl Settings {
                 ssh_share,
                 ssh_share_socket: ssh_share_socket?,
                 hook_timeout: hook_timeout?,
-                logs: domain::log::budget::Budget { app: logs_app? * 1_000_000, total: logs_total? * 1_000_000 },
+                logs: log_format::budget::Budget { app: logs_app? * 1_000_000, total: logs_total? * 1_000_000 },
             })
         };
         resolved().ok_or_else(|| vec!["a setting has no value".to_owned()])

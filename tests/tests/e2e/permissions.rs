@@ -2,8 +2,8 @@
 //!
 //! Invariant: [`expected`] is a total match, so a verb without an expectation does not compile.
 
-use domain::command::{AppArg, Spec, TABLE, Verb};
 use e2e::{Output, User, World};
+use verbs::{AppArg, Spec, TABLE, Verb};
 
 /// Who asks, in the order of the cells.
 const WHO: [&str; 7] =

@@ -102,7 +102,7 @@ fn lines_as_people_type_them() {
         .collect();
     assert!(lines.len() > 5, "{lines:?}");
     for line in lines.iter().filter(|line| !line.contains("job.js")) {
-        let words = domain::command::words(&line.replace("blog", "lines")).unwrap();
+        let words = domain::words::words(&line.replace("blog", "lines")).unwrap();
         typed(&app, &words.iter().map(String::as_str).collect::<Vec<_>>()).ok();
     }
 }

@@ -31,29 +31,37 @@ const HOMES: &[(&str, &[&str])] = &[
 const LAYERS: &[(&str, &str, &[&str])] = &[
     ("refusal", "src/refusal", &[]),
     ("domain", "src/domain", &["refusal"]),
+    ("verbs", "src/verbs", &["domain"]),
+    ("log-format", "src/log-format", &["domain"]),
     ("buildpacks", "buildpacks", &["refusal"]),
     ("router", "router", &[]),
     ("hoist-init", "src/init", &[]),
-    ("system", "src/system", &["domain", "buildpacks", "router"]),
+    ("system", "src/system", &["domain", "log-format", "buildpacks", "router"]),
     ("store", "src/store", &["domain", "system"]),
     ("engine", "src/engine", &["domain", "system"]),
-    ("logs", "src/logs", &["domain", "system"]),
+    ("logs", "src/logs", &["domain", "verbs", "log-format", "system"]),
     ("git", "src/git", &["domain", "system"]),
     ("net", "src/net", &["domain", "system", "store", "engine"]),
     ("jobs", "src/jobs", &["domain", "buildpacks", "system", "store"]),
-    ("routes", "src/routes", &["domain", "router", "system", "store", "logs"]),
+    ("routes", "src/routes", &["domain", "log-format", "router", "system", "store", "logs"]),
     (
         "builder",
         "src/builder",
-        &["domain", "buildpacks", "system", "store", "engine", "logs", "git", "net", "jobs", "routes"],
+        &["domain", "log-format", "buildpacks", "system", "store", "engine", "logs", "git", "net", "jobs", "routes"],
     ),
-    ("deploy", "src/deploy", &["domain", "system", "store", "engine", "logs", "git", "net", "jobs", "routes"]),
+    (
+        "deploy",
+        "src/deploy",
+        &["domain", "log-format", "system", "store", "engine", "logs", "git", "net", "jobs", "routes"],
+    ),
     ("ssh", "src/ssh", &["domain", "system", "store"]),
     (
         "commands",
         "src/commands",
         &[
             "domain",
+            "verbs",
+            "log-format",
             "buildpacks",
             "system",
             "store",
@@ -71,11 +79,11 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
         "hoist",
         "src/server",
         &[
-            "domain", "router", "system", "store", "engine", "logs", "git", "net", "routes", "builder", "deploy",
-            "ssh", "commands",
+            "domain", "verbs", "router", "system", "store", "engine", "logs", "git", "net", "routes", "builder",
+            "deploy", "ssh", "commands",
         ],
     ),
-    ("e2e", "tests", &["domain", "system", "store", "engine"]),
+    ("e2e", "tests", &["domain", "verbs", "system", "store", "engine"]),
 ];
 const LINES_MAX: usize = 800;
 

@@ -6,10 +6,10 @@
 
 use super::Reconciler;
 use domain::instance::instance_name;
-use domain::log::SpoolKey;
 use domain::reconcile::Desire;
 use domain::room::{self, Used};
 use domain::{InstanceId, Timestamp};
+use log_format::SpoolKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;

@@ -3,8 +3,8 @@
 use super::Reconciler;
 use domain::InstanceId;
 use domain::instance::instance_name;
-use domain::log::SpoolKey;
 use domain::reconcile::Desire;
+use log_format::SpoolKey;
 use std::time::Duration;
 use system::clock::now;
 use system::fault::Result;

@@ -88,7 +88,7 @@ pub fn render(vars: &ConfigVars, format: FileFormat) -> String {
     match format {
         FileFormat::Dotenv => vars.iter().map(|(n, v)| format!("{n}={}\n", dotenv::quoted(v.reveal()))).collect(),
         FileFormat::Shell => {
-            vars.iter().map(|(n, v)| format!("export {n}={}\n", crate::command::quote(v.reveal()))).collect()
+            vars.iter().map(|(n, v)| format!("export {n}={}\n", crate::words::quote(v.reveal()))).collect()
         }
         FileFormat::Json => {
             let plain: BTreeMap<&str, &str> = vars.iter().map(|(n, v)| (n.as_str(), v.reveal().as_str())).collect();

@@ -1,7 +1,7 @@
 //! Lines for a POSIX shell or bash: `export NAME='value'`. Only assignments, and nothing that a shell would expand.
 
 use super::gathered::{Assigned, Gathered};
-use crate::command::words;
+use crate::words::words;
 
 const BLANKS: [char; 2] = [' ', '\t'];
 

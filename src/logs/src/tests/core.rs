@@ -8,9 +8,9 @@ use crate::ready::Next;
 use crate::scan::Cursor;
 use crate::spool::SpoolReader;
 use crate::{LogsConfig, SpoolMeta, scan};
-use domain::log::budget::Budget;
-use domain::log::{Filter, Record, Source, SpoolKey};
 use domain::{InstanceId, Timestamp};
+use log_format::budget::Budget;
+use log_format::{Filter, Record, Source, SpoolKey};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -399,7 +399,7 @@ fn a_full_disk_costs_no_line_that_the_spool_still_has() {
         log.mark_dirty(&key);
         failed += u32::from(matches!(log.turn(Instant::now(), Timestamp(5)), Next::After(_)));
     }
-    let line = domain::log::Record::platform(Timestamp(2_000_000_000), "kept for later");
+    let line = log_format::Record::platform(Timestamp(2_000_000_000), "kept for later");
     assert_ne!(log.append(vec![line], Timestamp(5)), Next::Idle);
     std::fs::remove_file(small.join("ballast")).unwrap();
     while log.turn(Instant::now(), Timestamp(5)) != Next::Idle {}

@@ -4,7 +4,7 @@ use super::core::meta;
 use super::writer::{Writer, app};
 use crate::{Ask, Logs, LogsConfig};
 use domain::Timestamp;
-use domain::log::{Filter, Grep, Record, SpoolKey};
+use log_format::{Filter, Grep, Record, SpoolKey};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use system::tasks::Tasks;

@@ -6,7 +6,7 @@ use crate::ready::Next;
 use crate::scan::Cursor;
 use crate::{LogsConfig, scan};
 use domain::Timestamp;
-use domain::log::{Filter, Record, SpoolKey};
+use log_format::{Filter, Record, SpoolKey};
 use std::time::Instant;
 
 #[test]

@@ -1,8 +1,8 @@
 //! A writer of spools for tests, with a small ring, and small helpers.
 
-use domain::log::spool::{FILES, Header};
-use domain::log::{SpoolRecord, SpoolStream};
 use domain::{AppId, Timestamp};
+use log_format::spool::{FILES, Header};
+use log_format::{SpoolRecord, SpoolStream};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@
 //! server asks: a command in a shell's loop does not eat the loop's input.
 
 use super::{Hello, socket_path};
-use domain::command;
+
 use serde::Serialize;
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -50,7 +50,7 @@ pub(super) fn run_with(data: &Path, argv: &[String], mut streams: Streams<'_>) -
         Ok(stream) => stream,
         Err(err) => return no_server(data, &err, streams.stderr),
     };
-    let stdin = command::parse(argv).is_ok_and(|request| request.reads_stdin());
+    let stdin = verbs::parse(argv).is_ok_and(|request| request.reads_stdin());
     if stdin && streams.typed {
         let _ = writeln!(streams.stderr, "reading standard input; end it with Ctrl-D");
     }

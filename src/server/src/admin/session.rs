@@ -4,7 +4,7 @@
 
 use super::client::{BROKEN, Streams, UNAVAILABLE, converse, finish};
 use super::{Hello, Session, socket_path};
-use domain::command;
+
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::io::{IsTerminal, Write};
@@ -69,7 +69,7 @@ pub fn run_session(socket: &Path, ticket: &str) -> u8 {
         let _ = std::thread::Builder::new().name("hangup".to_owned()).spawn(move || end_with_client(&watched));
     }
     let tty = stdout.is_terminal();
-    let request = command::words(&line).and_then(|words| command::parse(&words));
+    let request = domain::words::words(&line).and_then(|words| verbs::parse(&words));
     let hello = Session {
         ticket: ticket.to_owned(),
         git_protocol: std::env::var("GIT_PROTOCOL").ok(),

@@ -5,9 +5,9 @@
 //! unread can be counted. Invariant: parsing takes any bytes; an app may be able to write them.
 
 use super::{Source, Stream};
-use crate::ids::BuildId;
-use crate::refusal::Code;
-use crate::{AppId, InstanceId, Refusal, Timestamp};
+use domain::ids::BuildId;
+use domain::refusal::Code;
+use domain::{AppId, InstanceId, Refusal, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 

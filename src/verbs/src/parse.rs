@@ -2,11 +2,13 @@
 
 use super::request::{Format, Parsed, Request};
 use super::spec::{AppArg, Flag, Shape, Spec, Takes};
-use super::{TABLE, Verb, words};
-use crate::names::{AppName, VarName};
-use crate::refusal::Code;
-use crate::refusal::Refusal;
-use crate::text;
+use crate::table::TABLE;
+use crate::verb::Verb;
+use domain::names::{AppName, VarName};
+use domain::refusal::Code;
+use domain::refusal::Refusal;
+use domain::text;
+use domain::words;
 
 /// Bytes of a word that is a name, a number or the like; values and commands of the user's own may be longer.
 const WORD_MAX: usize = 4_096;

@@ -3,9 +3,9 @@
 //! Absent: the search in the text itself, which needs a regex engine; a [`Grep`] only says what is looked for.
 
 use super::{Source, View};
-use crate::command::quote;
-use crate::refusal::Code;
-use crate::{Refusal, Timestamp};
+use domain::refusal::Code;
+use domain::words::quote;
+use domain::{Refusal, Timestamp};
 
 /// Longer ones are refused: nobody types them, and an expression's size decides what a search costs.
 const GREP_MAX: usize = 1000;
@@ -149,7 +149,7 @@ fn ago(word: &str, now: Timestamp) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::Record;
+    use crate::Record;
 
     #[test]
     fn what_is_taken() {

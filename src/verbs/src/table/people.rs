@@ -1,8 +1,8 @@
 //! Rows about keys, users, sharing and the server itself.
 
-use crate::access::Need;
-use crate::command::Verb;
-use crate::command::spec::*;
+use crate::spec::*;
+use crate::verb::Verb;
+use domain::access::Need;
 
 const KEEP: Flag = switch(
     "keep-deploy-keys",

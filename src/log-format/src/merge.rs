@@ -3,7 +3,7 @@
 //! Pure. A turn reads a piece of each spool that has news; what may be stored now is what no line still unread can
 //! precede. Invariant: some line is always free to go, or will be once the hold is over; a clock set back holds nothing up.
 
-use crate::Timestamp;
+use domain::Timestamp;
 
 /// How long a line waits for those of other spools that were written before it and arrive after it. Longer than the
 /// router gathers its lines (20 ms).

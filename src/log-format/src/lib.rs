@@ -12,8 +12,8 @@ pub mod spool;
 pub use filter::{Filter, Grep, when};
 pub use spool::{SpoolKey, SpoolRecord, SpoolStream};
 
-use crate::refusal::Code;
-use crate::{Refusal, Timestamp, text};
+use domain::refusal::Code;
+use domain::{Refusal, Timestamp, text};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt, fmt::Write as _, str::FromStr};
 

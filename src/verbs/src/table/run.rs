@@ -1,8 +1,8 @@
 //! Rows about processes, logs, releases and builds.
 
-use crate::access::Need;
-use crate::command::Verb;
-use crate::command::spec::*;
+use crate::spec::*;
+use crate::verb::Verb;
+use domain::access::Need;
 
 pub(super) const PS: Spec = Spec {
     verb: Verb::Ps,

@@ -1,12 +1,13 @@
 //! What was asked: a verb, its app, its arguments; and what of it may be stored.
 
 use super::spec::{Arg, Audit, Shape, Stdin, Takes};
-use super::{Verb, words};
-use crate::access::{Need, Principal};
-use crate::names::{AppName, VarName};
-use crate::refusal::Code;
-use crate::refusal::Refusal;
-use crate::secret::Secret;
+use crate::verb::Verb;
+use domain::access::{Need, Principal};
+use domain::names::{AppName, VarName};
+use domain::refusal::Code;
+use domain::refusal::Refusal;
+use domain::secret::Secret;
+use domain::words;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -164,7 +165,7 @@ pub fn audit_line(request: &Request) -> Option<String> {
     match request.verb.spec().audit {
         Audit::None => None,
         Audit::Verb => Some(request.verb.name().to_owned()),
-        Audit::Args => Some(crate::audit::cut(line(request))),
+        Audit::Args => Some(domain::audit::cut(line(request))),
     }
 }
 

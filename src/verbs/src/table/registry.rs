@@ -1,8 +1,8 @@
 //! Rows about image registries, and about the key of secret values.
 
-use crate::access::Need;
-use crate::command::Verb;
-use crate::command::spec::*;
+use crate::spec::*;
+use crate::verb::Verb;
+use domain::access::Need;
 
 pub(super) const LOGIN: Spec = Spec {
     verb: Verb::RegistryLogin,

@@ -4,7 +4,7 @@
 //! its oldest segment, again and again, so an app that uses less than its share loses nothing. The newest segment of an
 //! app, which is being written, always stays.
 
-use crate::AppId;
+use domain::AppId;
 use std::collections::BTreeMap;
 
 /// What logs may use on the disk, in bytes.

@@ -1,8 +1,8 @@
 //! Rows about how much each user may have.
 
-use crate::access::Need;
-use crate::command::Verb;
-use crate::command::spec::*;
+use crate::spec::*;
+use crate::verb::Verb;
+use domain::access::Need;
 
 pub(super) const QUOTA: Spec = Spec {
     verb: Verb::Quota,

@@ -6,7 +6,7 @@
 //! Invariant: decoding takes any bytes and never panics; what makes no sense ends the block.
 
 use super::{Filter, Record, Source, Stream, View};
-use crate::Timestamp;
+use domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Texts of one block, about: a quarter of a MiB fits a processor's cache and compresses as well as more.

@@ -1,8 +1,8 @@
 //! Rows about host names, the base domain, renaming and maintenance.
 
-use crate::access::Need;
-use crate::command::Verb;
-use crate::command::spec::*;
+use crate::spec::*;
+use crate::verb::Verb;
+use domain::access::Need;
 
 const PROCESS: Flag = valued("process", Some('p'), "TYPE", "The process type that answers; web if it is left out");
 

@@ -1,7 +1,8 @@
 //! Help and documentation, written by the table.
 
 use super::spec::{AppArg, Audit, Spec, Takes};
-use super::{TABLE, Verb};
+use crate::table::TABLE;
+use crate::verb::Verb;
 
 /// All verbs by section, one line each.
 pub fn help_overview() -> Vec<String> {

@@ -4,8 +4,8 @@
 //! expects what `ssh HOST 'env | sort'` does anywhere, so the words from `env` on become one again, which is for a shell.
 
 use super::parse::{Moved, app_moved, command_at};
-use super::words::{self, Word};
-use crate::refusal::Refusal;
+use domain::refusal::Refusal;
+use domain::words::{self, Word};
 
 /// Words, ready for [`super::parse`].
 #[derive(Debug, Clone, PartialEq, Eq)]

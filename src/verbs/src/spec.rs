@@ -1,7 +1,7 @@
 //! What a row of the command table says: one [`Spec`] per verb. Parser, help, documentation and audit derive from it.
 
-use super::Verb;
-use crate::access::Need;
+use crate::verb::Verb;
+use domain::access::Need;
 
 /// One verb, declared once.
 #[derive(Debug, Clone, Copy)]

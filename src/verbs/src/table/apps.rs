@@ -1,8 +1,8 @@
 //! Rows about apps.
 
-use crate::access::Need;
-use crate::command::Verb;
-use crate::command::spec::*;
+use crate::spec::*;
+use crate::verb::Verb;
+use domain::access::Need;
 
 pub(super) const CREATE: Spec = Spec {
     verb: Verb::AppsCreate,
@@ -53,7 +53,7 @@ pub(super) const SET: Spec = Spec {
     need: Need::Manage,
     summary: "Change settings of an app",
     help: "An empty value puts the default back: apps:set blog port=",
-    more: crate::app_settings::help_rows,
+    more: domain::app_settings::help_rows,
     examples: &[
         "apps:set blog deploy-branch=production",
         "apps:set blog buildpack=nodejs",

@@ -1,8 +1,8 @@
 //! Rows about config vars.
 
-use crate::access::Need;
-use crate::command::Verb;
-use crate::command::spec::*;
+use crate::spec::*;
+use crate::verb::Verb;
+use domain::access::Need;
 
 const NO_RESTART: Flag = switch("no-restart", None, "Only store: the next release has it, what runs goes on as it is");
 

@@ -1,8 +1,8 @@
 //! Rows about one-off instances and what is run inside an instance.
 
-use crate::access::Need;
-use crate::command::Verb;
-use crate::command::spec::*;
+use crate::spec::*;
+use crate::verb::Verb;
+use domain::access::Need;
 
 const COMMAND: Arg = Arg {
     name: "CMD",

@@ -1,4 +1,4 @@
-//! `docs/commands.md` is what the table says today. `UPDATE_DOCS=1 cargo test -p domain commands_page` writes it anew.
+//! `docs/commands.md` is what the table says today. `UPDATE_DOCS=1 cargo test -p verbs commands_page` writes it anew.
 
 use super::markdown;
 
@@ -14,7 +14,7 @@ fn commands_page() {
     let differs = have.lines().zip(want.lines()).position(|(have, want)| have != want);
     assert!(
         have == want,
-        "docs/commands.md differs from the command table (line {}): UPDATE_DOCS=1 cargo test -p domain commands_page",
+        "docs/commands.md differs from the command table (line {}): UPDATE_DOCS=1 cargo test -p verbs commands_page",
         differs.unwrap_or(have.lines().count().min(want.lines().count())) + 1
     );
 }
