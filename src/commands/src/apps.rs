@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
+use verbs::args;
 
 /// Own host names that `apps:info` shows; `domains:list` shows all.
 const SHOWN_DOMAINS: usize = 100;
@@ -218,10 +219,9 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let mut changes = Vec::new();
-    for (name, value) in ask.what().args.pairs("KEY=VALUE") {
-        changes.push((Setting::named(name)?, value.to_owned()));
-    }
+    let args::AppsSet { settings } = ask.what().arguments()?;
+    let named = |(name, value): (String, String)| Ok((Setting::named(&name)?, value));
+    let changes = settings.into_iter().map(named).collect::<Result<Vec<_>, Refusal>>()?;
     let counts = changes.iter().map(|(setting, _)| setting.counts).max().unwrap_or(Counts::Now);
     let (id, name, who) = (app.id.clone(), app.name.to_string(), ask.principal().clone());
     let set =

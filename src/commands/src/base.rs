@@ -10,6 +10,7 @@ use std::time::Duration;
 use system::dns;
 use system::fault::Result;
 use system::io::Io;
+use verbs::args;
 
 /// How long a change waits for the router.
 const ROUTE_MAX: Duration = Duration::from_secs(10);
@@ -35,7 +36,7 @@ pub async fn show(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let new = parse_base(ask.what().args.one("BASE")?)?;
+    let new = parse_base(&ask.what().arguments::<args::DomainsSetBase>()?.base)?;
     let (wanted, configured) = (new.clone(), c.p.sites.base.configured().to_owned());
     let change = c.p.store.write(move |tx| {
         let old = tx.base_domain()?.unwrap_or(configured);

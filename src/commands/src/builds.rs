@@ -15,7 +15,7 @@ use store::{Build, BuildStatus};
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
-use verbs::Format;
+use verbs::{Format, args};
 
 /// How often one who waits hears that it goes on.
 const HEARTBEAT: Duration = Duration::from_secs(20);
@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = ask.the_app()?.id.clone();
-    let max = ask.what().args.number("num", 20, 1_000)?;
+    let args::Builds { num: max } = ask.what().arguments()?;
     let mut builds = c.p.store.read(move |tx| tx.builds(&id, max)).await?;
     for build in &mut builds {
         build.why = build.why.take().map(|why| images::without_keys(&why).into_owned());
@@ -60,9 +60,9 @@ fn took(build: &Build) -> String {
 }
 
 /// The build asked for, or the newest; and its deploy.
-async fn chosen(c: &Commands, ask: &Ask) -> Result<(Build, DeployId)> {
+async fn chosen(c: &Commands, ask: &Ask, build: Option<String>) -> Result<(Build, DeployId)> {
     let (id, name) = (ask.the_app()?.id.clone(), ask.the_app()?.name.clone());
-    let wanted = match ask.what().args.maybe("ID") {
+    let wanted = match build {
         None => None,
         Some(word) => Some(word.parse::<BuildId>().map_err(|_| {
             Refusal::new(Code::BadBuild, "a build is a number, as `builds` lists them").next(format!("builds {name}"))
@@ -90,10 +90,10 @@ fn no_such(wanted: Option<BuildId>, name: &AppName) -> Refusal {
 }
 
 pub async fn output(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let (build, deploy) = chosen(c, &ask).await?;
-    let times = ask.what().args.flag("timestamps");
+    let args::BuildsOutput { id, tail, timestamps: times } = ask.what().arguments()?;
+    let (build, deploy) = chosen(c, &ask, id).await?;
     let job = c.deploys.job(deploy);
-    if let (Some(job), true, Format::Text) = (&job, ask.what().args.flag("tail"), ask.what().format) {
+    if let (Some(job), true, Format::Text) = (&job, tail, ask.what().format) {
         let mut listener = job.listen();
         loop {
             tokio::select! {
@@ -128,8 +128,8 @@ pub async fn output(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 pub async fn wait(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let seconds = ask.what().args.number("timeout", 3_600, 86_400)?;
-    let (build, deploy) = chosen(c, &ask).await?;
+    let args::BuildsWait { id, timeout: seconds } = ask.what().arguments()?;
+    let (build, deploy) = chosen(c, &ask, id).await?;
     let begun = now();
     let deadline = tokio::time::sleep(Duration::from_secs(seconds.into()));
     tokio::pin!(deadline);
@@ -217,8 +217,8 @@ impl Commands {
 
 pub async fn cancel(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let jobs = match ask.what().args.maybe("ID") {
-        Some(_) => c.deploys.job(chosen(c, &ask).await?.1).into_iter().collect(),
+    let jobs = match ask.what().arguments::<args::BuildsCancel>()?.id {
+        Some(id) => c.deploys.job(chosen(c, &ask, Some(id)).await?.1).into_iter().collect(),
         None => c.deploys.jobs_of(&app.id),
     };
     let Some(job) = jobs.last() else {

@@ -14,7 +14,7 @@ use store::Ask as JobAsk;
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
-use verbs::Format;
+use verbs::{Format, args};
 
 async fn current(c: &Commands, id: &AppId) -> Result<(ConfigVars, Hidden)> {
     let id = id.clone();
@@ -35,6 +35,7 @@ async fn left_out(hidden: &Hidden, io: &Io) {
 
 pub async fn all(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
+    let args::Config { shell } = ask.what().arguments()?;
     let (vars, hidden) = current(c, &app.id).await?;
     match ask.what().format {
         Format::Json => {
@@ -45,7 +46,7 @@ pub async fn all(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             let object = vars.iter().map(|(n, v)| (n.to_string(), shown(n, v))).collect();
             show::json(io, &Value::Object(object)).await;
         }
-        Format::Text if ask.what().args.flag("shell") => {
+        Format::Text if shell => {
             for (name, value) in vars.iter().filter(|(name, _)| !hidden.contains_key(*name)) {
                 io.line(format!("{name}={}", quote(value.reveal()))).await;
             }
@@ -78,7 +79,7 @@ pub async fn all(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 pub async fn get(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let name: VarName = ask.what().args.typed("NAME")?;
+    let args::ConfigGet { name } = ask.what().arguments()?;
     let (vars, hidden) = current(c, &ask.the_app()?.id).await?;
     if let Some(since) = hidden.get(&name) {
         return Err(Refusal::new(Code::SecretVar, format!("{name} is secret: its value is not shown again"))
@@ -102,10 +103,9 @@ fn app_name(ask: &Ask) -> String {
 }
 
 pub async fn set(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
-    let set = ask.what().args.vars("NAME=VALUE")?;
-    let mut change = ConfigChange { set, secret: ask.what().args.flag("secret"), ..ConfigChange::default() };
-    if let Some(name) = ask.what().args.value("stdin") {
-        let name: VarName = name.parse()?;
+    let args::ConfigSet { set, stdin, secret, no_restart } = ask.what().arguments()?;
+    let mut change = ConfigChange { set, secret, ..ConfigChange::default() };
+    if let Some(name) = stdin {
         let mut bytes = io.read_all(VALUE_MAX + 1).await?;
         if bytes.last() == Some(&b'\n') {
             bytes.pop();
@@ -121,24 +121,24 @@ pub async fn set(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
             .next(format!("config:set {} NAME=VALUE", app_name(&ask)))
             .into());
     }
-    change_config(c, &ask, change, io).await
+    change_config(c, &ask, change, no_restart, io).await
 }
 
 pub async fn unset(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
-    let names = ask.what().args.many("NAME").iter().map(|n| n.parse()).collect::<Result<BTreeSet<VarName>, _>>()?;
+    let args::ConfigUnset { names, no_restart } = ask.what().arguments()?;
+    let names = BTreeSet::from_iter(names);
     let (held, _) = current(c, &ask.the_app()?.id).await?;
     for name in names.iter().filter(|name| !held.contains_key(*name)) {
         io.note(text::warning(&format!("{name} is not set"))).await;
     }
     let change = ConfigChange { unset: names, ..ConfigChange::default() };
-    change_config(c, &ask, change, io).await
+    change_config(c, &ask, change, no_restart, io).await
 }
 
 pub async fn import(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
-    let format = ask.what().args.value("format").map(str::parse).transpose()?;
+    let args::ConfigImport { format, replace, secret, no_restart } = ask.what().arguments()?;
     let bytes = io.read_all(FILE_MAX).await?;
     let (set, format) = config::parse(&bytes, format)?;
-    let replace = ask.what().args.flag("replace");
     if set.is_empty() {
         // With --replace this would remove everything: more likely the file is missing.
         return Err(Refusal::new(
@@ -166,12 +166,11 @@ pub async fn import(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
         )))
         .await;
     }
-    let secret = ask.what().args.flag("secret");
-    change_config(c, &ask, ConfigChange { set, replace, keep, secret, ..ConfigChange::default() }, io).await
+    change_config(c, &ask, ConfigChange { set, replace, keep, secret, ..ConfigChange::default() }, no_restart, io).await
 }
 
 pub async fn export(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let format: FileFormat = ask.what().args.value("format").unwrap_or("dotenv").parse()?;
+    let format = ask.what().arguments::<args::ConfigExport>()?.format.unwrap_or(FileFormat::Dotenv);
     let (mut vars, hidden) = current(c, &ask.the_app()?.id).await?;
     vars.retain(|name, _| !hidden.contains_key(name));
     io.text(config::render(&vars, format)).await;
@@ -193,9 +192,8 @@ pub async fn waiting(c: &Commands, id: &AppId) -> Result<Diff> {
         .await
 }
 
-async fn change_config(c: &Commands, ask: &Ask, mut change: ConfigChange, io: &Io) -> Result<u8> {
+async fn change_config(c: &Commands, ask: &Ask, mut change: ConfigChange, only_store: bool, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let only_store = ask.what().args.flag("no-restart");
     let (old, hidden) = current(c, &app.id).await?;
     for absent in change.unset.iter().filter(|name| !old.contains_key(*name)) {
         io.note(text::warning(&format!("{absent} is not set"))).await;

@@ -15,6 +15,7 @@ use system::clock::now;
 use system::dns;
 use system::fault::Result;
 use system::io::Io;
+use verbs::args;
 
 /// How long a change waits for the router.
 const ROUTE_MAX: Duration = Duration::from_secs(10);
@@ -25,11 +26,9 @@ const SHOWN_MAX: usize = 5;
 
 pub async fn add(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let hosts = names(&ask)?;
-    let process = match ask.what().args.value("process") {
-        Some(text) => text.parse()?,
-        None => WEB.parse::<ProcessType>()?,
-    };
+    let args::DomainsAdd { names, process } = ask.what().arguments()?;
+    let hosts = once(names);
+    let process = process.map_or_else(|| WEB.parse(), Ok)?;
     let by = Claimant {
         who: ask.principal().clone(),
         base: c.p.sites.base.configured().to_owned(),
@@ -143,22 +142,15 @@ fn process_state(tx: &Tx<'_>, app: &App, process: &ProcessType) -> Result<Proces
     Ok(if current.any(|r| !r.served) { ProcessState::Portless } else { ProcessState::Fine })
 }
 
-/// The names of the command, each once, in the order typed.
-fn names(ask: &Ask) -> Result<Vec<Hostname>, Refusal> {
-    let mut names: Vec<Hostname> = Vec::new();
+/// The names as typed, each once.
+fn once(typed: Vec<Hostname>) -> Vec<Hostname> {
     let mut seen = std::collections::BTreeSet::new();
-    for word in ask.what().args.many("NAME") {
-        let name: Hostname = word.parse()?;
-        if seen.insert(name.clone()) {
-            names.push(name);
-        }
-    }
-    Ok(names)
+    typed.into_iter().filter(|name| seen.insert(name.clone())).collect()
 }
 
 pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let hosts = names(&ask)?;
+    let hosts = once(ask.what().arguments::<args::DomainsRemove>()?.names);
     let (id, wanted) = (app.id.clone(), hosts.clone());
     c.p.store
         .write(move |tx| {
@@ -179,7 +171,7 @@ pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 pub async fn clear(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let process: Option<ProcessType> = ask.what().args.value("process").map(str::parse).transpose()?;
+    let args::DomainsClear { process } = ask.what().arguments()?;
     let id = app.id.clone();
     let hosts =
         c.p.store
@@ -251,7 +243,7 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 /// One transaction: an app has its old name with all that hangs on it, or the new one.
 pub async fn rename(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let new: AppName = ask.what().args.typed("NEW")?;
+    let args::AppsRename { new } = ask.what().arguments()?;
     if new == app.name {
         io.line(format!("{new} is its name already")).await;
         return Ok(0);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use store::InstanceRow;
 use system::fault::Result;
 use system::io::{Io, Terminal};
-use verbs::Verb;
+use verbs::{Verb, args};
 
 /// An instance that has only just been started may need a moment.
 const INIT_MAX: Duration = Duration::from_secs(2);
@@ -21,17 +21,24 @@ const DEFAULT: &str = "web.1";
 
 pub async fn enter(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let terminal = io.terminal.clone();
-    session(c, &ask, terminal, io).await
+    let args::Enter { instance, command } = ask.what().arguments()?;
+    session(c, &ask, (instance, command), terminal, io).await
 }
 
 pub async fn exec(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
-    session(c, &ask, None, io).await
+    let args::PsExec { instance, command } = ask.what().arguments()?;
+    session(c, &ask, (instance, command), None, io).await
 }
 
-async fn session(c: &Commands, ask: &Ask, terminal: Option<Terminal>, io: &mut Io) -> Result<u8> {
+async fn session(
+    c: &Commands,
+    ask: &Ask,
+    (place, command): (Option<String>, Vec<String>),
+    terminal: Option<Terminal>,
+    io: &mut Io,
+) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let args = &ask.what().args;
-    let (row, words) = find(c, &app, args.maybe("TYPE.N"), args.many("CMD")).await?;
+    let (row, words) = find(c, &app, place.as_deref(), &command).await?;
     let label = row.label();
     let argv = match words.as_slice() {
         // A shell of the instance's own choice.

@@ -10,12 +10,13 @@ use store::{AuditFilter, AuditRow};
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
+use verbs::args;
 
 /// Rows read at a time.
 const PAGE: u32 = 200;
 
 pub async fn events(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let args = &ask.what().args;
+    let args: args::Events = ask.what().arguments()?;
     let app = ask.app().map(|a| a.id.clone());
     if app.is_none() && !ask.principal().is_admin() {
         let no = Refusal::new(Code::AppMissing, "name an app; all events are for administrators");
@@ -23,12 +24,12 @@ pub async fn events(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     }
     let mut filter = AuditFilter {
         app,
-        actor: args.value("user").map(str::to_owned),
-        since: args.value("since").map(|typed| audit::since(typed, now())).transpose()?,
+        actor: args.user,
+        since: args.since.as_deref().map(|typed| audit::since(typed, now())).transpose()?,
         before: None,
         max: PAGE,
     };
-    let mut left = args.number("num", 50, 10_000_000)?;
+    let mut left = args.num;
     let counting = c.audit.flush().await?;
     let columns = ["WHEN", "WHO", "KEY", "FROM", "APP", "EXIT", "COMMAND"];
     let mut pages = Pages::new(&columns, "No events", ask.what().format);

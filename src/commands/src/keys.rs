@@ -12,13 +12,13 @@ use store::{NewKey, User};
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
+use verbs::args;
 
 /// What may come on standard input: some dozens of keys.
 const KEYS_MAX: usize = 64 * 1024;
 
 /// The user that a command about keys is for: the one named, else the one who asks.
-async fn subject(c: &Commands, ask: &Ask) -> Result<User> {
-    let named: Option<UserName> = ask.what().args.maybe_typed("USER")?;
+async fn subject(c: &Commands, ask: &Ask, named: Option<UserName>) -> Result<User> {
     match (named, ask.principal()) {
         (Some(name), _) => c.p.store.read(move |tx| tx.the_user(&name)).await,
         (None, Principal::User { id, name, role, .. }) => Ok(User { id: *id, name: name.clone(), role: *role }),
@@ -45,7 +45,7 @@ fn no_key_came(verb: &str) -> Refusal {
 }
 
 pub async fn add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
-    let user = subject(c, &ask).await?;
+    let user = subject(c, &ask, ask.what().arguments::<args::KeysAdd>()?.user).await?;
     let keys = read_keys(io).await?;
     if keys.is_empty() {
         return Err(no_key_came("keys:add").into());
@@ -61,8 +61,9 @@ pub async fn add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
 }
 
 pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let all = ask.what().args.maybe("USER").is_none() && matches!(ask.principal(), Principal::Local);
-    let user = if all { None } else { Some(subject(c, &ask).await?) };
+    let args::KeysList { user: named } = ask.what().arguments()?;
+    let all = named.is_none() && matches!(ask.principal(), Principal::Local);
+    let user = if all { None } else { Some(subject(c, &ask, named).await?) };
     let keys = c.p.store.read(move |tx| tx.keys(user.as_ref())).await?;
     let current = |fingerprint: &str| ask.principal().key().is_some_and(|k| k.fingerprint == fingerprint);
     let list = List {
@@ -95,8 +96,8 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let user = subject(c, &ask).await?;
-    let typed = ask.what().args.one("FINGERPRINT")?.to_owned();
+    let args::KeysRemove { key: typed, user: named } = ask.what().arguments()?;
+    let user = subject(c, &ask, named).await?;
     let name = user.name.clone();
     let by = match ask.principal() {
         Principal::User { name, .. } => Some(name.clone()),
@@ -125,7 +126,7 @@ pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 pub async fn deploy_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let name = ask.what().args.maybe("NAME").map(key_name).transpose()?;
+    let name = ask.what().arguments::<args::DeployKeysAdd>()?.name.as_deref().map(key_name).transpose()?;
     let mut keys = read_keys(io).await?;
     let key = match (keys.pop(), keys.is_empty()) {
         (Some(key), true) => key,
@@ -196,7 +197,7 @@ pub async fn deploy_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 pub async fn deploy_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let typed = ask.what().args.one("KEY")?.to_owned();
+    let args::DeployKeysRemove { key: typed } = ask.what().arguments()?;
     let id = app.id.clone();
     let gone =
         c.p.store

@@ -1,14 +1,14 @@
 //! What a command says and does after it ended somebody's right: work of theirs ends, connections look whether they still
 //! may, and whoever ended it reads what ended and what stays.
 
-use super::{Ask, Commands};
+use super::Commands;
 use domain::access::Principal;
 use store::{Keys, Lost};
 use system::io::Io;
 
 /// What the options say about deploy keys of somebody who leaves.
-pub fn keys_of(ask: &Ask) -> Keys {
-    if ask.what().args.flag("keep-deploy-keys") { Keys::HandOver } else { Keys::End }
+pub fn keys_of(keep: bool) -> Keys {
+    if keep { Keys::HandOver } else { Keys::End }
 }
 
 impl Commands {

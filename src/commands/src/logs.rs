@@ -8,7 +8,7 @@ use log_format::{Filter, Grep, Record, when};
 use system::clock;
 use system::fault::Result;
 use system::io::{Chunk, Io};
-use verbs::{Format, Parsed};
+use verbs::{Format, args};
 
 /// Lines shown where nothing says how many or from when on.
 const LAST: usize = 100;
@@ -18,7 +18,7 @@ const MESSAGE: usize = 32 * 1024;
 
 pub async fn logs(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.id.clone();
-    let what = asked(&ask.what().args)?;
+    let what = asked(&ask.what().arguments()?)?;
     let follow = what.follow;
     let look = (ask.what().format, io.tty);
     let narrowed = what.filter != Filter { no_builds: true, ..Filter::default() };
@@ -45,27 +45,28 @@ pub async fn logs(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     Ok(0)
 }
 
-fn asked(args: &Parsed) -> Result<logs::Ask, Refusal> {
+fn asked(args: &args::Logs) -> Result<logs::Ask, Refusal> {
     let now = clock::now();
-    let time = |option: &'static str| args.value(option).map(|word| when(option, word, now)).transpose();
-    let sources = args.value("source").map(Filter::parse_sources).transpose()?.unwrap_or_default();
-    let after = args.value("after").map(line_id).transpose()?;
+    let time =
+        |option: &'static str, word: &Option<String>| word.as_deref().map(|word| when(option, word, now)).transpose();
+    let sources = args.source.as_deref().map(Filter::parse_sources).transpose()?.unwrap_or_default();
+    let after = args.after.as_deref().map(line_id).transpose()?;
     let filter = Filter {
-        processes: args.value("ps").map(Filter::parse_processes).transpose()?.unwrap_or_default(),
+        processes: args.ps.as_deref().map(Filter::parse_processes).transpose()?.unwrap_or_default(),
         no_builds: sources.is_empty(),
         sources,
-        since: time("since")?,
-        until: time("until")?,
+        since: time("since", &args.since)?,
+        until: time("until", &args.until)?,
         after,
-        grep: args.value("grep").map(Grep::parse).transpose()?,
+        grep: args.grep.as_deref().map(Grep::parse).transpose()?,
     }
     .checked()?;
-    let last = match args.value("num") {
+    let last = match args.num.as_deref() {
         Some(word) => Some(number(word)?),
         None if filter.since.is_some() || filter.after.is_some() => None,
         None => Some(LAST),
     };
-    let follow = args.flag("tail");
+    let follow = args.tail;
     if follow && filter.until.is_some() {
         return Err(Refusal::new(Code::BadTime, "--until ends what --tail goes on with: they do not go together")
             .next("logs APP --since 2h --until 1h"));

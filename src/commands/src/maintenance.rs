@@ -13,7 +13,7 @@ use system::clock::now;
 use system::dns;
 use system::fault::Result;
 use system::io::Io;
-use verbs::Format;
+use verbs::{Format, args};
 
 /// How long a change waits for the router.
 const ROUTE_MAX: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ const OPEN_MAX: usize = 10;
 
 pub async fn on(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let page = match ask.what().args.flag("page") {
+    let page = match ask.what().arguments::<args::MaintenanceOn>()?.page {
         true => Some(read_page(io).await?),
         false => None,
     };

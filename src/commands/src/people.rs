@@ -8,17 +8,18 @@ use domain::access::{Principal, Role, actor};
 use domain::leaving::known;
 use domain::people::{Loss, may_lose};
 use domain::refusal::Code;
-use domain::{Refusal, UserName};
+use domain::Refusal;
 use serde_json::json;
 use ssh::SessionEnv;
 use store::{Lost, User};
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
+use verbs::args;
 
 pub async fn users_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
-    let name: UserName = ask.what().args.typed("NAME")?;
-    let role = if ask.what().args.flag("admin") { Role::Admin } else { Role::Developer };
+    let args::UsersAdd { name, admin } = ask.what().arguments()?;
+    let role = if admin { Role::Admin } else { Role::Developer };
     let keys = read_keys(io).await?;
     let (new, added, by) = (name.clone(), keys.clone(), ask.principal().user_id());
     c.p.store
@@ -48,8 +49,8 @@ fn word_of(role: Role) -> &'static str {
 }
 
 pub async fn users_set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let name: UserName = ask.what().args.typed("NAME")?;
-    let role = match (ask.what().args.flag("admin"), ask.what().args.flag("developer")) {
+    let args::UsersSet { name, admin, developer, keep_deploy_keys } = ask.what().arguments()?;
+    let role = match (admin, developer) {
         (true, false) => Role::Admin,
         (false, true) => Role::Developer,
         (true, true) | (false, false) => {
@@ -60,7 +61,7 @@ pub async fn users_set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 .into());
         }
     };
-    let (whom, keys, by) = (name.clone(), keys_of(&ask), ask.principal().clone());
+    let (whom, keys, by) = (name.clone(), keys_of(keep_deploy_keys), ask.principal().clone());
     let lost =
         c.p.store
             .write(move |tx| {
@@ -106,12 +107,12 @@ pub async fn users_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 pub async fn users_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let name: UserName = ask.what().args.typed("NAME")?;
+    let args::UsersRemove { name, keep_deploy_keys } = ask.what().arguments()?;
     let by = match ask.principal() {
         Principal::User { name, .. } => Some(name.clone()),
         Principal::Local | Principal::DeployKey { .. } => None,
     };
-    let (gone, keys, asker) = (name.clone(), keys_of(&ask), ask.principal().clone());
+    let (gone, keys, asker) = (name.clone(), keys_of(keep_deploy_keys), ask.principal().clone());
     let lost =
         c.p.store
             .write(move |tx| {
@@ -134,7 +135,7 @@ pub async fn users_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 pub async fn access_add(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let name: UserName = ask.what().args.typed("USER")?;
+    let args::AccessAdd { user: name } = ask.what().arguments()?;
     let (id, user, by) = (app.id.clone(), name.clone(), ask.principal().user_id());
     let changed =
         c.p.store
@@ -152,8 +153,8 @@ pub async fn access_add(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 
 pub async fn access_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let name: UserName = ask.what().args.typed("USER")?;
-    let (id, user, keys, by) = (app.id.clone(), name.clone(), keys_of(&ask), ask.principal().clone());
+    let args::AccessRemove { user: name, keep_deploy_keys } = ask.what().arguments()?;
+    let (id, user, keys, by) = (app.id.clone(), name.clone(), keys_of(keep_deploy_keys), ask.principal().clone());
     let (changed, still, lost) =
         c.p.store
             .write(move |tx| {

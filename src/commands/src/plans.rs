@@ -8,14 +8,14 @@ use domain::words::quote;
 use domain::{Commit, Refusal};
 use system::fault::Result;
 use system::io::Io;
-use verbs::Format;
+use verbs::{Format, args};
 
 /// The plan of the commit that was asked for, else of the one that is live.
-async fn asked(c: &Commands, ask: &Ask) -> Result<How> {
+async fn asked(c: &Commands, ask: &Ask, commit: Option<Commit>) -> Result<How> {
     let app = ask.the_app()?.clone();
     let id = app.id.clone();
-    let commit = match ask.what().args.maybe("COMMIT") {
-        Some(text) => text.parse::<Commit>()?,
+    let commit = match commit {
+        Some(commit) => commit,
         None => {
             let live = c.p.store.read(move |tx| match tx.the_app(&id)?.current_release {
                 Some(number) => Ok(tx.build(tx.the_release(&id, number)?.build)?.map(|build| build.commit)),
@@ -38,7 +38,7 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<How> {
 
 pub async fn plan(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let json = ask.what().format == Format::Json;
-    match asked(c, &ask).await? {
+    match asked(c, &ask, ask.what().arguments::<args::BuildsPlan>()?.commit).await? {
         How::Plan(found) if json => {
             let object = serde_json::json!({"commit": found.commit, "stack": found.stack, "plan": found.plan});
             super::show::json(io, &object).await;
@@ -66,7 +66,7 @@ pub async fn plan(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 pub async fn eject(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let found = match asked(c, &ask).await? {
+    let found = match asked(c, &ask, ask.what().arguments::<args::BuildsEject>()?.commit).await? {
         How::Plan(found) => found,
         How::Dockerfile(given) => return Err(has_one(ask.the_app()?.name.as_str(), &given).into()),
     };

@@ -20,7 +20,7 @@ use store::{Ask as JobAsk, InstanceRow, RunRow};
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
-use verbs::Format;
+use verbs::{Format, args};
 
 /// How long the engine may take to say what all instances use: `ps` shows the rest without it.
 const MEMORY_MAX: Duration = Duration::from_secs(2);
@@ -171,7 +171,7 @@ pub fn quote_short(command: &str) -> String {
 
 pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let words = ask.what().args.many("TYPE=N").to_vec();
+    let args::PsScale { formation: words } = ask.what().arguments()?;
     if words.is_empty() {
         return show_formation(c, &ask, io).await;
     }
@@ -282,7 +282,7 @@ async fn not_up(row: &InstanceRow, what: &str, io: &Io) -> Result<u8> {
 }
 
 pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let which = ask.what().args.many("TYPE").to_vec();
+    let args::PsRestart { which } = ask.what().arguments()?;
     if which.is_empty() {
         // Config vars that were only stored count from a new release on: this is the moment that they waited for.
         let stale = !super::config::waiting(c, &ask.the_app()?.id).await?.is_empty();
@@ -345,11 +345,11 @@ async fn chosen(c: &Commands, app: &AppId, which: &[String]) -> Result<Vec<Insta
 }
 
 pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let which = ask.what().args.many("TYPE").to_vec();
+    let args::PsStop { which } = ask.what().arguments()?;
     if let Some(runs) = super::run::named(c, &ask, &which).await? {
         return super::run::stop(c, &ask, &runs, io).await;
     }
-    only_whole(&ask, "0")?;
+    only_whole(&ask, &which, "0")?;
     let app = ask.the_app()?.clone();
     let turn = c.deploys.turn(&app.id).await?;
     let id = app.id.clone();
@@ -370,7 +370,7 @@ pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 pub async fn start(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    only_whole(&ask, "1")?;
+    only_whole(&ask, &ask.what().arguments::<args::PsStart>()?.which, "1")?;
     let id = ask.the_app()?.id.clone();
     let app = c.p.store.read(move |tx| tx.the_app(&id)).await?;
     if !app.stopped && app.current_release.is_some() {
@@ -383,8 +383,8 @@ pub async fn start(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     run_job(c, &ask, kind, JobAsk::by(ask.principal()), io).await
 }
 
-fn only_whole(ask: &Ask, quantity: &str) -> Result<(), Refusal> {
-    let Some(word) = ask.what().args.maybe("TYPE") else { return Ok(()) };
+fn only_whole(ask: &Ask, which: &[String], quantity: &str) -> Result<(), Refusal> {
+    let Some(word) = which.first() else { return Ok(()) };
     let process = word.split('.').next().unwrap_or(word);
     let app = ask.app().map_or("APP", |a| a.name.as_str());
     Err(Refusal::new(Code::OnlyWhole, "an app is stopped and started as a whole")

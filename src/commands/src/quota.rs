@@ -8,7 +8,7 @@ use domain::access::{Principal, actor};
 use domain::places::Owner;
 use domain::quota::{Limits, Load, What, Whose, limit};
 use domain::refusal::Code;
-use domain::{AppId, Refusal, UserName, text, time};
+use domain::{AppId, Refusal, text, time};
 use serde_json::json;
 use std::collections::BTreeMap;
 use store::{Quota, User};
@@ -16,7 +16,7 @@ use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
 use system::places::Places;
-use verbs::Format;
+use verbs::{Format, args};
 
 /// What is known of one user.
 struct Account {
@@ -60,14 +60,13 @@ impl Account {
 }
 
 pub async fn show(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let args = &ask.what().args;
-    let named: Option<UserName> = args.maybe_typed("USER")?;
-    if named.is_some() && args.flag("all") {
+    let args::Quota { user: named, all } = ask.what().arguments()?;
+    if named.is_some() && all {
         return Err(Refusal::new(Code::Usage, "name a user, or --all, not both").next("quota --all").into());
     }
     let whom = match (named, ask.principal()) {
         (Some(name), _) => Some(name),
-        (None, Principal::User { name, .. }) if !args.flag("all") => Some(name.clone()),
+        (None, Principal::User { name, .. }) if !all => Some(name.clone()),
         // Root has no quota of its own.
         (None, Principal::User { .. } | Principal::Local | Principal::DeployKey { .. }) => None,
     };
@@ -145,12 +144,11 @@ fn notes(disk: Sum) -> Vec<String> {
 }
 
 pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let args = &ask.what().args;
-    let name: UserName = args.typed("USER")?;
+    let args::QuotaSet { user: name, limits: typed } = ask.what().arguments()?;
     let mut limits = Limits::new();
-    for (word, value) in args.pairs("WHAT=N") {
-        let what = What::parse(word)?;
-        limits.insert(what, what.limit(value)?);
+    for (word, value) in typed {
+        let what = What::parse(&word)?;
+        limits.insert(what, what.limit(&value)?);
     }
     let (by, settings, new) = (actor(ask.principal()), c.p.settings.clone(), limits.clone());
     let account =
@@ -177,9 +175,8 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 pub async fn unset(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let args = &ask.what().args;
-    let name: UserName = args.typed("USER")?;
-    let mut whats = args.many("WHAT").iter().map(|word| What::parse(word)).collect::<Result<Vec<_>, Refusal>>()?;
+    let args::QuotaUnset { user: name, what } = ask.what().arguments()?;
+    let mut whats = what.iter().map(|word| What::parse(word)).collect::<Result<Vec<_>, Refusal>>()?;
     if whats.is_empty() {
         whats = What::ALL.to_vec();
     }

@@ -9,14 +9,15 @@ use store::RegistryLogin;
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
+use verbs::args;
 
 /// A token may be long; a file is no password.
 const PASSWORD_MAX: usize = 16 * 1024;
 const NAME_MAX: usize = 255;
 
 pub async fn login(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
-    let host = host(ask.what().args.maybe("HOST").unwrap_or_default())?;
-    let user = ask.what().args.maybe("USER").unwrap_or_default().to_owned();
+    let typed: args::RegistryLogin = ask.what().arguments()?;
+    let (host, user) = (host(&typed.host)?, typed.user.unwrap_or_default());
     if user.is_empty() || user.len() > NAME_MAX || user.chars().any(char::is_control) {
         return Err(Refusal::new(Code::BadUser, "this is no user name").next("registry:login HOST USER").into());
     }
@@ -39,7 +40,7 @@ pub async fn login(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
 
 /// A registry that asks for no password: a login without a user.
 pub async fn allow(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let host = host(ask.what().args.maybe("HOST").unwrap_or_default())?;
+    let host = host(&ask.what().arguments::<args::RegistryAllow>()?.host)?;
     let nobody = Secret::new(String::new());
     let login = RegistryLogin { host: host.clone(), user: String::new(), password: nobody, created: now() };
     c.p.store.write(move |tx| tx.set_registry(&login)).await?;
@@ -49,7 +50,7 @@ pub async fn allow(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 pub async fn logout(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let host = host(ask.what().args.maybe("HOST").unwrap_or_default())?;
+    let host = host(&ask.what().arguments::<args::RegistryLogout>()?.host)?;
     let gone = host.clone();
     if !c.p.store.write(move |tx| tx.remove_registry(&gone)).await? {
         let no = Refusal::new(Code::NoSuchLogin, format!("there is no login to {host}"));

@@ -10,10 +10,11 @@ use store::Ask as JobAsk;
 use store::Word;
 use system::fault::Result;
 use system::io::Io;
+use verbs::args;
 
 pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = ask.the_app()?.id.clone();
-    let max = ask.what().args.number("num", 20, 1_000)?;
+    let args::Releases { num: max } = ask.what().arguments()?;
     let (current, releases) =
         c.p.store.read(move |tx| Ok((tx.the_app(&id)?.current_release, tx.releases(&id, max)?))).await?;
     let mark = |r: &store::Release| if Some(r.number) == current { "current" } else { r.status.word() };
@@ -34,7 +35,7 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 pub async fn rollback(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let to = ask.what().args.maybe_typed("RELEASE")?;
+    let args::Rollback { release: to } = ask.what().arguments()?;
     if let Some(number) = to {
         let id = ask.the_app()?.id.clone();
         let current =

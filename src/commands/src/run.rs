@@ -15,6 +15,7 @@ use store::{InstanceRow, RunRow};
 use system::clock::now;
 use system::fault::{Act, Result};
 use system::io::Io;
+use verbs::{args, number};
 
 /// How long an instance that was started may take until its init is there.
 const INIT_MAX: Duration = Duration::from_secs(20);
@@ -25,7 +26,9 @@ const KILLED: u8 = 137;
 
 pub async fn run(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let app = ask.the_app()?.clone();
-    let new = asked(c, &ask).await?;
+    let args: args::Run = ask.what().arguments()?;
+    let no_tty = args.no_tty;
+    let new = asked(c, &ask, args).await?;
     let (row, run, hold) = once::allocate(&c.p, &app.id, &new).await?;
     let label = run.label();
     let how = if run.detached { ", detached" } else { "" };
@@ -53,8 +56,8 @@ pub async fn run(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     // Beside the work: nobody at a terminal waits for the log's disk.
     let (p, id) = (c.p.clone(), app.id.clone());
     c.p.tasks.spawn("note a run", move |_| async move { p.note(&id, began).await });
-    let terminal = io.terminal.clone().filter(|_| !ask.what().args.flag("no-tty"));
-    if terminal.is_none() && !ask.what().args.flag("no-tty") && run::wants_terminal(&new.once.argv) {
+    let terminal = io.terminal.clone().filter(|_| !no_tty);
+    if terminal.is_none() && !no_tty && run::wants_terminal(&new.once.argv) {
         let typed = quote_all(["run", app.name.as_str()].into_iter().chain(new.once.argv.iter().map(String::as_str)));
         io.note(run::no_terminal(&c.p.sites.ssh_command(), &typed)).await;
     }
@@ -128,9 +131,8 @@ async fn told(c: &Commands, row: &InstanceRow, run: &RunRow, ending: &Ending, me
 }
 
 /// Reads the request against the app's release and the server's limits.
-async fn asked(c: &Commands, ask: &Ask) -> Result<NewRun> {
+async fn asked(c: &Commands, ask: &Ask, args: args::Run) -> Result<NewRun> {
     let app = ask.the_app()?.clone();
-    let args = &ask.what().args;
     let id = app.id.clone();
     let found =
         c.p.store
@@ -147,14 +149,18 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<NewRun> {
     };
     let limit = |megabytes: u64| u32::try_from(megabytes / 1_000_000).unwrap_or(u32::MAX);
     let settings = &c.p.settings;
-    let memory =
-        args.number("memory", limit(settings.app_memory), limit(settings.run_memory.max(settings.app_memory)))?;
+    let memory = number(
+        "memory",
+        args.memory.as_deref(),
+        limit(settings.app_memory),
+        limit(settings.run_memory.max(settings.app_memory)),
+    )?;
     if memory < 16 {
         return Err(Refusal::new(Code::BadNumber, "--memory takes at least 16 (MB)").next("--memory 512").into());
     }
     let most = u32::try_from(settings.run_timeout.as_secs()).unwrap_or(u32::MAX);
-    let timeout = args.number("timeout", most, most)?;
-    let meant = run::meant(args.many("CMD"), &table, image.as_ref());
+    let timeout = number("timeout", args.timeout.as_deref(), most, most)?;
+    let meant = run::meant(&args.command, &table, image.as_ref());
     if meant.argv.iter().all(|word| word.is_empty()) {
         return Err(Refusal::new(Code::Usage, "the command is empty").next(format!("run {} bash", app.name)).into());
     }
@@ -164,12 +170,7 @@ async fn asked(c: &Commands, ask: &Ask) -> Result<NewRun> {
         actor: actor(ask.principal()),
         key: ask.principal().key().map(|key| key.fingerprint.clone()).unwrap_or_default(),
         timeout: Duration::from_secs(timeout.into()),
-        once: Once {
-            argv: meant.argv,
-            env: args.vars("env")?,
-            memory: u64::from(memory) * 1_000_000,
-            detached: args.flag("detach"),
-        },
+        once: Once { argv: meant.argv, env: args.env, memory: u64::from(memory) * 1_000_000, detached: args.detach },
     })
 }
 

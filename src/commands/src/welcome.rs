@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use system::fault::Result;
 use system::io::Io;
-use verbs::{Format, help_for, help_overview};
+use verbs::{Format, args, help_for, help_overview};
 
 /// How long a router may finish requests when the installation is shut down.
 const ROUTER_GRACE: Duration = Duration::from_secs(5);
@@ -74,7 +74,7 @@ pub async fn greet(c: &Commands, who: &Principal, io: &Io) -> Result<()> {
 }
 
 pub async fn help(ask: Ask, io: &Io) -> Result<u8> {
-    let lines = match ask.what().args.maybe("COMMAND") {
+    let lines = match ask.what().arguments::<args::Help>()?.command.as_deref() {
         None => help_overview(),
         Some(word) => match verbs::find(word) {
             Some(spec) => help_for(spec.verb),
@@ -104,7 +104,7 @@ pub async fn version(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 pub async fn shutdown(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let apps = ask.what().args.flag("apps");
+    let args::Shutdown { apps } = ask.what().arguments()?;
     c.p.paused.store(true, Ordering::SeqCst);
     c.p.builder.end_ahead().await;
     io.line("Ending the router").await;

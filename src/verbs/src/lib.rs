@@ -3,6 +3,7 @@
 //! Invariant: whatever is typed becomes a [`Request`] or a [`Refusal`] that says what to type instead; never a panic.
 //! Absent: handlers (the server's `commands/`), and any shell.
 
+mod arguments;
 #[cfg(test)]
 mod docs_tests;
 mod help;
@@ -15,10 +16,11 @@ mod table;
 mod tests;
 mod verb;
 
+pub use arguments::{Arguments, Nothing};
 pub use help::{help_for, help_overview, markdown};
 pub use parse::{find, parse};
-pub use request::{Format, Parsed, Request, audit_line};
+pub use request::{Format, Parsed, Request, audit_line, number};
 pub use said::{Said, said, said_words};
 pub use spec::{AppArg, Arg, Audit, Flag, Group, Shape, Spec, Stdin, Takes};
-pub use table::TABLE;
+pub use table::{TABLE, args};
 pub use verb::Verb;

@@ -296,7 +296,7 @@ impl Typed {
         if let Some(extra) = rest.next() {
             return Err(misuse(spec, format!("{} is one argument too many", shown(&extra))));
         }
-        if spec.verb == Verb::ConfigSet && self.parsed.args.is_empty() && !self.parsed.flag("stdin") {
+        if spec.verb == Verb::ConfigSet && self.parsed.args.is_empty() && !self.parsed.given("stdin") {
             return Err(misuse(spec, "NAME=VALUE is missing".to_owned()));
         }
         Ok(std::mem::take(&mut self.parsed))
@@ -318,10 +318,10 @@ fn confirmation(spec: &'static Spec, app: Option<&AppName>, args: &Parsed) -> Re
     let (Some(flag), Some(app)) = (spec.flags.iter().find(|f| f.takes == Takes::Confirmation), app) else {
         return Ok(());
     };
-    if args.value(flag.long) == Some(app.as_str()) {
+    if args.raw_value(flag.long) == Some(app.as_str()) {
         return Ok(());
     }
-    let what = match args.value(flag.long) {
+    let what = match args.raw_value(flag.long) {
         None => format!("{} {app} cannot be undone: confirm it", spec.name),
         Some(_) => format!("the confirmation does not name the app {app}"),
     };

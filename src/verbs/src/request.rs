@@ -1,8 +1,10 @@
 //! What was asked: a verb, its app, its arguments; and what of it may be stored.
 
-use super::spec::{Arg, Audit, Shape, Stdin, Takes};
+use super::spec::{Arg, Audit, Flag, Shape, Stdin, Takes};
+use crate::arguments::{Arguments, Word};
 use crate::verb::Verb;
 use domain::access::{Need, Principal};
+use domain::config::ConfigVars;
 use domain::names::{AppName, VarName};
 use domain::refusal::Code;
 use domain::refusal::Refusal;
@@ -10,7 +12,6 @@ use domain::secret::Secret;
 use domain::words;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 
 /// A command, understood but not yet allowed.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,67 +43,94 @@ pub struct Parsed {
     pub(super) flags: BTreeMap<&'static str, Option<String>>,
 }
 
+/// One reading for each kind of field that [`crate::arguments::arguments!`] knows; what is asked for is the row itself.
 impl Parsed {
-    /// A required argument, as text.
-    pub fn one(&self, name: &str) -> Result<&str, Refusal> {
-        self.maybe(name).ok_or_else(|| Refusal::new(Code::ArgumentMissing, format!("{name} is missing")))
-    }
-
-    /// An optional argument, as text.
-    pub fn maybe(&self, name: &str) -> Option<&str> {
-        self.many(name).first().map(String::as_str)
-    }
-
-    /// A repeated argument; empty if there was none.
-    pub fn many(&self, name: &str) -> &[String] {
+    /// The words of an argument as they were typed.
+    pub(crate) fn raw(&self, name: &str) -> &[String] {
         self.args.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// A required argument of a type with a grammar.
-    pub fn typed<T: FromStr<Err = Refusal>>(&self, name: &str) -> Result<T, Refusal> {
-        self.one(name)?.parse()
-    }
-
-    /// An optional argument of a type with a grammar.
-    pub fn maybe_typed<T: FromStr<Err = Refusal>>(&self, name: &str) -> Result<Option<T>, Refusal> {
-        self.maybe(name).map(str::parse).transpose()
-    }
-
-    /// A repeated `NAME=VALUE` argument as config vars; the last of several of one name counts.
-    pub fn vars(&self, name: &str) -> Result<BTreeMap<VarName, Secret<String>>, Refusal> {
-        let split = |pair: &String| -> Result<(VarName, Secret<String>), Refusal> {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((key.parse()?, Secret::new(value.to_owned())))
-        };
-        self.many(name).iter().map(split).collect()
-    }
-
-    /// A repeated `KEY=VALUE` argument as text.
-    pub fn pairs(&self, name: &str) -> Vec<(&str, &str)> {
-        self.many(name).iter().map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect()
-    }
-
-    /// Whether a switch was given.
-    pub fn flag(&self, long: &str) -> bool {
-        self.flags.contains_key(long)
-    }
-
-    /// An option's value.
-    pub fn value(&self, long: &str) -> Option<&str> {
+    /// An option's value as it was typed.
+    pub(crate) fn raw_value(&self, long: &str) -> Option<&str> {
         self.flags.get(long)?.as_deref()
     }
 
-    /// An option's value as a number from 1 to `most`.
-    pub fn number(&self, long: &str, default: u32, most: u32) -> Result<u32, Refusal> {
-        let Some(text) = self.value(long) else { return Ok(default) };
-        text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| {
-            Refusal::new(Code::BadNumber, format!("--{long} takes a number from 1 to {most}"))
-                .next(format!("--{long} {default}"))
-        })
+    /// Whether an option is there.
+    pub(crate) fn given(&self, long: &str) -> bool {
+        self.flags.contains_key(long)
+    }
+
+    pub(crate) fn one<T: Word>(&self, row: Arg) -> Result<T, Refusal> {
+        self.maybe(row)?.ok_or_else(|| Refusal::new(Code::ArgumentMissing, format!("{} is missing", row.name)))
+    }
+
+    pub(crate) fn maybe<T: Word>(&self, row: Arg) -> Result<Option<T>, Refusal> {
+        self.raw(row.name).first().map(|text| T::word(text)).transpose()
+    }
+
+    pub(crate) fn many<T: Word>(&self, row: Arg) -> Result<Vec<T>, Refusal> {
+        self.raw(row.name).iter().map(|text| T::word(text)).collect()
+    }
+
+    /// The last of several of one name counts.
+    pub(crate) fn vars(&self, row: Arg) -> Result<ConfigVars, Refusal> {
+        config_vars(self.raw(row.name))
+    }
+
+    pub(crate) fn env(&self, row: Flag) -> Result<ConfigVars, Refusal> {
+        config_vars(self.raw(row.long))
+    }
+
+    pub(crate) fn pairs(&self, row: Arg) -> Result<Vec<(String, String)>, Refusal> {
+        let split = |pair: &String| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (key.to_owned(), value.to_owned())
+        };
+        Ok(self.raw(row.name).iter().map(split).collect())
+    }
+
+    pub(crate) fn switch(&self, row: Flag) -> Result<bool, Refusal> {
+        Ok(self.given(row.long))
+    }
+
+    pub(crate) fn value<T: Word>(&self, row: Flag) -> Result<Option<T>, Refusal> {
+        self.raw_value(row.long).map(T::word).transpose()
+    }
+
+    pub(crate) fn number(&self, (row, usual, most): (Flag, u32, u32)) -> Result<u32, Refusal> {
+        number(row.long, self.raw_value(row.long), usual, most)
     }
 }
 
+/// An option's value as a number from 1 to `most`; `usual` if it is left out.
+///
+/// # Errors
+/// What is no such number.
+pub fn number(long: &str, typed: Option<&str>, usual: u32, most: u32) -> Result<u32, Refusal> {
+    let Some(text) = typed else { return Ok(usual) };
+    text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| {
+        Refusal::new(Code::BadNumber, format!("--{long} takes a number from 1 to {most}"))
+            .next(format!("--{long} {usual}"))
+    })
+}
+
+fn config_vars(pairs: &[String]) -> Result<ConfigVars, Refusal> {
+    let split = |pair: &String| -> Result<(VarName, Secret<String>), Refusal> {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((key.parse()?, Secret::new(value.to_owned())))
+    };
+    pairs.iter().map(split).collect()
+}
+
 impl Request {
+    /// What its verb takes, read.
+    ///
+    /// # Errors
+    /// A word that is none of its type's.
+    pub fn arguments<A: Arguments>(&self) -> Result<A, Refusal> {
+        A::read(&self.args)
+    }
+
     /// What this request needs: the verb's need, and an administrator where it touches somebody else's keys or
     /// quota.
     pub fn need(&self, principal: &Principal) -> Need {
@@ -115,11 +143,11 @@ impl Request {
             // Without an app it lists everybody's.
             return Need::Admin;
         }
-        if self.verb == Verb::Quota && self.args.flag("all") {
+        if self.verb == Verb::Quota && self.args.given("all") {
             return Need::Admin;
         }
-        match self.args.maybe("USER") {
-            Some(user) if about_one && Some(user) != own => Need::Admin,
+        match self.args.raw("USER").first() {
+            Some(user) if about_one && Some(user.as_str()) != own => Need::Admin,
             Some(_) | None => self.verb.spec().need,
         }
     }
@@ -132,7 +160,7 @@ impl Request {
 
     /// Whether it only shows something; `ps:scale` does without quantities.
     pub fn only_reads(&self) -> bool {
-        self.verb.spec().reads && (self.verb != Verb::PsScale || self.args.many("TYPE=N").is_empty())
+        self.verb.spec().reads && (self.verb != Verb::PsScale || self.args.raw("TYPE=N").is_empty())
     }
 
     /// Whether it reads standard input.
@@ -140,7 +168,7 @@ impl Request {
         match self.verb.spec().stdin {
             Stdin::Never => false,
             Stdin::Always => true,
-            Stdin::WithFlag(flag) => self.args.flag(flag),
+            Stdin::WithFlag(flag) => self.args.given(flag),
         }
     }
 }
@@ -176,7 +204,7 @@ fn line(request: &Request) -> String {
     out.extend(request.app.as_ref().map(ToString::to_string));
     let (command, args): (Vec<&Arg>, Vec<&Arg>) = spec.args.iter().partition(|arg| arg.shape == Shape::Command);
     for arg in args {
-        for word in request.args.many(arg.name) {
+        for word in request.args.raw(arg.name) {
             out.push(match (arg.shape, word.split_once('=')) {
                 (Shape::SecretPair, Some((name, _))) => format!("{}=…", words::quote(name)),
                 (Shape::SecretPair, None) => "…".to_owned(),
@@ -189,12 +217,12 @@ fn line(request: &Request) -> String {
         out.extend(value.as_deref().map(words::quote));
     }
     for flag in spec.flags.iter().filter(|flag| flag.takes == Takes::SecretPairs) {
-        for pair in request.args.many(flag.long) {
+        for pair in request.args.raw(flag.long) {
             let name = pair.split('=').next().unwrap_or_default();
             out.push(format!("--{} {}=…", flag.long, words::quote(name)));
         }
     }
-    for word in command.iter().flat_map(|arg| request.args.many(arg.name).iter().enumerate()) {
+    for word in command.iter().flat_map(|arg| request.args.raw(arg.name).iter().enumerate()) {
         if word.0 == 0 {
             out.push("--".to_owned());
         }

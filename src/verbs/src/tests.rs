@@ -142,7 +142,7 @@ fn no_refusal_shows_a_piece_of_a_value() {
         "config:set blog {hunter2}=x",
     ] {
         let no = match ask(line) {
-            Ok(request) => request.args.vars("NAME=VALUE").unwrap_err(),
+            Ok(request) => request.arguments::<args::ConfigSet>().unwrap_err(),
             Err(no) => no,
         };
         assert!(!no.to_string().contains("hunter2"), "{line}: {no}");
@@ -269,14 +269,18 @@ fn other_peoples_keys_and_quotas_need_an_administrator() {
 #[test]
 fn typed_access() {
     let request = ask("config:set blog A=1 A=2 B=x=y C=").unwrap();
-    let vars = request.args.vars("NAME=VALUE").unwrap();
+    let vars = request.arguments::<args::ConfigSet>().unwrap().set;
     let shown: Vec<String> = vars.iter().map(|(k, v)| format!("{k}={}", v.reveal())).collect();
     assert_eq!(shown, ["A=2", "B=x=y", "C="]);
-    assert_eq!(ask("config:set blog 1A=x").unwrap().args.vars("NAME=VALUE").unwrap_err().code, Code::BadVarName);
-    assert_eq!(ask("rollback blog v3").unwrap().args.maybe_typed("RELEASE").unwrap(), Some(domain::ReleaseNumber(3)));
-    assert_eq!(ask("logs blog").unwrap().args.number("num", 100, 1_500), Ok(100));
-    assert_eq!(ask("logs blog -n 0").unwrap().args.number("num", 100, 1_500).unwrap_err().code, Code::BadNumber);
-    assert_eq!(ask("apps:set blog buildpack=").unwrap().args.pairs("KEY=VALUE"), [("buildpack", "")]);
+    assert_eq!(ask("config:set blog 1A=x").unwrap().arguments::<args::ConfigSet>().unwrap_err().code, Code::BadVarName);
+    assert_eq!(
+        ask("rollback blog v3").unwrap().arguments::<args::Rollback>().unwrap().release,
+        Some(domain::ReleaseNumber(3))
+    );
+    assert_eq!(ask("releases blog").unwrap().arguments::<args::Releases>().unwrap().num, 20);
+    assert_eq!(ask("releases blog -n 0").unwrap().arguments::<args::Releases>().unwrap_err().code, Code::BadNumber);
+    let set = ask("apps:set blog buildpack=").unwrap().arguments::<args::AppsSet>().unwrap().settings;
+    assert_eq!(set, [("buildpack".to_owned(), String::new())]);
 }
 
 #[test]
@@ -328,7 +332,7 @@ fn hostile_words_are_taken_exactly_or_refused() {
     }
     let value = format!("A={big}\n'\"$(id)\u{202e}\t😀");
     let request = ask(&format!("config:set blog {}", quote(&value))).unwrap();
-    assert_eq!(request.args.many("NAME=VALUE"), [value]);
+    assert_eq!(request.args.raw("NAME=VALUE"), [value]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Rows about apps.
 
+use crate::arguments::{Arguments, arguments};
 use crate::spec::*;
 use crate::verb::Verb;
 use domain::access::Need;
@@ -44,12 +45,19 @@ pub(super) const INFO: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `apps:set` takes.
+    AppsSet {
+        pairs settings = some("KEY=VALUE", Shape::Pair, "A setting and its value; an empty value puts the default back");
+    }
+}
+
 pub(super) const SET: Spec = Spec {
     verb: Verb::AppsSet,
     name: "apps:set",
     aliases: &["git:set", "settings:set"],
     app: AppArg::Required,
-    args: &[some("KEY=VALUE", Shape::Pair, "A setting and its value; an empty value puts the default back")],
+    args: AppsSet::ARGS,
     need: Need::Manage,
     summary: "Change settings of an app",
     help: "An empty value puts the default back: apps:set blog port=",
@@ -66,12 +74,19 @@ pub(super) const SET: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `apps:destroy` takes.
+    AppsDestroy {
+        confirm = Flag { long: "confirm", short: Some('c'), takes: Takes::Confirmation, help: "The app's name again" };
+    }
+}
+
 pub(super) const DESTROY: Spec = Spec {
     verb: Verb::AppsDestroy,
     name: "apps:destroy",
     aliases: &["destroy", "apps:delete", "apps:remove"],
     app: AppArg::Required,
-    flags: &[Flag { long: "confirm", short: Some('c'), takes: Takes::Confirmation, help: "The app's name again" }],
+    flags: AppsDestroy::FLAGS,
     need: Need::Own,
     summary: "Delete an app with its repository, releases, images, config vars and logs",
     help: "There is no way back: the name must be typed twice.",

@@ -1,19 +1,29 @@
 //! Rows about config vars.
 
+use crate::arguments::{Arguments, arguments};
 use crate::spec::*;
 use crate::verb::Verb;
+use domain::VarName;
 use domain::access::Need;
+use domain::config::FileFormat;
 
 const NO_RESTART: Flag = switch("no-restart", None, "Only store: the next release has it, what runs goes on as it is");
 
 const SECRET: Flag = switch("secret", None, "Never show these values again: only that they are there, and since when");
+
+arguments! {
+    /// What `config` takes.
+    Config {
+        switch shell = switch("shell", Some('s'), "As NAME='value' lines that a shell reads");
+    }
+}
 
 pub(super) const ALL: Spec = Spec {
     verb: Verb::Config,
     name: "config",
     aliases: &["config:show", "config:list"],
     app: AppArg::Required,
-    flags: &[switch("shell", Some('s'), "As NAME='value' lines that a shell reads")],
+    flags: Config::FLAGS,
     need: Need::Manage,
     audit: Audit::Verb,
     reads: true,
@@ -24,23 +34,29 @@ pub(super) const ALL: Spec = Spec {
     ..BASE
 };
 
-pub(super) const SET: Spec = Spec {
-    verb: Verb::ConfigSet,
-    name: "config:set",
-    aliases: &["config:add", "env:set"],
-    app: AppArg::Required,
-    args: &[Arg {
+arguments! {
+    /// What `config:set` takes.
+    ConfigSet {
+        vars set = Arg {
         name: "NAME=VALUE",
         required: false,
         repeated: true,
         shape: Shape::SecretPair,
         help: "A config var and its value",
-    }],
-    flags: &[
-        valued("stdin", None, "NAME", "Take this var's value from standard input, less one newline at its end"),
-        SECRET,
-        NO_RESTART,
-    ],
+    };
+        value stdin: VarName = valued("stdin", None, "NAME", "Take this var's value from standard input, less one newline at its end");
+        switch secret = SECRET;
+        switch no_restart = NO_RESTART;
+    }
+}
+
+pub(super) const SET: Spec = Spec {
+    verb: Verb::ConfigSet,
+    name: "config:set",
+    aliases: &["config:add", "env:set"],
+    app: AppArg::Required,
+    args: ConfigSet::ARGS,
+    flags: ConfigSet::FLAGS,
     need: Need::Manage,
     stdin: Stdin::WithFlag("stdin"),
     summary: "Set config vars; makes a release and deploys it",
@@ -60,12 +76,19 @@ pub(super) const SET: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `config:get` takes.
+    ConfigGet {
+        one name: VarName = required("NAME", "The config var");
+    }
+}
+
 pub(super) const GET: Spec = Spec {
     verb: Verb::ConfigGet,
     name: "config:get",
     aliases: &["env:get"],
     app: AppArg::Required,
-    args: &[required("NAME", "The config var")],
+    args: ConfigGet::ARGS,
     need: Need::Manage,
     reads: true,
     summary: "Print the value of one config var",
@@ -74,13 +97,21 @@ pub(super) const GET: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `config:unset` takes.
+    ConfigUnset {
+        many names: VarName = some("NAME", Shape::Word, "A config var");
+        switch no_restart = NO_RESTART;
+    }
+}
+
 pub(super) const UNSET: Spec = Spec {
     verb: Verb::ConfigUnset,
     name: "config:unset",
     aliases: &["config:remove", "config:rm", "config:delete", "env:unset"],
     app: AppArg::Required,
-    args: &[some("NAME", Shape::Word, "A config var")],
-    flags: &[NO_RESTART],
+    args: ConfigUnset::ARGS,
+    flags: ConfigUnset::FLAGS,
     need: Need::Manage,
     summary: "Remove config vars; makes a release and deploys it",
     examples: &["config:unset blog LOG_LEVEL LIMIT"],
@@ -88,17 +119,22 @@ pub(super) const UNSET: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `config:import` takes.
+    ConfigImport {
+        value format: FileFormat = valued("format", None, "dotenv|json|shell", "How the input is written; found out where it is not given");
+        switch replace = switch("replace", None, "Remove the config vars that are not in the input, but for secret ones");
+        switch secret = SECRET;
+        switch no_restart = NO_RESTART;
+    }
+}
+
 pub(super) const IMPORT: Spec = Spec {
     verb: Verb::ConfigImport,
     name: "config:import",
     aliases: &["env:import"],
     app: AppArg::Required,
-    flags: &[
-        valued("format", None, "dotenv|json|shell", "How the input is written; found out where it is not given"),
-        switch("replace", None, "Remove the config vars that are not in the input, but for secret ones"),
-        SECRET,
-        NO_RESTART,
-    ],
+    flags: ConfigImport::FLAGS,
     need: Need::Manage,
     stdin: Stdin::Always,
     summary: "Set config vars from a file on standard input; one release",
@@ -114,12 +150,19 @@ pub(super) const IMPORT: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `config:export` takes.
+    ConfigExport {
+        value format: FileFormat = valued("format", None, "dotenv|json|shell", "How to write them (dotenv)");
+    }
+}
+
 pub(super) const EXPORT: Spec = Spec {
     verb: Verb::ConfigExport,
     name: "config:export",
     aliases: &["env:export"],
     app: AppArg::Required,
-    flags: &[valued("format", None, "dotenv|json|shell", "How to write them (dotenv)")],
+    flags: ConfigExport::FLAGS,
     need: Need::Manage,
     summary: "Print the config vars as a file that config:import reads back; secret ones are left out",
     examples: &["config:export blog", "config:export blog --format json", "config:export blog --format shell"],

@@ -1,17 +1,28 @@
 //! Rows about host names, the base domain, renaming and maintenance.
 
+use crate::arguments::{Arguments, arguments};
 use crate::spec::*;
 use crate::verb::Verb;
+use domain::AppName;
+use domain::Hostname;
+use domain::ProcessType;
 use domain::access::Need;
 
 const PROCESS: Flag = valued("process", Some('p'), "TYPE", "The process type that answers; web if it is left out");
+
+arguments! {
+    /// What `apps:rename` takes.
+    AppsRename {
+        one new: AppName = required("NEW", "The new name");
+    }
+}
 
 pub(super) const RENAME: Spec = Spec {
     verb: Verb::AppsRename,
     name: "apps:rename",
     aliases: &["rename"],
     app: AppArg::Required,
-    args: &[required("NEW", "The new name")],
+    args: AppsRename::ARGS,
     need: Need::Own,
     summary: "Give an app another name; nothing that runs is touched",
     help: "Its default host name and its git remote change at once. Releases, logs, config vars and own domains stay. The \
@@ -22,13 +33,21 @@ pub(super) const RENAME: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `domains:add` takes.
+    DomainsAdd {
+        many names: Hostname = some("NAME", Shape::Word, "A host name that you own, such as shop.example.com");
+        value process: ProcessType = PROCESS;
+    }
+}
+
 pub(super) const ADD: Spec = Spec {
     verb: Verb::DomainsAdd,
     name: "domains:add",
     aliases: &["domains:set"],
     app: AppArg::Required,
-    args: &[some("NAME", Shape::Word, "A host name that you own, such as shop.example.com")],
-    flags: &[PROCESS],
+    args: DomainsAdd::ARGS,
+    flags: DomainsAdd::FLAGS,
     need: Need::Manage,
     summary: "Let an app answer at host names of your own",
     help: "The app answers at once; what DNS says of the name, and the record that it needs, is printed. A name belongs to \
@@ -44,12 +63,19 @@ pub(super) const ADD: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `domains:remove` takes.
+    DomainsRemove {
+        many names: Hostname = some("NAME", Shape::Word, "A host name of the app");
+    }
+}
+
 pub(super) const REMOVE: Spec = Spec {
     verb: Verb::DomainsRemove,
     name: "domains:remove",
     aliases: &["domains:rm", "domains:delete"],
     app: AppArg::Required,
-    args: &[some("NAME", Shape::Word, "A host name of the app")],
+    args: DomainsRemove::ARGS,
     need: Need::Manage,
     summary: "Take host names from an app",
     help: "A name that was let go of stays reserved for the app's owner for a week, as DNS may still lead here.",
@@ -72,12 +98,19 @@ pub(super) const LIST: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `domains:clear` takes.
+    DomainsClear {
+        value process: ProcessType = valued("process", Some('p'), "TYPE", "Only the names of this process type");
+    }
+}
+
 pub(super) const CLEAR: Spec = Spec {
     verb: Verb::DomainsClear,
     name: "domains:clear",
     aliases: &[],
     app: AppArg::Required,
-    flags: &[valued("process", Some('p'), "TYPE", "Only the names of this process type")],
+    flags: DomainsClear::FLAGS,
     need: Need::Manage,
     summary: "Take all own host names from an app; the default one stays",
     examples: &["domains:clear blog", "domains:clear blog --process api"],
@@ -98,11 +131,18 @@ pub(super) const BASE_SHOW: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `domains:set-base` takes.
+    DomainsSetBase {
+        one base: String = required("BASE", "The new base domain: apps answer at APP.BASE");
+    }
+}
+
 pub(super) const SET_BASE: Spec = Spec {
     verb: Verb::DomainsSetBase,
     name: "domains:set-base",
     aliases: &["domains:set-global"],
-    args: &[required("BASE", "The new base domain: apps answer at APP.BASE")],
+    args: DomainsSetBase::ARGS,
     summary: "Change the base domain of the server",
     help: "It is kept in the database and wins over the setting base-domain. Every default name, and every URL and remote \
            that is printed, changes at once; the old base domain does not answer any more. Own domains stay. DNS needs \
@@ -126,12 +166,19 @@ pub(super) const MAINTENANCE: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `maintenance:on` takes.
+    MaintenanceOn {
+        switch page = switch("page", None, "Take the page, HTML of at most 64 KiB, from standard input in place of ours");
+    }
+}
+
 pub(super) const MAINTENANCE_ON: Spec = Spec {
     verb: Verb::MaintenanceOn,
     name: "maintenance:on",
     aliases: &["maintenance:enable"],
     app: AppArg::Required,
-    flags: &[switch("page", None, "Take the page, HTML of at most 64 KiB, from standard input in place of ours")],
+    flags: MaintenanceOn::FLAGS,
     need: Need::Manage,
     stdin: Stdin::WithFlag("page"),
     summary: "Answer visitors with a maintenance page (503, H80, Retry-After)",

@@ -12,6 +12,24 @@ mod run;
 use crate::spec::Spec;
 use crate::verb::{Verb, every_verb};
 
+/// What each verb takes, by the verb's name.
+pub mod args {
+    pub use super::apps::{AppsDestroy, AppsSet};
+    pub use super::config::{Config, ConfigExport, ConfigGet, ConfigImport, ConfigSet, ConfigUnset};
+    pub use super::domains::{AppsRename, DomainsAdd, DomainsClear, DomainsRemove, DomainsSetBase, MaintenanceOn};
+    pub use super::oneoff::{Enter, PsExec, Run};
+    pub use super::people::{
+        AccessAdd, AccessRemove, DeployKeysAdd, DeployKeysRemove, Events, Help, KeysAdd, KeysList, KeysRemove,
+        Shutdown, UsersAdd, UsersRemove, UsersSet,
+    };
+    pub use super::quota::{Quota, QuotaSet, QuotaUnset};
+    pub use super::registry::{RegistryAllow, RegistryLogin, RegistryLogout};
+    pub use super::run::{
+        Builds, BuildsCancel, BuildsEject, BuildsOutput, BuildsPlan, BuildsWait, Logs, PsRestart, PsScale, PsStart,
+        PsStop, Releases, Rollback,
+    };
+}
+
 macro_rules! rows {
     ($($verb:ident => $module:ident::$row:ident,)*) => {
         /// Every verb, in the order of help.

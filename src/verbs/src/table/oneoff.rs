@@ -1,5 +1,6 @@
 //! Rows about one-off instances and what is run inside an instance.
 
+use crate::arguments::{Arguments, arguments};
 use crate::spec::*;
 use crate::verb::Verb;
 use domain::access::Need;
@@ -15,29 +16,35 @@ const COMMAND: Arg = Arg {
 
 const WHERE: Arg = optional("TYPE.N", "The instance; web.1 without it");
 
+arguments! {
+    /// What `run` takes.
+    Run {
+        many command: String = COMMAND;
+        env env = Flag {
+            long: "env",
+            short: Some('e'),
+            takes: Takes::SecretPairs,
+            help: "A variable for this run only; repeat it",
+        };
+        value memory: String = valued("memory", Some('s'), "MB", "Memory, where it is not that of an instance");
+        value timeout: String = valued(
+            "timeout",
+            None,
+            "SECONDS",
+            "Ends it after this time; at most, and by default, the server's run-timeout",
+        );
+        switch detach = switch("detach", Some('d'), "Do not wait: it goes on by itself, its output goes to the log");
+        switch no_tty = switch("no-tty", Some('T'), "No terminal inside, though ssh -t asked for one");
+    }
+}
+
 pub(super) const RUN: Spec = Spec {
     verb: Verb::Run,
     name: "run",
     aliases: &["run:detached"],
     app: AppArg::Required,
-    args: &[COMMAND],
-    flags: &[
-        Flag {
-            long: "env",
-            short: Some('e'),
-            takes: Takes::SecretPairs,
-            help: "A variable for this run only; repeat it",
-        },
-        valued("memory", Some('s'), "MB", "Memory, where it is not that of an instance"),
-        valued(
-            "timeout",
-            None,
-            "SECONDS",
-            "Ends it after this time; at most, and by default, the server's run-timeout",
-        ),
-        switch("detach", Some('d'), "Do not wait: it goes on by itself, its output goes to the log"),
-        switch("no-tty", Some('T'), "No terminal inside, though ssh -t asked for one"),
-    ],
+    args: Run::ARGS,
+    flags: Run::FLAGS,
     need: Need::Manage,
     stdin: Stdin::Always,
     summary: "Run a command in a one-off instance of the current release",
@@ -57,11 +64,19 @@ pub(super) const RUN: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `enter` takes.
+    Enter {
+        maybe instance: String = WHERE;
+        many command: String = Arg { required: false, help: "What to run; a shell without it", ..COMMAND };
+    }
+}
+
 pub(super) const ENTER: Spec = Spec {
     verb: Verb::Enter,
     name: "enter",
     app: AppArg::Required,
-    args: &[WHERE, Arg { required: false, help: "What to run; a shell without it", ..COMMAND }],
+    args: Enter::ARGS,
     need: Need::Manage,
     stdin: Stdin::Always,
     summary: "Open a shell in a running instance, or run a command there",
@@ -73,12 +88,20 @@ pub(super) const ENTER: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `ps:exec` takes.
+    PsExec {
+        maybe instance: String = WHERE;
+        many command: String = COMMAND;
+    }
+}
+
 pub(super) const EXEC: Spec = Spec {
     verb: Verb::PsExec,
     name: "ps:exec",
     aliases: &["exec"],
     app: AppArg::Required,
-    args: &[WHERE, COMMAND],
+    args: PsExec::ARGS,
     need: Need::Manage,
     stdin: Stdin::Always,
     summary: "Run one command in a running instance, without a terminal",

@@ -1,7 +1,9 @@
 //! Rows about keys, users, sharing and the server itself.
 
+use crate::arguments::{Arguments, arguments};
 use crate::spec::*;
 use crate::verb::Verb;
+use domain::UserName;
 use domain::access::Need;
 
 const KEEP: Flag = switch(
@@ -10,11 +12,18 @@ const KEEP: Flag = switch(
     "Deploy keys that they added stay, and you answer for them: for keys of CI whose private half they cannot have",
 );
 
+arguments! {
+    /// What `keys:add` takes.
+    KeysAdd {
+        maybe user: UserName = optional("USER", "The user the key is for; you by default, another one if you are an administrator");
+    }
+}
+
 pub(super) const KEYS_ADD: Spec = Spec {
     verb: Verb::KeysAdd,
     name: "keys:add",
     aliases: &["ssh-keys:add"],
-    args: &[optional("USER", "The user the key is for; you by default, another one if you are an administrator")],
+    args: KeysAdd::ARGS,
     need: Need::Anyone,
     stdin: Stdin::Always,
     summary: "Add public keys, read from standard input",
@@ -24,11 +33,18 @@ pub(super) const KEYS_ADD: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `keys:list` takes.
+    KeysList {
+        maybe user: UserName = optional("USER", "The user; you by default");
+    }
+}
+
 pub(super) const KEYS_LIST: Spec = Spec {
     verb: Verb::KeysList,
     name: "keys:list",
     aliases: &["keys", "ssh-keys:list"],
-    args: &[optional("USER", "The user; you by default")],
+    args: KeysList::ARGS,
     need: Need::Anyone,
     audit: Audit::Verb,
     reads: true,
@@ -38,14 +54,19 @@ pub(super) const KEYS_LIST: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `keys:remove` takes.
+    KeysRemove {
+        one key: String = required("FINGERPRINT", "The key, as keys:list shows it, or the beginning of it");
+        maybe user: UserName = optional("USER", "The user whose key it is; you by default");
+    }
+}
+
 pub(super) const KEYS_REMOVE: Spec = Spec {
     verb: Verb::KeysRemove,
     name: "keys:remove",
     aliases: &["keys:rm", "keys:delete", "ssh-keys:remove"],
-    args: &[
-        required("FINGERPRINT", "The key, as keys:list shows it, or the beginning of it"),
-        optional("USER", "The user whose key it is; you by default"),
-    ],
+    args: KeysRemove::ARGS,
     need: Need::Anyone,
     summary: "Remove a key; connections opened with it end at once, and builds and one-off instances asked for with it",
     help: "Your last key stays, and so does the last key of the last administrator.",
@@ -54,12 +75,19 @@ pub(super) const KEYS_REMOVE: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `deploy-keys:add` takes.
+    DeployKeysAdd {
+        maybe name: String = optional("NAME", "What to call it; by default the comment in the key");
+    }
+}
+
 pub(super) const DEPLOY_KEYS_ADD: Spec = Spec {
     verb: Verb::DeployKeysAdd,
     name: "deploy-keys:add",
     aliases: &["deploy-key:add"],
     app: AppArg::Required,
-    args: &[optional("NAME", "What to call it; by default the comment in the key")],
+    args: DeployKeysAdd::ARGS,
     need: Need::Manage,
     stdin: Stdin::Always,
     summary: "Let a key push to one app and do nothing else, for CI; read from standard input",
@@ -84,12 +112,19 @@ pub(super) const DEPLOY_KEYS_LIST: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `deploy-keys:remove` takes.
+    DeployKeysRemove {
+        one key: String = required("KEY", "The key's name or fingerprint, as deploy-keys:list shows it");
+    }
+}
+
 pub(super) const DEPLOY_KEYS_REMOVE: Spec = Spec {
     verb: Verb::DeployKeysRemove,
     name: "deploy-keys:remove",
     aliases: &["deploy-keys:rm", "deploy-key:remove"],
     app: AppArg::Required,
-    args: &[required("KEY", "The key's name or fingerprint, as deploy-keys:list shows it")],
+    args: DeployKeysRemove::ARGS,
     need: Need::Manage,
     summary: "Remove a deploy key; connections opened with it end at once, and builds asked for with it",
     examples: &["deploy-keys:remove blog ci"],
@@ -97,12 +132,20 @@ pub(super) const DEPLOY_KEYS_REMOVE: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `users:add` takes.
+    UsersAdd {
+        one name: UserName = required("NAME", "The new user's name");
+        switch admin = switch("admin", None, "Make the user an administrator");
+    }
+}
+
 pub(super) const USERS_ADD: Spec = Spec {
     verb: Verb::UsersAdd,
     name: "users:add",
     aliases: &["users:create"],
-    args: &[required("NAME", "The new user's name")],
-    flags: &[switch("admin", None, "Make the user an administrator")],
+    args: UsersAdd::ARGS,
+    flags: UsersAdd::FLAGS,
     need: Need::Admin,
     stdin: Stdin::Always,
     summary: "Make a user with the public keys read from standard input",
@@ -125,16 +168,22 @@ pub(super) const USERS_LIST: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `users:set` takes.
+    UsersSet {
+        one name: UserName = required("NAME", "The user");
+        switch admin = switch("admin", None, "Make the user an administrator");
+        switch developer = switch("developer", None, "Make the user a developer");
+        switch keep_deploy_keys = KEEP;
+    }
+}
+
 pub(super) const USERS_SET: Spec = Spec {
     verb: Verb::UsersSet,
     name: "users:set",
     aliases: &["users:role", "users:update"],
-    args: &[required("NAME", "The user")],
-    flags: &[
-        switch("admin", None, "Make the user an administrator"),
-        switch("developer", None, "Make the user a developer"),
-        KEEP,
-    ],
+    args: UsersSet::ARGS,
+    flags: UsersSet::FLAGS,
     need: Need::Admin,
     summary: "Make a user an administrator or a developer",
     help: "The last administrator with a key stays one. Who becomes a developer loses apps of others from sight, and what they \
@@ -144,12 +193,20 @@ pub(super) const USERS_SET: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `users:remove` takes.
+    UsersRemove {
+        one name: UserName = required("NAME", "The user");
+        switch keep_deploy_keys = KEEP;
+    }
+}
+
 pub(super) const USERS_REMOVE: Spec = Spec {
     verb: Verb::UsersRemove,
     name: "users:remove",
     aliases: &["users:rm", "users:delete"],
-    args: &[required("NAME", "The user")],
-    flags: &[KEEP],
+    args: UsersRemove::ARGS,
+    flags: UsersRemove::FLAGS,
     need: Need::Admin,
     summary: "Remove a user and their keys; their apps stay, with root as owner",
     help: "What they have open ends at once, and so do deploy keys that they added, their builds that are not live yet and \
@@ -160,12 +217,19 @@ pub(super) const USERS_REMOVE: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `access:add` takes.
+    AccessAdd {
+        one user: UserName = required("USER", "The user to share the app with");
+    }
+}
+
 pub(super) const ACCESS_ADD: Spec = Spec {
     verb: Verb::AccessAdd,
     name: "access:add",
     aliases: &["sharing:add", "acl:add"],
     app: AppArg::Required,
-    args: &[required("USER", "The user to share the app with")],
+    args: AccessAdd::ARGS,
     need: Need::Manage,
     summary: "Share an app with a user, who may then see and change it, but not rename or destroy it",
     examples: &["access:add blog ada"],
@@ -187,13 +251,21 @@ pub(super) const ACCESS_LIST: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `access:remove` takes.
+    AccessRemove {
+        one user: UserName = required("USER", "The user");
+        switch keep_deploy_keys = KEEP;
+    }
+}
+
 pub(super) const ACCESS_REMOVE: Spec = Spec {
     verb: Verb::AccessRemove,
     name: "access:remove",
     aliases: &["sharing:remove", "acl:remove", "access:rm"],
     app: AppArg::Required,
-    args: &[required("USER", "The user")],
-    flags: &[KEEP],
+    args: AccessRemove::ARGS,
+    flags: AccessRemove::FLAGS,
     need: Need::Manage,
     summary: "Stop sharing an app with a user",
     help: "Sessions of theirs about the app end at once, and so do deploy keys that they added to it, their builds that are \
@@ -217,16 +289,21 @@ pub(super) const WHOAMI: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `events` takes.
+    Events {
+        number num: 50, 10_000_000 => valued("num", Some('n'), "N", "How many of the last events (50)");
+        value since: String = valued("since", None, "TIME", "Only newer ones: 90s, 15m, 2h, 3d, or 2026-11-21 14:30 (UTC)");
+        value user: String = valued("user", Some('u'), "NAME", "Only what this user did; root for the server's own");
+    }
+}
+
 pub(super) const EVENTS: Spec = Spec {
     verb: Verb::Events,
     name: "events",
     aliases: &["audit", "activity"],
     app: AppArg::Optional,
-    flags: &[
-        valued("num", Some('n'), "N", "How many of the last events (50)"),
-        valued("since", None, "TIME", "Only newer ones: 90s, 15m, 2h, 3d, or 2026-11-21 14:30 (UTC)"),
-        valued("user", Some('u'), "NAME", "Only what this user did; root for the server's own"),
-    ],
+    flags: Events::FLAGS,
     need: Need::Anyone,
     audit: Audit::Verb,
     reads: true,
@@ -252,11 +329,18 @@ pub(super) const DOCTOR: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `help` takes.
+    Help {
+        maybe command: String = optional("COMMAND", "The command to explain");
+    }
+}
+
 pub(super) const HELP: Spec = Spec {
     verb: Verb::Help,
     name: "help",
     aliases: &["--help", "-h"],
-    args: &[optional("COMMAND", "The command to explain")],
+    args: Help::ARGS,
     need: Need::Anyone,
     deploy_key: true,
     audit: Audit::None,
@@ -280,10 +364,17 @@ pub(super) const VERSION: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `shutdown` takes.
+    Shutdown {
+        switch apps = switch("apps", None, "Stop all apps as well");
+    }
+}
+
 pub(super) const SHUTDOWN: Spec = Spec {
     verb: Verb::Shutdown,
     name: "shutdown",
-    flags: &[switch("apps", None, "Stop all apps as well")],
+    flags: Shutdown::FLAGS,
     need: Need::Admin,
     summary: "End the server and its router",
     help: "Ending the server alone (SIGTERM) leaves the router serving; this ends both. Apps keep running, unreachable, \

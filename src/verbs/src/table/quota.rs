@@ -1,15 +1,25 @@
 //! Rows about how much each user may have.
 
+use crate::arguments::{Arguments, arguments};
 use crate::spec::*;
 use crate::verb::Verb;
+use domain::UserName;
 use domain::access::Need;
+
+arguments! {
+    /// What `quota` takes.
+    Quota {
+        maybe user: UserName = optional("USER", "The user; you by default, another one if you are an administrator");
+        switch all = switch("all", None, "Of all users, for administrators");
+    }
+}
 
 pub(super) const QUOTA: Spec = Spec {
     verb: Verb::Quota,
     name: "quota",
     aliases: &["quotas", "quota:list"],
-    args: &[optional("USER", "The user; you by default, another one if you are an administrator")],
-    flags: &[switch("all", None, "Of all users, for administrators")],
+    args: Quota::ARGS,
+    flags: Quota::FLAGS,
     need: Need::Anyone,
     audit: Audit::Verb,
     reads: true,
@@ -24,18 +34,23 @@ pub(super) const QUOTA: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `quota:set` takes.
+    QuotaSet {
+        one user: UserName = required("USER", "The user");
+        pairs limits = some(
+            "WHAT=N",
+            Shape::Pair,
+            "apps=20, memory=8g, processors=4, disk=10g, builds=2, sessions=50, …, or =unlimited",
+        );
+    }
+}
+
 pub(super) const QUOTA_SET: Spec = Spec {
     verb: Verb::QuotaSet,
     name: "quota:set",
     aliases: &["quota:update"],
-    args: &[
-        required("USER", "The user"),
-        some(
-            "WHAT=N",
-            Shape::Pair,
-            "apps=20, memory=8g, processors=4, disk=10g, builds=2, sessions=50, …, or =unlimited",
-        ),
-    ],
+    args: QuotaSet::ARGS,
     need: Need::Admin,
     summary: "Set how much a user may have, in place of the server's defaults",
     help: "What is more than that already goes on as it is; more is refused. The defaults are settings of the server: \
@@ -46,11 +61,19 @@ pub(super) const QUOTA_SET: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `quota:unset` takes.
+    QuotaUnset {
+        one user: UserName = required("USER", "The user");
+        many what: String = any_number("WHAT", "What of: apps, memory and so on; all by default");
+    }
+}
+
 pub(super) const QUOTA_UNSET: Spec = Spec {
     verb: Verb::QuotaUnset,
     name: "quota:unset",
     aliases: &["quota:reset", "quota:remove"],
-    args: &[required("USER", "The user"), any_number("WHAT", "What of: apps, memory and so on; all by default")],
+    args: QuotaUnset::ARGS,
     need: Need::Admin,
     summary: "Give a user the server's defaults again",
     examples: &["quota:unset ada", "quota:unset ada apps disk"],

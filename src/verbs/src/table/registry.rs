@@ -1,20 +1,26 @@
 //! Rows about image registries, and about the key of secret values.
 
+use crate::arguments::{Arguments, arguments};
 use crate::spec::*;
 use crate::verb::Verb;
 use domain::access::Need;
+
+arguments! {
+    /// What `registry:login` takes.
+    RegistryLogin {
+        one host: String = required("HOST", "The registry's host, with its port if it has one");
+        maybe user: String = optional(
+            "USER",
+            "The user name there; without one the registry is only let through, for one that asks for none",
+        );
+    }
+}
 
 pub(super) const LOGIN: Spec = Spec {
     verb: Verb::RegistryLogin,
     name: "registry:login",
     aliases: &["registry:set"],
-    args: &[
-        required("HOST", "The registry's host, with its port if it has one"),
-        optional(
-            "USER",
-            "The user name there; without one the registry is only let through, for one that asks for none",
-        ),
-    ],
+    args: RegistryLogin::ARGS,
     need: Need::Admin,
     stdin: Stdin::Always,
     summary: "Let Dockerfile builds pull from a private registry; the password is read from standard input",
@@ -27,10 +33,17 @@ pub(super) const LOGIN: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `registry:allow` takes.
+    RegistryAllow {
+        one host: String = required("HOST", "The registry's host, with its port if it has one");
+    }
+}
+
 pub(super) const ALLOW: Spec = Spec {
     verb: Verb::RegistryAllow,
     name: "registry:allow",
-    args: &[required("HOST", "The registry's host, with its port if it has one")],
+    args: RegistryAllow::ARGS,
     need: Need::Admin,
     summary: "Let Dockerfile builds reach a registry that asks for no password, on this server or in a private network",
     help: "Builds reach the internet, but neither this server nor private networks: a registry there is let through by \
@@ -40,11 +53,18 @@ pub(super) const ALLOW: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `registry:logout` takes.
+    RegistryLogout {
+        one host: String = required("HOST", "The registry's host, as registry:list shows it");
+    }
+}
+
 pub(super) const LOGOUT: Spec = Spec {
     verb: Verb::RegistryLogout,
     name: "registry:logout",
     aliases: &["registry:remove"],
-    args: &[required("HOST", "The registry's host, as registry:list shows it")],
+    args: RegistryLogout::ARGS,
     need: Need::Admin,
     summary: "Forget the login to a registry",
     examples: &["registry:logout registry.example.com"],

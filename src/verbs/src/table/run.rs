@@ -1,7 +1,10 @@
 //! Rows about processes, logs, releases and builds.
 
+use crate::arguments::{Arguments, arguments};
 use crate::spec::*;
 use crate::verb::Verb;
+use domain::Commit;
+use domain::ReleaseNumber;
 use domain::access::Need;
 
 pub(super) const PS: Spec = Spec {
@@ -18,18 +21,25 @@ pub(super) const PS: Spec = Spec {
     ..BASE
 };
 
-pub(super) const PS_SCALE: Spec = Spec {
-    verb: Verb::PsScale,
-    name: "ps:scale",
-    aliases: &["scale", "dyno:scale"],
-    app: AppArg::Required,
-    args: &[Arg {
+arguments! {
+    /// What `ps:scale` takes.
+    PsScale {
+        many formation: String = Arg {
         name: "TYPE=N",
         required: false,
         repeated: true,
         shape: Shape::Word,
         help: "How many instances of a process type: web=2, worker+1, worker-1",
-    }],
+    };
+    }
+}
+
+pub(super) const PS_SCALE: Spec = Spec {
+    verb: Verb::PsScale,
+    name: "ps:scale",
+    aliases: &["scale", "dyno:scale"],
+    app: AppArg::Required,
+    args: PsScale::ARGS,
     need: Need::Manage,
     reads: true,
     summary: "Set how many instances of each process type run; without arguments show it",
@@ -41,12 +51,19 @@ pub(super) const PS_SCALE: Spec = Spec {
 
 const WHICH: Arg = any_number("TYPE", "Process types (web) or single instances (web.1); all without it");
 
+arguments! {
+    /// What `ps:restart` takes.
+    PsRestart {
+        many which: String = WHICH;
+    }
+}
+
 pub(super) const PS_RESTART: Spec = Spec {
     verb: Verb::PsRestart,
     name: "ps:restart",
     aliases: &["restart", "dyno:restart"],
     app: AppArg::Required,
-    args: &[WHICH],
+    args: PsRestart::ARGS,
     need: Need::Manage,
     summary: "Restart instances, new ones before the old ones end",
     examples: &["ps:restart blog", "ps:restart blog worker"],
@@ -54,12 +71,19 @@ pub(super) const PS_RESTART: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `ps:stop` takes.
+    PsStop {
+        many which: String = WHICH;
+    }
+}
+
 pub(super) const PS_STOP: Spec = Spec {
     verb: Verb::PsStop,
     name: "ps:stop",
     aliases: &["stop", "dyno:stop", "dyno:kill", "ps:kill"],
     app: AppArg::Required,
-    args: &[WHICH],
+    args: PsStop::ARGS,
     need: Need::Manage,
     summary: "Stop an app until ps:start, or end one-off instances",
     help: "An app is stopped as a whole; its one-off instances go on. For one process type: ps:scale blog worker=0. A one-off \
@@ -69,12 +93,19 @@ pub(super) const PS_STOP: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `ps:start` takes.
+    PsStart {
+        many which: String = WHICH;
+    }
+}
+
 pub(super) const PS_START: Spec = Spec {
     verb: Verb::PsStart,
     name: "ps:start",
     aliases: &["start"],
     app: AppArg::Required,
-    args: &[WHICH],
+    args: PsStart::ARGS,
     need: Need::Manage,
     summary: "Start what ps:stop stopped",
     examples: &["ps:start blog"],
@@ -94,26 +125,31 @@ pub(super) const PS_REBUILD: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `logs` takes.
+    Logs {
+        switch tail = switch("tail", Some('t'), "Stay and show new lines as they come");
+        value num: String = valued("num", Some('n'), "N", "How many of the last lines (100; all with --since or --after)");
+        value ps: String = valued("ps", Some('p'), "TYPE", "Only process types (web) or instances (web.1), with commas between");
+        value source: String = valued(
+            "source",
+            Some('s'),
+            "SOURCE",
+            "Only lines of app, router, build, release, run or hoist, with commas between",
+        );
+        value since: String = valued("since", None, "TIME", "Only lines from then on: 10m, 2h, 3d, 2026-11-21T14:00:00Z");
+        value until: String = valued("until", None, "TIME", "Only lines until then");
+        value grep: String = valued("grep", Some('g'), "WORD", "Only lines that hold WORD, or match /EXPRESSION/");
+        value after: String = valued("after", None, "ID", "Only lines after the one with this id (--format json shows ids)");
+    }
+}
+
 pub(super) const LOGS: Spec = Spec {
     verb: Verb::Logs,
     name: "logs",
     aliases: &["log", "logs:tail"],
     app: AppArg::Required,
-    flags: &[
-        switch("tail", Some('t'), "Stay and show new lines as they come"),
-        valued("num", Some('n'), "N", "How many of the last lines (100; all with --since or --after)"),
-        valued("ps", Some('p'), "TYPE", "Only process types (web) or instances (web.1), with commas between"),
-        valued(
-            "source",
-            Some('s'),
-            "SOURCE",
-            "Only lines of app, router, build, release, run or hoist, with commas between",
-        ),
-        valued("since", None, "TIME", "Only lines from then on: 10m, 2h, 3d, 2026-11-21T14:00:00Z"),
-        valued("until", None, "TIME", "Only lines until then"),
-        valued("grep", Some('g'), "WORD", "Only lines that hold WORD, or match /EXPRESSION/"),
-        valued("after", None, "ID", "Only lines after the one with this id (--format json shows ids)"),
-    ],
+    flags: Logs::FLAGS,
     need: Need::Read,
     audit: Audit::Verb,
     reads: true,
@@ -134,12 +170,19 @@ pub(super) const LOGS: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `releases` takes.
+    Releases {
+        number num: 20, 1_000 => valued("num", Some('n'), "N", "How many of the last releases (20)");
+    }
+}
+
 pub(super) const RELEASES: Spec = Spec {
     verb: Verb::Releases,
     name: "releases",
     aliases: &["release", "releases:list"],
     app: AppArg::Required,
-    flags: &[valued("num", Some('n'), "N", "How many of the last releases (20)")],
+    flags: Releases::FLAGS,
     need: Need::Read,
     audit: Audit::Verb,
     reads: true,
@@ -149,12 +192,19 @@ pub(super) const RELEASES: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `rollback` takes.
+    Rollback {
+        maybe release: ReleaseNumber = optional("RELEASE", "The release to go back to; by default the one before the current");
+    }
+}
+
 pub(super) const ROLLBACK: Spec = Spec {
     verb: Verb::Rollback,
     name: "rollback",
     aliases: &["releases:rollback"],
     app: AppArg::Required,
-    args: &[optional("RELEASE", "The release to go back to; by default the one before the current")],
+    args: Rollback::ARGS,
     need: Need::Manage,
     summary: "Deploy an older release again, without a build",
     help: "Makes a new release with the old one's image and config vars. The branch in git stays.",
@@ -163,12 +213,19 @@ pub(super) const ROLLBACK: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `builds` takes.
+    Builds {
+        number num: 20, 1_000 => valued("num", Some('n'), "N", "How many of the last builds (20)");
+    }
+}
+
 pub(super) const BUILDS: Spec = Spec {
     verb: Verb::Builds,
     name: "builds",
     aliases: &["builds:list"],
     app: AppArg::Required,
-    flags: &[valued("num", Some('n'), "N", "How many of the last builds (20)")],
+    flags: Builds::FLAGS,
     need: Need::Read,
     deploy_key: true,
     audit: Audit::Verb,
@@ -179,16 +236,22 @@ pub(super) const BUILDS: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `builds:output` takes.
+    BuildsOutput {
+        maybe id: String = optional("ID", "The build; by default the last one");
+        switch tail = switch("tail", Some('t'), "Stay until a build that runs or waits is over");
+        switch timestamps = switch("timestamps", None, "With the time of each line");
+    }
+}
+
 pub(super) const BUILDS_OUTPUT: Spec = Spec {
     verb: Verb::BuildsOutput,
     name: "builds:output",
     aliases: &["builds:log", "builds:logs", "builds:info"],
     app: AppArg::Required,
-    args: &[optional("ID", "The build; by default the last one")],
-    flags: &[
-        switch("tail", Some('t'), "Stay until a build that runs or waits is over"),
-        switch("timestamps", None, "With the time of each line"),
-    ],
+    args: BuildsOutput::ARGS,
+    flags: BuildsOutput::FLAGS,
     need: Need::Read,
     deploy_key: true,
     audit: Audit::Verb,
@@ -199,12 +262,20 @@ pub(super) const BUILDS_OUTPUT: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `builds:wait` takes.
+    BuildsWait {
+        maybe id: String = optional("ID", "The build; by default the last one");
+        number timeout: 3_600, 86_400 => valued("timeout", None, "SECONDS", "How long to wait (3600)");
+    }
+}
+
 pub(super) const BUILDS_WAIT: Spec = Spec {
     verb: Verb::BuildsWait,
     name: "builds:wait",
     app: AppArg::Required,
-    args: &[optional("ID", "The build; by default the last one")],
-    flags: &[valued("timeout", None, "SECONDS", "How long to wait (3600)")],
+    args: BuildsWait::ARGS,
+    flags: BuildsWait::FLAGS,
     deploy_key: true,
     need: Need::Read,
     audit: Audit::Verb,
@@ -217,11 +288,18 @@ pub(super) const BUILDS_WAIT: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `builds:cancel` takes.
+    BuildsCancel {
+        maybe id: String = optional("ID", "The build; by default the one that runs or waits");
+    }
+}
+
 pub(super) const BUILDS_CANCEL: Spec = Spec {
     verb: Verb::BuildsCancel,
     name: "builds:cancel",
     app: AppArg::Required,
-    args: &[optional("ID", "The build; by default the one that runs or waits")],
+    args: BuildsCancel::ARGS,
     need: Need::Manage,
     summary: "Cancel a build or deploy that is not live yet",
     examples: &["builds:cancel blog", "builds:cancel blog 17"],
@@ -231,12 +309,19 @@ pub(super) const BUILDS_CANCEL: Spec = Spec {
 
 const COMMIT: Arg = optional("COMMIT", "A commit that was pushed, 40 digits; by default the one that is live");
 
+arguments! {
+    /// What `builds:plan` takes.
+    BuildsPlan {
+        maybe commit: Commit = COMMIT;
+    }
+}
+
 pub(super) const BUILDS_PLAN: Spec = Spec {
     verb: Verb::BuildsPlan,
     name: "builds:plan",
     aliases: &["plan"],
     app: AppArg::Required,
-    args: &[COMMIT],
+    args: BuildsPlan::ARGS,
     need: Need::Read,
     audit: Audit::Verb,
     reads: true,
@@ -247,12 +332,19 @@ pub(super) const BUILDS_PLAN: Spec = Spec {
     ..BASE
 };
 
+arguments! {
+    /// What `builds:eject` takes.
+    BuildsEject {
+        maybe commit: Commit = COMMIT;
+    }
+}
+
 pub(super) const BUILDS_EJECT: Spec = Spec {
     verb: Verb::BuildsEject,
     name: "builds:eject",
     aliases: &["eject"],
     app: AppArg::Required,
-    args: &[COMMIT],
+    args: BuildsEject::ARGS,
     need: Need::Read,
     audit: Audit::Verb,
     summary: "Write a commit's plan as a Dockerfile that builds the same app without Hoist",
