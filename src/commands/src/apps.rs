@@ -1,7 +1,7 @@
 //! `apps:*`, but for renaming.
 
-use super::show::{List, pairs};
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
+use crate::show::{List, pairs};
 use domain::access::{Principal, may_see, name_refusal};
 use domain::app_settings::{self, Counts, Known, Setting};
 use domain::quota::What;

@@ -1,15 +1,14 @@
 //! `domains:base` and `domains:set-base`: the name below which apps answer.
 
-use super::show::pairs;
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
+use crate::reply::Reply;
 use domain::domains::{Resolves, dns_advice, parse_base, plan_base};
 use domain::refusal::Code;
-use domain::{Hostname, Refusal, text};
+use domain::{Hostname, Refusal};
 use serde_json::json;
 use std::time::Duration;
 use system::dns;
 use system::fault::Result;
-use system::io::Io;
 use verbs::args;
 
 /// How long a change waits for the router.
@@ -17,7 +16,7 @@ const ROUTE_MAX: Duration = Duration::from_secs(10);
 /// Changed URLs that are printed.
 const SHOWN_MOVES: usize = 20;
 
-pub async fn show(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn show(c: &Commands) -> Result<Reply> {
     let base = c.p.sites.base.get();
     let set = c.p.store.read(|tx| tx.base_domain()).await?;
     let dns = below(&base).await;
@@ -31,11 +30,10 @@ pub async fn show(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         ("apps answer at", c.p.sites.host_url(&format!("APP.{base}"))),
         ("names below it", words),
     ];
-    pairs(ask.what().format, io, rows, object).await;
-    Ok(0)
+    Ok(Reply::record(rows, object))
 }
 
-pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn set(c: &Commands, ask: Ask) -> Result<Reply> {
     let new = parse_base(&ask.what().arguments::<args::DomainsSetBase>()?.base)?;
     let (wanted, configured) = (new.clone(), c.p.sites.base.configured().to_owned());
     let change = c.p.store.write(move |tx| {
@@ -54,35 +52,34 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         Ok((old, plan))
     });
     let (old, plan) = c.p.sites.base.change(&new, change).await?;
-    io.did("old", old.to_string());
-    io.did("base", new.to_string());
+    let mut reply = Reply::new();
+    reply.did("old", &old);
+    reply.did("base", &new);
     if old == new {
-        io.line(format!("{new} is the base domain already")).await;
-        return Ok(0);
+        reply.line(format!("{new} is the base domain already"));
+        return Ok(reply);
     }
     let told = c.p.routes.publish(ROUTE_MAX).await;
-    io.line(format!("Apps answer at {} now, not below {old} any more", c.p.sites.host_url(&format!("APP.{new}"))))
-        .await;
+    reply.line(format!("Apps answer at {} now, not below {old} any more", c.p.sites.host_url(&format!("APP.{new}"))));
     for (_, from, to) in plan.moves.iter().take(SHOWN_MOVES) {
-        io.line(text::detail(&format!("{} is now {}", c.p.sites.host_url(from), c.p.sites.host_url(to)))).await;
+        reply.detail(format!("{} is now {}", c.p.sites.host_url(from), c.p.sites.host_url(to)));
     }
     if let Some(more) = plan.moves.len().checked_sub(SHOWN_MOVES).filter(|n| *n > 0) {
-        io.line(text::detail(&format!("and {more} more: apps:list"))).await;
+        reply.detail(format!("and {more} more: apps:list"));
     }
-    let remote = match c.p.sites.ssh_host() == new {
+    reply.line(match c.p.sites.ssh_host() == new {
         true => "Remotes name it too. Old ones work as long as the old name leads here",
         false => "Remotes keep their host: the setting ssh-host names it",
-    };
-    io.line(remote).await;
+    });
     if let Some((host, dns, here)) = below(&new).await {
         for line in dns_advice(&host, &dns, &here.addresses, "") {
-            io.line(line).await;
+            reply.line(line);
         }
     }
     if !told {
-        io.note(text::warning("The router has not confirmed yet; the old names answer until it does")).await;
+        reply.warn("The router has not confirmed yet; the old names answer until it does");
     }
-    Ok(0)
+    Ok(reply)
 }
 
 /// What DNS says of the names below a base domain; `None` for one that only means this machine.

@@ -1,7 +1,7 @@
 //! `builds*`: what was and is built, its output, its end.
 
-use super::show::List;
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
+use crate::show::List;
 use domain::deploy::{Deploy, is_over};
 use domain::ids::{BuildId, DeployId};
 use domain::refusal::Code;
@@ -114,7 +114,7 @@ pub async fn output(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let shown = |line| if times { line } else { Said::without_time(line) };
     if ask.what().format == Format::Json {
         let lines: Vec<&str> = text.lines().map(shown).collect();
-        super::show::json(io, &json!({"build": build.id, "status": build.status, "lines": lines})).await;
+        crate::show::json(io, &json!({"build": build.id, "status": build.status, "lines": lines})).await;
         return Ok(0);
     }
     for line in text.lines() {

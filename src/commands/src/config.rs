@@ -1,8 +1,9 @@
 //! `config*`: each change is a release with the image that is there. Before the first release, while the app is stopped
 //! and with `--no-restart` it is only stored, and the next release has it.
 
-use super::follow::follow;
-use super::{Ask, Commands, show};
+use crate::context::{Ask, Commands};
+use crate::follow::follow;
+use crate::show;
 use domain::config::{self, ConfigChange, ConfigVars, Diff, FILE_MAX, FileFormat, Hidden, VALUE_MAX};
 use domain::deploy::Kind;
 use domain::refusal::Code;

@@ -1,32 +1,21 @@
 //! Many people at once: whom a thing counts for, places among the commands that run, and which addresses were here before.
 
-use super::Commands;
+use crate::context::Commands;
 use domain::access::Principal;
-use domain::places::{Bound, Claimant, Kind};
+use domain::places::Claimant;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use store::AuditFilter;
 use system::fault::Result;
-use system::places::{Place, Places};
-use system::settings::Settings;
+use system::places::Place;
 
-/// Commands that run at once, by SSH.
-const COMMANDS_MAX: usize = 1_000;
-/// Of these, the last ones, for administrators.
-const COMMANDS_KEPT: usize = 50;
 /// How long a command waits for its place.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a push waits to be let in.
 pub(super) const PUSH_PATIENCE: Duration = Duration::from_secs(30);
 /// Audit rows that are read for addresses, the newest.
 const ROWS_MAX: u32 = 5_000;
-
-/// The places among commands that run.
-pub(super) fn running(settings: &Settings) -> Places {
-    let each = usize::try_from(settings.commands_per_user).unwrap_or(COMMANDS_MAX);
-    Places::new(Kind::Commands, Bound { all: COMMANDS_MAX, each, kept: COMMANDS_KEPT })
-}
 
 impl Commands {
     /// Whom something that `who` does counts for.

@@ -1,7 +1,7 @@
 //! `doctor`: what an operator would check, with the fix. Facts are gathered here, `domain::doctor` judges them.
 
-use super::show::List;
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
+use crate::show::List;
 use domain::doctor::{self, Builder, Clock, Docker, Facts, Firewall, Listener, Router, State, Waiting};
 use domain::floors::Part;
 use engine::EngineVersion;

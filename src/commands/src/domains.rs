@@ -1,20 +1,20 @@
 //! `domains:*` of apps, and `apps:rename`: which names lead to an app. None of them touches what runs.
 
-use super::show::List;
-use super::{Ask, Commands, base};
+use crate::base;
+use crate::context::{Ask, Commands};
+use crate::reply::{List, Reply};
 use domain::access::{AppRef, name_refusal};
 use domain::domains::{AppDomain, Granted, Resolves, dns_advice};
 use domain::formation::{self, RELEASE, WEB};
 use domain::reconcile::Desire;
 use domain::refusal::Code;
-use domain::{AppName, Hostname, ProcessType, Refusal, text};
+use domain::{AppName, Hostname, ProcessType, Refusal};
 use serde_json::json;
 use std::time::Duration;
 use store::{App, Claimant, Tx};
 use system::clock::now;
 use system::dns;
 use system::fault::Result;
-use system::io::Io;
 use verbs::args;
 
 /// How long a change waits for the router.
@@ -24,7 +24,7 @@ const TOLD_MAX: usize = 8;
 /// Names in one answer about names that an app does not have.
 const SHOWN_MAX: usize = 5;
 
-pub async fn add(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn add(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let args::DomainsAdd { names, process } = ask.what().arguments()?;
     let hosts = once(names);
@@ -50,9 +50,10 @@ pub async fn add(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             })
             .await?;
     let told = c.p.routes.publish_hosts(&app.id, &hosts, ROUTE_MAX).await;
-    io.did("domains", hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
-    io.did("process", process.to_string());
-    io.did("routed", told);
+    let mut reply = Reply::new();
+    reply.did("domains", &hosts);
+    reply.did("process", &process);
+    reply.did("routed", told);
     for (host, granted) in hosts.iter().zip(&granted).take(TOLD_MAX) {
         let readable = host.readable().map(|text| format!(" ({text})")).unwrap_or_default();
         let how = match granted {
@@ -60,44 +61,42 @@ pub async fn add(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             Granted::Already => "leads already to".to_owned(),
             Granted::Moves(from) => format!("leads from now on, not to {from}, but to"),
         };
-        io.line(text::head(&format!("{host}{readable} {how} {} ({process})", app.name))).await;
+        reply.head(format!("{host}{readable} {how} {} ({process})", app.name));
         if !host.is_wildcard() {
-            io.line(text::detail(&c.p.sites.host_url(host.as_str()))).await;
+            reply.detail(c.p.sites.host_url(host.as_str()));
         }
     }
     if hosts.len() > TOLD_MAX {
-        io.line(text::head(&format!(
+        reply.head(format!(
             "{} names lead to {name} ({process}); domains:list {name} shows them",
             hosts.len(),
             name = app.name
-        )))
-        .await;
+        ));
     } else {
-        tell_dns(c, &hosts, io).await;
+        tell_dns(c, &hosts, &mut reply).await;
     }
     if let Some(hint) = state.hint(&app.name, &process) {
-        io.line(text::detail(&hint)).await;
+        reply.detail(hint);
     }
-    warn_unless(told, io).await;
-    Ok(0)
+    warn_unless(told, &mut reply);
+    Ok(reply)
 }
 
-async fn tell_dns(c: &Commands, hosts: &[Hostname], io: &Io) {
+async fn tell_dns(c: &Commands, hosts: &[Hostname], reply: &mut Reply) {
     let base = c.p.sites.base.get();
     let here = dns::here(&base).await;
     let dns = dns::resolve(hosts, &here).await;
     for host in hosts {
         let resolves = dns.get(host).unwrap_or(&Resolves::Unknown);
         for line in dns_advice(host, resolves, &here.addresses, &base) {
-            io.line(text::detail(&line)).await;
+            reply.detail(line);
         }
     }
 }
 
-async fn warn_unless(told: bool, io: &Io) {
+fn warn_unless(told: bool, reply: &mut Reply) {
     if !told {
-        io.note(text::warning("The router has not confirmed yet; the change is stored and comes when it answers"))
-            .await;
+        reply.warn("The router has not confirmed yet; the change is stored and comes when it answers");
     }
 }
 
@@ -148,7 +147,7 @@ fn once(typed: Vec<Hostname>) -> Vec<Hostname> {
     typed.into_iter().filter(|name| seen.insert(name.clone())).collect()
 }
 
-pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn remove(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let hosts = once(ask.what().arguments::<args::DomainsRemove>()?.names);
     let (id, wanted) = (app.id.clone(), hosts.clone());
@@ -166,10 +165,10 @@ pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 .into())
         })
         .await?;
-    gone(c, &app, &hosts, io).await
+    gone(c, &app, &hosts).await
 }
 
-pub async fn clear(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn clear(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let args::DomainsClear { process } = ask.what().arguments()?;
     let id = app.id.clone();
@@ -184,28 +183,28 @@ pub async fn clear(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             })
             .await?;
     if hosts.is_empty() {
-        io.line(format!("{} has no such domains", app.name)).await;
-        return Ok(0);
+        return Ok(Reply::said(format!("{} has no such domains", app.name)));
     }
-    gone(c, &app, &hosts, io).await
+    gone(c, &app, &hosts).await
 }
 
-async fn gone(c: &Commands, app: &AppRef, hosts: &[Hostname], io: &Io) -> Result<u8> {
+async fn gone(c: &Commands, app: &AppRef, hosts: &[Hostname]) -> Result<Reply> {
     let told = c.p.routes.publish_hosts(&app.id, hosts, ROUTE_MAX).await;
-    io.did("domains", hosts.iter().map(ToString::to_string).collect::<Vec<_>>());
-    io.did("routed", told);
+    let mut reply = Reply::new();
+    reply.did("domains", hosts);
+    reply.did("routed", told);
     for host in hosts.iter().take(TOLD_MAX) {
-        io.line(format!("{host} does not lead to {} any more", app.name)).await;
+        reply.line(format!("{host} does not lead to {} any more", app.name));
     }
     if let Some(more) = hosts.len().checked_sub(TOLD_MAX).filter(|n| *n > 0) {
-        io.line(format!("nor do {more} more")).await;
+        reply.line(format!("nor do {more} more"));
     }
-    io.line(format!("Still: {}", c.p.sites.url(&app.name))).await;
-    warn_unless(told, io).await;
-    Ok(0)
+    reply.line(format!("Still: {}", c.p.sites.url(&app.name)));
+    warn_unless(told, &mut reply);
+    Ok(reply)
 }
 
-pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn list(c: &Commands, ask: Ask) -> Result<Reply> {
     let only = ask.app().map(|app| app.id.clone());
     let whole = only.is_none();
     let found: Vec<(AppName, Vec<AppDomain>)> =
@@ -234,19 +233,18 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             json.push(json!({"app": app, "host": host, "process": process, "default": default, "url": url}));
         }
     }
-    let columns: &[&str] = if whole { &["APP", "HOST", "PROCESS", "KIND"] } else { &["HOST", "PROCESS", "KIND"] };
+    let columns: &[&'static str] =
+        if whole { &["APP", "HOST", "PROCESS", "KIND"] } else { &["HOST", "PROCESS", "KIND"] };
     let empty = format!("No apps yet; they will answer at NAME.{base}");
-    List { columns, rows, json, empty }.print(ask.what().format, io).await;
-    Ok(0)
+    Ok(Reply::list(List { columns, rows, json, empty }))
 }
 
 /// One transaction: an app has its old name with all that hangs on it, or the new one.
-pub async fn rename(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn rename(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let args::AppsRename { new } = ask.what().arguments()?;
     if new == app.name {
-        io.line(format!("{new} is its name already")).await;
-        return Ok(0);
+        return Ok(Reply::said(format!("{new} is its name already")));
     }
     let (id, wanted, who) = (app.id.clone(), new.clone(), ask.principal().clone());
     let old =
@@ -270,15 +268,16 @@ pub async fn rename(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             .await?;
     let told = c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
     c.p.note(&app.id, format!("Renamed from {old} to {new}")).await;
-    io.did("old", &old);
-    io.did("name", &new);
-    io.did("url", c.p.sites.url(&new));
-    io.did("remote", c.p.sites.remote(&new));
-    io.line(format!("{old} is called {new} now; nothing was restarted")).await;
-    io.line(text::detail(&c.p.sites.url(&new))).await;
-    io.line(text::detail(&format!("git remote set-url hoist {}", c.p.sites.remote(&new)))).await;
-    io.line(text::detail(&format!("{} does not answer any more", c.p.sites.url(&old)))).await;
-    io.line(text::detail("Variables such as HOIST_APP_NAME and HOIST_URL change with the next start")).await;
-    warn_unless(told, io).await;
-    Ok(0)
+    let mut reply = Reply::new();
+    reply.did("old", &old);
+    reply.did("name", &new);
+    reply.did("url", c.p.sites.url(&new));
+    reply.did("remote", c.p.sites.remote(&new));
+    reply.line(format!("{old} is called {new} now; nothing was restarted"));
+    reply.detail(c.p.sites.url(&new));
+    reply.detail(format!("git remote set-url hoist {}", c.p.sites.remote(&new)));
+    reply.detail(format!("{} does not answer any more", c.p.sites.url(&old)));
+    reply.detail("Variables such as HOIST_APP_NAME and HOIST_URL change with the next start");
+    warn_unless(told, &mut reply);
+    Ok(reply)
 }

@@ -1,6 +1,6 @@
 //! `enter` and `ps:exec`: a program inside an instance that runs.
 
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
 use deploy::exec::{self, Ending};
 use domain::access::{AppRef, actor};
 use domain::refusal::Code;

@@ -1,8 +1,8 @@
 //! `events`: who did what, from where, and how it ended. Read in pages and written as it is read, so that it takes the same
 //! memory for a thousand rows and for all.
 
-use super::show::Pages;
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
+use crate::show::Pages;
 use domain::refusal::Code;
 use domain::{Refusal, audit, text};
 use serde_json::{Value, json};

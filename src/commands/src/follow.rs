@@ -1,6 +1,6 @@
 //! Shows a job to the one who asked for it, and gives its end as an exit code.
 
-use super::Commands;
+use crate::context::Commands;
 use domain::Refusal;
 use domain::deploy::Deploy;
 use domain::refusal::Code;

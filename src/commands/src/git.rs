@@ -1,7 +1,8 @@
 //! `git-receive-pack` and `git-upload-pack`, and what the hooks of a push ask.
 
-use super::follow::hung_up;
-use super::{Ask, Commands, apps};
+use crate::apps;
+use crate::context::{Ask, Commands, Push};
+use crate::follow::hung_up;
 use crate::usage;
 use async_trait::async_trait;
 use domain::access::{Principal, actor};
@@ -20,20 +21,10 @@ use system::fault::{Error, Fault, Result};
 use system::io::Io;
 use tokio_util::sync::CancellationToken;
 
-/// A push whose connection is open.
-#[derive(Debug, Clone)]
-pub struct Push {
-    app: AppId,
-    name: String,
-    who: Principal,
-    /// Whether its refs and tree were found good.
-    accepted: bool,
-}
-
 pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) -> Result<u8> {
     let claimant = c.claimant(ask.principal()).await;
     // Before anything is made for it.
-    let _place = c.p.repos.pushes().take(&claimant, super::crowd::PUSH_PATIENCE).await?;
+    let _place = c.p.repos.pushes().take(&claimant, crate::crowd::PUSH_PATIENCE).await?;
     // Before a pack comes in, and before an app is made for it.
     deploy::room::may_begin(&c.p, "a push")?;
     let owner = match (ask.app(), ask.principal()) {

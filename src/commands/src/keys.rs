@@ -1,7 +1,7 @@
 //! `keys:*` and `deploy-keys:*`.
 
-use super::show::List;
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
+use crate::show::List;
 use domain::access::{Principal, actor};
 use domain::people::{Loss, may_lose, pick};
 use domain::refusal::Code;

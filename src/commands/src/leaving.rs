@@ -1,7 +1,7 @@
 //! What a command says and does after it ended somebody's right: work of theirs ends, connections look whether they still
 //! may, and whoever ended it reads what ended and what stays.
 
-use super::Commands;
+use crate::context::Commands;
 use domain::access::Principal;
 use store::{Keys, Lost};
 use system::io::Io;

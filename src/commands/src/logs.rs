@@ -1,6 +1,6 @@
 //! `logs`: the last lines of an app, and those to come.
 
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
 use bytes::Bytes;
 use domain::Refusal;
 use domain::refusal::Code;

@@ -1,7 +1,7 @@
 //! `maintenance*` and `open`: what visitors of an app get, and where.
 
-use super::show::{self, pairs};
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
+use crate::show::{self, pairs};
 use domain::domains::own_first;
 use domain::formation::WEB;
 use domain::refusal::Code;

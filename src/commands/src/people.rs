@@ -1,14 +1,14 @@
 //! `users:*`, `access:*`, `whoami`.
 
-use super::keys::read_keys;
-use super::leaving::keys_of;
-use super::show::{List, pairs};
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
+use crate::keys::read_keys;
+use crate::leaving::keys_of;
+use crate::show::{List, pairs};
+use domain::Refusal;
 use domain::access::{Principal, Role, actor};
 use domain::leaving::known;
 use domain::people::{Loss, may_lose};
 use domain::refusal::Code;
-use domain::Refusal;
 use serde_json::json;
 use ssh::SessionEnv;
 use store::{Lost, User};
@@ -216,7 +216,7 @@ pub async fn whoami(c: &Commands, ask: Ask, env: SessionEnv, io: &Io) -> Result<
         Principal::Local => ("admin (root on the server)", "everything".to_owned()),
         Principal::User { role: Role::Admin, .. } => ("admin", "everything".to_owned()),
         Principal::User { role: Role::Developer, .. } => {
-            let n = super::welcome::apps_of(c, who).await?.len();
+            let n = crate::welcome::apps_of(c, who).await?.len();
             let apps = if n == 1 { "app" } else { "apps" };
             ("developer", format!("make apps; see and change {n} {apps} (apps:list)"))
         }

@@ -1,6 +1,6 @@
 //! `builds:plan` and `builds:eject`: how a commit is built, for reading and for building it without Hoist.
 
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
 use builder::{Given, How};
 use domain::app_settings::AppSettings;
 use domain::refusal::Code;
@@ -41,14 +41,14 @@ pub async fn plan(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     match asked(c, &ask, ask.what().arguments::<args::BuildsPlan>()?.commit).await? {
         How::Plan(found) if json => {
             let object = serde_json::json!({"commit": found.commit, "stack": found.stack, "plan": found.plan});
-            super::show::json(io, &object).await;
+            crate::show::json(io, &object).await;
         }
         How::Plan(found) => {
             for line in buildpacks::describe(&found.plan).lines() {
                 io.line(domain::text::plain(line)).await;
             }
         }
-        How::Dockerfile(given) if json => super::show::json(io, &object(&given)).await,
+        How::Dockerfile(given) if json => crate::show::json(io, &object(&given)).await,
         How::Dockerfile(given) => {
             io.line(format!("{}, as the builder's BuildKit builds it", domain::text::plain(&given.path))).await;
             let list = |names: &[String]| domain::text::plain(&names.join(", "));

@@ -1,8 +1,8 @@
 //! `ps*`: what runs, how many of it, and running it anew.
 
-use super::follow::follow;
-use super::show::List;
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
+use crate::follow::follow;
+use crate::show::{List, quote_short};
 use deploy::{boot, network};
 use domain::access::actor;
 use domain::deploy::Kind;
@@ -97,7 +97,7 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let empty = format!("Nothing runs; what starts it: {idle}");
     let format = ask.what().format;
     json.extend(runs.iter().map(|run| {
-        let mut value = super::run::json_of(run, at);
+        let mut value = crate::run::json_of(run, at);
         if let Some(fields) = value.as_object_mut() {
             fields.insert("memory".to_owned(), memory_json(&memory, run.id, run.memory));
             fields.insert("disk".to_owned(), disk_json(c, run.id, limit));
@@ -115,7 +115,7 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     }
     if !runs.is_empty() && format == Format::Text {
         let cells = |run: &RunRow| {
-            super::run::cells_of(run, [memory_words(&memory, run.id, run.memory), disk_words(c, run.id, limit)], at)
+            crate::run::cells_of(run, [memory_words(&memory, run.id, run.memory), disk_words(c, run.id, limit)], at)
         };
         let rows = runs.iter().map(cells).collect();
         let columns = &["ONE-OFF", "RELEASE", "STATE", "SINCE", "BY", "MEMORY", "DISK", "COMMAND"];
@@ -162,11 +162,6 @@ fn disk_json(c: &Commands, id: InstanceId, limit: u64) -> serde_json::Value {
 fn next_start_millis(row: &InstanceRow, at: domain::Timestamp) -> Option<u64> {
     let ended = row.ended.filter(|_| row.desire == Desire::Up && !row.ready)?;
     Some(domain::backoff::restart_delay_millis(row.crashes, 0).saturating_sub(at.millis_since(ended)))
-}
-
-pub fn quote_short(command: &str) -> String {
-    let plain = domain::text::plain(command);
-    if plain.chars().count() > 60 { plain.chars().take(59).chain(['…']).collect() } else { plain }
 }
 
 pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
@@ -285,7 +280,7 @@ pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let args::PsRestart { which } = ask.what().arguments()?;
     if which.is_empty() {
         // Config vars that were only stored count from a new release on: this is the moment that they waited for.
-        let stale = !super::config::waiting(c, &ask.the_app()?.id).await?.is_empty();
+        let stale = !crate::config::waiting(c, &ask.the_app()?.id).await?.is_empty();
         let kind = if stale { Kind::Config } else { Kind::Restart };
         return run_job(c, &ask, kind, JobAsk::by(ask.principal()), io).await;
     }
@@ -346,8 +341,8 @@ async fn chosen(c: &Commands, app: &AppId, which: &[String]) -> Result<Vec<Insta
 
 pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let args::PsStop { which } = ask.what().arguments()?;
-    if let Some(runs) = super::run::named(c, &ask, &which).await? {
-        return super::run::stop(c, &ask, &runs, io).await;
+    if let Some(runs) = crate::run::named(c, &ask, &which).await? {
+        return crate::run::stop(c, &ask, &runs, io).await;
     }
     only_whole(&ask, &which, "0")?;
     let app = ask.the_app()?.clone();
@@ -378,7 +373,7 @@ pub async fn start(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         return Ok(0);
     }
     // Config vars set while it was stopped are not in its release: it starts as a new one that has them.
-    let stale = !super::config::waiting(c, &app.id).await?.is_empty();
+    let stale = !crate::config::waiting(c, &app.id).await?.is_empty();
     let kind = if stale { Kind::Config } else { Kind::Restart };
     run_job(c, &ask, kind, JobAsk::by(ask.principal()), io).await
 }

@@ -1,7 +1,7 @@
 //! `quota*`: how much a user has of what they may have.
 
-use super::show::List;
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
+use crate::show::List;
 use crate::usage::Sum;
 use deploy::quota::used;
 use domain::access::{Principal, actor};

@@ -1,7 +1,7 @@
 //! `registry:*`: who this server is at image registries.
 
-use super::show::List;
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
+use crate::show::List;
 use domain::refusal::Code;
 use domain::{Refusal, Secret, text};
 use serde_json::json;

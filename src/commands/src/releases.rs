@@ -1,8 +1,8 @@
 //! `releases`, `rollback`.
 
-use super::processes::run_job;
-use super::show::List;
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
+use crate::processes::run_job;
+use crate::show::List;
 use domain::deploy::Kind;
 use domain::text;
 use serde_json::json;
@@ -50,7 +50,7 @@ pub async fn rollback(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             return Ok(0);
         }
     }
-    for line in super::config::waiting(c, &ask.the_app()?.id).await?.lines() {
+    for line in crate::config::waiting(c, &ask.the_app()?.id).await?.lines() {
         io.note(text::warning(&format!("Config vars that no release has used yet are put back as well: {line}"))).await;
     }
     run_job(c, &ask, Kind::Rollback, JobAsk { rollback_to: to, ..JobAsk::by(ask.principal()) }, io).await

@@ -1,154 +1,166 @@
-//! What a command that changes something answers to `--format json`: one object on standard output, once it is over, in
-//! place of its lines. What it said is in there as `said` and `warned`, what it did as `done`, in fields of its own.
-//!
-//! Commands that read print JSON of their own; those that hand bytes through (`run`, `enter`, git) have no such form.
+//! What a command answers, as data: a record, lists, a text, what was changed. Handlers return it, and whoever carries commands
+//! renders it ([`crate::render`]): text for people, JSON for programs. While a command is under way it says its progress in
+//! [`Line`]s.
 
 use domain::text;
-use serde_json::{Map, Value, json};
-use std::collections::VecDeque;
-use system::fault::Result;
-use system::io::{Chunk, Io};
-use tokio::sync::mpsc;
-use verbs::Format;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use system::io::Io;
 
-/// Lines that are kept of each kind: the last ones. The whole output of a deploy is in `builds:output`.
-const LINES_MAX: usize = 1_000;
-/// Bytes of a line; one that is longer is two. With [`LINES_MAX`] what one command keeps in memory.
-const LINE_MAX: usize = 8 << 10;
-/// Pieces under way between a command and what keeps its lines.
-const PIECES: usize = 64;
-
-/// Whether words ask for such an object.
-pub fn wanted(words: &[String], format: Format) -> bool {
-    let Some(spec) = words.first().and_then(|word| verbs::find(word)) else { return false };
-    let only_reads = verbs::parse(words).map_or(spec.reads, |request| request.only_reads());
-    format == Format::Json && !only_reads && spec.answers_json()
-}
-
-/// The last lines of a stream.
+/// What a command answers once it is over.
 #[derive(Debug, Default)]
-struct Tail {
-    lines: VecDeque<String>,
-    /// The line that has not ended.
-    open: Vec<u8>,
-    dropped: u64,
+pub struct Reply {
+    /// Its exit code: 0, or what went wrong though nothing was refused.
+    pub exit: u8,
+    /// What it shows.
+    pub shown: Shown,
+    /// What it changed, in fields for programs.
+    pub done: Map<String, Value>,
+    /// What it says to people, after what it shows.
+    pub lines: Vec<Line>,
 }
 
-impl Tail {
-    fn add(&mut self, bytes: &[u8]) {
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.open.extend_from_slice(piece);
-            if piece.ends_with(b"\n") || self.open.len() > LINE_MAX {
-                self.end_line();
-            }
-        }
-    }
-
-    fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.open);
-        let line = text::plain(String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']));
-        // Marks and indents are for people.
-        let line = [text::WARNING, text::HEAD].iter().find_map(|mark| line.strip_prefix(mark)).unwrap_or(&line);
-        let line = line.trim().to_owned();
-        if line.is_empty() {
-            return;
-        }
-        if self.lines.len() == LINES_MAX {
-            self.lines.pop_front();
-            self.dropped += 1;
-        }
-        self.lines.push_back(line);
-    }
-
-    fn end(mut self) -> (Vec<String>, u64) {
-        self.end_line();
-        (self.lines.into(), self.dropped)
-    }
-}
-
-/// What a command said, kept.
+/// What a command shows.
 #[derive(Debug, Default)]
-pub struct Kept {
-    said: Tail,
-    warned: Tail,
+pub enum Shown {
+    /// Its lines say it all; or it was shown as it came.
+    #[default]
+    Nothing,
+    /// One thing, as `name: value` lines and as an object.
+    Record { rows: Vec<(&'static str, String)>, json: Value },
+    /// One list, or several under each other; for programs one array of all.
+    Lists(Vec<List>),
+    /// Text as it is, and what programs get in its place.
+    Text { text: String, json: Value },
 }
 
-impl Kept {
-    fn add(&mut self, chunk: &Chunk) {
-        match chunk {
-            Chunk::Out(bytes) | Chunk::Raw(bytes) => self.said.add(bytes),
-            Chunk::Err(bytes) => self.warned.add(bytes),
+/// A list: the same rows as cells and as JSON objects.
+#[derive(Debug, Default)]
+pub struct List {
+    /// Headings.
+    pub columns: &'static [&'static str],
+    /// Cells as text, in order of the columns.
+    pub rows: Vec<Vec<String>>,
+    /// The rows as JSON objects.
+    pub json: Vec<Value>,
+    /// Said in place of an empty table; nothing is shown then where it is empty, too.
+    pub empty: String,
+}
+
+/// A line of what a command says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// A heading.
+    Head(String),
+    /// A line as it is.
+    Plain(String),
+    /// A detail below a heading.
+    Detail(String),
+    /// What went wrong, or might: on standard error.
+    Warning(String),
+    /// A remark that is no part of what was asked for: on standard error.
+    Note(String),
+}
+
+impl Line {
+    /// Whether it goes to standard error.
+    pub fn is_aside(&self) -> bool {
+        matches!(self, Line::Warning(_) | Line::Note(_))
+    }
+
+    /// As people read it.
+    pub fn text(&self) -> String {
+        match self {
+            Line::Head(line) => text::head(line),
+            Line::Plain(line) | Line::Note(line) => line.clone(),
+            Line::Detail(line) => text::detail(line),
+            Line::Warning(line) => text::warning(line),
         }
     }
 
-    /// `command`, `app`, `exit`, `done`, `said`, `warned`; `dropped` where lines were too many.
-    pub fn object(self, words: &[String], exit: u8, done: Map<String, Value>) -> Value {
-        let ((said, first), (warned, second)) = (self.said.end(), self.warned.end());
-        let verb = words.first().and_then(|word| verbs::find(word)).map_or("", |spec| spec.name);
-        let app = verbs::parse(words).ok().and_then(|request| request.app);
-        let mut object =
-            json!({"command": verb, "app": app, "exit": exit, "done": done, "said": said, "warned": warned});
-        if let (true, Some(fields)) = (first + second > 0, object.as_object_mut()) {
-            fields.insert("dropped".to_owned(), (first + second).into());
+    /// Says it now, as progress of what is under way.
+    pub async fn say(&self, io: &Io) {
+        match self.is_aside() {
+            true => io.note(self.text()).await,
+            false => io.line(self.text()).await,
         }
-        object
     }
 }
 
-/// Runs a command with its lines kept; `io` writes to the client again afterwards.
-pub async fn keep(io: &mut Io, run: impl AsyncFnOnce(&mut Io) -> Result<u8>) -> (Result<u8>, Kept) {
-    let (out, mut pieces) = mpsc::channel(PIECES);
-    let client = std::mem::replace(&mut io.out, out);
-    let mut kept = Kept::default();
-    let done = {
-        let mut work = std::pin::pin!(run(io));
-        loop {
-            tokio::select! {
-                biased;
-                Some(piece) = pieces.recv() => kept.add(&piece),
-                done = &mut work => break done,
-            }
-        }
-    };
-    // Somebody may still hold the other end.
-    while let Ok(piece) = pieces.try_recv() {
-        kept.add(&piece);
-    }
-    io.out = client;
-    (done, kept)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_whole_plain_and_bounded() {
-        let mut kept = Kept::default();
-        for piece in ["Set. It co", "unts\n\nfrom \u{1b}[31mnow", " on\r\n", "no end"] {
-            kept.add(&Chunk::Out(piece.into()));
-        }
-        kept.add(&Chunk::Err(format!("{}\n", text::warning("look out")).into()));
-        let object = kept.object(&domain::words::words("apps:set blog port=1").unwrap(), 0, Map::new());
-        assert_eq!(
-            object,
-            json!({"command": "apps:set", "app": "blog", "exit": 0, "done": {}, "said": ["Set. It counts", "from now on", "no end"],
-                   "warned": ["look out"]})
-        );
-        let mut long = Kept::default();
-        (0..LINES_MAX + 7).for_each(|n| long.add(&Chunk::Out(format!("{n}\n").into())));
-        let object = long.object(&[], 0, Map::new());
-        assert_eq!((&object["dropped"], &object["said"][0]), (&json!(7), &json!("7")));
+impl Reply {
+    /// Nothing to show: what a command says of what it did is added to it.
+    pub fn new() -> Reply {
+        Reply::default()
     }
 
-    #[test]
-    fn who_answers_so() {
-        let asks = |line: &str| {
-            let words = domain::words::words(line).unwrap();
-            wanted(&words, Format::Json)
-        };
-        assert!(asks("apps:set blog port=1 --json") && asks("rollback blog --format json") && asks("keys:add"));
-        assert!(!asks("apps:list --json") && !asks("run blog ls --json") && !asks("git-receive-pack blog"));
-        assert!(!asks("nonsense --json"));
+    /// The end of what was shown as it came.
+    pub fn exit(exit: u8) -> Reply {
+        Reply { exit, ..Reply::default() }
+    }
+
+    /// One line.
+    pub fn said(line: impl Into<String>) -> Reply {
+        let mut reply = Reply::new();
+        reply.line(line);
+        reply
+    }
+
+    /// One thing.
+    pub fn record(rows: Vec<(&'static str, String)>, json: Value) -> Reply {
+        Reply { shown: Shown::Record { rows, json }, ..Reply::default() }
+    }
+
+    /// One list.
+    pub fn list(list: List) -> Reply {
+        Reply { shown: Shown::Lists(vec![list]), ..Reply::default() }
+    }
+
+    /// Several lists.
+    pub fn lists(lists: Vec<List>) -> Reply {
+        Reply { shown: Shown::Lists(lists), ..Reply::default() }
+    }
+
+    /// Text for people, JSON for programs.
+    pub fn text(text: impl Into<String>, json: Value) -> Reply {
+        Reply { shown: Shown::Text { text: text.into(), json }, ..Reply::default() }
+    }
+
+    /// Notes what was done, for programs. Noted again, the later counts.
+    pub fn did(&mut self, field: &str, value: impl Serialize) {
+        if let Ok(value) = serde_json::to_value(value) {
+            self.done.insert(field.to_owned(), value);
+        }
+    }
+
+    /// Adds a heading.
+    pub fn head(&mut self, line: impl Into<String>) {
+        self.lines.push(Line::Head(line.into()));
+    }
+
+    /// Adds a line.
+    pub fn line(&mut self, line: impl Into<String>) {
+        self.lines.push(Line::Plain(line.into()));
+    }
+
+    /// Adds a detail.
+    pub fn detail(&mut self, line: impl Into<String>) {
+        self.lines.push(Line::Detail(line.into()));
+    }
+
+    /// Adds a warning.
+    pub fn warn(&mut self, line: impl Into<String>) {
+        self.lines.push(Line::Warning(line.into()));
+    }
+
+    /// Adds a remark.
+    pub fn note(&mut self, line: impl Into<String>) {
+        self.lines.push(Line::Note(line.into()));
+    }
+
+    /// Adds what another one says and did.
+    pub fn extend(&mut self, other: Reply) {
+        self.lines.extend(other.lines);
+        self.done.extend(other.done);
+        self.exit = self.exit.max(other.exit);
     }
 }

@@ -1,7 +1,7 @@
 //! `run`: a command in a one-off instance; and what `ps` and `ps:stop` say about those.
 
-use super::processes::quote_short;
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
+use crate::show::quote_short;
 use deploy::exec::{self, Ending};
 use deploy::once::{self, NewRun, how_ended};
 use deploy::spec::Once;

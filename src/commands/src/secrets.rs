@@ -1,6 +1,6 @@
 //! `secrets:rotate`: a new key for everything that is sealed in the database.
 
-use super::{Ask, Commands};
+use crate::context::{Ask, Commands};
 use system::fault::Result;
 use system::io::Io;
 

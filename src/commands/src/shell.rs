@@ -1,6 +1,6 @@
 //! Commands as an SSH session brings them.
 
-use crate::Commands;
+use crate::context::Commands;
 use async_trait::async_trait;
 use domain::access::Principal;
 use domain::places::Claimant;

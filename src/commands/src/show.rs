@@ -24,7 +24,7 @@ impl List<'_> {
             Format::Json => json(io, &Value::Array(self.json)).await,
             Format::Text if self.rows.is_empty() => io.note(self.empty).await,
             Format::Text => {
-                for line in text::table(self.columns, &self.rows) {
+                for line in text::table(self.columns, &self.rows, text::WIDTH) {
                     io.line(line).await;
                 }
             }
@@ -37,14 +37,14 @@ pub struct Pages<'a> {
     columns: &'a [&'a str],
     empty: &'a str,
     format: Format,
-    widths: Vec<usize>,
+    table: text::Columns,
     any: bool,
 }
 
 impl<'a> Pages<'a> {
     /// A list with these columns; `empty` is said if no page comes.
     pub fn new(columns: &'a [&'a str], empty: &'a str, format: Format) -> Pages<'a> {
-        Pages { columns, empty, format, widths: Vec::new(), any: false }
+        Pages { columns, empty, format, table: text::Columns::default(), any: false }
     }
 
     /// Prints a page: the same rows as cells and as JSON.
@@ -62,7 +62,7 @@ impl<'a> Pages<'a> {
             Format::Text if rows.is_empty() => {}
             Format::Text => {
                 self.any = true;
-                let mut page = text::table_page(self.columns, rows, &mut self.widths).join("\n");
+                let mut page = self.table.page(self.columns, rows, text::WIDTH).join("\n");
                 page.push('\n');
                 io.text(page).await;
             }
@@ -96,4 +96,10 @@ pub async fn pairs(format: Format, io: &Io, pairs: Vec<(&str, String)>, object: 
 /// Prints JSON on one line.
 pub async fn json(io: &Io, value: &Value) {
     io.line(value.to_string()).await;
+}
+
+/// The beginning of a command line, for a cell of a table.
+pub fn quote_short(command: &str) -> String {
+    let plain = domain::text::plain(command);
+    if plain.chars().count() > 60 { plain.chars().take(59).chain(['…']).collect() } else { plain }
 }

@@ -1,7 +1,7 @@
 //! What each app keeps on the disk: its repository, its build caches, its log. Measured again and again in the background,
 //! and at once where a push would be refused for it. Images are the engine's, which shares their layers, and are not here.
 
-use crate::Server;
+use crate::server::Server;
 use domain::ids::UserId;
 use domain::quota::{What, limit};
 use domain::{AppId, Timestamp};

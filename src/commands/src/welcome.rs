@@ -1,6 +1,7 @@
 //! The greeting, `help`, `version`, `shutdown`.
 
-use super::{Ask, Commands, show};
+use crate::context::{Ask, Commands};
+use crate::show;
 use domain::access::{AppRef, Principal, actor, may_see};
 use domain::instance::INSTALL_LABEL;
 use domain::refusal::Code;

@@ -58,36 +58,103 @@ fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     }
 }
 
-/// Columns aligned by two spaces; the last column is not padded. Rows may have fewer cells than the header.
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> Vec<String> {
-    table_page(header, rows, &mut Vec::new())
+/// What a table or a paragraph keeps to where nothing says how wide the reader's terminal is.
+pub const WIDTH: usize = 80;
+
+/// Columns aligned by two spaces; the last column is not padded. Rows may have fewer cells than the header. What is wider than
+/// `width` is wrapped by rule: the widest columns give way, at blanks only, and what does not fit goes on below. A word that
+/// is wider than its column stays whole.
+pub fn table(header: &[&str], rows: &[Vec<String>], width: usize) -> Vec<String> {
+    Columns::default().page(header, rows, width)
 }
 
-/// The same for a table that comes in pages: the first has the header, and columns stay as wide as they were.
-pub fn table_page(header: &[&str], rows: &[Vec<String>], widths: &mut Vec<usize>) -> Vec<String> {
-    let head: Vec<String> = header.iter().map(|h| (*h).to_owned()).collect();
-    let first = widths.is_empty();
-    if first {
-        widths.extend(header.iter().map(|h| h.chars().count()));
-    }
-    for row in rows {
-        for (cell, width) in row.iter().zip(widths.iter_mut()) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    first.then_some(&head).into_iter().chain(rows).map(|row| table_line(row, widths)).collect()
+/// The columns of a table that comes in pages: the first has the header, and columns get wider, never narrower.
+#[derive(Debug, Default)]
+pub struct Columns {
+    /// The widest cell of each.
+    cells: Vec<usize>,
+    /// The widest word of each: it does not get narrower than that.
+    words: Vec<usize>,
 }
 
-fn table_line(row: &[String], widths: &[usize]) -> String {
-    let mut line = String::new();
-    for (i, cell) in row.iter().enumerate() {
-        line.push_str(cell);
-        if i + 1 < row.len() {
-            let pad = widths.get(i).copied().unwrap_or(0).saturating_sub(cell.chars().count());
-            line.extend(std::iter::repeat_n(' ', pad + 2));
+/// Between two columns.
+const GAP: usize = 2;
+/// A column so wide or less does not give way: a time, a name or a state is read as a whole.
+const WHOLE: usize = 24;
+
+impl Columns {
+    /// The lines of the next page.
+    pub fn page(&mut self, header: &[&str], rows: &[Vec<String>], width: usize) -> Vec<String> {
+        let head: Vec<String> = header.iter().map(|h| (*h).to_owned()).collect();
+        let first = self.cells.is_empty();
+        self.cells.resize(header.len(), 0);
+        self.words.resize(header.len(), 0);
+        for row in rows.iter().chain([&head]) {
+            let known = self.cells.iter_mut().zip(&mut self.words);
+            for (cell, (widest, word)) in row.iter().zip(known) {
+                *widest = (*widest).max(chars(cell));
+                *word = (*word).max(cell.split(' ').map(chars).max().unwrap_or(0));
+            }
+        }
+        let widths = self.fitted(width);
+        first.then_some(&head).into_iter().chain(rows).flat_map(|row| table_lines(row, &widths)).collect()
+    }
+
+    /// Widths that fit, as far as words let them.
+    fn fitted(&self, width: usize) -> Vec<usize> {
+        let mut widths = self.cells.clone();
+        let gaps = GAP * widths.len().saturating_sub(1);
+        while widths.iter().sum::<usize>() + gaps > width {
+            let gives = widths.iter_mut().zip(&self.words).filter(|(now, word)| **now > WHOLE.max(**word));
+            match gives.max_by_key(|(now, _)| **now) {
+                Some((widest, _)) => *widest -= 1,
+                None => break,
+            }
+        }
+        widths
+    }
+}
+
+fn chars(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// A row: one line, or several where a cell is wider than its column.
+fn table_lines(row: &[String], widths: &[usize]) -> Vec<String> {
+    let cells: Vec<Vec<String>> = row.iter().zip(widths).map(|(cell, width)| wrap(cell, *width)).collect();
+    let height = cells.iter().map(Vec::len).max().unwrap_or(0).max(1);
+    let line = |n: usize| {
+        let mut line = String::new();
+        for (at, (cell, width)) in cells.iter().zip(widths).enumerate() {
+            let text = cell.get(n).map_or("", String::as_str);
+            line.push_str(text);
+            if at + 1 < cells.len() {
+                line.extend(std::iter::repeat_n(' ', width.saturating_sub(chars(text)) + GAP));
+            }
+        }
+        line.trim_end().to_owned()
+    };
+    (0..height).map(line).collect()
+}
+
+/// A text in lines of at most `width` characters, broken at blanks. A longer word has a line of its own; blanks inside of what
+/// fits stay as they are.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    if chars(text) <= width {
+        return vec![text.to_owned()];
+    }
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if chars(line) + 1 + chars(word) <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
         }
     }
-    line
+    lines
 }
 
 /// The words of `known` nearest to a misspelt `word`, best first, at most three, each within a third of its length.
@@ -150,10 +217,43 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_wide_wraps_at_blanks() {
+        let rows = [
+            vec!["web.1".to_owned(), "node server.js --port 8080 --verbose".to_owned(), "ann".to_owned()],
+            vec!["worker.1".to_owned(), "python".to_owned()],
+        ];
+        assert_eq!(
+            table(&["INSTANCE", "COMMAND", "BY"], &rows, 40),
+            [
+                "INSTANCE  COMMAND                    BY",
+                "web.1     node server.js --port      ann",
+                "          8080 --verbose",
+                "worker.1  python"
+            ]
+        );
+        // Words stay whole, whatever the width; so nothing is lost and nothing loops.
+        for width in [0, 1, 9, 20] {
+            let all = table(&["A", "B"], &[vec!["x".repeat(30), "a b".to_owned()]], width).join("\n");
+            assert!(all.contains(&"x".repeat(30)) && all.contains('a') && all.contains('b'), "{all}");
+        }
+        assert_eq!(wrap("a  b", 9), ["a  b"]);
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("", 0), [""]);
+    }
+
+    #[test]
+    fn pages_keep_their_columns() {
+        let mut columns = Columns::default();
+        let first = columns.page(&["A", "B"], &[vec!["long".to_owned(), "x".to_owned()]], WIDTH);
+        let second = columns.page(&["A", "B"], &[vec!["s".to_owned(), "y".to_owned()]], WIDTH);
+        assert_eq!((first, second), (vec!["A     B".to_owned(), "long  x".to_owned()], vec!["s     y".to_owned()]));
+    }
+
+    #[test]
     fn tables_align() {
         let rows = vec![vec!["blog".into(), "v12".into()], vec!["a-longer-one".into(), "v1".into()]];
         assert_eq!(
-            table(&["app", "release"], &rows),
+            table(&["app", "release"], &rows, WIDTH),
             ["app           release", "blog          v12", "a-longer-one  v1"]
         );
     }

@@ -1,10 +1,9 @@
 //! The arguments and options of a verb as a type: declared once, in its row's file, as rows of the table (from which usage,
 //! help and the parser come) and as the fields that its handler gets. Nothing is looked up by its name outside of here.
 
-use crate::request::Parsed;
+use crate::parsed::Parsed;
 use crate::spec::{Arg, Flag};
-use domain::config::FileFormat;
-use domain::{AppName, Commit, Hostname, ProcessType, Refusal, ReleaseNumber, UserName, VarName};
+use domain::Refusal;
 
 /// What a verb takes, read.
 pub trait Arguments: Sized {
@@ -30,33 +29,6 @@ impl Arguments for Nothing {
 
     fn read(_: &Parsed) -> Result<Nothing, Refusal> {
         Ok(Nothing)
-    }
-}
-
-/// What one word can be read as: any type with a grammar of its own, or the text itself.
-pub trait Word: Sized {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// The refusal of the type's grammar.
-    fn word(text: &str) -> Result<Self, Refusal>;
-}
-
-/// Types with a grammar that arguments have.
-macro_rules! grammars {
-    ($($type:ty),*) => {
-        $(impl Word for $type {
-            fn word(text: &str) -> Result<$type, Refusal> {
-                text.parse()
-            }
-        })*
-    };
-}
-grammars!(AppName, Commit, FileFormat, Hostname, ProcessType, ReleaseNumber, UserName, VarName);
-
-impl Word for String {
-    fn word(text: &str) -> Result<String, Refusal> {
-        Ok(text.to_owned())
     }
 }
 
@@ -129,7 +101,7 @@ macro_rules! arguments {
             const ARGS: &'static [$crate::spec::Arg] = &[$($arg,)*];
             const FLAGS: &'static [$crate::spec::Flag] = &[$($flag,)*];
 
-            fn read(parsed: &$crate::request::Parsed) -> Result<$name, domain::Refusal> {
+            fn read(parsed: &$crate::parsed::Parsed) -> Result<$name, domain::Refusal> {
                 let _ = parsed;
                 Ok($name { $($field: parsed.$kind($row)?,)* })
             }

@@ -1,6 +1,7 @@
 //! Words to a [`Request`], by the table alone.
 
-use super::request::{Format, Parsed, Request};
+use super::parsed::Parsed;
+use super::request::{Format, Request};
 use super::spec::{AppArg, Flag, Shape, Spec, Takes};
 use crate::table::TABLE;
 use crate::verb::Verb;

@@ -1,16 +1,13 @@
 //! What was asked: a verb, its app, its arguments; and what of it may be stored.
 
-use super::spec::{Arg, Audit, Flag, Shape, Stdin, Takes};
-use crate::arguments::{Arguments, Word};
+use super::spec::{Arg, Audit, Shape, Stdin, Takes};
+use crate::arguments::Arguments;
+use crate::parsed::Parsed;
 use crate::verb::Verb;
 use domain::access::{Need, Principal};
-use domain::config::ConfigVars;
-use domain::names::{AppName, VarName};
-use domain::refusal::Code;
+use domain::names::AppName;
 use domain::refusal::Refusal;
-use domain::secret::Secret;
 use domain::words;
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// A command, understood but not yet allowed.
@@ -34,92 +31,6 @@ pub enum Format {
     Text,
     /// For programs.
     Json,
-}
-
-/// Arguments by their names in the table; options by their long names.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Parsed {
-    pub(super) args: BTreeMap<&'static str, Vec<String>>,
-    pub(super) flags: BTreeMap<&'static str, Option<String>>,
-}
-
-/// One reading for each kind of field that [`crate::arguments::arguments!`] knows; what is asked for is the row itself.
-impl Parsed {
-    /// The words of an argument as they were typed.
-    pub(crate) fn raw(&self, name: &str) -> &[String] {
-        self.args.get(name).map_or(&[], Vec::as_slice)
-    }
-
-    /// An option's value as it was typed.
-    pub(crate) fn raw_value(&self, long: &str) -> Option<&str> {
-        self.flags.get(long)?.as_deref()
-    }
-
-    /// Whether an option is there.
-    pub(crate) fn given(&self, long: &str) -> bool {
-        self.flags.contains_key(long)
-    }
-
-    pub(crate) fn one<T: Word>(&self, row: Arg) -> Result<T, Refusal> {
-        self.maybe(row)?.ok_or_else(|| Refusal::new(Code::ArgumentMissing, format!("{} is missing", row.name)))
-    }
-
-    pub(crate) fn maybe<T: Word>(&self, row: Arg) -> Result<Option<T>, Refusal> {
-        self.raw(row.name).first().map(|text| T::word(text)).transpose()
-    }
-
-    pub(crate) fn many<T: Word>(&self, row: Arg) -> Result<Vec<T>, Refusal> {
-        self.raw(row.name).iter().map(|text| T::word(text)).collect()
-    }
-
-    /// The last of several of one name counts.
-    pub(crate) fn vars(&self, row: Arg) -> Result<ConfigVars, Refusal> {
-        config_vars(self.raw(row.name))
-    }
-
-    pub(crate) fn env(&self, row: Flag) -> Result<ConfigVars, Refusal> {
-        config_vars(self.raw(row.long))
-    }
-
-    pub(crate) fn pairs(&self, row: Arg) -> Result<Vec<(String, String)>, Refusal> {
-        let split = |pair: &String| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (key.to_owned(), value.to_owned())
-        };
-        Ok(self.raw(row.name).iter().map(split).collect())
-    }
-
-    pub(crate) fn switch(&self, row: Flag) -> Result<bool, Refusal> {
-        Ok(self.given(row.long))
-    }
-
-    pub(crate) fn value<T: Word>(&self, row: Flag) -> Result<Option<T>, Refusal> {
-        self.raw_value(row.long).map(T::word).transpose()
-    }
-
-    pub(crate) fn number(&self, (row, usual, most): (Flag, u32, u32)) -> Result<u32, Refusal> {
-        number(row.long, self.raw_value(row.long), usual, most)
-    }
-}
-
-/// An option's value as a number from 1 to `most`; `usual` if it is left out.
-///
-/// # Errors
-/// What is no such number.
-pub fn number(long: &str, typed: Option<&str>, usual: u32, most: u32) -> Result<u32, Refusal> {
-    let Some(text) = typed else { return Ok(usual) };
-    text.parse().ok().filter(|n| (1..=most).contains(n)).ok_or_else(|| {
-        Refusal::new(Code::BadNumber, format!("--{long} takes a number from 1 to {most}"))
-            .next(format!("--{long} {usual}"))
-    })
-}
-
-fn config_vars(pairs: &[String]) -> Result<ConfigVars, Refusal> {
-    let split = |pair: &String| -> Result<(VarName, Secret<String>), Refusal> {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Ok((key.parse()?, Secret::new(value.to_owned())))
-    };
-    pairs.iter().map(split).collect()
 }
 
 impl Request {
@@ -177,13 +88,6 @@ impl fmt::Debug for Request {
     /// The request without secret values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&line(self))
-    }
-}
-
-impl fmt::Debug for Parsed {
-    /// Names only: values may be secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.args.keys()).entries(self.flags.keys()).finish()
     }
 }
 

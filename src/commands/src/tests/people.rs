@@ -91,12 +91,12 @@ async fn keys_come_and_go() {
         ],
         expect![[r#"
             root$ keys:list
-            USER  FINGERPRINT                                         NAME  ADDED                BY    
-            ann   SHA256:MAOjg0iX7cdi8kYKHYX9f4Ktq6dKoTNh1NMDncExagI  ann   YYYY-MM-DD hh:mm:ss  root  
-            bob   SHA256:7uZpbnrDR+alD67ANvSZwGpZSjNBRi8xdK4KUHaT6wE  bob   YYYY-MM-DD hh:mm:ss  root  
-            eve   SHA256:sF6eeD84KTmwF0gH3EbqScdqIe6RIltsEasJlLDNAE8  eve   YYYY-MM-DD hh:mm:ss  root  
+            USER  FINGERPRINT                                         NAME  ADDED                BY
+            ann   SHA256:MAOjg0iX7cdi8kYKHYX9f4Ktq6dKoTNh1NMDncExagI  ann   YYYY-MM-DD hh:mm:ss  root
+            bob   SHA256:7uZpbnrDR+alD67ANvSZwGpZSjNBRi8xdK4KUHaT6wE  bob   YYYY-MM-DD hh:mm:ss  root
+            eve   SHA256:sF6eeD84KTmwF0gH3EbqScdqIe6RIltsEasJlLDNAE8  eve   YYYY-MM-DD hh:mm:ss  root
             bob$ keys:list
-            USER  FINGERPRINT                                         NAME  ADDED                BY    
+            USER  FINGERPRINT                                         NAME  ADDED                BY
             bob   SHA256:7uZpbnrDR+alD67ANvSZwGpZSjNBRi8xdK4KUHaT6wE  bob   YYYY-MM-DD hh:mm:ss  root  in use now
             bob$ keys:list --json
             [{"added":"<time>","by":null,"current":true,"fingerprint":"SHA256:7uZpbnrDR+alD67ANvSZwGpZSjNBRi8xdK4KUHaT6wE","name":"bob","user":"bob"}]
@@ -231,7 +231,7 @@ async fn apps_are_shared() {
         expect![[r#"
             bob$ access:list blog
             USER  ACCESS  BY
-            bob   owner   
+            bob   owner
             bob$ access:add blog eve
             blog is now shared with eve
             bob$ access:add blog eve
@@ -242,7 +242,7 @@ async fn apps_are_shared() {
             exit 1
             bob$ access:list blog
             USER  ACCESS  BY
-            bob   owner   
+            bob   owner
             eve   shared  bob
             bob$ access:list blog --json
             [{"access":"owner","by":"","user":"bob"},{"access":"shared","by":"bob","user":"eve"}]

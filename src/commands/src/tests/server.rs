@@ -222,7 +222,7 @@ async fn a_refusal_is_json_where_that_was_asked_for() {
 #[test]
 fn a_fault_in_json_has_its_id() {
     let fault = system::fault::Fault::new("cannot read it", "the disk is gone");
-    let object = crate::refusal_json(&fault.into());
+    let object = crate::render::refusal(&fault.into());
     let id = object["fault"].as_str().unwrap();
     assert_eq!((object["code"].as_str(), id.len()), (Some("fault"), 8));
     assert_eq!(object["what"], format!("cannot read it (fault {id})"));
