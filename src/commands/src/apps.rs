@@ -1,7 +1,7 @@
 //! `apps:*`, but for renaming.
 
 use crate::context::{Ask, Commands};
-use crate::show::{List, pairs};
+use crate::reply::{Line, List, Reply};
 use domain::access::{Principal, may_see, name_refusal};
 use domain::app_settings::{self, Counts, Known, Setting};
 use domain::quota::What;
@@ -103,21 +103,22 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
     .await
 }
 
-pub async fn create(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn create(c: &Commands, ask: Ask) -> Result<Reply> {
     let name = ask
         .what()
         .app
         .clone()
         .ok_or_else(|| Refusal::new(Code::AppMissing, "name the app").next("apps:create blog"))?;
     make(c, ask.principal(), &name).await?;
-    io.did("url", c.p.sites.url(&name));
-    io.did("remote", c.p.sites.remote(&name));
-    io.line(format!("Created {name}. It will answer at {}", c.p.sites.url(&name))).await;
-    io.line(format!("Deploy it: git remote add hoist {} && git push hoist main", c.p.sites.remote(&name))).await;
-    Ok(0)
+    let mut reply = Reply::new();
+    reply.did("url", c.p.sites.url(&name));
+    reply.did("remote", c.p.sites.remote(&name));
+    reply.line(format!("Created {name}. It will answer at {}", c.p.sites.url(&name)));
+    reply.line(format!("Deploy it: git remote add hoist {} && git push hoist main", c.p.sites.remote(&name)));
+    Ok(reply)
 }
 
-pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn list(c: &Commands, ask: Ask) -> Result<Reply> {
     let who = ask.principal().clone();
     let apps =
         c.p.store
@@ -148,17 +149,11 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         .iter()
         .map(|(app, owner)| json!({"name": app.name, "id": app.id, "release": release(app), "owner": owner, "url": c.p.sites.url(&app.name), "stopped": app.stopped}))
         .collect();
-    let list = List {
-        columns: &["APP", "RELEASE", "OWNER", "URL"],
-        rows,
-        json,
-        empty: "No apps yet. apps:create NAME, or push one".into(),
-    };
-    list.print(ask.what().format, io).await;
-    Ok(0)
+    let empty = "No apps yet. apps:create NAME, or push one".to_owned();
+    Ok(Reply::list(List { columns: &["APP", "RELEASE", "OWNER", "URL"], rows, json, empty }))
 }
 
-pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn info(c: &Commands, ask: Ask) -> Result<Reply> {
     let id = ask.the_app()?.id.clone();
     let (app, owner, build, formation, shared, domains, maintenance) =
         c.p.store
@@ -213,11 +208,10 @@ pub async fn info(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             rows.push((setting.name, value));
         }
     }
-    pairs(ask.what().format, io, rows, object).await;
-    Ok(0)
+    Ok(Reply::record(rows, object))
 }
 
-pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn set(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let args::AppsSet { settings } = ask.what().arguments()?;
     let named = |(name, value): (String, String)| Ok((Setting::named(&name)?, value));
@@ -242,16 +236,15 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 Ok(settings.shown().collect::<BTreeMap<_, _>>())
             })
             .await?;
-    io.did("settings", set);
-    io.line(format!("Set. {}", counts.sentence(app.name.as_str()))).await;
-    Ok(0)
+    let mut reply = Reply::said(format!("Set. {}", counts.sentence(app.name.as_str())));
+    reply.did("settings", set);
+    Ok(reply)
 }
 
-pub async fn destroy(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn destroy(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     let app = ask.the_app()?.clone();
-    io.line(format!("Destroying {} with its releases, config, logs and repository", app.name)).await;
+    Line::Plain(format!("Destroying {} with its releases, config, logs and repository", app.name)).say(io).await;
     unmake(c, &app.id).await?;
-    io.line(format!("Destroyed {}", app.name)).await;
     c.rights_changed();
-    Ok(0)
+    Ok(Reply::said(format!("Destroyed {}", app.name)))
 }

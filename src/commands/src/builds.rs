@@ -1,7 +1,7 @@
 //! `builds*`: what was and is built, its output, its end.
 
 use crate::context::{Ask, Commands};
-use crate::show::List;
+use crate::reply::{Line, List, Reply};
 use domain::deploy::{Deploy, is_over};
 use domain::ids::{BuildId, DeployId};
 use domain::refusal::Code;
@@ -22,7 +22,7 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How often the row is looked at while no job of this process works on it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn list(c: &Commands, ask: Ask) -> Result<Reply> {
     let id = ask.the_app()?.id.clone();
     let args::Builds { num: max } = ask.what().arguments()?;
     let mut builds = c.p.store.read(move |tx| tx.builds(&id, max)).await?;
@@ -50,9 +50,8 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         .map(|b| json!({"id": b.id, "status": b.status, "commit": b.commit, "language": b.language, "digest": b.digest, "by": b.actor,
             "started": b.started.rfc3339(), "ended": b.ended.map(|t| t.rfc3339()), "why": b.why}))
         .collect();
-    let columns = ["BUILD", "STATUS", "COMMIT", "LANGUAGE", "TOOK", "BY", "WHEN", "WHY"];
-    List { columns: &columns, rows, json, empty: "No builds yet".into() }.print(ask.what().format, io).await;
-    Ok(0)
+    let columns = &["BUILD", "STATUS", "COMMIT", "LANGUAGE", "TOOK", "BY", "WHEN", "WHY"];
+    Ok(Reply::list(List { columns, rows, json, empty: "No builds yet".into() }))
 }
 
 fn took(build: &Build) -> String {
@@ -89,7 +88,7 @@ fn no_such(wanted: Option<BuildId>, name: &AppName) -> Refusal {
     }
 }
 
-pub async fn output(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn output(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     let args::BuildsOutput { id, tail, timestamps: times } = ask.what().arguments()?;
     let (build, deploy) = chosen(c, &ask, id).await?;
     let job = c.deploys.job(deploy);
@@ -98,10 +97,10 @@ pub async fn output(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         loop {
             tokio::select! {
                 heard = listener.hear() => match heard {
-                    Heard::Line(line) => io.line(if times { line.stamped() } else { line.text }).await,
-                    Heard::End(_) => return Ok(0),
+                    Heard::Line(line) => Line::Plain(if times { line.stamped() } else { line.text }).say(io).await,
+                    Heard::End(_) => return Ok(Reply::exit(0)),
                 },
-                () = io.hangup.cancelled() => return Ok(0),
+                () = io.hangup.cancelled() => return Ok(Reply::exit(0)),
             }
         }
     }
@@ -112,22 +111,16 @@ pub async fn output(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     // Files of older servers may name an image in full.
     let text = images::without_keys(&text).into_owned();
     let shown = |line| if times { line } else { Said::without_time(line) };
-    if ask.what().format == Format::Json {
-        let lines: Vec<&str> = text.lines().map(shown).collect();
-        crate::show::json(io, &json!({"build": build.id, "status": build.status, "lines": lines})).await;
-        return Ok(0);
-    }
-    for line in text.lines() {
-        io.line(shown(line)).await;
-    }
+    let lines: Vec<&str> = text.lines().map(shown).collect();
+    let mut reply = Reply::page(&lines, json!({"build": build.id, "status": build.status, "lines": lines}));
     if job.is_some() {
         let name = &ask.the_app()?.name;
-        io.note(format!("It goes on: builds:output {name} {} -t stays until its end", build.id)).await;
+        reply.note(format!("It goes on: builds:output {name} {} -t stays until its end", build.id));
     }
-    Ok(0)
+    Ok(reply)
 }
 
-pub async fn wait(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn wait(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     let args::BuildsWait { id, timeout: seconds } = ask.what().arguments()?;
     let (build, deploy) = chosen(c, &ask, id).await?;
     let begun = now();
@@ -146,7 +139,7 @@ pub async fn wait(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 done = true;
             }
             () = &mut deadline => break,
-            () = io.hangup.cancelled() => return Ok(1),
+            () = io.hangup.cancelled() => return Ok(Reply::exit(1)),
             _ = heartbeat.tick() => {
                 let id = build.id;
                 let status = c.p.store.read(move |tx| tx.build(id)).await?.map_or(build.status, |b| b.status);
@@ -157,16 +150,14 @@ pub async fn wait(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                     BuildStatus::Failed | BuildStatus::Cancelled => "is undone",
                 };
                 let waited = time::human_millis(now().millis_since(begun));
-                io.note(format!("Build {} of {} {word} ({waited})", build.id, build.commit.short())).await;
+                let line = format!("Build {} of {} {word} ({waited})", build.id, build.commit.short());
+                Line::Note(line).say(io).await;
             }
         }
     }
     let report = c.report(deploy).await?;
-    match ask.what().format {
-        Format::Text => io.line(report.line()).await,
-        Format::Json => io.line(report.json()).await,
-    }
-    Ok(report.status.exit_code())
+    let json = serde_json::to_value(&report).unwrap_or_default();
+    Ok(Reply { exit: report.status.exit_code(), ..Reply::page([report.line()], json) })
 }
 
 /// Returns when the deploy is over. A job of a server that stops is not: its next start goes on with it.
@@ -215,7 +206,7 @@ impl Commands {
     }
 }
 
-pub async fn cancel(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn cancel(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let jobs = match ask.what().arguments::<args::BuildsCancel>()?.id {
         Some(id) => c.deploys.job(chosen(c, &ask, Some(id)).await?.1).into_iter().collect(),
@@ -232,9 +223,6 @@ pub async fn cancel(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         Deploy::Live { release, .. } => Err(Refusal::new(Code::TooLate, format!("{release} was live already"))
             .next(format!("rollback {}", app.name))
             .into()),
-        _ => {
-            io.line("Cancelled").await;
-            Ok(0)
-        }
+        _ => Ok(Reply::said("Cancelled")),
     }
 }

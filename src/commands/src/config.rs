@@ -3,19 +3,19 @@
 
 use crate::context::{Ask, Commands};
 use crate::follow::follow;
-use crate::show;
+use crate::reply::{Line, Reply};
 use domain::config::{self, ConfigChange, ConfigVars, Diff, FILE_MAX, FileFormat, Hidden, VALUE_MAX};
 use domain::deploy::Kind;
 use domain::refusal::Code;
 use domain::words::quote;
-use domain::{AppId, Refusal, Secret, VarName, access, text};
+use domain::{AppId, Refusal, Secret, VarName, access};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use store::Ask as JobAsk;
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
-use verbs::{Format, args};
+use verbs::args;
 
 async fn current(c: &Commands, id: &AppId) -> Result<(ConfigVars, Hidden)> {
     let id = id.clone();
@@ -28,58 +28,55 @@ async fn current(c: &Commands, id: &AppId) -> Result<(ConfigVars, Hidden)> {
 }
 
 /// Says which were left out, on standard error: the output is for a file or a shell.
-async fn left_out(hidden: &Hidden, io: &Io) {
+fn left_out(hidden: &Hidden, reply: &mut Reply) {
     for name in hidden.keys() {
-        io.note(text::warning(&format!("{name} is secret and left out"))).await;
+        reply.warn(format!("{name} is secret and left out"));
     }
 }
 
-pub async fn all(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn all(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let args::Config { shell } = ask.what().arguments()?;
     let (vars, hidden) = current(c, &app.id).await?;
-    match ask.what().format {
-        Format::Json => {
-            let shown = |name: &VarName, value: &Secret<String>| match hidden.contains_key(name) {
-                true => Value::Null,
-                false => Value::String(value.reveal().clone()),
-            };
-            let object = vars.iter().map(|(n, v)| (n.to_string(), shown(n, v))).collect();
-            show::json(io, &Value::Object(object)).await;
+    let for_programs = |(name, value): (&VarName, &Secret<String>)| {
+        let shown = if hidden.contains_key(name) { Value::Null } else { Value::String(value.reveal().clone()) };
+        (name.to_string(), shown)
+    };
+    let json = Value::Object(vars.iter().map(for_programs).collect());
+    let lines: Vec<String> = match shell {
+        true => {
+            let known = vars.iter().filter(|(name, _)| !hidden.contains_key(*name));
+            known.map(|(name, value)| format!("{name}={}", quote(value.reveal()))).collect()
         }
-        Format::Text if shell => {
-            for (name, value) in vars.iter().filter(|(name, _)| !hidden.contains_key(*name)) {
-                io.line(format!("{name}={}", quote(value.reveal()))).await;
-            }
-            left_out(&hidden, io).await;
-        }
-        Format::Text if vars.is_empty() => io.note("No config vars. config:set APP NAME=VALUE").await,
-        Format::Text => {
+        false => {
             let width = vars.keys().map(|n| n.as_str().len()).max().unwrap_or(0) + 1;
-            for (name, value) in &vars {
+            let value = |name: &VarName, value: &Secret<String>| match hidden.get(name) {
+                Some(since) => format!("(secret, since {})", since.short()),
                 // A value of several lines, or with control bytes, would not show what it is.
-                let value = value.reveal();
-                if let Some(since) = hidden.get(name) {
-                    io.line(format!("{:width$} (secret, since {})", format!("{name}:"), since.short())).await;
-                    continue;
-                }
-                let shown = if value.chars().any(char::is_control) { quote(value) } else { value.clone() };
-                io.line(format!("{:width$} {shown}", format!("{name}:"))).await;
-            }
+                None if value.reveal().chars().any(char::is_control) => quote(value.reveal()),
+                None => value.reveal().clone(),
+            };
+            vars.iter().map(|(name, held)| format!("{:width$} {}", format!("{name}:"), value(name, held))).collect()
         }
+    };
+    let mut reply = Reply::page(lines, json);
+    if shell {
+        left_out(&hidden, &mut reply);
+    } else if vars.is_empty() {
+        reply.note(format!("No config vars. config:set {} NAME=VALUE", app.name));
     }
     let held_back = waiting(c, &app.id).await?;
-    if !held_back.is_empty() && ask.what().format == Format::Text {
-        io.note(text::warning("Stored, and not in use before the next release:")).await;
+    if !held_back.is_empty() {
+        reply.warn("Stored, and not in use before the next release:");
         for line in held_back.lines() {
-            io.note(text::warning(&format!("  {line}"))).await;
+            reply.warn(format!("  {line}"));
         }
-        io.note(text::warning(&format!("next: ps:restart {}", app.name))).await;
+        reply.warn(format!("next: ps:restart {}", app.name));
     }
-    Ok(0)
+    Ok(reply)
 }
 
-pub async fn get(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn get(c: &Commands, ask: Ask) -> Result<Reply> {
     let args::ConfigGet { name } = ask.what().arguments()?;
     let (vars, hidden) = current(c, &ask.the_app()?.id).await?;
     if let Some(since) = hidden.get(&name) {
@@ -92,18 +89,14 @@ pub async fn get(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         Refusal::new(Code::NoSuchVar, format!("{name} is not set"))
             .next(format!("config:set {} {name}=VALUE", app_name(&ask)))
     })?;
-    match ask.what().format {
-        Format::Json => show::json(io, &json!({ name.as_str(): value.reveal() })).await,
-        Format::Text => io.line(value.reveal()).await,
-    }
-    Ok(0)
+    Ok(Reply::text(format!("{}\n", value.reveal()), json!({ name.as_str(): value.reveal() })))
 }
 
 fn app_name(ask: &Ask) -> String {
     ask.app().map_or_else(|| "APP".to_owned(), |a| a.name.to_string())
 }
 
-pub async fn set(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+pub async fn set(c: &Commands, ask: Ask, io: &mut Io) -> Result<Reply> {
     let args::ConfigSet { set, stdin, secret, no_restart } = ask.what().arguments()?;
     let mut change = ConfigChange { set, secret, ..ConfigChange::default() };
     if let Some(name) = stdin {
@@ -125,18 +118,14 @@ pub async fn set(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     change_config(c, &ask, change, no_restart, io).await
 }
 
-pub async fn unset(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+pub async fn unset(c: &Commands, ask: Ask, io: &mut Io) -> Result<Reply> {
     let args::ConfigUnset { names, no_restart } = ask.what().arguments()?;
     let names = BTreeSet::from_iter(names);
-    let (held, _) = current(c, &ask.the_app()?.id).await?;
-    for name in names.iter().filter(|name| !held.contains_key(*name)) {
-        io.note(text::warning(&format!("{name} is not set"))).await;
-    }
     let change = ConfigChange { unset: names, ..ConfigChange::default() };
     change_config(c, &ask, change, no_restart, io).await
 }
 
-pub async fn import(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+pub async fn import(c: &Commands, ask: Ask, io: &mut Io) -> Result<Reply> {
     let args::ConfigImport { format, replace, secret, no_restart } = ask.what().arguments()?;
     let bytes = io.read_all(FILE_MAX).await?;
     let (set, format) = config::parse(&bytes, format)?;
@@ -154,29 +143,27 @@ pub async fn import(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
         FileFormat::Json => "JSON",
         FileFormat::Shell => "shell lines",
     };
-    io.line(format!("Read {} config vars ({read_as})", set.len())).await;
+    let vars = if set.len() == 1 { "config var" } else { "config vars" };
+    Line::Plain(format!("Read {} {vars} ({read_as})", set.len())).say(io).await;
     // A file that config:export wrote has no secret ones: they are not removed for that.
     let keep = match replace {
         true => current(c, &ask.the_app()?.id).await?.1.into_keys().filter(|name| !set.contains_key(name)).collect(),
         false => BTreeSet::new(),
     };
     for name in &keep {
-        io.note(text::warning(&format!(
-            "{name} is secret and stays; to remove it: config:unset {} {name}",
-            app_name(&ask)
-        )))
-        .await;
+        let stays = format!("{name} is secret and stays; to remove it: config:unset {} {name}", app_name(&ask));
+        Line::Warning(stays).say(io).await;
     }
     change_config(c, &ask, ConfigChange { set, replace, keep, secret, ..ConfigChange::default() }, no_restart, io).await
 }
 
-pub async fn export(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn export(c: &Commands, ask: Ask) -> Result<Reply> {
     let format = ask.what().arguments::<args::ConfigExport>()?.format.unwrap_or(FileFormat::Dotenv);
     let (mut vars, hidden) = current(c, &ask.the_app()?.id).await?;
     vars.retain(|name, _| !hidden.contains_key(name));
-    io.text(config::render(&vars, format)).await;
-    left_out(&hidden, io).await;
-    Ok(0)
+    let mut reply = Reply::text(config::render(&vars, format), Value::Null);
+    left_out(&hidden, &mut reply);
+    Ok(reply)
 }
 
 /// What differs between the vars of the release that runs and those that the next one will have.
@@ -193,11 +180,11 @@ pub async fn waiting(c: &Commands, id: &AppId) -> Result<Diff> {
         .await
 }
 
-async fn change_config(c: &Commands, ask: &Ask, mut change: ConfigChange, only_store: bool, io: &Io) -> Result<u8> {
+async fn change_config(c: &Commands, ask: &Ask, mut change: ConfigChange, only_store: bool, io: &Io) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let (old, hidden) = current(c, &app.id).await?;
     for absent in change.unset.iter().filter(|name| !old.contains_key(*name)) {
-        io.note(text::warning(&format!("{absent} is not set"))).await;
+        Line::Warning(format!("{absent} is not set")).say(io).await;
     }
     change.unset.retain(|name| old.contains_key(name));
     // Bad values are refused before anybody waits.
@@ -205,13 +192,13 @@ async fn change_config(c: &Commands, ask: &Ask, mut change: ConfigChange, only_s
     let diff = Diff::of(&old, &new).with_hidden(&hidden, &change.hidden(&hidden, &old, &new, now()));
     let held_back = waiting(c, &app.id).await?;
     if diff.is_empty() && (only_store || held_back.is_empty()) {
-        io.line("Nothing changes: the config vars have these values already").await;
-        return Ok(0);
+        return Ok(Reply::said("Nothing changes: the config vars have these values already"));
     }
-    io.did("set", change.set.keys().map(ToString::to_string).collect::<Vec<_>>());
-    io.did("unset", change.unset.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let mut reply = Reply::new();
+    reply.did("set", change.set.keys().collect::<Vec<_>>());
+    reply.did("unset", &change.unset);
     for warning in change.warnings() {
-        io.note(text::warning(&warning)).await;
+        Line::Warning(warning).say(io).await;
     }
     let turn = c.deploys.turn(&app.id).await?;
     let (id, apply) = (app.id.clone(), change.clone());
@@ -232,32 +219,30 @@ async fn change_config(c: &Commands, ask: &Ask, mut change: ConfigChange, only_s
             .await?;
     let said = format!("{} for {}", change.describe(), app.name);
     if let Some(row) = stored {
-        io.line(format!("{said}; they count from its next release on")).await;
-        say(io, &diff).await;
+        reply.line(format!("{said}; used from its next release on"));
+        diff.lines().into_iter().for_each(|line| reply.detail(line));
         if row.current_release.is_some() && !row.stopped {
-            io.line(text::detail(&format!("ps:restart {} makes that release now; so does a push", app.name))).await;
+            reply.detail(format!("ps:restart {} makes that release now; so does a push", app.name));
         }
-        return Ok(0);
+        return Ok(reply);
     }
-    io.line(said).await;
-    say(io, &diff).await;
+    let mut lines = vec![Line::Plain(said)];
+    lines.extend(diff.lines().into_iter().map(Line::Detail));
     if !held_back.is_empty() {
-        io.line(text::detail("These were stored before and count from now on:")).await;
-        say(io, &held_back).await;
+        lines.push(Line::Detail("These were stored before and are used from now on:".to_owned()));
+        lines.extend(held_back.lines().into_iter().map(Line::Detail));
+    }
+    for line in lines {
+        line.say(io).await;
     }
     let asked = JobAsk { config: change, ..JobAsk::by(ask.principal()) };
     let actor = access::actor(ask.principal());
     let job = c.deploys.submit_within(&turn, &app.id, Kind::Config, asked, &actor).await?;
-    let code = follow(c, &job, io).await;
-    if code != 0 {
-        io.note(text::warning("The config vars have their old values")).await;
+    let followed = follow(c, &job, io).await;
+    if followed.exit != 0 {
+        reply.warn("The config vars have their old values");
     }
+    reply.extend(followed);
     drop(turn);
-    Ok(code)
-}
-
-async fn say(io: &Io, diff: &Diff) {
-    for line in diff.lines() {
-        io.line(text::detail(&line)).await;
-    }
+    Ok(reply)
 }

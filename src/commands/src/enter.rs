@@ -1,6 +1,7 @@
 //! `enter` and `ps:exec`: a program inside an instance that runs.
 
 use crate::context::{Ask, Commands};
+use crate::reply::Line;
 use deploy::exec::{self, Ending};
 use domain::access::{AppRef, actor};
 use domain::refusal::Code;
@@ -53,7 +54,7 @@ async fn session(
         let typed = ["enter", app.name.as_str(), &label];
         let dashes = (!argv.is_empty()).then_some("--");
         let typed = quote_all(typed.into_iter().chain(dashes).chain(argv.iter().map(String::as_str)));
-        io.note(run::no_terminal(&c.p.sites.ssh_command(), &typed)).await;
+        Line::Note(run::no_terminal(&c.p.sites.ssh_command(), &typed)).say(io).await;
     }
     let stream = exec::connect(&c.p.layout.io(row.id), INIT_MAX).await.map_err(|err| match err.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
@@ -71,15 +72,15 @@ async fn session(
     let (code, how) = match ending {
         Ending::Exited(code) => (code, format!("exit code {code}")),
         Ending::NotStarted(code, why) => {
-            io.note(domain::text::warning(&domain::text::plain(&why))).await;
+            Line::Warning(domain::text::plain(&why)).say(io).await;
             if run::no_shell(&why) {
-                io.note(run::NO_SHELL.to_owned()).await;
+                Line::Note(run::NO_SHELL.to_owned()).say(io).await;
             }
             (code, format!("exit code {code}"))
         }
         Ending::Cut => {
             let text = format!("{label} ended, and this session with it");
-            io.note(domain::text::warning(&text)).await;
+            Line::Warning(text).say(io).await;
             (KILLED, "the instance ended".to_owned())
         }
         Ending::Left => (1, "the client went away".to_owned()),

@@ -1,6 +1,7 @@
-//! Shows a job to the one who asked for it, and gives its end as an exit code.
+//! Shows a job to the one who asked for it, and gives how it ended as a reply.
 
 use crate::context::Commands;
+use crate::reply::{Line, Reply};
 use domain::Refusal;
 use domain::deploy::Deploy;
 use domain::refusal::Code;
@@ -14,7 +15,7 @@ pub fn hung_up() -> Refusal {
 }
 
 /// Streams the job's lines to standard output until it is over. An orderly close cancels it where that still can be.
-pub async fn follow(c: &Commands, job: &Job, io: &Io) -> u8 {
+pub async fn follow(c: &Commands, job: &Job, io: &Io) -> Reply {
     let mut listener = job.listen();
     let mut cancelled = false;
     loop {
@@ -27,15 +28,16 @@ pub async fn follow(c: &Commands, job: &Job, io: &Io) -> u8 {
             }
         };
         match heard {
-            Heard::Line(line) => io.line(line.text).await,
+            Heard::Line(line) => Line::Plain(line.text).say(io).await,
             Heard::End(end) => {
+                let mut reply = Reply::exit(u8::from(!matches!(end, Deploy::Live { .. })));
                 // How it ended is known already; what cannot be read is left out.
                 if let Ok(report) = c.report(job.id()).await
                     && let Ok(Value::Object(fields)) = serde_json::to_value(&report)
                 {
-                    fields.into_iter().for_each(|(field, value)| io.did(&field, value));
+                    reply.done.extend(fields);
                 }
-                return u8::from(!matches!(end, Deploy::Live { .. }));
+                return reply;
             }
         }
     }

@@ -1,14 +1,14 @@
 //! `builds:plan` and `builds:eject`: how a commit is built, for reading and for building it without Hoist.
 
 use crate::context::{Ask, Commands};
+use crate::reply::Reply;
 use builder::{Given, How};
 use domain::app_settings::AppSettings;
 use domain::refusal::Code;
 use domain::words::quote;
 use domain::{Commit, Refusal};
 use system::fault::Result;
-use system::io::Io;
-use verbs::{Format, args};
+use verbs::args;
 
 /// The plan of the commit that was asked for, else of the one that is live.
 async fn asked(c: &Commands, ask: &Ask, commit: Option<Commit>) -> Result<How> {
@@ -36,21 +36,15 @@ async fn asked(c: &Commands, ask: &Ask, commit: Option<Commit>) -> Result<How> {
     c.p.builder.planned(&app.id, &commit).await
 }
 
-pub async fn plan(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
-    let json = ask.what().format == Format::Json;
-    match asked(c, &ask, ask.what().arguments::<args::BuildsPlan>()?.commit).await? {
-        How::Plan(found) if json => {
-            let object = serde_json::json!({"commit": found.commit, "stack": found.stack, "plan": found.plan});
-            crate::show::json(io, &object).await;
-        }
+pub async fn plan(c: &Commands, ask: Ask) -> Result<Reply> {
+    Ok(match asked(c, &ask, ask.what().arguments::<args::BuildsPlan>()?.commit).await? {
         How::Plan(found) => {
-            for line in buildpacks::describe(&found.plan).lines() {
-                io.line(domain::text::plain(line)).await;
-            }
+            let described = buildpacks::describe(&found.plan);
+            let object = serde_json::json!({"commit": found.commit, "stack": found.stack, "plan": found.plan});
+            Reply::page(described.lines().map(domain::text::plain), object)
         }
-        How::Dockerfile(given) if json => crate::show::json(io, &object(&given)).await,
         How::Dockerfile(given) => {
-            io.line(format!("{}, as the builder's BuildKit builds it", domain::text::plain(&given.path))).await;
+            let mut lines = vec![format!("{}, as the builder's BuildKit builds it", domain::text::plain(&given.path))];
             let list = |names: &[String]| domain::text::plain(&names.join(", "));
             let mut rows = vec![("files", given.root.clone().unwrap_or_else(|| "the whole repository".to_owned()))];
             rows.push(("images", list(&given.declared.images)));
@@ -58,23 +52,23 @@ pub async fn plan(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             let set = AppSettings { build: given.settings.clone(), ..AppSettings::default() };
             rows.extend(set.shown());
             for (key, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
-                io.line(format!("  {key:<14} {}", domain::text::plain(value))).await;
+                lines.push(format!("  {key:<14} {}", domain::text::plain(value)));
             }
+            Reply::page(lines, object(&given))
         }
-    }
-    Ok(0)
+    })
 }
 
-pub async fn eject(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn eject(c: &Commands, ask: Ask) -> Result<Reply> {
     let found = match asked(c, &ask, ask.what().arguments::<args::BuildsEject>()?.commit).await? {
         How::Plan(found) => found,
         How::Dockerfile(given) => return Err(has_one(ask.the_app()?.name.as_str(), &given).into()),
     };
     let about = buildpacks::Ejected { stack: found.stack, command: found.command, commit: found.commit.to_string() };
-    for line in buildpacks::eject(&found.plan, &about).lines() {
-        io.line(line.to_owned()).await;
-    }
-    Ok(0)
+    let dockerfile = buildpacks::eject(&found.plan, &about);
+    let mut reply = Reply::page(dockerfile.lines(), serde_json::Value::Null);
+    reply.did("dockerfile", &dockerfile);
+    Ok(reply)
 }
 
 fn object(given: &Given) -> serde_json::Value {

@@ -2,7 +2,8 @@
 
 use crate::context::{Ask, Commands};
 use crate::follow::follow;
-use crate::show::{List, quote_short};
+use crate::reply::{Line, List, Reply};
+use crate::show::quote_short;
 use deploy::{boot, network};
 use domain::access::actor;
 use domain::deploy::Kind;
@@ -20,7 +21,7 @@ use store::{Ask as JobAsk, InstanceRow, RunRow};
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
-use verbs::{Format, args};
+use verbs::args;
 
 /// How long the engine may take to say what all instances use: `ps` shows the rest without it.
 const MEMORY_MAX: Duration = Duration::from_secs(2);
@@ -31,7 +32,7 @@ const SETTLE_SLACK: Duration = Duration::from_secs(10);
 /// How long a detached run that has ended is still shown.
 const SHOWN_MILLIS: i64 = 3_600_000;
 
-pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn ps(c: &Commands, ask: Ask) -> Result<Reply> {
     let id = ask.the_app()?.id.clone();
     let at = now();
     let (rows, table, runs, idle) = c
@@ -95,7 +96,6 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             "crashes": r.crashes, "next_start_ms": next_start_millis(r, at), "address": r.address.to_string(), "memory": memory_json(&memory, r.id, most), "disk": disk_json(c, r.id, limit), "command": command(r)}))
         .collect();
     let empty = format!("Nothing runs; what starts it: {idle}");
-    let format = ask.what().format;
     json.extend(runs.iter().map(|run| {
         let mut value = crate::run::json_of(run, at);
         if let Some(fields) = value.as_object_mut() {
@@ -104,24 +104,24 @@ pub async fn ps(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         }
         value
     }));
-    if !cells.is_empty() || runs.is_empty() || format == Format::Json {
-        let list = List {
-            columns: &["INSTANCE", "RELEASE", "STATE", "SINCE", "CRASHES", "MEMORY", "DISK", "COMMAND"],
-            rows: cells,
-            json,
-            empty,
-        };
-        list.print(format, io).await;
-    }
-    if !runs.is_empty() && format == Format::Text {
-        let cells = |run: &RunRow| {
-            crate::run::cells_of(run, [memory_words(&memory, run.id, run.memory), disk_words(c, run.id, limit)], at)
-        };
-        let rows = runs.iter().map(cells).collect();
-        let columns = &["ONE-OFF", "RELEASE", "STATE", "SINCE", "BY", "MEMORY", "DISK", "COMMAND"];
-        List { columns, rows, json: Vec::new(), empty: String::new() }.print(format, io).await;
-    }
-    Ok(0)
+    let empty = if runs.is_empty() { empty } else { String::new() };
+    let instances = List {
+        columns: &["INSTANCE", "RELEASE", "STATE", "SINCE", "CRASHES", "MEMORY", "DISK", "COMMAND"],
+        rows: cells,
+        json,
+        empty,
+    };
+    let run_cells = |run: &RunRow| {
+        crate::run::cells_of(run, [memory_words(&memory, run.id, run.memory), disk_words(c, run.id, limit)], at)
+    };
+    let one_offs = List {
+        columns: &["ONE-OFF", "RELEASE", "STATE", "SINCE", "BY", "MEMORY", "DISK", "COMMAND"],
+        rows: runs.iter().map(run_cells).collect(),
+        // They are among the instances there.
+        json: Vec::new(),
+        empty: String::new(),
+    };
+    Ok(Reply::lists(vec![instances, one_offs]))
 }
 
 /// What instances use of their memory now. One of which the engine says nothing in time has no number.
@@ -164,11 +164,11 @@ fn next_start_millis(row: &InstanceRow, at: domain::Timestamp) -> Option<u64> {
     Some(domain::backoff::restart_delay_millis(row.crashes, 0).saturating_sub(at.millis_since(ended)))
 }
 
-pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let args::PsScale { formation: words } = ask.what().arguments()?;
     if words.is_empty() {
-        return show_formation(c, &ask, io).await;
+        return show_formation(c, &ask).await;
     }
     let turn = c.deploys.turn(&app.id).await?;
     let id = app.id.clone();
@@ -202,17 +202,17 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         })
         .await?;
     let list: Vec<String> = wanted.iter().map(|(p, n)| format!("{p}={n}")).collect();
-    io.did("formation", &wanted);
-    io.line(format!("Scaling {} to {}", app.name, list.join(" "))).await;
+    Line::Plain(format!("Scaling {} to {}", app.name, list.join(" "))).say(io).await;
     c.p.wake.notify_one();
-    let code = wait_up(c, &rows, io).await?;
+    let mut reply = wait_up(c, &rows, io).await?;
+    reply.did("formation", &wanted);
     c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
     c.p.wake.notify_one();
     drop(turn);
-    Ok(code)
+    Ok(reply)
 }
 
-async fn show_formation(c: &Commands, ask: &Ask, io: &Io) -> Result<u8> {
+async fn show_formation(c: &Commands, ask: &Ask) -> Result<Reply> {
     let id = ask.the_app()?.id.clone();
     let wanted =
         c.p.store
@@ -222,27 +222,25 @@ async fn show_formation(c: &Commands, ask: &Ask, io: &Io) -> Result<u8> {
                 Ok(formation::wanted(&tx.formation(&id)?, &table))
             })
             .await?;
-    let list = List {
+    Ok(Reply::list(List {
         columns: &["TYPE", "QUANTITY"],
         rows: wanted.iter().map(|(p, n)| vec![p.to_string(), n.to_string()]).collect(),
         json: wanted.iter().map(|(p, n)| json!({"type": p, "quantity": n})).collect(),
         empty: "Nothing to scale yet: push the app first".to_owned(),
-    };
-    list.print(ask.what().format, io).await;
-    Ok(0)
+    }))
 }
 
-/// Waits until the reconciler has brought these up, and says so; 1 if one does not come up in time.
-async fn wait_up(c: &Commands, rows: &[InstanceRow], io: &Io) -> Result<u8> {
+/// Waits until the reconciler has brought these up, and says so; exit code 1 if one does not come up in time.
+async fn wait_up(c: &Commands, rows: &[InstanceRow], io: &Io) -> Result<Reply> {
     for row in rows.iter().filter(|r| !r.ready) {
         match settled(c, row, true).await? {
-            Some(Settled::Up) => io.line(format!("{} is up", row.label())).await,
+            Some(Settled::Up) => Line::Plain(format!("{} is up", row.label())).say(io).await,
             Some(Settled::Gone) => {}
-            Some(Settled::Crashed) => return not_up(row, "crashed", io).await,
-            None => return not_up(row, "is not up yet", io).await,
+            Some(Settled::Crashed) => return not_up(c, row, "crashed").await,
+            None => return not_up(c, row, "is not up yet").await,
         }
     }
-    Ok(0)
+    Ok(Reply::new())
 }
 
 /// What became of an instance that was to come up.
@@ -270,13 +268,15 @@ async fn settled(c: &Commands, row: &InstanceRow, crash_counts: bool) -> Result<
         .await
 }
 
-async fn not_up(row: &InstanceRow, what: &str, io: &Io) -> Result<u8> {
-    let label = row.label();
-    io.note(domain::text::warning(&format!("{label} {what}; see: logs -p {label}"))).await;
-    Ok(1)
+async fn not_up(c: &Commands, row: &InstanceRow, what: &str) -> Result<Reply> {
+    let (label, id) = (row.label(), row.app.clone());
+    let app = c.p.store.read(move |tx| tx.the_app(&id)).await?;
+    let mut reply = Reply::exit(1);
+    reply.warn(format!("{label} {what}; see: logs {} -p {label}", app.name));
+    Ok(reply)
 }
 
-pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     let args::PsRestart { which } = ask.what().arguments()?;
     if which.is_empty() {
         // Config vars that were only stored count from a new release on: this is the moment that they waited for.
@@ -290,7 +290,7 @@ pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let id = app.clone();
     let settings = c.p.store.read(move |tx| Ok(tx.the_app(&id)?.settings)).await?;
     for row in &rows {
-        io.line(format!("Restarting {}", row.label())).await;
+        Line::Plain(format!("Restarting {}", row.label())).say(io).await;
         let id = row.id;
         c.p.store.write(move |tx| tx.set_ready(id, false)).await?;
         c.p.routes.publish_app(&app, ROUTE_MAX).await;
@@ -299,23 +299,13 @@ pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         c.p.engine.stop(&name, settings.stop_grace()).await?;
         c.p.wake.notify_one();
         let fresh = InstanceRow { ready: false, ..row.clone() };
-        if wait_again(c, &fresh, io).await? != 0 {
-            return Ok(1);
+        match settled(c, &fresh, false).await? {
+            Some(Settled::Up) => Line::Plain(format!("{} is up", row.label())).say(io).await,
+            Some(Settled::Gone | Settled::Crashed) | None => return not_up(c, row, "is not up yet").await,
         }
     }
     drop(turn);
-    Ok(0)
-}
-
-/// Waits for one instance that was stopped to be started again by the reconciler.
-async fn wait_again(c: &Commands, row: &InstanceRow, io: &Io) -> Result<u8> {
-    match settled(c, row, false).await? {
-        Some(Settled::Up) => {
-            io.line(format!("{} is up", row.label())).await;
-            Ok(0)
-        }
-        Some(Settled::Gone | Settled::Crashed) | None => not_up(row, "is not up yet", io).await,
-    }
+    Ok(Reply::new())
 }
 
 async fn chosen(c: &Commands, app: &AppId, which: &[String]) -> Result<Vec<InstanceRow>> {
@@ -339,7 +329,7 @@ async fn chosen(c: &Commands, app: &AppId, which: &[String]) -> Result<Vec<Insta
     Ok(found)
 }
 
-pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     let args::PsStop { which } = ask.what().arguments()?;
     if let Some(runs) = crate::run::named(c, &ask, &which).await? {
         return crate::run::stop(c, &ask, &runs, io).await;
@@ -358,19 +348,19 @@ pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
     c.p.wake.notify_one();
     drop(turn);
-    io.did("stopped", stopping);
     let instances = if stopping == 1 { "instance" } else { "instances" };
-    io.line(format!("Stopped {} ({stopping} {instances}); ps:start {} starts it again", app.name, app.name)).await;
-    Ok(0)
+    let mut reply =
+        Reply::said(format!("Stopped {} ({stopping} {instances}); ps:start {} starts it again", app.name, app.name));
+    reply.did("stopped", stopping);
+    Ok(reply)
 }
 
-pub async fn start(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn start(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     only_whole(&ask, &ask.what().arguments::<args::PsStart>()?.which, "1")?;
     let id = ask.the_app()?.id.clone();
     let app = c.p.store.read(move |tx| tx.the_app(&id)).await?;
     if !app.stopped && app.current_release.is_some() {
-        io.line(format!("{} is started already; ps:restart restarts it", app.name)).await;
-        return Ok(0);
+        return Ok(Reply::said(format!("{name} is started already; ps:restart {name} restarts it", name = app.name)));
     }
     // Config vars set while it was stopped are not in its release: it starts as a new one that has them.
     let stale = !crate::config::waiting(c, &app.id).await?.is_empty();
@@ -386,7 +376,7 @@ fn only_whole(ask: &Ask, which: &[String], quantity: &str) -> Result<(), Refusal
         .next(format!("ps:scale {app} {}={quantity}", quote(process))))
 }
 
-pub async fn rebuild(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn rebuild(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     let app = ask.the_app()?;
     // A build fills its app's cache as a push does.
     crate::usage::may_push(&c.p, app.owner).await?;
@@ -406,7 +396,7 @@ pub async fn rebuild(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 /// Queues a job for the asker and shows it to its end.
-pub async fn run_job(c: &Commands, ask: &Ask, kind: Kind, job: JobAsk, io: &Io) -> Result<u8> {
+pub async fn run_job(c: &Commands, ask: &Ask, kind: Kind, job: JobAsk, io: &Io) -> Result<Reply> {
     let app = ask.the_app()?.id.clone();
     let job = c.deploys.submit(&app, kind, job, &actor(ask.principal())).await?;
     Ok(follow(c, &job, io).await)

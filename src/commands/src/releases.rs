@@ -2,9 +2,8 @@
 
 use crate::context::{Ask, Commands};
 use crate::processes::run_job;
-use crate::show::List;
+use crate::reply::{Line, List, Reply};
 use domain::deploy::Kind;
-use domain::text;
 use serde_json::json;
 use store::Ask as JobAsk;
 use store::Word;
@@ -12,7 +11,7 @@ use system::fault::Result;
 use system::io::Io;
 use verbs::args;
 
-pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn list(c: &Commands, ask: Ask) -> Result<Reply> {
     let id = ask.the_app()?.id.clone();
     let args::Releases { num: max } = ask.what().arguments()?;
     let (current, releases) =
@@ -28,13 +27,11 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         .iter()
         .map(|r| json!({"release": r.number.to_string(), "status": r.status, "current": Some(r.number) == current, "description": r.description, "by": r.actor, "created": r.created.rfc3339(), "build": r.build}))
         .collect();
-    let list =
-        List { columns: &["RELEASE", "STATUS", "CHANGE", "BY", "WHEN"], rows, json, empty: "No releases yet".into() };
-    list.print(ask.what().format, io).await;
-    Ok(0)
+    let columns = &["RELEASE", "STATUS", "CHANGE", "BY", "WHEN"];
+    Ok(Reply::list(List { columns, rows, json, empty: "No releases yet".into() }))
 }
 
-pub async fn rollback(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn rollback(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     let args::Rollback { release: to } = ask.what().arguments()?;
     if let Some(number) = to {
         let id = ask.the_app()?.id.clone();
@@ -46,12 +43,12 @@ pub async fn rollback(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 })
                 .await?;
         if current == Some(number) {
-            io.line(format!("{number} is the current release already")).await;
-            return Ok(0);
+            return Ok(Reply::said(format!("{number} is the current release already")));
         }
     }
     for line in crate::config::waiting(c, &ask.the_app()?.id).await?.lines() {
-        io.note(text::warning(&format!("Config vars that no release has used yet are put back as well: {line}"))).await;
+        let warning = format!("Config vars that no release has used yet are put back as well: {line}");
+        Line::Warning(warning).say(io).await;
     }
     run_job(c, &ask, Kind::Rollback, JobAsk { rollback_to: to, ..JobAsk::by(ask.principal()) }, io).await
 }

@@ -17,12 +17,16 @@ fn width(io: &Io) -> usize {
 /// Shows a reply to who asked, in the form that was asked for.
 pub async fn show(reply: &Reply, format: Format, io: &Io) {
     match (format, json_of(reply)) {
-        (Format::Json, Some(value)) => io.line(value.to_string()).await,
-        (Format::Json | Format::Text, _) => {
-            for line in lines(&reply.shown, width(io)) {
-                line.say(io).await;
+        // Programs get nothing else.
+        (Format::Json, Some(value)) => return io.line(value.to_string()).await,
+        (Format::Json | Format::Text, _) => match &reply.shown {
+            Shown::Text { text, .. } => io.text(text).await,
+            Shown::Nothing | Shown::Record { .. } | Shown::Lists(_) => {
+                for line in lines(&reply.shown, width(io)) {
+                    line.say(io).await;
+                }
             }
-        }
+        },
     }
     for line in &reply.lines {
         line.say(io).await;
@@ -41,10 +45,9 @@ fn json_of(reply: &Reply) -> Option<Value> {
 /// What a reply shows, in lines of at most `width` characters as far as words let them.
 fn lines(shown: &Shown, width: usize) -> Vec<Line> {
     match shown {
-        Shown::Nothing => Vec::new(),
+        Shown::Nothing | Shown::Text { .. } => Vec::new(),
         Shown::Record { rows, .. } => record(rows, width).into_iter().map(Line::Plain).collect(),
         Shown::Lists(lists) => lists.iter().flat_map(|list| list_lines(list, width)).collect(),
-        Shown::Text { text, .. } => text.lines().map(|line| Line::Plain(line.to_owned())).collect(),
     }
 }
 

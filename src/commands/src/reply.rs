@@ -30,7 +30,7 @@ pub enum Shown {
     Record { rows: Vec<(&'static str, String)>, json: Value },
     /// One list, or several under each other; for programs one array of all.
     Lists(Vec<List>),
-    /// Text as it is, and what programs get in its place.
+    /// Text as it is, with its line ends, and what programs get in its place.
     Text { text: String, json: Value },
 }
 
@@ -120,9 +120,19 @@ impl Reply {
         Reply { shown: Shown::Lists(lists), ..Reply::default() }
     }
 
-    /// Text for people, JSON for programs.
+    /// Text for people as it is, JSON for programs.
     pub fn text(text: impl Into<String>, json: Value) -> Reply {
         Reply { shown: Shown::Text { text: text.into(), json }, ..Reply::default() }
+    }
+
+    /// Lines for people, JSON for programs.
+    pub fn page<L: AsRef<str>>(lines: impl IntoIterator<Item = L>, json: Value) -> Reply {
+        let mut text = String::new();
+        for line in lines {
+            text.push_str(line.as_ref());
+            text.push('\n');
+        }
+        Reply::text(text, json)
     }
 
     /// Notes what was done, for programs. Noted again, the later counts.

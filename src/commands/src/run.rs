@@ -1,6 +1,7 @@
 //! `run`: a command in a one-off instance; and what `ps` and `ps:stop` say about those.
 
 use crate::context::{Ask, Commands};
+use crate::reply::{Line, Reply};
 use crate::show::quote_short;
 use deploy::exec::{self, Ending};
 use deploy::once::{self, NewRun, how_ended};
@@ -47,9 +48,10 @@ pub async fn run(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     if run.detached {
         c.p.note(&app.id, began).await;
         drop(hold);
-        io.line(format!("{label} runs on its own")).await;
+        Line::Plain(format!("{label} runs on its own")).say(io).await;
         for next in ["logs {} -t -p {label}", "ps {}", "ps:stop {} {label}"] {
-            io.note(format!("next: {}", next.replace("{}", app.name.as_str()).replace("{label}", &label))).await;
+            let next = next.replace("{}", app.name.as_str()).replace("{label}", &label);
+            Line::Note(format!("next: {next}")).say(io).await;
         }
         return Ok(0);
     }
@@ -59,7 +61,7 @@ pub async fn run(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let terminal = io.terminal.clone().filter(|_| !no_tty);
     if terminal.is_none() && !no_tty && run::wants_terminal(&new.once.argv) {
         let typed = quote_all(["run", app.name.as_str()].into_iter().chain(new.once.argv.iter().map(String::as_str)));
-        io.note(run::no_terminal(&c.p.sites.ssh_command(), &typed)).await;
+        Line::Note(run::no_terminal(&c.p.sites.ssh_command(), &typed)).say(io).await;
     }
     let folder = c.p.layout.io(row.id);
     let stream = tokio::select! {
@@ -105,24 +107,24 @@ async fn told(c: &Commands, row: &InstanceRow, run: &RunRow, ending: &Ending, me
     let id = row.id;
     let why = c.p.store.read(move |tx| tx.run(id)).await?.map(|run| run.why).unwrap_or_default();
     if !why.is_empty() {
-        io.note(domain::text::warning(&format!("{label} was ended: {why}"))).await;
+        Line::Warning(format!("{label} was ended: {why}")).say(io).await;
     }
     if memory {
         let hint = format!("{label} was ended: {}; give it more with --memory", once::memory_word(run.memory));
-        io.note(domain::text::warning(&hint)).await;
+        Line::Warning(hint).say(io).await;
     }
     Ok(match ending {
         Ending::Exited(code) => *code,
         Ending::NotStarted(code, why) => {
-            io.note(domain::text::warning(&domain::text::plain(why))).await;
+            Line::Warning(domain::text::plain(why)).say(io).await;
             if run::no_shell(why) {
-                io.note(run::NO_SHELL.to_owned()).await;
+                Line::Note(run::NO_SHELL.to_owned()).say(io).await;
             }
             *code
         }
         Ending::Cut => {
             if why.is_empty() && !memory {
-                io.note(domain::text::warning(&format!("{label} ended without an exit code"))).await;
+                Line::Warning(format!("{label} ended without an exit code")).say(io).await;
             }
             KILLED
         }
@@ -219,7 +221,7 @@ async fn running(c: &Commands, app: &AppId) -> Result<Vec<RunRow>> {
 }
 
 /// Ends them, and waits until they have.
-pub async fn stop(c: &Commands, ask: &Ask, runs: &[RunRow], io: &Io) -> Result<u8> {
+pub async fn stop(c: &Commands, ask: &Ask, runs: &[RunRow], io: &Io) -> Result<Reply> {
     let why = format!("stopped by {}", actor(ask.principal()));
     for run in runs {
         let (id, why) = (run.id, why.clone());
@@ -237,7 +239,7 @@ pub async fn stop(c: &Commands, ask: &Ask, runs: &[RunRow], io: &Io) -> Result<u
             })
         };
         match c.p.store.wait_for(until, over).await? {
-            Some(Some(run)) => io.line(format!("{} ended {}", run.label(), how_ended(&run))).await,
+            Some(Some(run)) => Line::Plain(format!("{} ended {}", run.label(), how_ended(&run))).say(io).await,
             Some(None) => {}
             None => {
                 return Err(Refusal::new(Code::StillRunning, format!("{} has not ended yet", run.label()))
@@ -246,5 +248,5 @@ pub async fn stop(c: &Commands, ask: &Ask, runs: &[RunRow], io: &Io) -> Result<u
             }
         }
     }
-    Ok(0)
+    Ok(Reply::new())
 }

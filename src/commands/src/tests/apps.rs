@@ -269,7 +269,7 @@ async fn builds_are_listed() {
             bob$ builds:wait blog
             hoist: live app=blog build=1 release=v1 commit=0000000000000000000000000000000000000001 url=http://blog.example.com/ seconds=<took>
             bob$ builds:wait blog --json
-            {"status":"live","app":"blog","build":1,"release":"v1","commit":"0000000000000000000000000000000000000001","url":"http://blog.example.com/","seconds":<took>}
+            {"app":"blog","build":1,"commit":"0000000000000000000000000000000000000001","release":"v1","seconds":<took>,"status":"live","url":"http://blog.example.com/"}
             bob$ builds:output blog
             -----> Building with nothing
             -----> Running the release command: migrate

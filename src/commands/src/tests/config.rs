@@ -32,17 +32,17 @@ async fn vars_before_the_first_release() {
         ],
         expect![[r#"
             bob$ config blog
-            2| No config vars. config:set APP NAME=VALUE
+            2| No config vars. config:set blog NAME=VALUE
             bob$ config:set blog
             2|  !     NAME=VALUE is missing
             2|  !     usage: config:set APP [NAME=VALUE…] [--stdin NAME] [--secret] [--no-restart]
             2|  !     next: config:set blog LOG_LEVEL=debug
             exit 1
             bob$ config:set blog A=1 B='b c'
-            Set config vars A, B for blog; they count from its next release on
+            Set config vars A, B for blog; used from its next release on
                    added: A, B
             bob$ config:set blog --secret TOKEN=x
-            Set config var TOKEN for blog; they count from its next release on
+            Set config var TOKEN for blog; used from its next release on
                    added: TOKEN
             bob$ config:set blog A=1
             Nothing changes: the config vars have these values already
@@ -51,7 +51,7 @@ async fn vars_before_the_first_release() {
             2|  !     allowed: letters, digits and _, not beginning with a digit, at most 128
             exit 1
             bob$ config:set blog --stdin FILE < some text
-            Set config var FILE for blog; they count from its next release on
+            Set config var FILE for blog; used from its next release on
                    added: FILE
             bob$ config blog
             A:     1
@@ -92,12 +92,11 @@ async fn vars_before_the_first_release() {
             2|  !     TOKEN is secret and left out
             bob$ config:unset blog A NONE
             2|  !     NONE is not set
-            2|  !     NONE is not set
-            Unset config var A for blog; they count from its next release on
+            Unset config var A for blog; used from its next release on
                    removed: A
             bob$ config:import blog < C=3
-            Read 1 config vars (dotenv)
-            Set config var C for blog; they count from its next release on
+            Read 1 config var (dotenv)
+            Set config var C for blog; used from its next release on
                    added: C
             bob$ config:import blog
             2|  !     there is no config var on standard input; nothing was changed
@@ -140,7 +139,7 @@ async fn each_change_is_a_release() {
               Requests during the switch: 0 served, 0 lost
               http://blog.example.com/
             bob$ config:set blog B=2 --no-restart
-            Set config var B for blog; they count from its next release on
+            Set config var B for blog; used from its next release on
                    added: B
                    ps:restart blog makes that release now; so does a push
             bob$ config blog
@@ -152,7 +151,7 @@ async fn each_change_is_a_release() {
             bob$ config:unset blog A
             Unset config var A for blog
               removed: A
-              These were stored before and count from now on:
+              These were stored before and are used from now on:
               added: B
             -----> Running the release command: migrate
             -----> Starting v3: web.1

@@ -45,9 +45,9 @@ async fn what_was_done_is_in_fields() {
             2| {"app":"shop","code":"bad-setting","command":"apps:set","done":{},"exit":1,"next":["apps:set shop drain-time=90"],"said":[],"warned":[],"what":"drain-time cannot be soon","why":"it is a time from <took> to 1h, such as 90, <took> or 2m"}
             exit 1
             bob$ config:set shop A=1 B=2 --json
-            {"app":"shop","command":"config:set","done":{"set":["A","B"],"unset":[]},"exit":0,"said":["Set config vars A, B for shop; they count from its next release on","added: A, B"],"warned":[]}
+            {"app":"shop","command":"config:set","done":{"set":["A","B"],"unset":[]},"exit":0,"said":["Set config vars A, B for shop; used from its next release on","added: A, B"],"warned":[]}
             bob$ config:unset shop A --json
-            {"app":"shop","command":"config:unset","done":{"set":[],"unset":["A"]},"exit":0,"said":["Unset config var A for shop; they count from its next release on","removed: A"],"warned":[]}
+            {"app":"shop","command":"config:unset","done":{"set":[],"unset":["A"]},"exit":0,"said":["Unset config var A for shop; used from its next release on","removed: A"],"warned":[]}
             bob$ config:set blog COLOUR=red --json
             {"app":"blog","command":"config:set","done":{"app":"blog","release":"v2","seconds":<took>,"set":["COLOUR"],"status":"live","unset":[],"url":"http://blog.example.com/"},"exit":0,"said":["Set config var COLOUR for blog","added: COLOUR","Running the release command: migrate","Starting v2: web.1","web.1 is up","Live: v2, took <took> (boot <took>, switch <took>)","Requests during the switch: 0 served, 0 lost","http://blog.example.com/"],"warned":[]}
             bob$ ps:restart blog --json

@@ -163,7 +163,7 @@ async fn instances_are_scaled_stopped_and_started() {
               Requests during the switch: 0 served, 0 lost
               http://blog.example.com/
             bob$ ps:start blog
-            blog is started already; ps:restart restarts it
+            blog is started already; ps:restart blog restarts it
             bob$ ps:rebuild blog
             -----> Building with nothing
             -----> Running the release command: migrate
