@@ -116,7 +116,7 @@ fn values_that_are_only_stored_wait_for_the_next_release() {
     let world = World::new();
     let app = world.app("conf", "tests/apps/echo");
     app.push().ok();
-    app.run("config:set", &["A=1", "--no-restart"]).ok().says("they count from its next release on").hides("v2");
+    app.run("config:set", &["A=1", "--no-restart"]).ok().says("used from its next release on").hides("v2");
     assert_eq!(app.get("/env?name=A").status, 404);
     app.run("config", &[]).ok().says("A: 1").says("not in use before the next release").says("ps:restart conf");
     app.run("releases", &[]).ok().hides("v2");
