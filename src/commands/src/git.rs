@@ -82,7 +82,7 @@ impl Commands {
         pushes.get(ticket).cloned().ok_or_else(|| Fault::plain("a hook names a push that is not running").into())
     }
 
-    async fn verdict(&self, app: &AppId, ask: &JudgeAsk) -> Result<(App, Verdict, PushOptions)> {
+    async fn verdict(&self, app: &AppId, ask: &JudgeAsk) -> Result<(App, Verdict, (PushOptions, Vec<String>))> {
         let id = app.clone();
         let row = self.p.store.read(move |tx| tx.the_app(&id)).await?;
         let policy = Policy {
@@ -119,7 +119,11 @@ impl Commands {
         let push = self.push_of(ticket)?;
         let shallow = !ask.shallow.is_empty();
         let judged = JudgeAsk { updates: ask.commands, options: ask.options, shallow: ask.shallow, quarantine: None };
-        let (app, verdict, options) = self.verdict(&push.app, &judged).await?;
+        let (app, verdict, (options, foreign)) = self.verdict(&push.app, &judged).await?;
+        if !foreign.is_empty() {
+            let names = foreign.join(", ");
+            say.line(text::warning(&format!("Push options of other servers are passed over: {names}"))).await;
+        }
         if shallow && options.detach {
             return Err(Refusal::new(Code::ShallowDetach, "a shallow clone cannot be pushed with -o detach")
                 .next("git fetch --unshallow, then push again")

@@ -23,6 +23,8 @@ const ZERO: &str = "0000000000000000000000000000000000000000";
 const DEFAULT_BRANCHES: [&str; 2] = ["main", "master"];
 /// Push options known, for parsing and for suggestions.
 const OPTIONS: [&str; 3] = ["detach", "json", "timestamps"];
+/// Options of other servers that are named.
+const FOREIGN_MAX: usize = 5;
 
 /// One line of what the client asked for, as git handed it to the hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,26 +169,30 @@ pub fn may_advance(
     }
 }
 
-/// Reads `git push -o OPTION` in order. Unknown ones are refused: a typing mistake must not become a plain push.
-pub fn parse_options(options: &[String]) -> Result<PushOptions, Refusal> {
-    let mut parsed = PushOptions::default();
+/// Reads `git push -o OPTION` in order; and the options that are not ours, as they may be shown. Those are for another server,
+/// from `push.pushOption` in the user's git config, say, and are passed over. What looks like a misspelt one of ours is
+/// refused: a typing mistake must not become a plain push.
+pub fn parse_options(options: &[String]) -> Result<(PushOptions, Vec<String>), Refusal> {
+    let (mut parsed, mut foreign) = (PushOptions::default(), Vec::new());
     for option in options {
         match option.as_str() {
             "detach" => parsed.detach = true,
             "json" => parsed.json = true,
             "timestamps" => parsed.timestamps = true,
-            unknown => {
-                let no =
-                    Refusal::new(Code::UnknownPushOption, format!("There is no push option \"{}\"", shown(unknown)));
-                let near = did_you_mean(unknown, OPTIONS).first().copied();
-                return Err(match near {
-                    Some(near) => no.next(format!("git push -o {near} hoist main")),
-                    None => no.why(format!("known: {}", OPTIONS.join(", "))).next("git push hoist main"),
-                });
-            }
+            unknown => match did_you_mean(unknown, OPTIONS).first() {
+                // Options of the command line are in place of those of the config: this line works as it stands.
+                Some(near) => {
+                    let no = format!("There is no push option \"{}\"", shown(unknown));
+                    return Err(Refusal::new(Code::UnknownPushOption, no)
+                        .why(format!("known: {}", OPTIONS.join(", ")))
+                        .next(format!("git push -o {near} hoist main")));
+                }
+                None if foreign.len() < FOREIGN_MAX => foreign.push(shown(unknown)),
+                None => {}
+            },
         }
     }
-    Ok(parsed)
+    Ok((parsed, foreign))
 }
 
 /// Refuses everything that is not a branch of a name we take.

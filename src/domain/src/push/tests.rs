@@ -193,17 +193,18 @@ fn the_rule_of_the_old_id() {
 #[test]
 fn push_options() {
     let parse = |words: &[&str]| parse_options(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
-    assert_eq!(parse(&[]).unwrap(), PushOptions::default());
-    assert_eq!(parse(&["detach", "detach"]).unwrap(), PushOptions { detach: true, ..PushOptions::default() });
+    assert_eq!(parse(&[]).unwrap(), (PushOptions::default(), vec![]));
+    assert_eq!(parse(&["detach", "detach"]).unwrap().0, PushOptions { detach: true, ..PushOptions::default() });
     expect![[r#"
         There is no push option "detatch"
-        next: git push -o detach hoist main"#]]
-    .assert_eq(&parse(&["detatch"]).unwrap_err().to_string());
-    expect![[r#"
-        There is no push option "ci.skip$(id)"
         known: detach, json, timestamps
-        next: git push hoist main"#]]
-    .assert_eq(&parse(&["ci.skip\u{1b}[1m$(id)"]).unwrap_err().to_string());
+        next: git push -o detach hoist main"#]]
+    .assert_eq(&parse(&["ci.skip", "detatch"]).unwrap_err().to_string());
+    // What other servers understand, from the user's git config: named, without what could move a cursor.
+    let (ours, foreign) = parse(&["ci.skip\u{1b}[1m$(id)", "json", "merge_request.create"]).unwrap();
+    assert!(ours.json && !ours.detach);
+    assert_eq!(foreign, ["ci.skip$(id)", "merge_request.create"]);
+    assert_eq!(parse(&["x"; 100]).unwrap().1.len(), FOREIGN_MAX);
 }
 
 fn check_tree(facts: TreeFacts, want: Expect) {
