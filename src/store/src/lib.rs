@@ -176,7 +176,17 @@ impl Store {
     /// missing, damaged or another's.
     pub fn open(path: &Path) -> Result<Store, Fault> {
         let keys = if path.exists() { check_sound(path)? } else { Vec::new() };
-        let cipher = keyfile::load(&keyfile::beside(path), &keys)?;
+        Store::open_checked(path, &keys)
+    }
+
+    /// [`Store::open`] of a file that a test knows to be sound: it has just written it.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn open_sound(path: &Path) -> Result<Store, Fault> {
+        Store::open_checked(path, &[])
+    }
+
+    fn open_checked(path: &Path, keys: &[String]) -> Result<Store, Fault> {
+        let cipher = keyfile::load(&keyfile::beside(path), keys)?;
         let mut writer = connect(path).map_err(|err| named(path, err))?;
         schema::migrate(&mut writer, path)?;
         let cipher = sealed::settle(&mut writer, path, cipher)
