@@ -146,6 +146,7 @@ impl From<Fault> for TxError {
 
 impl From<rusqlite::Error> for TxError {
     fn from(err: rusqlite::Error) -> TxError {
+        // The cause ends here: what goes on is a refusal, which nobody logs.
         if err.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
             tracing::error!("cannot use the database: {err}");
             return system::fault::full_disk().into();
