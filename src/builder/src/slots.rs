@@ -51,7 +51,7 @@ impl Slots {
 
     /// A place for a build of this app, at its owner's turn and within the owner's quota; tells the job for what it waits.
     pub async fn acquire(&self, p: &Parts, app: &AppId, job: &Job) -> Result<Permit> {
-        let (id, defaults) = (app.clone(), p.settings.quotas.clone());
+        let (id, defaults) = (app.clone(), p.settings.quotas());
         let (person, most) = p
             .store
             .read(move |tx| {

@@ -25,7 +25,7 @@ pub async fn make(c: &Commands, who: &Principal, name: &AppName) -> Result<store
         Principal::User { id, .. } => Some(*id),
     };
     let (id, name, who) = (AppId::from_random(rand::random()), name.clone(), who.clone());
-    let defaults = c.p.settings.quotas.clone();
+    let defaults = c.p.settings.quotas();
     let app =
         c.p.store
             .write(move |tx| {

@@ -19,6 +19,8 @@ use store::AuditRow;
 use system::clock::now;
 use system::fault::{Error, Result};
 use system::io::Io;
+use tracing::Instrument;
+use tracing::field::{self, Empty};
 use verbs::{Format, Request, Said, Verb, audit_line};
 
 impl Commands {
@@ -47,7 +49,14 @@ impl Commands {
         Ok(instead)
     }
 
-    async fn run_said(&self, who: Principal, said: Said, env: SessionEnv, mut io: Io) -> u8 {
+    /// In a span that says whose command it is; which one and of which app is known once it is parsed.
+    async fn run_said(&self, who: Principal, said: Said, env: SessionEnv, io: Io) -> u8 {
+        let by = domain::access::actor(&who);
+        let span = tracing::info_span!("command", who = by, origin = %env.origin(), verb = Empty, app = Empty);
+        self.run_within(who, said, env, io).instrument(span).await
+    }
+
+    async fn run_within(&self, who: Principal, said: Said, env: SessionEnv, mut io: Io) -> u8 {
         let words = &match self.meant(&who, said).await {
             Ok(words) => words,
             Err(err) => return refuse(&io, &err, Format::Text).await,
@@ -110,10 +119,15 @@ impl Commands {
             creation_on: self.p.settings.create_on_push,
         };
         let (line, verb, before) = (audit_line(&request), request.verb, request.audited_before(&who));
+        let span = tracing::Span::current();
+        span.record("verb", verb.spec().name);
         let app = match &asked {
             Asked::App(app) => Some(app.id.clone()),
             Asked::NoApp | Asked::Unknown(_) | Asked::Renamed { .. } => None,
         };
+        if let Some(app) = &app {
+            span.record("app", field::display(app));
+        }
         let fresh = match &asked {
             Asked::Unknown(name) => Some(name.clone()),
             Asked::NoApp | Asked::App(_) | Asked::Renamed { .. } => None,

@@ -107,7 +107,7 @@ pub async fn show(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
 }
 
 fn line(c: &Commands, account: &Account, what: What) -> (Vec<String>, serde_json::Value) {
-    let (most, from) = limit(what, &account.own(), account.user.role, &c.p.settings.quotas);
+    let (most, from) = limit(what, &account.own(), account.user.role, &c.p.settings.quotas());
     let used = account.used(c, what);
     let by = account.set.iter().find(|quota| quota.what == what).map(|quota| quota.by.clone());
     let (shown, word) = match from {
@@ -201,7 +201,7 @@ pub async fn unset(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         io.line(format!("Nothing of that was set for {name}; quota {name} shows what holds")).await;
     }
     for what in removed {
-        let (most, _) = limit(what, &account.own(), account.user.role, &c.p.settings.quotas);
+        let (most, _) = limit(what, &account.own(), account.user.role, &c.p.settings.quotas());
         io.line(format!("{name} may have {}: {} again, the default", what.word(), what.show_limit(most))).await;
     }
     Ok(0)

@@ -138,7 +138,7 @@ pub async fn may_push(p: &Server, owner: Option<UserId>) -> Result<()> {
     let Some(owner) = owner else { return Ok(()) };
     let found = p.store.read(move |tx| Ok(tx.quota_holder(owner)?.zip(Some(tx.apps_owned(owner)?)))).await?;
     let Some((holder, apps)) = found else { return Ok(()) };
-    let defaults = &p.settings.quotas;
+    let defaults = &p.settings.quotas();
     let (Some(most), _) = limit(What::Disk, &holder.own, holder.role, defaults) else { return Ok(()) };
     let sum = p.usage.of(&apps);
     let old = sum.since.is_none_or(|since| now().millis_since(since) > LATELY_MILLIS);

@@ -14,6 +14,9 @@ use std::time::Duration;
 use store::{Ask, DeployRow, NewDeploy};
 use system::clock::now;
 use system::fault::{Error, Fault, Result};
+use tokio_util::sync::CancellationToken;
+use tracing::field::{self, Empty};
+use tracing::{Instrument, Span};
 
 /// All deploys of this control process. Clones share them.
 #[derive(Debug, Clone)]
@@ -153,7 +156,8 @@ impl Deploys {
         }
         self.live().insert(deploy, (app.clone(), job.clone()));
         let (this, out) = (self.clone(), job.clone());
-        p.tasks.spawn("deploy", move |stop| async move {
+        let span = tracing::info_span!("deploy", %app, %deploy, build = Empty, release = Empty);
+        let work = move |stop: CancellationToken| async move {
             let run = this.run(deploy, place, &out, resumed);
             let end = tokio::select! {
                 end = run => end,
@@ -166,7 +170,8 @@ impl Deploys {
                 Deploy::Failed { release: None, why }
             });
             out.finish(state);
-        });
+        };
+        p.tasks.spawn("deploy", move |stop| work(stop).instrument(span));
         job
     }
 
@@ -202,8 +207,18 @@ impl Deploys {
         while let Some(effect) = next(row.kind, &row.state) {
             let before = row.state.clone();
             let outcome = self.run_effect(&mut effects, &row, effect, job).await?;
-            if let Outcome::Failed { why } = &outcome {
-                tracing::info!(%deploy, ?effect, code = %why.code, "step failed: {}", why.what);
+            match &outcome {
+                // A fault is in the log with its cause.
+                Outcome::Failed { why } if why.code != Code::Fault => {
+                    tracing::info!(?effect, code = %why.code, "step failed: {}", why.what);
+                }
+                Outcome::Built { build } => {
+                    Span::current().record("build", field::display(build));
+                }
+                Outcome::Cut { release } => {
+                    Span::current().record("release", field::display(release));
+                }
+                Outcome::Failed { .. } | Outcome::Done | Outcome::Routed { .. } => {}
             }
             self.step(&mut row, &hooks, effect, outcome).await?;
             // After the commit point (and while undoing) a failed step is tried again, ever more slowly.
@@ -268,7 +283,7 @@ impl Deploys {
             }
         }
         *failures += 1;
-        tracing::warn!(deploy = %id, "cannot write down a step: {}", err.chain());
+        tracing::warn!("cannot write down a step: {}", err.chain());
         let pause = backoff::delay_millis(*failures, 200, 30_000, rand::random());
         self.0.platform.clock.sleep(Duration::from_millis(pause)).await;
         Ok(())

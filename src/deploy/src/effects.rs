@@ -15,6 +15,7 @@ use std::time::Duration;
 use store::{Build, BuildStatus, DeployRow, Release, ReleaseStatus};
 use system::clock::now;
 use system::fault::{Fault, Result};
+use tracing::Instrument;
 
 /// How long a switch waits for the routers before the deploy is called live with routes pending.
 const ROUTE_MAX: Duration = Duration::from_secs(10);
@@ -155,7 +156,8 @@ impl Effects {
             deadline: tokio::time::Instant::now() + self.p.settings.build_timeout,
             waited: Waited::default(),
         };
-        let made = self.p.builder.build(&ask, &self.job).await?;
+        let span = tracing::info_span!("build", app = %row.app, %build);
+        let made = self.p.builder.build(&ask, &self.job).instrument(span).await?;
         self.p
             .store
             .write(move |tx| {
@@ -300,7 +302,7 @@ impl Effects {
         if row.kind == Kind::Push
             && let Err(err) = self.p.repos.unpin(&row.app, row.id).await
         {
-            tracing::warn!(deploy = %row.id, "{err}");
+            tracing::warn!("cannot let go of its commit: {}", err.chain());
         }
         let (app, id) = (row.app.clone(), row.id);
         let rows = self.p.store.read(move |tx| Ok((tx.app(&app)?, tx.steps(id)?))).await;

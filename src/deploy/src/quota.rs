@@ -14,14 +14,14 @@ pub fn may_scale(tx: &Tx<'_>, settings: &Settings, app: &App, wanted: u64) -> Re
     let size = |count: u64| Load::of(count, settings.app_memory, settings.app_cpu);
     // What it has is part of what is used: more of it is what is asked for.
     let wanted = owned.used.and(size(wanted.saturating_sub(mine)));
-    Ok(holder.may_run(owned.used, wanted, &settings.quotas)?)
+    Ok(holder.may_run(owned.used, wanted, &settings.quotas())?)
 }
 
 /// Whether the app may have one more one-off instance, of this many bytes of memory.
 pub fn may_run_once(tx: &Tx<'_>, settings: &Settings, app: &App, memory: u64) -> Result<()> {
     let Some((holder, owned)) = owned(tx, settings, app)? else { return Ok(()) };
     let wanted = owned.used.and(Load::of(1, memory, settings.app_cpu));
-    Ok(holder.may_run(owned.used, wanted, &settings.quotas)?)
+    Ok(holder.may_run(owned.used, wanted, &settings.quotas())?)
 }
 
 /// What all that runs of a user's apps uses, by its limits.

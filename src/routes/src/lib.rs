@@ -38,6 +38,7 @@ use system::tasks::Tasks;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 const ASK_MAX: Duration = Duration::from_secs(10);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -134,7 +135,8 @@ impl Routes {
     /// Keeps the router told, and running, until the end of the server.
     pub fn keep(&self, first: Option<Connected>, tasks: &Tasks) {
         let this = self.clone();
-        tasks.spawn("routes", move |stop| async move { this.keep_told(first, stop).await });
+        let span = tracing::info_span!(parent: None, "router");
+        tasks.spawn("routes", move |stop| async move { this.keep_told(first, stop).await }.instrument(span));
     }
 
     /// Says that routes changed and waits until the router serves the change; false if it has not by `deadline`.

@@ -39,7 +39,7 @@ impl RouterLaunch {
     /// The router that the settings describe, of this program.
     pub fn new(settings: &Settings, layout: Layout, program: PathBuf) -> RouterLaunch {
         let (http, mode, user) = (settings.http, settings.router, settings.router_user.clone());
-        let flags = settings.visitors.flags();
+        let flags = settings.visitors().flags();
         RouterLaunch { layout, http, mode, user, flags, program, listener: Mutex::default() }
     }
 

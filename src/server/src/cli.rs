@@ -3,7 +3,7 @@
 use builder::daemon::enter::{self, Place};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use system::settings::{KEYS, Mistakes, Raw, Settings};
+use system::settings::{KEYS, Mistakes, Raw, Settings, nearest};
 
 /// Where `install.sh` writes the configuration.
 const SYSTEM_CONFIG: &str = "/etc/hoist/hoist.toml";
@@ -128,7 +128,8 @@ fn settings(words: &[String], variable: &impl Fn(&str) -> Option<String>, cores:
         };
         let known = name.strip_prefix("--").filter(|n| *n == "config" || KEYS.iter().any(|k| k.name == *n));
         let Some(name) = known else {
-            mistakes.push(format!("there is no flag {word}; hoist --help lists them"));
+            let meant = nearest("--", name.trim_start_matches('-'));
+            mistakes.push(format!("there is no flag {word}{meant}; hoist --help lists them"));
             continue;
         };
         match attached.or_else(|| words.next().cloned()) {
@@ -167,7 +168,7 @@ pub fn help() -> String {
          hoist --version\n\n\
          Flags; each also as HOIST_NAME in the environment, or as name = \"value\" in the TOML file of --config FILE:\n",
     );
-    for key in KEYS {
+    for key in KEYS.iter() {
         let flag = format!("--{} {}", key.name, key.value);
         let default = if key.default.is_empty() { String::new() } else { format!(" [{}]", key.default) };
         text.push_str(&format!("  {flag:28} {}{default}\n", key.help));
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn pages_name_every_setting() {
         let operations = include_str!("../../../docs/operations.md");
-        for key in KEYS {
+        for key in KEYS.iter() {
             assert!(operations.contains(&format!("| `{}` | ", key.name)), "docs/operations.md lacks {}", key.name);
             assert!(help().contains(&format!("  --{} ", key.name)), "the help lacks {}", key.name);
         }

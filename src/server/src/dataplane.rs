@@ -40,7 +40,7 @@ pub fn run(settings: &Settings, say: impl Fn(&str)) -> Result<(), Fault> {
     // The server makes each spool in it and gives it to the owner of this one.
     std::fs::create_dir_all(ROUTER_SPOOLS).act(|| "cannot make the folder of the access lines")?;
     let mut config = RouterConfig::new(".", ROUTER_SPOOLS);
-    let visitors = &settings.visitors;
+    let visitors = &settings.visitors();
     config.limits.connections = connections(visitors.connections, files);
     config.limits.per_source = usize::try_from(visitors.per_source).unwrap_or(usize::MAX);
     config.limits.per_source_requests = usize::try_from(visitors.requests).unwrap_or(usize::MAX);

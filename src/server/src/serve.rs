@@ -62,7 +62,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     let net = claim(&install, &settings).await?;
     routes::move_from_before(&layout).await?;
     let logs_config =
-        LogsConfig { router_spools: layout.router_spools(), budget: settings.logs, ..LogsConfig::at(layout.logs()) };
+        LogsConfig { router_spools: layout.router_spools(), budget: settings.logs(), ..LogsConfig::at(layout.logs()) };
     let logs = Logs::open(logs_config, &tasks).await?;
     let launch = RouterLaunch::new(&settings, layout.clone(), program.clone());
     let base = BaseDomain::load(&store, &settings.base_domain).await?;

@@ -34,6 +34,8 @@ use system::tasks::{self, Tasks};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 /// A public key as one line of text without comment: `ssh-ed25519 AAAA…`.
 pub type PublicKeyText = str;
@@ -232,6 +234,7 @@ async fn add_rsa(
 }
 
 async fn accept(listener: TcpListener, guard: Arc<Guard>, door: Arc<Doorway>, stop: CancellationToken) {
+    let mut number = 0_u64;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -242,7 +245,11 @@ async fn accept(listener: TcpListener, guard: Arc<Guard>, door: Arc<Doorway>, st
                 // Over a limit the connection is closed before any key exchange: it costs an accept and nothing else.
                 let Some(pass) = guard.admit(peer.ip()) else { continue };
                 let shared = door.clone();
-                door.tasks.spawn("ssh session", move |stop| session::serve(stream, peer, pass, shared, stop));
+                number += 1;
+                let span = tracing::info_span!(parent: None, "session", session = number, %peer, who = Empty);
+                door.tasks.spawn("ssh session", move |stop| {
+                    session::serve(stream, peer, pass, shared, stop).instrument(span)
+                });
             }
             Err(err) => {
                 // Out of descriptors: wait for some to come back instead of spinning.

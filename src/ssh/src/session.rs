@@ -272,6 +272,9 @@ impl Session {
                 let shell = self.door.shell.clone();
                 self.revoked = Box::pin(async move { shell.revoked(&who).await });
             }
+            if let Some(who) = &who {
+                tracing::Span::current().record("who", domain::access::actor(who));
+            }
             self.who = who;
         }
         true

@@ -3,9 +3,9 @@
 //! Invariant: a file that is there is never written over but by a rotation that read it, and then as a whole.
 
 use super::cipher::{Cipher, Key};
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{File, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use system::fault::{Act, Fault};
 
@@ -76,16 +76,9 @@ fn refused(path: &Path, what: &str) -> Fault {
 
 /// Writes the file as a whole, on the disk when this returns.
 pub fn write(path: &Path, cipher: &Cipher) -> Result<(), Fault> {
-    let act = || format!("cannot write {}", path.display());
-    let fresh = path.with_extension("key.new");
     let text: String = cipher.keys().map(|key| format!("{}\n", key.line())).collect();
-    let _old = std::fs::remove_file(&fresh);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).act(act)?;
-    file.write_all(format!("{HEADER}{text}").as_bytes()).act(act)?;
-    file.sync_all().act(act)?;
-    std::fs::rename(&fresh, path).act(act)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).act(act)
+    let written = system::whole::write(path, format!("{HEADER}{text}").as_bytes(), 0o600);
+    written.act(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -146,6 +146,7 @@ impl From<Fault> for TxError {
 
 impl From<rusqlite::Error> for TxError {
     fn from(err: rusqlite::Error) -> TxError {
+        // The cause ends here: what goes on is a refusal, which nobody logs.
         if err.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) {
             tracing::error!("cannot use the database: {err}");
             return system::fault::full_disk().into();
@@ -176,7 +177,17 @@ impl Store {
     /// missing, damaged or another's.
     pub fn open(path: &Path) -> Result<Store, Fault> {
         let keys = if path.exists() { check_sound(path)? } else { Vec::new() };
-        let cipher = keyfile::load(&keyfile::beside(path), &keys)?;
+        Store::open_checked(path, &keys)
+    }
+
+    /// [`Store::open`] of a file that a test knows to be sound: it has just written it.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn open_sound(path: &Path) -> Result<Store, Fault> {
+        Store::open_checked(path, &[])
+    }
+
+    fn open_checked(path: &Path, keys: &[String]) -> Result<Store, Fault> {
+        let cipher = keyfile::load(&keyfile::beside(path), keys)?;
         let mut writer = connect(path).map_err(|err| named(path, err))?;
         schema::migrate(&mut writer, path)?;
         let cipher = sealed::settle(&mut writer, path, cipher)

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
 /// Spawns and ends tasks. Clones share one tracker and one stop signal.
 #[derive(Debug, Clone, Default)]
@@ -18,17 +19,21 @@ impl Tasks {
         Tasks::default()
     }
 
-    /// Starts a task. It gets the stop signal and must end soon after it fires.
+    /// Starts a task, whose lines in the log say what those of its starter say. It gets the stop signal and must end soon after
+    /// it fires.
     pub fn spawn<F>(&self, name: &'static str, task: impl FnOnce(CancellationToken) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let work = task(self.stop.child_token());
         #[allow(clippy::disallowed_methods, reason = "the one place that spawns")]
-        self.tracker.spawn(async move {
-            work.await;
-            tracing::trace!(task = name, "ended");
-        });
+        self.tracker.spawn(
+            async move {
+                work.await;
+                tracing::trace!(task = name, "ended");
+            }
+            .instrument(Span::current()),
+        );
     }
 
     /// The signal every task sees.
@@ -50,8 +55,9 @@ pub async fn blocking<T: Send + 'static>(
     act: &'static str,
     work: impl FnOnce() -> crate::fault::Result<T> + Send + 'static,
 ) -> crate::fault::Result<T> {
+    let span = Span::current();
     #[allow(clippy::disallowed_methods, reason = "the one place that hands work to the blocking pool")]
-    match tokio::task::spawn_blocking(work).await {
+    match tokio::task::spawn_blocking(move || span.in_scope(work)).await {
         Ok(done) => done,
         Err(err) => Err(crate::fault::Fault::new(act, err).into()),
     }
@@ -63,9 +69,10 @@ pub async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> crate::fault::Result<T> + Send + 'static,
 ) -> crate::fault::Result<T> {
     let (done, result) = tokio::sync::oneshot::channel();
+    let span = Span::current();
     let thread = std::thread::Builder::new().name(act.to_owned()).spawn(move || {
         // Whoever asked may have given up.
-        let _ = done.send(work());
+        let _ = done.send(span.in_scope(work));
     });
     thread.map_err(|err| crate::fault::Fault::new(act, err))?;
     result.await.map_err(|err| crate::fault::Fault::new(act, err))?

@@ -17,6 +17,11 @@ use system::fault::{Act, Result};
 /// How long a change of routes by the reconciler waits for the router.
 const ROUTE_MAX: Duration = Duration::from_secs(10);
 
+/// Lines of the log say from here on whose instance it is.
+pub(super) fn in_span(row: &InstanceRow) {
+    tracing::Span::current().record("app", tracing::field::display(&row.app));
+}
+
 impl Reconciler {
     pub(super) async fn run_action(&self, action: &Action) -> Result<()> {
         match action {
@@ -37,7 +42,7 @@ impl Reconciler {
     /// The row, if it is still wanted as the plan saw it.
     async fn row(&self, id: InstanceId, desire: Desire) -> Result<Option<InstanceRow>> {
         let row = self.p.store.read(move |tx| tx.instance(id)).await?;
-        Ok(row.filter(|r| r.desire == desire))
+        Ok(row.filter(|r| r.desire == desire).inspect(in_span))
     }
 
     /// Whether an instance runs after all: what a plan is made from may be older than what is done by it.

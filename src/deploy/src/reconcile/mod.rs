@@ -21,6 +21,8 @@ use std::time::Duration;
 use system::fault::Result;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 /// The longest time without a look.
 const EVERY: Duration = Duration::from_secs(5);
@@ -201,10 +203,11 @@ impl Reconciler {
             return;
         }
         let this = self.clone();
-        self.p.tasks.spawn("reconcile-action", move |stop| async move {
+        let span = tracing::info_span!("reconcile", ?action, app = Empty);
+        let work = move |stop: CancellationToken| async move {
             let done = tokio::select! { done = this.run_action(&action) => done, () = stop.cancelled() => Ok(()) };
             if let Err(err) = &done {
-                tracing::warn!("{action:?}: {}", err.chain());
+                tracing::warn!("{}", err.chain());
             }
             if let Some(id) = id {
                 if done.is_err() {
@@ -213,7 +216,8 @@ impl Reconciler {
                 }
                 this.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             }
-        });
+        };
+        self.p.tasks.spawn("reconcile-action", move |stop| work(stop).instrument(span));
     }
 
     /// Networks of apps that are gone are removed; firewall put right.

@@ -19,6 +19,7 @@ impl Reconciler {
             Ok(Some((tx.the_app(&row.app)?.settings, row)))
         });
         let Some((settings, row)) = found.await? else { return Ok(()) };
+        super::actions::in_span(&row);
         if row.desire != Desire::Retiring {
             return Ok(());
         }

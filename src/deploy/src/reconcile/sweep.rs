@@ -69,7 +69,7 @@ impl Reconciler {
             Ok(())
         })
         .await?;
-        let (keep, now) = (self.p.settings.audit_keep, system::clock::now());
+        let (keep, now) = (self.p.settings.audit_keep(), system::clock::now());
         while self.p.store.write(move |tx| tx.trim_audit(keep, now)).await? > 0 {}
         self.p.builder.prune().await
     }

@@ -210,6 +210,10 @@ impl Wire {
     async fn told(&self, scope: Scope) -> bool {
         let work = async {
             let routes = routes::wanted(&self.store, &self.base, &scope).await?;
+            let takes = self.outside.router_takes();
+            if !takes.is_zero() {
+                tokio::time::sleep(takes).await;
+            }
             self.outside.route(scope, routes);
             Ok(())
         };

@@ -21,8 +21,8 @@ use logs::{Logs, LogsConfig};
 use net::Net;
 use routes::{BaseDomain, Sites};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use store::{Ask, InstanceRow, Store, path_in};
@@ -69,6 +69,8 @@ struct Script {
     /// Whether an app that served must go on serving.
     must_serve: bool,
     hooks: BTreeSet<Effect>,
+    /// How long the router takes to be told.
+    router_takes: Duration,
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -91,6 +93,7 @@ impl Outside {
                 deaf: None,
                 must_serve: true,
                 hooks: BTreeSet::new(),
+                router_takes: Duration::ZERO,
             }),
         }
     }
@@ -147,6 +150,15 @@ impl Outside {
 
     pub(super) fn hooks(&self) -> BTreeSet<Effect> {
         lock(&self.script).hooks.clone()
+    }
+
+    /// The router takes so long from now on to be told.
+    pub fn set_router_takes(&self, time: Duration) {
+        lock(&self.script).router_takes = time;
+    }
+
+    pub(super) fn router_takes(&self) -> Duration {
+        lock(&self.script).router_takes
     }
 
     /// No instance of this release serves.
@@ -230,6 +242,10 @@ impl Outside {
 #[derive(Debug)]
 pub struct World {
     dir: tempfile::TempDir,
+    /// Claimed once: which addresses it has never changes.
+    net: Net,
+    /// No process has had the database yet: it needs no look at whether it is sound.
+    fresh: AtomicBool,
     /// What is outside of the process.
     pub outside: Arc<Outside>,
 }
@@ -257,7 +273,11 @@ impl Default for World {
 impl World {
     /// A machine without anything on it.
     pub fn new() -> World {
-        let world = World { dir: in_memory(), outside: Arc::new(Outside::new()) };
+        let dir = in_memory();
+        let host = dir.path().join("host");
+        std::fs::create_dir(&host).unwrap();
+        let net = Net::claim_for_tests(&host, dir.path(), POOL.parse().unwrap());
+        let world = World { dir, net, fresh: AtomicBool::new(true), outside: Arc::new(Outside::new()) };
         world.layout().create().unwrap();
         let (database, key) = template();
         std::fs::write(path_in(world.data()), database).unwrap();
@@ -269,7 +289,7 @@ impl World {
     pub fn copied(&self) -> World {
         let dir = in_memory();
         copy(self.dir.path(), dir.path());
-        World { dir, outside: Arc::new(self.outside.copied()) }
+        World { dir, net: self.net.clone(), fresh: AtomicBool::new(true), outside: Arc::new(self.outside.copied()) }
     }
 
     fn data(&self) -> &Path {
@@ -278,10 +298,6 @@ impl World {
 
     fn layout(&self) -> Layout {
         Layout::new(self.data())
-    }
-
-    fn host(&self) -> PathBuf {
-        self.data().join("host")
     }
 
     fn settings(&self) -> Settings {
@@ -302,13 +318,12 @@ impl World {
     /// Starts the process: what was open goes on.
     pub async fn start(&self, fuse: Arc<Fuse>) -> Life {
         let (settings, layout, tasks) = (self.settings(), self.layout(), Tasks::new());
-        let store = Store::open(&path_in(self.data())).unwrap();
+        let open = if self.fresh.swap(false, Ordering::Relaxed) { Store::open_sound } else { Store::open };
+        let store = open(&path_in(self.data())).unwrap();
         let judge = Arc::clone(&fuse);
         store.set_judge(Arc::new(move |moment, writes| judge.judge(moment, writes)));
         let logs = Logs::open(LogsConfig::at(layout.logs()), &tasks).await.unwrap();
         let base = BaseDomain::load(&store, "example.com").await.unwrap();
-        std::fs::create_dir_all(self.host()).unwrap();
-        let net = Net::claim_for_tests(&self.host(), self.data(), POOL.parse().unwrap());
         let wire = Arc::new(Wire {
             outside: Arc::clone(&self.outside),
             fuse: Arc::clone(&fuse),
@@ -338,7 +353,7 @@ impl World {
             settings,
             layout,
             store,
-            net,
+            net: self.net.clone(),
             logs,
             tasks,
         }));
@@ -438,7 +453,18 @@ impl Life {
         let name = |row: &InstanceRow| instance_name(&self.platform.install, row.id);
         let mut wanted: Vec<String> = rows.iter().map(name).collect();
         wanted.sort();
-        (there != wanted).then(|| format!("{there:?} run, wanted are {wanted:?}"))
+        if there != wanted {
+            return Some(format!("{there:?} run, wanted are {wanted:?}"));
+        }
+        // The router is told after the store, of what is ready as of everything else.
+        let base = &self.platform.sites.base;
+        let Ok(routes) = routes::wanted(&self.platform.store, base, &Scope::All).await else {
+            return Some("the routes cannot be read".to_owned());
+        };
+        let routes: BTreeMap<String, RouteAction> =
+            routes.into_values().flatten().map(|route| (route.host, route.action)).collect();
+        let told = self.outside.routes();
+        (told != routes).then(|| format!("the router has {told:?}, wanted is {routes:?}"))
     }
 
     /// Names of what runs, in order; with a mark those that do not.

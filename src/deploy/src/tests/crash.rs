@@ -22,8 +22,8 @@ const BLOWS: [Blow; 4] = [Blow::DieBefore, Blow::DieAfter, Blow::Fail, Blow::Ans
 const READS: [&str; 5] = ["engine.list", "engine.inspect", "engine.wait", "engine.has_image", "git.branch_tip"];
 /// Looks repeat themselves: of these so many are tried.
 const LOOKS: [(&str, u32); 4] = [("engine.list", 3), ("engine.inspect", 4), ("engine.wait", 5), ("engine.remove", 6)];
-/// Cases at a time on each processor: most of one is waiting.
-const CASES_EACH: usize = 8;
+/// Cases at a time on each processor: most of one is waiting. More take longer each, in which time all looks come by again.
+const CASES_EACH: usize = 5;
 /// How often the process may be started until all is at rest.
 const LIVES: usize = 3;
 
