@@ -277,7 +277,6 @@ pub async fn rename(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             })
             .await?;
     let told = c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
-    c.p.note(&app.id, format!("Renamed from {old} to {new}")).await;
     io.did("old", &old);
     io.did("name", &new);
     io.did("url", c.p.sites.url(&new));

@@ -189,7 +189,7 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             })?;
             let table = tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.processes).unwrap_or_default();
             let new = formation::scale(&tx.formation(&id)?, &table, &words)?;
-            tx.set_formation(&id, &new)?;
+            tx.set_formation(&id, &new, now())?;
             let wanted = formation::wanted(&new, &table);
             // Too many: the highest numbers go.
             for one in tx.instances(Some(&id))? {
@@ -297,7 +297,7 @@ pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     for row in &rows {
         io.line(format!("Restarting {}", row.label())).await;
         let id = row.id;
-        c.p.store.write(move |tx| tx.set_ready(id, false)).await?;
+        c.p.store.write(move |tx| tx.note_down(id, None, now())).await?;
         c.p.routes.publish_app(&app, ROUTE_MAX).await;
         c.p.routes.wait_idle(&[id.to_string()], settings.drain_time()).await;
         let name = instance_name(&c.p.install, row.id);
@@ -356,7 +356,7 @@ pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let stopping =
         c.p.store
             .write(move |tx| {
-                tx.set_stopped(&id, true)?;
+                tx.stop(&id, now())?;
                 tx.retire_others(&id, None)
             })
             .await?;

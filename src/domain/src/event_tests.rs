@@ -133,7 +133,7 @@ fn samples() -> Vec<(Event, &'static str, &'static str)> {
                 by: by(),
             },
             r#"{"kind":"deploy-failed","deploy":9,"job":"rollback","release":null,"code":"build-failed","why":"no \u001b[31mimage","by":"ana"}"#,
-            "rollback by ana failed: no [31mimage",
+            "rollback by ana failed: no image",
         ),
     ];
     let of_instances = vec![
@@ -319,4 +319,38 @@ fn types_are_those_that_there_are() {
         assert_eq!(no.code, Code::BadEventType, "{typed}");
         assert!(no.why.contains("command, app-created, ") && !no.what.contains('\u{1b}'), "{no}");
     }
+}
+
+fn markdown() -> String {
+    let mut page = "# Events\n\n\
+        What can happen to an app, or to the server (then the text says so), and how `events --format json` has it; to each row come `at`,\n\
+        `seq` (a number that only grows) and `app` (its name then). Fields are added, and none changes its meaning. Rows of commands, which\n\
+        say who typed what, are of the kind `command`. Kinds marked `log` are lines of the app's log too. This page is written from\n\
+        `src/domain/src/event.rs`; `UPDATE_DOCS=1 cargo test -p domain events_page` writes it anew.\n\n\
+        | Kind | Happens when | For example |\n|---|---|---|\n"
+        .to_owned();
+    let samples = samples();
+    for (kind, about) in KINDS {
+        let (event, json, _) = samples.iter().find(|(event, ..)| event.kind() == *kind).unwrap();
+        let fields = json.split_once(',').map_or("", |(_, fields)| fields.trim_end_matches('}'));
+        // Braces that were inside stay in pairs.
+        let open = fields.matches('{').count() - fields.matches('}').count();
+        let fields = format!("{fields}{}", "}".repeat(open));
+        let fields = if fields.is_empty() { String::new() } else { format!("`{fields}`") };
+        let log = if event.line().is_some() { " (log)" } else { "" };
+        page.push_str(&format!("| `{kind}`{log} | {about} | {fields} |\n"));
+    }
+    page
+}
+
+#[test]
+fn events_page() {
+    // What cargo says now: the clone that this was compiled in may be gone.
+    let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let (page, want) = (format!("{here}/../../docs/events.md"), markdown());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&page, &want).unwrap();
+    }
+    let have = std::fs::read_to_string(&page).unwrap_or_default();
+    assert!(have == want, "docs/events.md differs from the table: UPDATE_DOCS=1 cargo test -p domain events_page");
 }
