@@ -1,4 +1,5 @@
 //! The driver, its effects and the reconciler over fakes.
 
 mod crash;
+mod events;
 mod usual;
