@@ -27,7 +27,7 @@ pub async fn events(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     }
     let who = args.value("user").map(str::to_owned);
     let since = args.value("since").map(|typed| audit::since(typed, now())).transpose()?;
-    let wanted = args.value("type").map(kinds).transpose()?;
+    let wanted = args.value("type").map(|typed| kinds(typed, ask.app().map(|app| &app.name))).transpose()?;
     let mut left = args.number("num", 50, 10_000_000)?;
     let commands = AuditFilter { app: app.clone(), actor: who.clone(), since, before: None, max: PAGE };
     let happened = wanted.as_ref().map(|wanted| wanted.events.clone());

@@ -426,8 +426,8 @@ pub struct Kinds {
     pub commands: bool,
 }
 
-/// Reads `KIND[,KIND]`.
-pub fn kinds(typed: &str) -> Result<Kinds, Refusal> {
+/// Reads `KIND[,KIND]`, as typed for this app or for all.
+pub fn kinds(typed: &str, app: Option<&AppName>) -> Result<Kinds, Refusal> {
     let mut kinds = Kinds { events: Vec::new(), commands: false };
     for word in typed.split(',').map(str::trim) {
         match KINDS.iter().find(|(kind, _)| *kind == word) {
@@ -435,10 +435,11 @@ pub fn kinds(typed: &str) -> Result<Kinds, Refusal> {
             None if word == COMMAND => kinds.commands = true,
             None => {
                 let all: Vec<&str> = [COMMAND].into_iter().chain(KINDS.iter().map(|(kind, _)| *kind)).collect();
+                let of = app.map(|app| format!("{app} ")).unwrap_or_default();
                 let what = format!("there are no events of the type {}", crate::words::quote(&plain(word)));
                 return Err(Refusal::new(Code::BadEventType, what)
                     .why(format!("types: {}", all.join(", ")))
-                    .next("events APP --type deploy-failed,instance-crashed"));
+                    .next(format!("events {of}--type deploy-failed,instance-crashed")));
             }
         }
     }

@@ -312,10 +312,13 @@ fn words_for_people_and_for_the_log() {
 
 #[test]
 fn types_are_those_that_there_are() {
-    let all = kinds("deploy-failed, command,instance-up").unwrap();
+    let all = kinds("deploy-failed, command,instance-up", None).unwrap();
     assert_eq!(all, Kinds { events: vec!["deploy-failed", "instance-up"], commands: true });
     for typed in ["", "deploy", "deploy-failed,", "deploy-failed;instance-up", "Command", "\u{1b}[31m"] {
-        let no = kinds(typed).unwrap_err();
+        let app = "blog".parse().unwrap();
+        let no = kinds(typed, Some(&app)).unwrap_err();
+        assert_eq!(no.next, ["events blog --type deploy-failed,instance-crashed"]);
+        assert!(kinds(typed, None).unwrap_err().next[0].starts_with("events --type "));
         assert_eq!(no.code, Code::BadEventType, "{typed}");
         assert!(no.why.contains("command, app-created, ") && !no.what.contains('\u{1b}'), "{no}");
     }

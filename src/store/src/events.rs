@@ -185,13 +185,18 @@ impl Tx<'_> {
         Ok(lost)
     }
 
+    /// Whether something of the server's was well when it was last noted.
+    pub fn is_well(&self, what: &str) -> Result<bool> {
+        Ok(self.meta(&format!("unwell-{what}"))?.is_none())
+    }
+
     /// Notes whether something of the server's is well, and tells the event if that is news. What was noted outlives a restart,
     /// so that nobody is told twice.
     pub fn note_health(&self, what: &str, well: bool, event: &Event, now: Timestamp) -> Result<()> {
-        let key = format!("unwell-{what}");
-        if self.meta(&key)?.is_none() == well {
+        if self.is_well(what)? == well {
             return Ok(());
         }
+        let key = format!("unwell-{what}");
         match well {
             true => drop(self.execute("DELETE FROM meta WHERE key = ?1", [&key])?),
             false => self.set_meta(&key, &now.0.to_string())?,
@@ -199,3 +204,7 @@ impl Tx<'_> {
         self.happened(None, event, now)
     }
 }
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

@@ -171,11 +171,11 @@ pub const KEYS: &[Key] = &[
     Key { name: "pushes-per-user", value: "N", help: "pushes of one user that are open at once", default: "10" },
     Key { name: "sessions-per-user", value: "N", help: "SSH connections of one user at once", default: "50" },
     Key { name: "commands-per-user", value: "N", help: "commands of one user that run at once", default: "50" },
-    Key { name: "audit-days", value: "N", help: "days that audit rows (events) are kept", default: "365" },
+    Key { name: "audit-days", value: "N", help: "days that commands and events (events) are kept", default: "365" },
     Key {
         name: "audit-rows",
         value: "N",
-        help: "audit rows that are kept; of more, whoever left most loses their oldest",
+        help: "how many of each are kept; of more, the person or app that has most loses the oldest",
         default: "1000000",
     },
     Key {

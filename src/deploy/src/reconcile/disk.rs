@@ -5,6 +5,7 @@
 //! fill is the engine's to say; the folders that we gave it are counted with it.
 
 use super::Reconciler;
+use crate::room as room_on_disks;
 use domain::event::Event;
 use domain::instance::instance_name;
 use domain::reconcile::Desire;
@@ -65,6 +66,9 @@ impl Reconciler {
                 let begun = Instant::now();
                 if let Err(err) = self.look_at_disks(&mut places).await {
                     tracing::warn!("cannot look at what instances write: {}", err.chain());
+                }
+                if let Err(err) = room_on_disks::note(&self.p).await {
+                    tracing::warn!("cannot note how much room is on the disks: {}", err.chain());
                 }
                 took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 ended = Some(Instant::now());
