@@ -58,7 +58,7 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
     let rows =
         c.p.store
             .write(move |tx| {
-                tx.set_stopped(&app, true)?;
+                tx.stop(&app, now())?;
                 tx.retire_others(&app, None)?;
                 tx.instances(Some(&app))
             })
@@ -232,7 +232,7 @@ pub async fn set(c: &Commands, ask: Ask) -> Result<Reply> {
                 for (setting, value) in &changes {
                     setting.take(&mut settings, value, &known)?;
                 }
-                tx.set_settings(&id, &settings)?;
+                tx.set_settings(&id, &settings, now())?;
                 Ok(settings.shown().collect::<BTreeMap<_, _>>())
             })
             .await?;

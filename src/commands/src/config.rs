@@ -213,7 +213,7 @@ async fn change_config(c: &Commands, ask: &Ask, mut change: ConfigChange, only_s
                 let vars = apply.apply(&old)?;
                 let hidden = apply.hidden(&tx.hidden(&id, row.config_version)?, &old, &vars, now());
                 let version = tx.add_config(&id, &vars, &hidden, now())?;
-                tx.set_config_version(&id, version)?;
+                tx.set_config_version(&id, version, now())?;
                 Ok(Some(row))
             })
             .await?;

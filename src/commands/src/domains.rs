@@ -267,7 +267,6 @@ pub async fn rename(c: &Commands, ask: Ask) -> Result<Reply> {
             })
             .await?;
     let told = c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
-    c.p.note(&app.id, format!("Renamed from {old} to {new}")).await;
     let mut reply = Reply::new();
     reply.did("old", &old);
     reply.did("name", &new);

@@ -113,7 +113,7 @@ pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                     return Err(Refusal::new(Code::NoSuchKey, what).next(format!("keys:list {}", user.name)).into());
                 };
                 may_lose(&tx.standings()?, &user.name, Loss::Key, by.as_ref())?;
-                tx.remove_key(fingerprint, &user)?;
+                tx.remove_key(fingerprint, &user, now())?;
                 Ok((fingerprint.to_owned(), tx.end_lost_work(now())?))
             })
             .await?;
@@ -210,7 +210,7 @@ pub async fn deploy_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                     None => pick(&known, &typed)?,
                 };
                 let Some(fingerprint) = found else { return Ok(None) };
-                tx.remove_deploy_key(&id, fingerprint)?;
+                tx.remove_deploy_key(&id, fingerprint, now())?;
                 let gone = keys.iter().find(|k| k.fingerprint == fingerprint).cloned();
                 gone.map(|gone| tx.end_lost_work(now()).map(|lost| (gone, lost))).transpose()
             })

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use domain::Refusal;
 use domain::refusal::Code;
 use log_format::{Filter, Grep, Record, when};
+use std::time::Duration;
 use system::clock;
 use system::fault::Result;
 use system::io::{Chunk, Io};
@@ -13,11 +14,15 @@ use verbs::{Format, args};
 /// Lines shown where nothing says how many or from when on.
 const LAST: usize = 100;
 const LAST_MAX: usize = 10_000_000;
+/// How long lines of what has just happened may take to be there.
+const CAUGHT_UP_MAX: Duration = Duration::from_secs(1);
 /// Bytes of output in one message.
 const MESSAGE: usize = 32 * 1024;
 
 pub async fn logs(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
     let app = ask.the_app()?.id.clone();
+    // Whoever did something a moment ago looks for its line.
+    c.p.log_lines.caught_up(CAUGHT_UP_MAX).await;
     let what = asked(&ask.what().arguments()?)?;
     let follow = what.follow;
     let look = (ask.what().format, io.tty);

@@ -30,7 +30,7 @@ pub async fn on(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let hosts =
         c.p.store
             .write(move |tx| {
-                tx.set_maintenance(&tx.the_app(&id)?.id, Some((&Maintenance { page }, now())))?;
+                tx.set_maintenance(&tx.the_app(&id)?.id, Some(&Maintenance { page }), now())?;
                 tx.domain_count(&id)
             })
             .await?;
@@ -74,7 +74,7 @@ pub async fn off(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         c.p.store
             .write(move |tx| {
                 let was = tx.maintenance(&id)?.is_some();
-                tx.set_maintenance(&id, None)?;
+                tx.set_maintenance(&id, None, now())?;
                 Ok(was)
             })
             .await?;

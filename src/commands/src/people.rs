@@ -72,9 +72,9 @@ pub async fn users_set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 if role == Role::Developer {
                     may_lose(&tx.standings()?, &whom, Loss::Admin, None)?;
                 }
-                tx.set_role(&user, role)?;
+                tx.set_role(&user, role, now())?;
                 let after = User { role, ..user.clone() };
-                let mut ended = tx.leave(&user, Some(&after), keys, &by)?;
+                let mut ended = tx.leave(&user, Some(&after), keys, &by, now())?;
                 if role == Role::Developer {
                     (ended.users, ended.keys) = (tx.users_made_by(user.id)?, tx.keys_added_by(user.id)?);
                 }
@@ -118,10 +118,10 @@ pub async fn users_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             .write(move |tx| {
                 let user = tx.the_user(&gone)?;
                 may_lose(&tx.standings()?, &gone, Loss::User, by.as_ref())?;
-                let mut ended = tx.leave(&user, None, keys, &asker)?;
+                let mut ended = tx.leave(&user, None, keys, &asker, now())?;
                 ended.apps = tx.owned_by(user.id)?;
                 (ended.users, ended.keys) = (tx.users_made_by(user.id)?, tx.keys_added_by(user.id)?);
-                tx.remove_user(&user)?;
+                tx.remove_user(&user, now())?;
                 let work = tx.end_lost_work(now())?;
                 (ended.builds, ended.runs) = (work.ended.builds, work.ended.runs);
                 Ok(Lost { ended, jobs: work.jobs })
@@ -141,7 +141,7 @@ pub async fn access_add(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         c.p.store
             .write(move |tx| {
                 let user = tx.the_user(&user)?;
-                tx.share(&id, user.id, by)
+                tx.share(&id, &user, by, now())
             })
             .await?;
     io.did("user", &name);
@@ -159,8 +159,8 @@ pub async fn access_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         c.p.store
             .write(move |tx| {
                 let user = tx.the_user(&user)?;
-                let changed = tx.unshare(&id, user.id)?;
-                let mut ended = tx.leave(&user, Some(&user), keys, &by)?;
+                let changed = tx.unshare(&id, &user, now())?;
+                let mut ended = tx.leave(&user, Some(&user), keys, &by, now())?;
                 let work = tx.end_lost_work(now())?;
                 (ended.builds, ended.runs) = (work.ended.builds, work.ended.runs);
                 let owner = tx.the_app(&id)?.owner == Some(user.id);

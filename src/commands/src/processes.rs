@@ -184,7 +184,7 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
             })?;
             let table = tx.build(tx.the_release(&id, number)?.build)?.map(|b| b.processes).unwrap_or_default();
             let new = formation::scale(&tx.formation(&id)?, &table, &words)?;
-            tx.set_formation(&id, &new)?;
+            tx.set_formation(&id, &new, now())?;
             let wanted = formation::wanted(&new, &table);
             // Too many: the highest numbers go.
             for one in tx.instances(Some(&id))? {
@@ -292,7 +292,7 @@ pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     for row in &rows {
         Line::Plain(format!("Restarting {}", row.label())).say(io).await;
         let id = row.id;
-        c.p.store.write(move |tx| tx.set_ready(id, false)).await?;
+        c.p.store.write(move |tx| tx.note_down(id, None, now())).await?;
         c.p.routes.publish_app(&app, ROUTE_MAX).await;
         c.p.routes.wait_idle(&[id.to_string()], settings.drain_time()).await;
         let name = instance_name(&c.p.install, row.id);
@@ -341,7 +341,7 @@ pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     let stopping =
         c.p.store
             .write(move |tx| {
-                tx.set_stopped(&id, true)?;
+                tx.stop(&id, now())?;
                 tx.retire_others(&id, None)
             })
             .await?;

@@ -252,7 +252,7 @@ impl Deploys {
             let (old, new, outcome) = (row.clone(), state.clone(), outcome.clone());
             let written = self.0.platform.store.write(move |tx| {
                 if let (Effect::Commit, Outcome::Done, Deploy::Booted { release }) = (effect, &outcome, &old.state) {
-                    tx.commit_release(&old.app, *release, old.id.into())?;
+                    tx.commit_release(&old.app, *release, old.id.into(), now())?;
                 }
                 tx.end_step(&old, &outcome, &new, now())
             });

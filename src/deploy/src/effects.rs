@@ -8,7 +8,7 @@ use domain::ids::{BuildId, ConfigVersion};
 use domain::push::{BranchName, may_advance};
 use domain::reconcile::Desire;
 use domain::refusal::Code;
-use domain::{Commit, ProcessType, Refusal, ReleaseNumber, text};
+use domain::{Commit, ProcessType, Refusal, ReleaseNumber};
 use jobs::Job;
 use jobs::{BuildAsk, Waited};
 use std::time::Duration;
@@ -162,7 +162,8 @@ impl Effects {
             .store
             .write(move |tx| {
                 tx.set_pins(&made.build.app, &made.pins)?;
-                tx.finish_build(&Build { ended: Some(now()), status: BuildStatus::Succeeded, ..made.build })
+                let at = now();
+                tx.finish_build(&Build { ended: Some(at), status: BuildStatus::Succeeded, ..made.build }, at)
             })
             .await?;
         Ok(Outcome::Built { build })
@@ -256,7 +257,7 @@ impl Effects {
                 let mut settings = tx.the_app(&app)?.settings;
                 if settings.deploy_branch.is_none() {
                     settings.deploy_branch = Some(name);
-                    tx.set_settings(&app, &settings)?;
+                    tx.set_settings(&app, &settings, now())?;
                 }
                 Ok(())
             })
@@ -320,15 +321,11 @@ impl Effects {
                     );
                 }
                 self.job.detail(self.p.sites.url(&app.name));
-                self.p.note(&app.id, format!("Release {release} is live ({} by {})", row.kind.word(), row.actor)).await;
             }
             Deploy::Failed { why, .. } => {
                 for line in failure_lines(row.kind, why, app.current_release) {
                     self.job.say(line);
                 }
-                self.p
-                    .note(&app.id, format!("{} by {} failed: {}", row.kind.word(), row.actor, text::plain(&why.what)))
-                    .await;
             }
             Deploy::Received
             | Deploy::Permitted

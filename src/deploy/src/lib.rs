@@ -14,6 +14,7 @@ mod ending;
 pub mod exec;
 mod held;
 pub mod hooks;
+mod log_lines;
 pub mod network;
 pub mod once;
 mod oneoff;
@@ -32,4 +33,5 @@ pub mod turns;
 
 pub use driver::Deploys;
 pub use held::Held;
+pub use log_lines::LogLines;
 pub use platform::{Parts, Platform};

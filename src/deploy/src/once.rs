@@ -14,7 +14,7 @@ use domain::ids::SetId;
 use domain::reconcile::{Desire, Over};
 use domain::refusal::Code;
 use domain::run::RUN;
-use domain::{AppId, InstanceId, Refusal, ReleaseNumber, time};
+use domain::{AppId, InstanceId, Refusal, ReleaseNumber};
 use engine::Status;
 use log_format::{Source, SpoolKey};
 use std::sync::Arc;
@@ -125,20 +125,16 @@ pub async fn start(p: &Platform, row: &InstanceRow, once: &Once) -> Result<()> {
     .await
 }
 
-/// Notes how one ended, in its row and in the app's log; the first who says so is believed.
+/// Notes how one ended; the first who says so is believed.
 pub async fn note_end(p: &Platform, id: InstanceId, code: Option<i64>, why: &str) -> Result<()> {
     let why = why.to_owned();
-    let Some(run) = p.store.write(move |tx| tx.end_run(id, code, &why, now())).await? else { return Ok(()) };
-    p.note(&run.app, format!("{} of {} ended {}", run.label(), run.actor, how_ended(&run))).await;
-    Ok(())
+    p.store.write(move |tx| tx.end_run(id, code, &why, now()).map(drop)).await
 }
 
 /// `with exit code 3 after 2 s (stopped by ana)`.
 pub fn how_ended(run: &RunRow) -> String {
     let Some((at, code)) = run.ended else { return "not yet".to_owned() };
-    let code = code.map_or_else(|| "without an exit code".to_owned(), |code| format!("with exit code {code}"));
-    let why = if run.why.is_empty() { String::new() } else { format!(" ({})", run.why) };
-    format!("{code} after {}{why}", time::human_millis(at.millis_since(run.begun)))
+    domain::run::how_ended(code, at.millis_since(run.begun), &run.why)
 }
 
 /// What the engine knows of an end: its code, and whether memory was the cause.

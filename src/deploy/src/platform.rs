@@ -5,6 +5,7 @@ use crate::branches::Branches;
 use crate::disks::Disks;
 use crate::held::Held;
 use crate::hooks::Hooks;
+use crate::log_lines::LogLines;
 use crate::probe::Probe;
 use domain::{AppId, InstallId};
 use engine::{Engine, EngineError, Observed, Starts};
@@ -63,6 +64,8 @@ pub struct Parts {
     pub net: Net,
     /// Logs.
     pub logs: Logs,
+    /// What happened becomes lines of them.
+    pub log_lines: LogLines,
     /// Where apps answer.
     pub sites: Sites,
     /// Pokes the reconciler.
@@ -92,7 +95,7 @@ impl Parts {
         engine::ours(self.engine.as_ref(), &self.install).await
     }
 
-    /// Writes a line of ours into an app's log.
+    /// Writes a line of ours into an app's log, of what is no change of a state: those are events, which the store is told.
     pub async fn note(&self, app: &AppId, text: impl Into<String>) {
         self.logs.append(app, Record::platform(system::clock::now(), text)).await;
     }

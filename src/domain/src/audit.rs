@@ -46,7 +46,7 @@ pub fn floor(rows: Rows) -> Option<AuditId> {
 
 /// Who loses how many of their oldest rows so that `keep.rows` are left. Whoever has fewer than an even share loses none,
 /// however many others leave: nobody pushes out what somebody else did.
-pub fn surplus(keep: Keep, counts: &BTreeMap<i64, u64>) -> Vec<(i64, i64)> {
+pub fn surplus<Whose: Ord + Clone>(keep: Keep, counts: &BTreeMap<Whose, u64>) -> Vec<(Whose, i64)> {
     let most = keep.rows.max(1);
     let mut left = most;
     let mut sizes: Vec<u64> = counts.values().copied().collect();
@@ -66,7 +66,7 @@ pub fn surplus(keep: Keep, counts: &BTreeMap<i64, u64>) -> Vec<(i64, i64)> {
         let gone = i64::try_from(count.saturating_sub(level)).unwrap_or(i64::MAX).min(batch);
         if gone > 0 {
             batch -= gone;
-            out.push((*person, gone));
+            out.push((person.clone(), gone));
         }
     }
     out

@@ -24,6 +24,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 5] = [Kind::Push, Kind::Rebuild, Kind::Config, Kind::Rollback, Kind::Restart];
+
     fn builds(self) -> bool {
         match self {
             Kind::Push | Kind::Rebuild => true,

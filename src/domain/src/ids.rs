@@ -44,6 +44,8 @@ ids! {
     UserId;
     /// A row of the audit, as `events` lists it.
     AuditId;
+    /// An event. Later ones have larger numbers; none is used twice.
+    EventId;
     /// One state of an app's config vars; each change makes a new one.
     ConfigVersion;
     /// The instances that one deploy started together, which become current together.

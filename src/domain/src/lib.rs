@@ -14,6 +14,7 @@ pub mod dockerfile;
 pub mod doctor;
 pub mod domains;
 pub mod door;
+pub mod event;
 pub mod fair;
 pub mod flood;
 pub mod floors;

@@ -71,6 +71,28 @@ pub fn refuse(disks: &[Disk], asked: Option<u64>, doing: &str) -> Option<Refusal
     })
 }
 
+/// How a disk is, where that is clear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// There is too little to begin something.
+    Low {
+        /// Bytes that must be free.
+        least: u64,
+    },
+    /// There is enough, and some more: one that is just at its limit would change all the time.
+    Enough,
+}
+
+/// How a disk is; `None` where it is unknown, of no concern, or just at its limit.
+pub fn room(disk: &Disk, asked: Option<u64>) -> Option<Room> {
+    let (free, all) = disk.bytes.filter(|_| asked != Some(0))?;
+    let least = least(all, asked);
+    match free < least {
+        true => Some(Room::Low { least }),
+        false => (free >= least.saturating_add(least / 10)).then_some(Room::Enough),
+    }
+}
+
 /// In how many ms to look again at what instances use, after a look that took so long.
 pub fn pause(took: u64, alarm: bool) -> u64 {
     match alarm {
@@ -128,6 +150,17 @@ mod tests {
         assert_eq!((pause(2_000, false), pause(2_000, true)), (100_000, 8_000));
         assert_eq!(pause(u64::MAX, true), u64::MAX);
         assert!(alarms(10_000, 9_000, 15_000) && !alarms(10_000, 9_000, 16_000) && !alarms(9_000, 10_000, 0));
+    }
+
+    #[test]
+    fn a_disk_at_its_limit_is_not_told_of_all_the_time() {
+        let of = |free, asked| room(&disk("data", free, 1_000_000), asked);
+        assert_eq!(of(999, Some(1_000)), Some(Room::Low { least: 1_000 }));
+        assert_eq!((of(1_000, Some(1_000)), of(1_099, Some(1_000))), (None, None));
+        assert_eq!(of(1_100, Some(1_000)), Some(Room::Enough));
+        assert_eq!((of(49_999, None), of(55_000, None)), (Some(Room::Low { least: 50_000 }), Some(Room::Enough)));
+        assert_eq!(of(0, Some(0)), None);
+        assert_eq!(room(&Disk { bytes: None, ..disk("data", 0, 0) }, None), None);
     }
 
     #[test]

@@ -21,6 +21,13 @@ pub fn no_shell(why: &str) -> bool {
     [SHELL, PLAIN_SHELL].iter().any(|[shell, _]| cannot(shell)) && why.contains("does not exist")
 }
 
+/// How a one-off instance ended: `with exit code 3 after 2 s (stopped by ana)`.
+pub fn how_ended(code: Option<i64>, ran_millis: u64, why: &str) -> String {
+    let code = code.map_or_else(|| "without an exit code".to_owned(), |code| format!("with exit code {code}"));
+    let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+    format!("{code} after {}{why}", crate::time::human_millis(ran_millis))
+}
+
 /// A command as it was meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meant {

@@ -43,6 +43,10 @@ impl SpoolKey {
     pub fn build(id: BuildId) -> SpoolKey {
         SpoolKey(format!("b{id}"))
     }
+    /// No spool: under this name an app's log notes up to which event it has a line.
+    pub fn events() -> SpoolKey {
+        SpoolKey("events".to_owned())
+    }
     /// Whether the router writes it.
     pub fn is_routers(&self) -> bool {
         self.0.starts_with("router-")

@@ -3,11 +3,11 @@
 //! Everything here blocks and runs on the pool. Invariant: what a reader sees has been committed, in that order.
 
 use super::bucket::{Bucket, Floods};
-use super::ingest::{Follower, Inner};
+use super::ingest::{Follower, Inner, Told};
 use super::ready::Next;
 use super::spool::{Position, SpoolReader};
 use super::store::{Marks, Sizes, Snapshot, Store};
-use super::{LogsConfig, SpoolMeta, seal};
+use super::{LogsConfig, Numbered, SpoolMeta, seal};
 use domain::refusal::Code;
 use domain::{AppId, Refusal, Timestamp};
 use log_format::{Record, SpoolKey};
@@ -85,6 +85,7 @@ impl AppLog {
     ) -> io::Result<(AppLog, Marks)> {
         let sizes = Sizes { segment: config.segment_bytes, budget: config.budget.app };
         let (store, marks) = Store::open(dir, sizes)?;
+        let told = marks.get(&SpoolKey::events()).map_or(0, |mark| mark.position.count);
         let news = watch::Sender::new(News { end: store.end(), gone: false });
         let inner = Inner {
             store,
@@ -95,6 +96,7 @@ impl AppLog {
             floods: Arc::clone(floods),
             starved: None,
             unsaved: VecDeque::new(),
+            events: Told { taken: told, stored: told },
             gone: false,
         };
         let followers = Arc::new(Semaphore::new(FOLLOWERS_MAX));
@@ -190,7 +192,33 @@ impl AppLog {
                 self.lost.fetch_add(1, Ordering::Relaxed);
             }
         }
-        // With all that was written before it, so that it stands after that.
+        self.store_own(inner, clock)
+    }
+
+    /// Stores the lines of an event, whose number is larger than those of earlier ones. Told again, nothing is stored again.
+    /// False: they are not stored yet; they may be taken back at a restart, so they are to be told again.
+    pub fn append_once(&self, event: Numbered, records: Vec<Record>, clock: Timestamp) -> (bool, Next) {
+        let (mut inner, Numbered { number, newest }) = (self.lock(), event);
+        if inner.events.stored > newest {
+            // Numbers of another life: an older database was put in the place of the one that this log goes with.
+            inner.events = Told { taken: number.saturating_sub(1), stored: number.saturating_sub(1) };
+        }
+        if inner.gone || number <= inner.events.stored {
+            return (true, Next::Idle);
+        }
+        if number > inner.events.taken {
+            if inner.unsaved.len() + records.len() > UNSAVED_MAX {
+                return (false, Next::Idle);
+            }
+            inner.unsaved.extend(records);
+            inner.events.taken = number;
+        }
+        let next = self.store_own(inner, clock);
+        (number <= self.lock().events.stored, next)
+    }
+
+    /// Stores what waits of ours, with all that was written before it, so that it stands after that.
+    fn store_own(&self, mut inner: MutexGuard<'_, Inner>, clock: Timestamp) -> Next {
         let spools: Vec<SpoolKey> = inner.followers.keys().cloned().collect();
         let (next, unread) = inner.turn(&spools, Instant::now(), clock, &self.lost);
         self.tell(&inner);

@@ -5,7 +5,7 @@
 use super::app::Handle;
 use super::bucket::{Bucket, Floods};
 use super::ready::Next;
-use super::spool::{Chunk, SKIP_MAX, SpoolReader};
+use super::spool::{Chunk, Position, SKIP_MAX, SpoolReader};
 use super::store::{Mark, Marks, Store};
 use super::{SpoolMeta, lines};
 use domain::text::human_bytes;
@@ -56,7 +56,15 @@ pub(super) struct Inner {
     /// Since when the app has waited for its budget.
     pub starved: Option<Instant>,
     pub unsaved: VecDeque<Record>,
+    pub events: Told,
     pub gone: bool,
+}
+
+/// Up to which event there are lines: in what waits to be stored, and in the store.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    pub taken: u64,
+    pub stored: u64,
 }
 
 /// What was read of a spool in a turn.
@@ -87,7 +95,7 @@ impl Inner {
         clock: Timestamp,
         lost: &AtomicU64,
     ) -> (Next, Vec<SpoolKey>) {
-        let before = self.marks();
+        let before = self.marks(self.events.stored);
         self.bucket.set_rate(self.floods.rate(self.rate, now));
         let mut spools = dirty;
         let mut sheds = false;
@@ -199,7 +207,8 @@ impl Inner {
             views.push((clock, told.view()));
         }
         views.sort_by_key(|(time, _)| *time);
-        let after = self.marks();
+        // All that waits goes into this batch, and with it the number of its last event.
+        let after = self.marks(self.events.taken);
         let moved: Marks = after.into_iter().filter(|(key, mark)| before.get(key) != Some(mark)).collect();
         if views.is_empty() && moved.is_empty() {
             return Ok(());
@@ -211,6 +220,7 @@ impl Inner {
         }
         self.store.commit(&text, views.len() as u64, &moved, before)?;
         drop(views);
+        self.events.stored = self.events.taken;
         if !reads.is_empty() {
             // What was passed over costs as much as a line of that length: nobody makes us read holes for ever.
             let passed: u64 = reads.iter().map(|read| read.chunk.passed.min(BILL_MAX)).sum();
@@ -228,9 +238,14 @@ impl Inner {
         Ok(())
     }
 
-    fn marks(&self) -> Marks {
+    fn marks(&self, events: u64) -> Marks {
         let mark = |f: &Follower| f.reader.position.map(|position| Mark { life: f.life, position });
-        self.followers.iter().filter_map(|(key, f)| mark(f).map(|m| (key.clone(), m))).collect()
+        let mut marks: Marks = self.followers.iter().filter_map(|(key, f)| mark(f).map(|m| (key.clone(), m))).collect();
+        if events > 0 {
+            let position = Position { seq: 0, offset: 0, count: events };
+            marks.insert(SpoolKey::events(), Mark { life: 0, position });
+        }
+        marks
     }
 }
 

@@ -107,6 +107,15 @@ pub struct SpoolMeta {
     pub release: u32,
 }
 
+/// Which event a line is of.
+#[derive(Debug, Clone, Copy)]
+pub struct Numbered {
+    /// Its number.
+    pub number: u64,
+    /// The largest number that there is: a log that knows larger ones goes with another database.
+    pub newest: u64,
+}
+
 /// The logs of this installation. Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Logs {
@@ -191,9 +200,7 @@ impl Logs {
         let (shared, app) = (Arc::clone(&self.shared), app.clone());
         let done = blocking("store a log line", move || {
             let log = shared.app(&app).act(|| format!("cannot open the log of {app}"))?;
-            let whole = Record { text: String::new(), ..record.clone() };
-            let lines = record.text.split('\n').map(|text| Record { text: text.to_owned(), ..whole.clone() }).collect();
-            if log.append(lines, clock()) != ready::Next::Idle {
+            if log.append(lines_of(record), clock()) != ready::Next::Idle {
                 shared.ready.push(&app);
             }
             Ok(())
@@ -201,6 +208,22 @@ impl Logs {
         if let Err(err) = done.await {
             tracing::warn!(%err, "a log line of ours is lost");
         }
+    }
+
+    /// Stores the lines of what happened (with a newline between, where there are two), once: numbers grow with every event, and
+    /// up to which one there are lines is kept with the lines themselves, so that neither a kill nor telling it again
+    /// doubles one. False: they could not be stored now, and are to be told again.
+    pub async fn append_once(&self, app: &AppId, event: Numbered, record: Record) -> Result<bool> {
+        let (shared, app) = (Arc::clone(&self.shared), app.clone());
+        blocking("store a log line", move || {
+            let log = shared.app(&app).act(|| format!("cannot open the log of {app}"))?;
+            let (stored, next) = log.append_once(event, lines_of(record), clock());
+            if next != ready::Next::Idle {
+                shared.ready.push(&app);
+            }
+            Ok(stored)
+        })
+        .await
     }
 
     /// The last `n` lines of one spool, straight from it.
@@ -269,6 +292,11 @@ fn nicely<T>(work: impl FnOnce() -> T) -> T {
         let _ = setpriority_process(Some(this), usual);
     }
     done
+}
+
+fn lines_of(record: Record) -> Vec<Record> {
+    let whole = Record { text: String::new(), ..record.clone() };
+    record.text.split('\n').map(|text| Record { text: text.to_owned(), ..whole.clone() }).collect()
 }
 
 /// "line" or "lines".

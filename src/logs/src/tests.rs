@@ -2,5 +2,6 @@
 
 mod core;
 mod flow;
+mod once;
 mod segments;
 mod writer;

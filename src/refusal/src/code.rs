@@ -96,6 +96,7 @@ codes! {
     BadCommit = "bad-commit", "This is not the id of a commit.";
     BadConfigFile = "bad-config-file", "The file of config vars has lines that cannot be read.";
     BadDockerHost = "bad-docker-host", "DOCKER_HOST is not a Unix socket of this machine.";
+    BadEventType = "bad-event-type", "There are no events of this type.";
     BadFormat = "bad-format", "There is no such format of a file of config vars.";
     BadGrep = "bad-grep", "The expression to search for cannot be read.";
     BadHost = "bad-host", "This is not the host of an image registry.";

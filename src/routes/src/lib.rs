@@ -18,6 +18,7 @@ pub use process::RouterLaunch;
 pub use sites::Sites;
 
 use self::told::{Told, difference, take_in};
+use domain::event::Event;
 use domain::routing::{self, AppRoute, Hosts, RouteAction, Scope};
 use domain::{AppId, Hostname, backoff};
 use log_format::{Source, SpoolKey};
@@ -239,15 +240,22 @@ impl Routes {
                 tokio::select! { () = sleep(Duration::from_millis(pause)) => {}, () = stop.cancelled() => return }
                 match self.connect().await {
                     Ok(found) => connected = Some(found),
-                    Err(err) => tracing::warn!("no router: {}", err.chain()),
+                    Err(err) => {
+                        tracing::warn!("no router: {}", err.chain());
+                        self.note_health(Some(&err.chain())).await;
+                    }
                 }
                 continue;
             };
             failures = 0;
+            self.note_health(None).await;
             *self.0.client.lock().await = Some(Arc::clone(&now.client));
             *self.0.hello.lock().unwrap_or_else(PoisonError::into_inner) = Some(now.hello.clone());
             let ended = tokio::select! { () = self.tell(now) => "the router is gone", () = stop.cancelled() => return };
             *self.0.client.lock().await = None;
+            if !self.0.paused.load(Ordering::SeqCst) {
+                self.note_health(Some(ended)).await;
+            }
             self.0.served.send_replace(0);
             // What was served before is served by the next router only once it has said so.
             self.0.wanted.send_modify(|n| *n += 1);
@@ -255,6 +263,18 @@ impl Routes {
                 RouterMode::Spawn => tracing::warn!("{ended}; starting it again"),
                 RouterMode::External => tracing::warn!("{ended}; waiting for the next"),
             }
+        }
+    }
+
+    /// Notes whether there is a router, and if not, why. What cannot be written now is written when it is looked at next.
+    async fn note_health(&self, away: Option<&str>) {
+        let (well, event) = match away {
+            None => (true, Event::RouterBack),
+            Some(why) => (false, Event::RouterUnreachable { why: why.to_owned() }),
+        };
+        let note = self.0.store.write(move |tx| tx.note_health("router", well, &event, system::clock::now()));
+        if let Err(err) = note.await {
+            tracing::warn!("cannot note how the router is: {}", err.chain());
         }
     }
 

@@ -9,7 +9,7 @@ use deploy::disks::Disks;
 use deploy::hooks::Files;
 use deploy::probe::Connects;
 use deploy::reconcile::Reconciler;
-use deploy::{Deploys, Held, Parts, Platform};
+use deploy::{Deploys, Held, LogLines, Parts, Platform};
 use domain::InstallId;
 use domain::addresses::Subnet;
 use engine::images::{BlobStore, Registry};
@@ -124,6 +124,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         clock: Arc::new(Wall),
         starts,
         held: Held::default(),
+        log_lines: LogLines::new(store.clone(), logs.clone()),
         disks: Disks::default(),
         sites,
         wake: Arc::new(Notify::new()),
@@ -164,6 +165,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         tracing::info!("{resumed} deploys resumed");
     }
     Reconciler::new(platform.clone(), deploys.clone()).start();
+    platform.log_lines.start(&tasks);
     builder.fetch_ahead(move || deploys.is_idle());
     commands::usage::start(&server);
     let met = commands.seen_before().await;

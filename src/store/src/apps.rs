@@ -1,17 +1,18 @@
 //! Apps, who they are shared with, their config versions and formations.
 
 use super::sealed::config_place;
-use super::{Tx, columns};
+use super::{Tx, User, columns};
 use crate::Result;
 use domain::access::AppRef;
 use domain::app_settings::AppSettings;
 use domain::config::{ConfigVars, Hidden};
+use domain::event::Event;
 use domain::formation::Formation;
 use domain::ids::{ConfigVersion, SetId, UserId};
 use domain::refusal::Code;
 use domain::{AppId, AppName, Refusal, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use system::fault::Fault;
 
 /// An app's row.
@@ -70,6 +71,7 @@ impl Tx<'_> {
         let sql = "INSERT INTO apps (id, name, owner, created, subnet, image_key)
                    VALUES (?1, ?2, ?3, ?4, (SELECT coalesce(max(subnet), 0) + 1 FROM apps), lower(hex(randomblob(8))))";
         self.execute(sql, params![id.as_str(), name.as_str(), owner.map(|id| id.0), now.0])?;
+        self.happened(Some(id), &Event::AppCreated { name: name.clone() }, now)?;
         self.app(id)?.ok_or_else(|| Fault::plain("an app just made is not there").into())
     }
 
@@ -117,14 +119,23 @@ impl Tx<'_> {
     }
 
     /// Shares an app with a user; true if it was not.
-    pub fn share(&self, app: &AppId, user: UserId, by: Option<UserId>) -> Result<bool> {
+    pub fn share(&self, app: &AppId, user: &User, by: Option<UserId>, now: Timestamp) -> Result<bool> {
         let sql = "INSERT OR IGNORE INTO shares (app_id, user_id, given_by) VALUES (?1, ?2, ?3)";
-        Ok(self.execute(sql, params![app.as_str(), user.0, by.map(|id| id.0)])? > 0)
+        let changed = self.execute(sql, params![app.as_str(), user.id.0, by.map(|id| id.0)])? > 0;
+        if changed {
+            self.happened(Some(app), &Event::AccessGiven { user: user.name.clone() }, now)?;
+        }
+        Ok(changed)
     }
 
     /// Ends that; true if it was shared.
-    pub fn unshare(&self, app: &AppId, user: UserId) -> Result<bool> {
-        Ok(self.execute("DELETE FROM shares WHERE app_id = ?1 AND user_id = ?2", params![app.as_str(), user.0])? > 0)
+    pub fn unshare(&self, app: &AppId, user: &User, now: Timestamp) -> Result<bool> {
+        let sql = "DELETE FROM shares WHERE app_id = ?1 AND user_id = ?2";
+        let changed = self.execute(sql, params![app.as_str(), user.id.0])? > 0;
+        if changed {
+            self.happened(Some(app), &Event::AccessTaken { user: user.name.clone() }, now)?;
+        }
+        Ok(changed)
     }
 
     /// With whom an app is shared, and by whom; `None`: by root, by one who is gone, or before that was noted.
@@ -157,6 +168,7 @@ impl Tx<'_> {
     pub fn remove_app(&self, id: &AppId, now: Timestamp) -> Result<()> {
         if let Some(app) = self.app(id)? {
             self.free_domains(&app, now)?;
+            self.happened(Some(id), &Event::AppDestroyed { name: app.name }, now)?;
         }
         self.free_network(id, now)?;
         // Releases refer to builds without a cascade of their own, so they go first.
@@ -166,15 +178,23 @@ impl Tx<'_> {
     }
 
     /// Writes what an app has set.
-    pub fn set_settings(&self, id: &AppId, settings: &AppSettings) -> Result<()> {
+    pub fn set_settings(&self, id: &AppId, settings: &AppSettings, now: Timestamp) -> Result<()> {
+        let (old, new) = (self.the_app(id)?.settings.shown().collect(), settings.shown().collect());
+        let names = changed(&old, &new);
+        if !names.is_empty() {
+            let names = names.into_iter().map(str::to_owned).collect();
+            self.happened(Some(id), &Event::SettingsChanged { names }, now)?;
+        }
         let text = serde_json::to_string(settings)?;
         self.execute("UPDATE apps SET settings = ?2 WHERE id = ?1", params![id.as_str(), text])?;
         Ok(())
     }
 
-    /// Sets `ps:stop`'s mark.
-    pub fn set_stopped(&self, id: &AppId, stopped: bool) -> Result<()> {
-        self.execute("UPDATE apps SET stopped = ?2 WHERE id = ?1", params![id.as_str(), stopped])?;
+    /// Sets `ps:stop`'s mark; the commit of a release takes it away.
+    pub fn stop(&self, id: &AppId, now: Timestamp) -> Result<()> {
+        if self.execute("UPDATE apps SET stopped = 1 WHERE id = ?1 AND stopped = 0", [id.as_str()])? > 0 {
+            self.happened(Some(id), &Event::AppStopped, now)?;
+        }
         Ok(())
     }
 
@@ -220,7 +240,13 @@ impl Tx<'_> {
     }
 
     /// Puts a config version in force.
-    pub fn set_config_version(&self, id: &AppId, version: ConfigVersion) -> Result<()> {
+    pub fn set_config_version(&self, id: &AppId, version: ConfigVersion, now: Timestamp) -> Result<()> {
+        let before = self.the_app(id)?.config_version;
+        let (old, new) = (self.config(id, before)?, self.config(id, version)?);
+        let (unset, set) = changed(&old, &new).into_iter().partition::<Vec<_>, _>(|name| !new.contains_key(name));
+        if !(set.is_empty() && unset.is_empty()) {
+            self.happened(Some(id), &Event::ConfigChanged { version, set, unset }, now)?;
+        }
         self.execute("UPDATE apps SET config_version = ?2 WHERE id = ?1", params![id.as_str(), version.0])?;
         Ok(())
     }
@@ -235,7 +261,10 @@ impl Tx<'_> {
     }
 
     /// Writes the formation.
-    pub fn set_formation(&self, id: &AppId, formation: &Formation) -> Result<()> {
+    pub fn set_formation(&self, id: &AppId, formation: &Formation, now: Timestamp) -> Result<()> {
+        if self.formation(id)? != *formation {
+            self.happened(Some(id), &Event::Scaled { formation: formation.clone() }, now)?;
+        }
         self.execute("DELETE FROM formations WHERE app_id = ?1", [id.as_str()])?;
         for (process, quantity) in formation {
             let sql = "INSERT INTO formations (app_id, process, quantity) VALUES (?1, ?2, ?3)";
@@ -243,4 +272,10 @@ impl Tx<'_> {
         }
         Ok(())
     }
+}
+
+/// Names whose values differ, or that only one of both has.
+fn changed<K: Ord + Clone, V: PartialEq>(old: &BTreeMap<K, V>, new: &BTreeMap<K, V>) -> Vec<K> {
+    let names: BTreeSet<&K> = old.keys().chain(new.keys()).collect();
+    names.into_iter().filter(|name| old.get(name) != new.get(name)).cloned().collect()
 }

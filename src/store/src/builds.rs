@@ -3,6 +3,7 @@
 use super::{Tx, Word, columns};
 use crate::Result;
 use domain::dockerfile::Launch;
+use domain::event::Event;
 use domain::ids::{BuildId, DeployId};
 use domain::instance::PORT;
 use domain::procfile::ProcessTable;
@@ -167,7 +168,11 @@ impl Tx<'_> {
     }
 
     /// Marks a build as succeeded with its image.
-    pub fn finish_build(&self, done: &Build) -> Result<()> {
+    pub fn finish_build(&self, done: &Build, now: Timestamp) -> Result<()> {
+        if self.build(done.id)?.is_some_and(|before| before.status != BuildStatus::Succeeded) {
+            let (commit, language) = (done.commit.clone(), done.language.clone());
+            self.happened(Some(&done.app), &Event::BuildSucceeded { build: done.id, commit, language }, now)?;
+        }
         let sql = "UPDATE builds SET status = ?2, language = ?3, image = ?4, digest = ?5, processes = ?6, why = ?7, ended = ?8, launch = ?9 WHERE id = ?1";
         let launch = done.launch.as_ref().map(serde_json::to_string).transpose()?;
         let processes = serde_json::to_string(&done.processes)?;
@@ -191,6 +196,17 @@ impl Tx<'_> {
 
     /// Notes why a build's deploy came to nothing. A build that succeeded stays so, with its image: what came after failed.
     pub fn fail_build(&self, id: BuildId, status: BuildStatus, why: &str, now: Timestamp) -> Result<()> {
+        if let Some(build) = self.build(id)?.filter(|b| matches!(b.status, BuildStatus::Waiting | BuildStatus::Running))
+        {
+            let (build, app, commit, why) = (build.id, build.app, build.commit, why.to_owned());
+            let event = match status {
+                BuildStatus::Cancelled => Event::BuildCancelled { build, commit, why },
+                BuildStatus::Failed | BuildStatus::Waiting | BuildStatus::Running | BuildStatus::Succeeded => {
+                    Event::BuildFailed { build, commit, why }
+                }
+            };
+            self.happened(Some(&app), &event, now)?;
+        }
         let sql =
             "UPDATE builds SET why = ?3, status = CASE WHEN status IN ('waiting', 'running') THEN ?2 ELSE status END,
                    ended = coalesce(ended, ?4) WHERE id = ?1";

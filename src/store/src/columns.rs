@@ -54,6 +54,6 @@ pub fn maybe_id<T: From<i64>>(row: &Row<'_>, column: usize) -> Result<Option<T>>
     Ok(row.get::<_, Option<i64>>(column)?.map(T::from))
 }
 
-fn bad(column: usize, err: Box<dyn std::error::Error + Send + Sync>) -> Error {
+pub fn bad(column: usize, err: Box<dyn std::error::Error + Send + Sync>) -> Error {
     Error::FromSqlConversionFailure(column, Type::Text, err)
 }

@@ -6,6 +6,7 @@ use crate::Result;
 use domain::access::Principal;
 use domain::config::ConfigChange;
 use domain::deploy::{Deploy, Effect, Kind, Outcome, is_over};
+use domain::event::Event;
 use domain::ids::{BuildId, DeployId};
 use domain::{AppId, Commit, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -120,6 +121,33 @@ fn deploy(row: &Row<'_>) -> rusqlite::Result<DeployRow> {
     })
 }
 
+/// What there is to be told of a deploy in this state.
+fn ended(row: &DeployRow, state: &Deploy) -> Option<Event> {
+    let (deploy, job, by) = (row.id, row.kind, row.actor.clone());
+    match state {
+        Deploy::Live { release, acknowledged } => {
+            Some(Event::DeployLive { deploy, job, release: *release, routed: *acknowledged, by })
+        }
+        Deploy::Failed { release, why } => {
+            let (release, code, why) = (*release, why.code, why.what.clone());
+            Some(Event::DeployFailed { deploy, job, release, code, why, by })
+        }
+        Deploy::Received
+        | Deploy::Permitted
+        | Deploy::Built { .. }
+        | Deploy::Approved { .. }
+        | Deploy::Cut { .. }
+        | Deploy::Prepared { .. }
+        | Deploy::Booted { .. }
+        | Deploy::Committed { .. }
+        | Deploy::Routed { .. }
+        | Deploy::Moved { .. }
+        | Deploy::Retired { .. }
+        | Deploy::Unwinding { .. }
+        | Deploy::Undone { .. } => None,
+    }
+}
+
 impl Tx<'_> {
     /// Queues a job; its id.
     pub fn add_deploy(&self, new: &NewDeploy, now: Timestamp) -> Result<DeployId> {
@@ -195,6 +223,12 @@ impl Tx<'_> {
                    AND seq = (SELECT max(seq) FROM deploy_steps WHERE deploy_id = ?1)";
         self.execute(sql, params![row.id.0, now.0, serde_json::to_string(outcome)?])?;
         let over = is_over(state);
+        // Whoever does not hear that this was written writes it again: then it is over already.
+        let was_over: bool =
+            self.0.prepare_cached("SELECT over FROM deploys WHERE id = ?1")?.query_row([row.id.0], |row| row.get(0))?;
+        if let (false, Some(event)) = (was_over, ended(row, state)) {
+            self.happened(Some(&row.app), &event, now)?;
+        }
         let sql = "UPDATE deploys SET state = ?2, over = ?3, ended = CASE WHEN ?3 THEN ?4 END WHERE id = ?1";
         self.execute(sql, params![row.id.0, serde_json::to_string(state)?, over, now.0])?;
         Ok(())

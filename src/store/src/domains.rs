@@ -4,6 +4,7 @@ use super::{App, Tx, columns};
 use crate::Result;
 use domain::access::{AppRef, Principal, may_see};
 use domain::domains::{self, AppDomain, Claim, Granted, Holder, Known, Related};
+use domain::event::Event;
 use domain::ids::UserId;
 use domain::routing::Maintenance;
 use domain::{AppId, AppName, Hostname, ProcessType, Timestamp};
@@ -48,6 +49,10 @@ impl Tx<'_> {
         let values = params![host.as_str(), app.id.as_str(), process.as_str(), host.reversed(), by.now.0];
         self.0.prepare_cached(sql)?.execute(values)?;
         self.0.prepare_cached("DELETE FROM freed_domains WHERE host = ?1")?.execute([host.as_str()])?;
+        if granted != Granted::Already {
+            let event = Event::DomainAdded { host: host.clone(), process: process.clone() };
+            self.happened(Some(&app.id), &event, by.now)?;
+        }
         Ok(granted)
     }
 
@@ -140,6 +145,7 @@ impl Tx<'_> {
             if self.0.prepare_cached(sql)?.execute([host.as_str(), app.id.as_str()])? > 0 {
                 let sql = "INSERT OR REPLACE INTO freed_domains (host, owner, freed) VALUES (?1, ?2, ?3)";
                 self.0.prepare_cached(sql)?.execute(params![host.as_str(), app.owner.map(|id| id.0), now.0])?;
+                self.happened(Some(&app.id), &Event::DomainRemoved { host: host.clone() }, now)?;
                 removed.push(host.clone());
             }
         }
@@ -171,6 +177,9 @@ impl Tx<'_> {
         let sql = "INSERT OR REPLACE INTO old_names (name, app_id, since) VALUES (?1, ?2, ?3)";
         self.execute(sql, params![app.name.as_str(), app.id.as_str(), now.0])?;
         self.execute("UPDATE apps SET name = ?2 WHERE id = ?1", [app.id.as_str(), new.as_str()])?;
+        if app.name != *new {
+            self.happened(Some(&app.id), &Event::AppRenamed { from: app.name.clone(), to: new.clone() }, now)?;
+        }
         Ok(())
     }
 
@@ -208,9 +217,10 @@ impl Tx<'_> {
     }
 
     /// Switches maintenance on, with a page or ours; or off.
-    pub fn set_maintenance(&self, app: &AppId, on: Option<(&Maintenance, Timestamp)>) -> Result<()> {
+    pub fn set_maintenance(&self, app: &AppId, on: Option<&Maintenance>, now: Timestamp) -> Result<()> {
+        let before = self.maintenance(app)?.map(|(before, _)| before);
         match on {
-            Some((Maintenance { page }, now)) => {
+            Some(Maintenance { page }) => {
                 let sql = "INSERT INTO maintenance (app_id, since, page) VALUES (?1, ?2, ?3) ON CONFLICT (app_id) DO UPDATE SET page = ?3";
                 self.execute(sql, params![app.as_str(), now.0, page])?;
             }
@@ -218,6 +228,10 @@ impl Tx<'_> {
                 self.execute("DELETE FROM maintenance WHERE app_id = ?1", [app.as_str()])?;
             }
         }
-        Ok(())
+        match on {
+            _ if before.as_ref() == on => Ok(()),
+            Some(on) => self.happened(Some(app), &Event::MaintenanceOn { own_page: on.page.is_some() }, now),
+            None => self.happened(Some(app), &Event::MaintenanceOff, now),
+        }
     }
 }

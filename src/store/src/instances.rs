@@ -2,7 +2,10 @@
 
 use super::{Tx, Word, columns};
 use crate::Result;
+use domain::backoff;
+use domain::event::{Crash, Event};
 use domain::ids::SetId;
+use domain::instance::Label;
 use domain::reconcile::Desire;
 use domain::{AppId, InstanceId, ProcessType, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
@@ -43,7 +46,12 @@ pub struct InstanceRow {
 impl InstanceRow {
     /// `web.1`.
     pub fn label(&self) -> String {
-        format!("{}.{}", self.process, self.ordinal)
+        self.name().to_string()
+    }
+
+    /// The same, as events have it.
+    pub fn name(&self) -> Label {
+        Label { process: self.process.clone(), ordinal: self.ordinal }
     }
 }
 
@@ -184,9 +192,25 @@ impl Tx<'_> {
         Ok(self.execute(sql, params![app.as_str(), set.0])?)
     }
 
-    /// Notes that it may, or may not, take requests.
-    pub fn set_ready(&self, id: InstanceId, ready: bool) -> Result<()> {
-        self.execute("UPDATE instances SET ready = ?2 WHERE id = ?1", params![id.0, ready])?;
+    /// Notes that it may take requests.
+    pub fn note_up(&self, id: InstanceId, now: Timestamp) -> Result<()> {
+        if self.execute("UPDATE instances SET ready = 1 WHERE id = ?1 AND ready = 0", [id.0])? > 0
+            && let Some(row) = self.instance(id)?
+        {
+            let (instance, release) = (row.name(), row.release);
+            self.happened(Some(&row.app), &Event::InstanceUp { instance, release }, now)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that it may not take requests, and says what happened to it if that is news. Without an event it is a part of
+    /// something else.
+    pub fn note_down(&self, id: InstanceId, why: Option<&Event>, now: Timestamp) -> Result<()> {
+        if self.execute("UPDATE instances SET ready = 0 WHERE id = ?1 AND ready = 1", [id.0])? > 0
+            && let (Some(row), Some(event)) = (self.instance(id)?, why)
+        {
+            self.happened(Some(&row.app), event, now)?;
+        }
         Ok(())
     }
 
@@ -197,9 +221,16 @@ impl Tx<'_> {
     }
 
     /// Notes a crash: not ready, one more, at this time.
-    pub fn note_crash(&self, id: InstanceId, crashes: u32, now: Timestamp) -> Result<()> {
-        let sql = "UPDATE instances SET ready = 0, crashes = ?2, ended = ?3 WHERE id = ?1";
-        self.execute(sql, params![id.0, crashes, now.0])?;
+    pub fn note_crash(&self, id: InstanceId, crashes: u32, cause: Crash, now: Timestamp) -> Result<()> {
+        let sql = "UPDATE instances SET ready = 0, crashes = ?2, ended = ?3 WHERE id = ?1 AND ended IS NULL";
+        if self.execute(sql, params![id.0, crashes, now.0])? > 0
+            && let Some(row) = self.instance(id)?
+        {
+            let (instance, release) = (row.name(), row.release);
+            let again_ms = backoff::restart_delay_millis(crashes, 0);
+            let event = Event::InstanceCrashed { instance, release, cause, crashes, again_ms };
+            self.happened(Some(&row.app), &event, now)?;
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use super::users::User;
 use super::{Tx, columns};
 use crate::Result;
 use domain::access::{KeyRef, Principal, actor};
+use domain::event::Event;
 use domain::ids::UserId;
 use domain::refusal::Code;
 use domain::{AppId, Refusal, Timestamp};
@@ -103,7 +104,8 @@ impl Tx<'_> {
             sql,
             params![key.fingerprint, app.as_str(), key.name, key.public, actor(by), now.0, by.user_id().map(|id| id.0)],
         )?;
-        Ok(())
+        let (name, fingerprint) = (key.name.clone(), key.fingerprint.clone());
+        self.happened(Some(app), &Event::DeployKeyAdded { name, fingerprint, by: actor(by) }, now)
     }
 
     /// Makes somebody else answer for a deploy key: it ends with their right from now on.
@@ -132,9 +134,10 @@ impl Tx<'_> {
     }
 
     /// Removes a deploy key.
-    pub fn remove_deploy_key(&self, app: &AppId, fingerprint: &str) -> Result<()> {
-        let sql = "DELETE FROM deploy_keys WHERE app_id = ?1 AND fingerprint = ?2";
-        self.execute(sql, params![app.as_str(), fingerprint])?;
-        Ok(())
+    pub fn remove_deploy_key(&self, app: &AppId, fingerprint: &str, now: Timestamp) -> Result<()> {
+        let sql = "DELETE FROM deploy_keys WHERE app_id = ?1 AND fingerprint = ?2 RETURNING name";
+        let name = self.0.prepare_cached(sql)?.query_row([app.as_str(), fingerprint], |row| row.get(0)).optional()?;
+        let Some(name) = name else { return Ok(()) };
+        self.happened(Some(app), &Event::DeployKeyRemoved { name, fingerprint: fingerprint.to_owned() }, now)
     }
 }

@@ -29,7 +29,14 @@ pub enum Keys {
 impl Tx<'_> {
     /// Ends what a user added to apps that they may not see as `after` (`None`: nothing at all), and finds what others hold
     /// by their word. `by` answers for what stays.
-    pub fn leave(&self, user: &User, after: Option<&User>, keys: Keys, by: &Principal) -> Result<Ended> {
+    pub fn leave(
+        &self,
+        user: &User,
+        after: Option<&User>,
+        keys: Keys,
+        by: &Principal,
+        now: Timestamp,
+    ) -> Result<Ended> {
         let mut ended = Ended::default();
         let after = after.map(principal);
         let lost = |app: &AppRef| after.as_ref().is_none_or(|who| !may_see(who, app));
@@ -37,7 +44,7 @@ impl Tx<'_> {
             let Some(app) = self.ref_of(&app)?.filter(lost) else { continue };
             match keys {
                 Keys::End => {
-                    self.remove_deploy_key(&app.id, &key.fingerprint)?;
+                    self.remove_deploy_key(&app.id, &key.fingerprint, now)?;
                     ended.deploy_keys.push((app.name, key.name));
                 }
                 Keys::HandOver => {

@@ -12,6 +12,7 @@ mod cipher;
 mod columns;
 mod deploys;
 mod domains;
+mod events;
 mod instances;
 mod keyfile;
 mod keys;
@@ -32,6 +33,7 @@ pub use builds::{Build, BuildStatus};
 pub use columns::Word;
 pub use deploys::{Ask, DeployRow, NewDeploy, StepRow};
 pub use domains::Claimant;
+pub use events::{EventFilter, EventRow, Trimmed};
 pub use instances::{Addresses, InstanceRow, NewInstance};
 pub use keys::{DeployKey, NewKey};
 pub use leaving::{Keys, Lost};
@@ -49,6 +51,7 @@ use cipher::Cipher;
 use domain::Refusal;
 use domain::refusal::Code;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, mpsc as std_mpsc};
@@ -78,6 +81,8 @@ pub struct Store {
     tap: tap::Tap,
     /// Rings after each write.
     written: Arc<watch::Sender<()>>,
+    /// Rings after each write that says that something happened.
+    happened: Arc<watch::Sender<()>>,
 }
 
 /// A thread that owns one connection.
@@ -102,7 +107,7 @@ impl std::fmt::Debug for Store {
 }
 
 /// An open transaction: the methods in this folder's files read and write rows through it.
-pub struct Tx<'a>(pub(crate) &'a Transaction<'a>, pub(crate) &'a Cipher);
+pub struct Tx<'a>(pub(crate) &'a Transaction<'a>, pub(crate) &'a Cipher, pub(crate) &'a Cell<bool>);
 
 impl Tx<'_> {
     /// Runs a statement, which is kept for the next time; how many rows it changed.
@@ -200,6 +205,7 @@ impl Store {
             path: path.into(),
             tap: tap::Tap::new(),
             written: Arc::new(watch::Sender::new(())),
+            happened: Arc::new(watch::Sender::new(())),
         })
     }
 
@@ -245,13 +251,19 @@ impl Store {
         }
     }
 
+    /// Changes whenever something has happened: for those who read events.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.happened.subscribe()
+    }
+
     async fn call<T: Send + 'static>(
         &self,
         worker: &Worker,
         behavior: TransactionBehavior,
         work: impl FnOnce(&Tx) -> Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let (cipher, tap, written) = (Arc::clone(&self.cipher), self.tap.clone(), Arc::clone(&self.written));
+        let (cipher, tap) = (Arc::clone(&self.cipher), self.tap.clone());
+        let (written, happened) = (Arc::clone(&self.written), Arc::clone(&self.happened));
         let judged = move |conn: &mut Connection, decided: &Decided| {
             let writes = matches!(behavior, TransactionBehavior::Immediate);
             let passes = |moment| match tap.passes(moment, writes) {
@@ -259,13 +271,16 @@ impl Store {
                 false => Err(Fault::plain("a test made the database fail").transient()),
             };
             passes(Moment::Begin)?;
-            let done = transact(conn, behavior, &cipher, decided, |tx| {
+            let (done, news) = transact(conn, behavior, &cipher, decided, |tx| {
                 let done = work(tx)?;
                 passes(Moment::BeforeCommit)?;
                 Ok(done)
             })?;
             if writes {
                 written.send_replace(());
+            }
+            if news {
+                happened.send_replace(());
             }
             passes(Moment::AfterCommit)?;
             Ok(done)
@@ -342,16 +357,17 @@ fn transact<T>(
     cipher: &RwLock<Cipher>,
     decided: &Decided,
     work: impl FnOnce(&Tx) -> Result<T>,
-) -> Result<T> {
+) -> Result<(T, bool)> {
     // Held for the whole transaction: what it reads was sealed with these keys.
     let cipher = cipher.read().unwrap_or_else(PoisonError::into_inner);
     let tx = conn.transaction_with_behavior(behavior)?;
-    let done = work(&Tx(&tx, &cipher))?;
+    let news = Cell::new(false);
+    let done = work(&Tx(&tx, &cipher, &news))?;
     if !decided.first() {
         return Err(Fault::plain("who asked for this has given up").transient().into());
     }
     tx.commit()?;
-    Ok(done)
+    Ok((done, news.get()))
 }
 
 fn serve(name: &str, mut conn: Connection) -> Result<Worker, Fault> {

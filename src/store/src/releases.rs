@@ -2,6 +2,7 @@
 
 use super::{Tx, Word, columns};
 use crate::Result;
+use domain::event::Event;
 use domain::ids::{BuildId, ConfigVersion, DeployId, SetId};
 use domain::refusal::Code;
 use domain::{AppId, Refusal, ReleaseNumber, Timestamp};
@@ -86,7 +87,14 @@ impl Tx<'_> {
             &sql,
             params![app, number, new.build.0, new.config_version.0, new.description, new.actor, created, new.deploy.0],
         )?;
-        Ok(ReleaseNumber(number))
+        let release = ReleaseNumber(number);
+        let (description, by) = (new.description.clone(), new.actor.clone());
+        self.happened(
+            Some(&new.app),
+            &Event::ReleaseCut { release, deploy: new.deploy, description, by },
+            new.created,
+        )?;
+        Ok(release)
     }
 
     /// The release that a deploy cut.
@@ -135,15 +143,14 @@ impl Tx<'_> {
     }
 
     /// The commit point: the release, its config and its set of instances become the current ones, in this transaction.
-    pub fn commit_release(&self, app: &AppId, number: ReleaseNumber, set: SetId) -> Result<()> {
-        let config: i64 = (self.the_release(app, number)?.config_version).0;
+    pub fn commit_release(&self, app: &AppId, number: ReleaseNumber, set: SetId, now: Timestamp) -> Result<()> {
+        self.set_config_version(app, self.the_release(app, number)?.config_version, now)?;
         self.execute(
             "UPDATE releases SET status = 'live' WHERE app_id = ?1 AND number = ?2",
             params![app.as_str(), number.0],
         )?;
-        let sql =
-            "UPDATE apps SET current_release = ?2, current_set = ?3, config_version = ?4, stopped = 0 WHERE id = ?1";
-        let changed = self.execute(sql, params![app.as_str(), number.0, set.0, config])?;
+        let sql = "UPDATE apps SET current_release = ?2, current_set = ?3, stopped = 0 WHERE id = ?1";
+        let changed = self.execute(sql, params![app.as_str(), number.0, set.0])?;
         let sql =
             "UPDATE instances SET desire = 'up', ready = 1 WHERE app_id = ?1 AND set_id = ?2 AND desire = 'booting'";
         self.execute(sql, params![app.as_str(), set.0])?;

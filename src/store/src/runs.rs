@@ -2,6 +2,8 @@
 
 use super::{InstanceRow, Tx, columns};
 use crate::Result;
+use domain::event::Event;
+use domain::instance::Label;
 use domain::{AppId, InstanceId, ReleaseNumber, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -130,7 +132,17 @@ impl Tx<'_> {
         let sql = "UPDATE runs SET ended = ?2, code = ?3, why = CASE why WHEN '' THEN ?4 ELSE why END
                    WHERE id = ?1 AND ended IS NULL";
         let changed = self.execute(sql, params![id.0, now.0, code, why])?;
-        if changed == 0 { Ok(None) } else { self.run(id) }
+        let Some(run) = self.run(id)?.filter(|_| changed > 0) else { return Ok(None) };
+        let event = Event::RunEnded {
+            instance: Label { process: domain::run::RUN.parse()?, ordinal: run.number },
+            release: run.release,
+            code,
+            ran_ms: now.millis_since(run.begun),
+            why: run.why.clone(),
+            by: run.actor.clone(),
+        };
+        self.happened(Some(&run.app), &event, now)?;
+        Ok(Some(run))
     }
 
     /// The instances of an app that a session may be opened in, by name.

@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     AUDIT_SHARES,
     HIDDEN_VARS,
     APP_SETTINGS,
+    EVENTS,
 ];
 
 const FIRST: &str = "
@@ -173,6 +174,16 @@ ALTER TABLE apps DROP COLUMN stack;
 ALTER TABLE apps DROP COLUMN root;
 ALTER TABLE apps DROP COLUMN enter;
 ALTER TABLE apps DROP COLUMN build_settings;
+";
+
+/// What happened, in order, and how far each reader has told it. The log's reader begins with the first. A row outlives its app.
+const EVENTS: &str = "
+CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, app_id TEXT, app_name TEXT, kind TEXT NOT NULL,
+  data TEXT NOT NULL) STRICT;
+CREATE INDEX events_app ON events (app_id, seq);
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'events are only added'); END;
+CREATE TABLE event_readers (name TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
+INSERT INTO event_readers VALUES ('log', 0);
 ";
 
 /// Brings the database to the newest version.

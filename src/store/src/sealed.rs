@@ -11,6 +11,7 @@ use domain::config::ConfigVars;
 use domain::ids::{ConfigVersion, DeployId};
 use domain::{AppId, Secret};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 use system::fault::Fault;
@@ -222,7 +223,7 @@ fn wipe(conn: &mut Connection, cipher: &Cipher) -> Result<()> {
 
 fn write<T>(conn: &mut Connection, cipher: &Cipher, work: impl FnOnce(&Tx) -> Result<T>) -> Result<T> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let done = work(&Tx(&tx, cipher))?;
+    let done = work(&Tx(&tx, cipher, &Cell::new(false)))?;
     tx.commit()?;
     Ok(done)
 }

@@ -178,7 +178,7 @@ async fn quotas_are_set_changed_and_go_with_their_user() {
             let apps = Quota { what: What::Apps, limit: Some(5), by: "eve".into() };
             assert!(tx.quotas(ana.id)?.contains(&apps));
             assert!(tx.unset_quota(&ana, What::Apps)? && !tx.unset_quota(&ana, What::Apps)?);
-            tx.remove_user(&ana)?;
+            tx.remove_user(&ana, NOW)?;
             assert_eq!((tx.quota_holder(ana.id)?, tx.quotas(ana.id)?), (None, Vec::new()));
             Ok(())
         })
@@ -259,7 +259,7 @@ async fn the_commit_point_flips_everything_at_once_and_fences_hold() {
                 served: true,
             };
             tx.add_instance(&app.id, &new, "10.208.0.2".parse().unwrap(), NOW)?;
-            tx.commit_release(&app.id, number, id.into())?;
+            tx.commit_release(&app.id, number, id.into(), NOW)?;
             let now = tx.the_app(&app.id)?;
             assert_eq!(
                 (now.current_release, now.current_set, now.config_version),

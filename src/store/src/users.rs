@@ -3,10 +3,11 @@
 use super::{NewKey, Tx, Word, columns};
 use crate::Result;
 use domain::access::Role;
+use domain::event::Event;
 use domain::ids::UserId;
 use domain::people::Standing;
 use domain::refusal::Code;
-use domain::{Refusal, Timestamp, UserName};
+use domain::{AppId, Refusal, Timestamp, UserName};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
@@ -73,7 +74,9 @@ impl Tx<'_> {
         }
         let sql = "INSERT INTO users (name, role, created, added_by) VALUES (?1, ?2, ?3, ?4)";
         self.execute(sql, params![name.as_str(), role.word(), now.0, by.map(|id| id.0)])?;
-        Ok(User { id: UserId(self.0.last_insert_rowid()), name: name.clone(), role })
+        let user = User { id: UserId(self.0.last_insert_rowid()), name: name.clone(), role };
+        self.happened(None, &Event::UserAdded { user: name.clone(), role }, now)?;
+        Ok(user)
     }
 
     /// A user by name.
@@ -119,13 +122,23 @@ impl Tx<'_> {
     }
 
     /// Removes a user and their keys, deploy keys that they added too; apps they own stay, owned by the administrators.
-    pub fn remove_user(&self, user: &User) -> Result<()> {
+    pub fn remove_user(&self, user: &User, now: Timestamp) -> Result<()> {
+        let mut shared = self.0.prepare_cached("SELECT app_id FROM shares WHERE user_id = ?1 ORDER BY app_id")?;
+        let apps =
+            shared.query_map([user.id.0], |row| columns::parsed(row, 0))?.collect::<rusqlite::Result<Vec<AppId>>>()?;
+        for app in apps {
+            self.unshare(&app, user, now)?;
+        }
+        self.happened(None, &Event::UserRemoved { user: user.name.clone() }, now)?;
         self.execute("DELETE FROM users WHERE id = ?1", [user.id.0])?;
         Ok(())
     }
 
     /// Changes a user's role.
-    pub fn set_role(&self, user: &User, role: Role) -> Result<()> {
+    pub fn set_role(&self, user: &User, role: Role, now: Timestamp) -> Result<()> {
+        if user.role != role {
+            self.happened(None, &Event::RoleChanged { user: user.name.clone(), role }, now)?;
+        }
         self.execute("UPDATE users SET role = ?2 WHERE id = ?1", params![user.id.0, role.word()])?;
         Ok(())
     }
@@ -143,7 +156,8 @@ impl Tx<'_> {
         let sql =
             "INSERT INTO keys (fingerprint, user_id, name, public, created, added_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         self.execute(sql, params![key.fingerprint, user.id.0, key.name, key.public, now.0, by.map(|id| id.0)])?;
-        Ok(())
+        let (name, fingerprint) = (key.name.clone(), key.fingerprint.clone());
+        self.happened(None, &Event::KeyAdded { user: user.name.clone(), name, fingerprint }, now)
     }
 
     /// The keys of one user, or of all.
@@ -162,8 +176,13 @@ impl Tx<'_> {
     }
 
     /// Removes a key by fingerprint; true if there was one.
-    pub fn remove_key(&self, fingerprint: &str, user: &User) -> Result<bool> {
+    pub fn remove_key(&self, fingerprint: &str, user: &User, now: Timestamp) -> Result<bool> {
         let sql = "DELETE FROM keys WHERE fingerprint = ?1 AND user_id = ?2";
-        Ok(self.execute(sql, params![fingerprint, user.id.0])? > 0)
+        let removed = self.execute(sql, params![fingerprint, user.id.0])? > 0;
+        if removed {
+            let (user, fingerprint) = (user.name.clone(), fingerprint.to_owned());
+            self.happened(None, &Event::KeyRemoved { user, fingerprint }, now)?;
+        }
+        Ok(removed)
     }
 }

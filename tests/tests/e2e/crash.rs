@@ -47,6 +47,8 @@ fn a_restart_of_the_control_process_is_not_noticed() {
     });
     report.none_lost();
     assert_eq!(world.containers("web"), before, "instances were replaced");
+    let lines = app.run("logs", &["-n", "1000"]).ok().out;
+    assert_eq!(lines.matches("Release v1 is live (push by ").count(), 1, "{lines}");
     app.commit_change("note", "after");
     app.push().ok();
 }
@@ -62,6 +64,10 @@ fn a_killed_router_comes_back_with_its_routes() {
         client.get(&app.host(), "/", Duration::from_secs(5)).is_ok_and(|r| r.status == 200)
     });
     assert_eq!(world.running("router"), 1);
+    let kinds = "router-unreachable,router-back";
+    let told = || world.hoist(&["events", "--type", kinds, "--format", "json"]).ok().json();
+    let told = || told().as_array().unwrap().iter().map(|e| e["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    wait_for("both to be told", SOON, || told() == ["router-back", "router-unreachable"]);
 }
 
 #[test]

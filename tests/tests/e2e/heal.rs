@@ -18,6 +18,9 @@ fn a_killed_instance_is_back_with_its_last_lines() {
     }
     app.run("logs", &["-n", "200"]).ok().says("line 5").says("changed from up to crashed");
     app.run("ps", &[]).ok().says("up");
+    let told = app.run("events", &["--type", "instance-crashed", "--format", "json"]).ok().json();
+    assert_eq!(told.as_array().unwrap().len(), 2, "{told}");
+    assert_eq!((&told[0]["instance"], &told[0]["cause"]["why"]), (&"web.1".into(), &"exited".into()), "{told}");
 }
 
 #[test]

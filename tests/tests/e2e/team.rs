@@ -172,8 +172,8 @@ fn events_say_who_did_what_from_where_and_how_it_ended() {
     ana.ssh(&["ps", "blog"]).ok();
     boss.ssh(&["access:add", "blog", "\u{1b}[31mred\u{7}"]).exits(1);
     world.hoist(&["ps", "blog"]).ok();
-    let events = ana.ssh(&["events", "blog", "--format", "json"]).ok();
-    assert!(!events.out.contains("hunter2"), "{events}");
+    ana.ssh(&["events", "blog", "--format", "json"]).ok().says("config-changed").hides("hunter2");
+    let events = ana.ssh(&["events", "blog", "--type", "command", "--format", "json"]).ok();
     let said: Vec<(String, String, i64)> = events
         .json()
         .as_array()
@@ -209,6 +209,11 @@ fn events_say_who_did_what_from_where_and_how_it_ended() {
     ana.ssh(&["events", "blog", "--since", "0s"]).ok().hides("rollback");
     ana.ssh(&["events", "blog", "--since", "1h"]).ok().says("rollback");
     ana.ssh(&["events", "blog", "--since", "soon"]).exits(1).says("next: --since 2h");
+    ana.ssh(&["events", "blog", "--type", "config-changed"]).ok().says("Config vars set: TOKEN").hides("rollback");
+    ana.ssh(&["events", "blog", "--type", "config"]).exits(1).says("types: command, app-created");
+    // What happens to the server is told to those who run it.
+    boss.ssh(&["events", "--type", "user-added"]).ok().says("ana is a user");
+    ana.ssh(&["events", "blog", "--type", "user-added,key-added"]).ok().says("No events");
     ana.ssh(&["events"]).exits(1).says("next: events APP");
     boss.ssh(&["events"]).ok().says("users:add ana");
     // What was under way when the server died has no end; what had begun is there.

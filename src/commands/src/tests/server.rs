@@ -118,24 +118,56 @@ async fn events_are_kept() {
             "bob$ events blog --json",
             "bob$ events",
             "ann$ events -n 2",
+            "push blog 1",
+            "bob$ events blog --type deploy-live,release-cut,command",
+            "bob$ events blog --type deploy-live,app-created --json",
+            "bob$ events blog --user ana",
+            "ann$ events --type user-added",
+            "bob$ events blog --type deploys",
             "ann$ events --since never",
             "eve$ events blog",
         ],
         expect![[r#"
             bob$ events blog
-            WHEN                 WHO  KEY  FROM   APP   EXIT  COMMAND
+            WHEN                 WHO  KEY  FROM   APP   EXIT  WHAT
+            YYYY-MM-DD hh:mm:ss  -                blog        Created blog
             YYYY-MM-DD hh:mm:ss  bob  bob  local  blog  0     apps:create blog
             bob$ events blog --json
-            [{"actor":"bob","app":"blog","at":"<time>","exit_code":0,"key":"SHA256:7uZpbnrDR+alD67ANvSZwGpZSjNBRi8xdK4KUHaT6wE","key_name":"bob","last":null,"line":"events","origin":"local","repeats":1,"verb":"events"},{"actor":"bob","app":"blog","at":"<time>","exit_code":0,"key":"SHA256:7uZpbnrDR+alD67ANvSZwGpZSjNBRi8xdK4KUHaT6wE","key_name":"bob","last":null,"line":"apps:create blog","origin":"local","repeats":1,"verb":"apps:create"}]
+            [{"actor":"bob","app":"blog","at":"<time>","exit_code":0,"key":"SHA256:7uZpbnrDR+alD67ANvSZwGpZSjNBRi8xdK4KUHaT6wE","key_name":"bob","kind":"command","last":null,"line":"events","origin":"local","repeats":1,"verb":"events"},{"app":"blog","at":"<time>","kind":"app-created","name":"blog","seq":7},{"actor":"bob","app":"blog","at":"<time>","exit_code":0,"key":"SHA256:7uZpbnrDR+alD67ANvSZwGpZSjNBRi8xdK4KUHaT6wE","key_name":"bob","kind":"command","last":null,"line":"apps:create blog","origin":"local","repeats":1,"verb":"apps:create"}]
             bob$ events
             2|  !     name an app; all events are for administrators
             2|  !     next: events APP
             2|  !       or: apps:list
             exit 1
             ann$ events -n 2
-            WHEN                 WHO  KEY  FROM   APP   EXIT  COMMAND
+            WHEN                 WHO  KEY  FROM   APP   EXIT  WHAT
             YYYY-MM-DD hh:mm:ss  bob  bob  local        1     events
             YYYY-MM-DD hh:mm:ss  bob  bob  local  blog  0     events
+            bob$ events blog --type deploy-live,release-cut,command
+            WHEN                 WHO  KEY  FROM   APP   EXIT  WHAT
+            YYYY-MM-DD hh:mm:ss  ana              blog        Release v1 is live (push by
+                                                              ana)
+            YYYY-MM-DD hh:mm:ss  ana              blog        Release v1: Deploy 00000000
+            YYYY-MM-DD hh:mm:ss  bob  bob  local  blog  0     events
+            YYYY-MM-DD hh:mm:ss  bob  bob  local  blog  0     events
+            YYYY-MM-DD hh:mm:ss  bob  bob  local  blog  0     apps:create blog
+            bob$ events blog --type deploy-live,app-created --json
+            [{"app":"blog","at":"<time>","by":"ana","deploy":1,"job":"push","kind":"deploy-live","release":1,"routed":true,"seq":11},{"app":"blog","at":"<time>","kind":"app-created","name":"blog","seq":7}]
+            bob$ events blog --user ana
+            WHEN                 WHO  KEY  FROM  APP   EXIT  WHAT
+            YYYY-MM-DD hh:mm:ss  ana             blog        Release v1 is live (push by
+                                                             ana)
+            YYYY-MM-DD hh:mm:ss  ana             blog        Release v1: Deploy 00000000
+            ann$ events --type user-added
+            WHEN                 WHO  KEY  FROM  APP  EXIT  WHAT
+            YYYY-MM-DD hh:mm:ss  -                          eve is a user, a developer
+            YYYY-MM-DD hh:mm:ss  -                          bob is a user, a developer
+            YYYY-MM-DD hh:mm:ss  -                          ann is a user, an administrator
+            bob$ events blog --type deploys
+            2|  !     there are no events of the type deploys
+            2|  !     types: command, app-created, app-renamed, app-destroyed, app-stopped, settings-changed, build-succeeded, build-failed, build-cancelled, release-cut, config-changed, deploy-live, deploy-failed, instance-up, instance-not-up, instance-crashed, instance-gone, instance-cut-off, instance-full, run-ended, scaled, domain-added, domain-removed, access-given, access-taken, deploy-key-added, deploy-key-removed, maintenance-on, maintenance-off, user-added, user-removed, role-changed, key-added, key-removed, router-unreachable, router-back, disk-low, disk-eased
+            2|  !     next: events blog --type deploy-failed,instance-crashed
+            exit 1
             ann$ events --since never
             2|  !     this is not a time
             2|  !     next: --since 2h

@@ -165,6 +165,7 @@ impl Shop {
     pub async fn open() -> Shop {
         let world = World::new();
         let life = world.start(Fuse::new()).await;
+        life.platform.log_lines.start(&life.platform.tasks);
         let server = Server {
             platform: life.platform.clone(),
             repos: Arc::new(NoGit(places(Kind::Pushes))),

@@ -5,6 +5,7 @@ use crate::exec;
 use crate::{boot, once};
 use domain::InstanceId;
 use domain::backoff::STEADY_MILLIS;
+use domain::event::{Crash, Event};
 use domain::instance::instance_name;
 use domain::reconcile::{Action, Desire};
 use engine::{EngineError, Observed, Status};
@@ -57,8 +58,7 @@ impl Reconciler {
             return Ok(());
         }
         if row.ready {
-            self.set_ready(&row, false).await?;
-            self.p.note(&row.app, format!("{} is gone; making it again", row.label())).await;
+            self.down(&row, Event::InstanceGone { instance: row.name(), release: row.release }).await?;
         }
         boot::ensure_started(&self.p, &row, Source::App).await?;
         self.p.store.write(move |tx| tx.note_start(id, now())).await?;
@@ -70,10 +70,13 @@ impl Reconciler {
         if self.runs(id).await?.is_some_and(|seen| seen.addresses.contains(&row.address)) {
             return Ok(());
         }
-        if row.ready {
-            self.set_ready(&row, false).await?;
-        }
-        self.p.note(&row.app, format!("{} was cut off its network; making it again", row.label())).await;
+        let (app, event) = (row.app.clone(), Event::InstanceCutOff { instance: row.name(), release: row.release });
+        let cut_off = move |tx: &store::Tx<'_>| {
+            tx.note_down(id, None, now())?;
+            tx.happened(Some(&app), &event, now())
+        };
+        self.p.store.write(cut_off).await?;
+        self.p.routes.publish_app(&row.app, ROUTE_MAX).await;
         self.p.engine.remove(&instance_name(&self.p.install, id)).await?;
         boot::ensure_started(&self.p, &row, Source::App).await?;
         self.p.store.write(move |tx| tx.note_start(id, now())).await?;
@@ -86,18 +89,12 @@ impl Reconciler {
             return Ok(());
         }
         let ended = now();
-        let why = self.why_ended(id).await;
+        let cause = self.why_ended(id).await;
         let steady = ended.millis_since(row.started) >= STEADY_MILLIS;
         let crashes = if steady { 1 } else { row.crashes + 1 };
-        self.p.store.write(move |tx| tx.note_crash(id, crashes, ended)).await?;
+        self.p.store.write(move |tx| tx.note_crash(id, crashes, cause, ended)).await?;
         self.p.routes.publish_app(&row.app, ROUTE_MAX).await;
-        let wait = domain::backoff::restart_delay_millis(crashes, 0);
-        let when = if wait == 0 { "at once".to_owned() } else { format!("in {}", domain::time::human_millis(wait)) };
-        self.p
-            .note(&row.app, format!("State of {} changed from up to crashed{why}; it starts again {when}", row.label()))
-            .await;
         if self.p.disks.over(id).is_some() {
-            self.p.note(&row.app, domain::room::OVER_NEXT).await;
             // With it goes what it wrote; what comes in its place is made from the image again.
             self.p.engine.remove(&instance_name(&self.p.install, id)).await?;
             exec::forget(&self.p, id);
@@ -107,17 +104,16 @@ impl Reconciler {
     }
 
     /// What the engine knows of an end that the instance itself could not say.
-    async fn why_ended(&self, id: InstanceId) -> String {
+    async fn why_ended(&self, id: InstanceId) -> Crash {
         if self.p.disks.over(id).is_some() {
-            let why = domain::room::over(self.p.settings.instance_disk);
-            return format!(" ({why}; what it wrote is gone)");
+            return Crash::DiskFull { limit: self.p.settings.instance_disk };
         }
         match self.p.engine.inspect(&instance_name(&self.p.install, id)).await {
             Ok(Some(Observed { status: Status::Exited { out_of_memory: true, .. }, .. })) => {
-                let limit = domain::text::human_bytes(self.p.settings.app_memory);
-                format!(" (R15: out of memory, its limit is {limit})")
+                Crash::OutOfMemory { limit: self.p.settings.app_memory }
             }
-            Ok(_) | Err(_) => String::new(),
+            Ok(Some(Observed { status: Status::Exited { code, .. }, .. })) => Crash::Exited { code: Some(code) },
+            Ok(_) | Err(_) => Crash::Exited { code: None },
         }
     }
 
@@ -152,13 +148,16 @@ impl Reconciler {
     async fn await_ready(&self, row: &InstanceRow) -> Result<()> {
         match boot::wait_ready(&self.p, row, None).await {
             Ok(()) => {
-                self.set_ready(row, true).await?;
-                self.p.note(&row.app, format!("State of {} changed from starting to up", row.label())).await;
+                let id = row.id;
+                self.p.store.write(move |tx| tx.note_up(id, now())).await?;
+                self.p.routes.publish_app(&row.app, ROUTE_MAX).await;
                 Ok(())
             }
             Err(err) => {
                 err.log();
-                self.p.note(&row.app, format!("{}: {}", row.label(), err.lines().join("; "))).await;
+                let (instance, release, why) = (row.name(), row.release, err.lines().join("; "));
+                let (app, event) = (row.app.clone(), Event::InstanceNotUp { instance, release, why });
+                self.p.store.write(move |tx| tx.happened(Some(&app), &event, now())).await?;
                 // It ended, or never opened its port: either way the next look sees it and decides.
                 self.p.engine.kill(&instance_name(&self.p.install, row.id)).await?;
                 self.p.wake.notify_one();
@@ -167,9 +166,10 @@ impl Reconciler {
         }
     }
 
-    async fn set_ready(&self, row: &InstanceRow, ready: bool) -> Result<()> {
+    /// It takes no requests from here on, which whoever waits hears with the reason.
+    async fn down(&self, row: &InstanceRow, why: Event) -> Result<()> {
         let id = row.id;
-        self.p.store.write(move |tx| tx.set_ready(id, ready)).await?;
+        self.p.store.write(move |tx| tx.note_down(id, Some(&why), now())).await?;
         self.p.routes.publish_app(&row.app, ROUTE_MAX).await;
         Ok(())
     }

@@ -5,6 +5,8 @@
 //! fill is the engine's to say; the folders that we gave it are counted with it.
 
 use super::Reconciler;
+use crate::room as room_on_disks;
+use domain::event::Event;
 use domain::instance::instance_name;
 use domain::reconcile::Desire;
 use domain::room::{self, Used};
@@ -65,6 +67,9 @@ impl Reconciler {
                 if let Err(err) = self.look_at_disks(&mut places).await {
                     tracing::warn!("cannot look at what instances write: {}", err.chain());
                 }
+                if let Err(err) = room_on_disks::note(&self.p).await {
+                    tracing::warn!("cannot note how much room is on the disks: {}", err.chain());
+                }
                 took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 ended = Some(Instant::now());
                 before = free;
@@ -117,21 +122,29 @@ impl Reconciler {
     /// made anew by the next passes, as after any crash, but with an empty disk.
     async fn end_for_disk(&self, row: &InstanceRow, used: Used) -> Result<()> {
         let id = row.id;
-        let why = room::over(self.p.settings.instance_disk);
-        let news = self.p.disks.note_over(id, used);
-        if row.desire == Desire::Once {
-            let why = why.clone();
-            self.p.store.write(move |tx| tx.end_run_soon(id, &why, now())).await?;
-        }
-        self.p.engine.kill(&instance_name(&self.p.install, id)).await?;
+        let limit = self.p.settings.instance_disk;
+        let why = room::over(limit);
+        let news = self.p.disks.over(id).is_none();
         if news {
             tracing::warn!(app = %row.app, instance = %row.label(), "ended: {why}");
-            // The end of one that should run is told when it is noted.
-            if row.desire != Desire::Up {
-                self.p.note(&row.app, format!("{} was ended ({why})", row.label())).await;
-                self.p.note(&row.app, room::OVER_NEXT).await;
-            }
         }
+        // The end of one that should run is told when it is noted.
+        if row.desire != Desire::Up {
+            let row = row.clone();
+            let ends = move |tx: &store::Tx<'_>| {
+                if row.desire == Desire::Once {
+                    tx.end_run_soon(id, &why, now())?;
+                }
+                let (instance, release) = (row.name(), row.release);
+                match news {
+                    true => tx.happened(Some(&row.app), &Event::InstanceFull { instance, release, limit }, now()),
+                    false => Ok(()),
+                }
+            };
+            self.p.store.write(ends).await?;
+        }
+        self.p.disks.note_over(id, used);
+        self.p.engine.kill(&instance_name(&self.p.install, id)).await?;
         self.p.wake.notify_one();
         Ok(())
     }

@@ -71,6 +71,15 @@ impl Reconciler {
         .await?;
         let (keep, now) = (self.p.settings.audit_keep(), system::clock::now());
         while self.p.store.write(move |tx| tx.trim_audit(keep, now)).await? > 0 {}
+        loop {
+            let trimmed = self.p.store.write(move |tx| tx.trim_events(keep, now)).await?;
+            for (reader, events) in trimmed.lost {
+                tracing::error!("{events} events are lost for {reader}, which did not read them in time");
+            }
+            if trimmed.rows == 0 {
+                break;
+            }
+        }
         self.p.builder.prune().await
     }
 }

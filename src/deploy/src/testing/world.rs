@@ -4,6 +4,7 @@ use super::fuse::Fuse;
 use super::wire::Wire;
 use crate::disks::Disks;
 use crate::held::Held;
+use crate::log_lines::LogLines;
 use crate::probe::Serves;
 use crate::reconcile::Reconciler;
 use crate::{Deploys, Parts, Platform};
@@ -345,6 +346,7 @@ impl World {
             clock: wire,
             starts: Starts::default(),
             held: Held::default(),
+            log_lines: LogLines::new(store.clone(), logs.clone()),
             disks: Disks::default(),
             wake: Arc::new(Notify::new()),
             paused: AtomicBool::new(false),
@@ -405,7 +407,7 @@ impl Life {
         let (app, name) = (id.clone(), name.parse().unwrap());
         let make = move |tx: &store::Tx<'_>| {
             tx.add_app(&app, &name, None, system::clock::now())?;
-            tx.set_formation(&app, &[("worker".parse()?, 1)].into())
+            tx.set_formation(&app, &[("worker".parse()?, 1)].into(), system::clock::now())
         };
         self.platform.store.write(make).await.unwrap();
         id

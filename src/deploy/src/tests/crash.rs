@@ -2,9 +2,11 @@
 //! release is current, it alone runs, requests go to it and went nowhere else, nothing is left over, every job has ended, and
 //! what was said to have succeeded is there (invariants I1 to I3 and I5 to I8).
 
+use super::events::{as_lines, events, lines};
 use crate::testing::{Blow, Fuse, Life, Point, World};
 use domain::config::ConfigChange;
 use domain::deploy::{Deploy, Kind};
+use domain::event::Event;
 use domain::ids::DeployId;
 use domain::refusal::Code;
 use domain::routing::RouteAction;
@@ -124,12 +126,20 @@ fn run(case: &Case) -> Result<Vec<Point>, String> {
             }
             // The next sweep, which takes minutes to come.
             life.reconciler.unpin(&[app.clone()].into()).await.ok()?;
-            Some(check(&life, app, case, ended.as_ref()).await)
+            // What is told to the router comes a moment after what is written.
+            let until = tokio::time::Instant::now() + Duration::from_secs(1);
+            while life.outside.targets().is_empty() && tokio::time::Instant::now() < until {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            // What the check does itself is no call of the deploy.
+            let seen = fuse.seen();
+            life_fuse.arm(None);
+            Some(check(&life, app, case, ended.as_ref()).await.map(|()| seen))
         });
         // What a killed process had under way ends nowhere.
         runtime.shutdown_timeout(Duration::from_millis(100));
         if let Some(checked) = done {
-            return checked.map(|()| fuse.seen());
+            return checked;
         }
     }
     Err(format!("not at rest after {LIVES} lives"))
@@ -207,6 +217,23 @@ async fn check(life: &Life, app: &AppId, case: &Case, ended: Option<&Deploy>) ->
         }
     };
     must(to.iter().copied().map(Some).collect::<Vec<_>>() == [web], format!("requests go to {to:?}, not {web:?}"));
+    // What happened is told once: how the deploy ended, and each line of it in the log.
+    let all = events(life, app).await;
+    let ends = |event: &&Event| matches!(event, Event::DeployLive { .. } | Event::DeployFailed { .. });
+    let told_ends: Vec<&Event> = all.iter().filter(ends).skip(2).collect();
+    must(told_ends.len() == usize::from(state.is_some()), format!("ends that are told: {told_ends:?}"));
+    let told_live = matches!(told_ends.first(), Some(Event::DeployLive { .. }));
+    must(told_live == live, format!("ended as {state:?}, told is {told_ends:?}"));
+    let cut = all.iter().filter(|event| matches!(event, Event::ReleaseCut { .. })).count();
+    must(cut == releases.len(), format!("{cut} releases are told, {} are there", releases.len()));
+    let told_config = all.iter().filter(|event| matches!(event, Event::ConfigChanged { .. })).count();
+    must(told_config == usize::from(case.kind == Kind::Config && live), format!("config is told {told_config} times"));
+    must(life.platform.log_lines.catch_up().await.unwrap_or(false), "lines of events are late".to_owned());
+    let lines = lines(life, app).await.into_iter().filter(|line| !line.contains("hook"));
+    let (mut lines, mut wanted_lines) = (lines.collect::<Vec<_>>(), as_lines(&all));
+    lines.sort();
+    wanted_lines.sort();
+    must(lines == wanted_lines, format!("the log has {lines:?}, not {wanted_lines:?}"));
     // I3, I5: nothing is held, the branch is where the release is.
     let git = life.outside.git();
     must(git.pins.is_empty(), format!("pins left: {:?}", git.pins));

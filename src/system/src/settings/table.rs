@@ -216,10 +216,10 @@ settings! { cores;
         "commands of one user that run at once";
     audit_days: u64 = "audit-days", number(1, 36_500),
         = "365", example "90",
-        "days that audit rows (events) are kept";
+        "days that commands and events (events) are kept";
     audit_rows: u64 = "audit-rows", number(1_000, 1 << 32),
         = "1000000", example "100000",
-        "audit rows that are kept; of more, whoever left most loses their oldest";
+        "how many of each are kept; of more, the person or app that has most loses the oldest";
     ssh_share: Option<String> = "ssh-share", shared_user(),
         else "none" { None }, example "hoist",
         "user of this host whose SSH logins its sshd hands to us";

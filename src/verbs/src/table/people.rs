@@ -295,6 +295,7 @@ arguments! {
         number num: 50, 10_000_000 => valued("num", Some('n'), "N", "How many of the last events (50)");
         value since: String = valued("since", None, "TIME", "Only newer ones: 90s, 15m, 2h, 3d, or 2026-11-21 14:30 (UTC)");
         value user: String = valued("user", Some('u'), "NAME", "Only what this user did; root for the server's own");
+        value kinds: String = valued("type", None, "KIND,…", "Only these kinds: `command`, or kinds of events as below");
     }
 }
 
@@ -307,11 +308,18 @@ pub(super) const EVENTS: Spec = Spec {
     need: Need::Anyone,
     audit: Audit::Verb,
     reads: true,
-    summary: "Show who did what on an app, from where and how it ended; on all, for administrators",
-    help: "A row is written before a change is made and completed when it has ended. Reading commands leave theirs \
-           shortly after they end. What is refused or only read again within a minute is counted in one row. Values of \
-           config vars are never in it.",
-    examples: &["events blog", "events -n 20", "events blog --since 2h --user ada"],
+    summary: "Show what happened to an app, and who did what from where; to all and the server, for administrators",
+    help: "The newest first: commands as they were typed, each with the key, the address and how it ended, and what \
+           happened by them or by itself, such as a crash. The row of a command is written before a change is made and \
+           completed when it has ended. Reading commands leave theirs shortly after they end. What is refused or only \
+           read again within a minute is counted in one row. Values of config vars are never in it.",
+    more: event_rows,
+    examples: &[
+        "events blog",
+        "events -n 20",
+        "events blog --since 2h --user ada",
+        "events blog --type instance-crashed,deploy-failed",
+    ],
     group: Group::Server,
     ..BASE
 };
@@ -383,3 +391,8 @@ pub(super) const SHUTDOWN: Spec = Spec {
     group: Group::Server,
     ..BASE
 };
+
+/// Kinds for `events --type`.
+fn event_rows() -> Vec<(String, String)> {
+    domain::event::KINDS.iter().map(|(kind, about)| ((*kind).to_owned(), (*about).to_owned())).collect()
+}
