@@ -1,7 +1,7 @@
 //! `doctor`: what an operator would check, with the fix. Facts are gathered here, `domain::doctor` judges them.
 
-use crate::context::{Ask, Commands};
-use crate::show::List;
+use crate::context::Commands;
+use crate::reply::{List, Reply};
 use domain::doctor::{self, Builder, Clock, Docker, Facts, Firewall, Listener, Router, State, Waiting};
 use domain::floors::Part;
 use engine::EngineVersion;
@@ -10,7 +10,6 @@ use std::path::Path;
 use std::time::Duration;
 use system::clock;
 use system::fault::Result;
-use system::io::Io;
 use system::probes;
 use system::rights;
 use system::settings::RouterMode;
@@ -19,7 +18,7 @@ use system::tasks::blocking;
 /// A step may take as long as a build and a boot; beyond that much more, a deploy is stuck.
 const STEP_SLACK: u64 = 600;
 
-pub async fn doctor(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn doctor(c: &Commands) -> Result<Reply> {
     let found = doctor::findings(&facts(c).await?);
     let bad = found.iter().any(|f| f.state == State::Bad);
     let cells = |f: &doctor::Finding| vec![f.check.to_owned(), f.state.to_string(), f.seen.clone(), f.fix.clone()];
@@ -30,8 +29,7 @@ pub async fn doctor(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         json: found.iter().map(object).collect(),
         empty: String::new(),
     };
-    list.print(ask.what().format, io).await;
-    Ok(u8::from(bad))
+    Ok(Reply { exit: u8::from(bad), ..Reply::list(list) })
 }
 
 async fn facts(c: &Commands) -> Result<Facts> {

@@ -1,7 +1,7 @@
 //! `keys:*` and `deploy-keys:*`.
 
 use crate::context::{Ask, Commands};
-use crate::show::List;
+use crate::reply::{List, Reply};
 use domain::access::{Principal, actor};
 use domain::people::{Loss, may_lose, pick};
 use domain::refusal::Code;
@@ -44,7 +44,7 @@ fn no_key_came(verb: &str) -> Refusal {
         .next("make a key: ssh-keygen -t ed25519")
 }
 
-pub async fn add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+pub async fn add(c: &Commands, ask: Ask, io: &mut Io) -> Result<Reply> {
     let user = subject(c, &ask, ask.what().arguments::<args::KeysAdd>()?.user).await?;
     let keys = read_keys(io).await?;
     if keys.is_empty() {
@@ -52,15 +52,16 @@ pub async fn add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     }
     let (name, added, by) = (user.name.clone(), keys.clone(), ask.principal().user_id());
     c.p.store.write(move |tx| keys.iter().try_for_each(|key| tx.add_key(&user, key, by, now()))).await?;
-    io.did("user", &name);
-    io.did("keys", added.iter().map(|key| key.fingerprint.clone()).collect::<Vec<_>>());
+    let mut reply = Reply::new();
+    reply.did("user", &name);
+    reply.did("keys", added.iter().map(|key| key.fingerprint.clone()).collect::<Vec<_>>());
     for key in added {
-        io.line(format!("Added {} for {name}", key.fingerprint)).await;
+        reply.line(format!("Added {} for {name}", key.fingerprint));
     }
-    Ok(0)
+    Ok(reply)
 }
 
-pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn list(c: &Commands, ask: Ask) -> Result<Reply> {
     let args::KeysList { user: named } = ask.what().arguments()?;
     let all = named.is_none() && matches!(ask.principal(), Principal::Local);
     let user = if all { None } else { Some(subject(c, &ask, named).await?) };
@@ -91,11 +92,10 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             .collect(),
         empty: "No keys".to_owned(),
     };
-    list.print(ask.what().format, io).await;
-    Ok(0)
+    Ok(Reply::list(list))
 }
 
-pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn remove(c: &Commands, ask: Ask) -> Result<Reply> {
     let args::KeysRemove { key: typed, user: named } = ask.what().arguments()?;
     let user = subject(c, &ask, named).await?;
     let name = user.name.clone();
@@ -117,14 +117,15 @@ pub async fn remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 Ok((fingerprint.to_owned(), tx.end_lost_work(now())?))
             })
             .await?;
-    io.did("user", &name);
-    io.did("keys", [&gone]);
-    io.line(format!("Removed {gone} of {name}; connections opened with it end now")).await;
-    c.after_loss(lost, name.as_str(), ask.principal(), io).await;
-    Ok(0)
+    let mut reply = Reply::new();
+    reply.did("user", &name);
+    reply.did("keys", [&gone]);
+    reply.line(format!("Removed {gone} of {name}; connections opened with it end now"));
+    c.after_loss(lost, name.as_str(), &mut reply);
+    Ok(reply)
 }
 
-pub async fn deploy_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+pub async fn deploy_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let name = ask.what().arguments::<args::DeployKeysAdd>()?.name.as_deref().map(key_name).transpose()?;
     let mut keys = read_keys(io).await?;
@@ -146,16 +147,19 @@ pub async fn deploy_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let key = NewKey { name: name.clone(), ..key };
     let (id, by, fingerprint) = (app.id.clone(), ask.principal().clone(), key.fingerprint.clone());
     c.p.store.write(move |tx| tx.add_deploy_key(&id, &key, &by, now())).await?;
-    io.line(format!("Added the deploy key {name} ({fingerprint}): it may push to {} and look at its builds", app.name))
-        .await;
-    io.did("key", &fingerprint);
-    io.did("name", &name);
-    io.did("remote", c.p.sites.remote(&app.name));
-    io.line(format!("Its remote: {}", c.p.sites.remote(&app.name))).await;
+    let mut reply = Reply::new();
+    reply.did("key", &fingerprint);
+    reply.did("name", &name);
+    reply.did("remote", c.p.sites.remote(&app.name));
+    reply.line(format!(
+        "Added the deploy key {name} ({fingerprint}): it may push to {} and look at its builds",
+        app.name
+    ));
+    reply.line(format!("Its remote: {}", c.p.sites.remote(&app.name)));
     if let Principal::User { name, .. } = ask.principal() {
-        io.line(format!("It ends when {name} may not change {} any more", app.name)).await;
+        reply.line(format!("It ends when {name} may not change {} any more", app.name));
     }
-    Ok(0)
+    Ok(reply)
 }
 
 /// A deploy key's name: a word that lists and events show.
@@ -169,7 +173,7 @@ fn key_name(word: &str) -> Result<String, Refusal> {
         .next("deploy-keys:add APP ci < key.pub"))
 }
 
-pub async fn deploy_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn deploy_list(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let id = app.id.clone();
     let keys = c.p.store.read(move |tx| tx.deploy_keys(&id)).await?;
@@ -185,17 +189,17 @@ pub async fn deploy_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             .collect(),
         empty: format!("No deploy keys. deploy-keys:add {} ci < key.pub", app.name),
     };
-    list.print(ask.what().format, io).await;
+    let mut reply = Reply::list(list);
     // Only of before it was noted by whose right a key is there.
     for key in keys.iter().filter(|k| k.adder.is_none() && k.added_by != actor(&Principal::Local)) {
         let (key, by) = (text::plain(&key.name), text::plain(&key.added_by));
-        io.note(text::warning(&format!("{key} was added by {by}, who is no user any more, and still pushes"))).await;
-        io.note(text::warning(&format!("to end it: deploy-keys:remove {} {key}", app.name))).await;
+        reply.warn(format!("{key} was added by {by}, who is no user any more, and still pushes"));
+        reply.warn(format!("to end it: deploy-keys:remove {} {key}", app.name));
     }
-    Ok(0)
+    Ok(reply)
 }
 
-pub async fn deploy_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn deploy_remove(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let args::DeployKeysRemove { key: typed } = ask.what().arguments()?;
     let id = app.id.clone();
@@ -219,9 +223,10 @@ pub async fn deploy_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         let no = Refusal::new(Code::NoSuchKey, format!("{} has no such deploy key", app.name));
         return Err(no.next(format!("deploy-keys:list {}", app.name)).into());
     };
-    io.did("key", &gone.fingerprint);
-    io.did("name", &gone.name);
-    io.line(format!("Removed the deploy key {} ({}) of {}", gone.name, gone.fingerprint, app.name)).await;
-    c.after_loss(lost, &format!("deploy key {}", gone.name), ask.principal(), io).await;
-    Ok(0)
+    let mut reply = Reply::new();
+    reply.did("key", &gone.fingerprint);
+    reply.did("name", &gone.name);
+    reply.line(format!("Removed the deploy key {} ({}) of {}", gone.name, gone.fingerprint, app.name));
+    c.after_loss(lost, &format!("deploy key {}", gone.name), &mut reply);
+    Ok(reply)
 }

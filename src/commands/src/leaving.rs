@@ -2,9 +2,8 @@
 //! may, and whoever ended it reads what ended and what stays.
 
 use crate::context::Commands;
-use domain::access::Principal;
+use crate::reply::Reply;
 use store::{Keys, Lost};
-use system::io::Io;
 
 /// What the options say about deploy keys of somebody who leaves.
 pub fn keys_of(keep: bool) -> Keys {
@@ -12,8 +11,9 @@ pub fn keys_of(keep: bool) -> Keys {
 }
 
 impl Commands {
-    /// Ends what was lost, and says it. `whose`: whose right it was; who ends their own still hears what became of it.
-    pub(super) async fn after_loss(&self, lost: Lost, whose: &str, by: &Principal, io: &Io) {
+    /// Ends what was lost, and says it. `whose`: whose right it was. Who ends their own still hears what became of it: a
+    /// session whose key was removed has a while for that.
+    pub(super) fn after_loss(&self, lost: Lost, whose: &str, reply: &mut Reply) {
         for (deploy, why) in lost.jobs {
             if let Some(job) = self.deploys.job(deploy) {
                 job.cancel(why);
@@ -22,16 +22,9 @@ impl Commands {
         if !lost.ended.runs.is_empty() {
             self.p.wake.notify_one();
         }
-        // Nobody who reads slowly holds this up, unless they end by it themselves.
-        let own = domain::access::actor(by) == whose;
-        if !own {
-            self.rights_changed();
-        }
         for line in lost.ended.lines(whose) {
-            io.line(line).await;
+            reply.line(line);
         }
-        if own {
-            self.rights_changed();
-        }
+        self.rights_changed();
     }
 }

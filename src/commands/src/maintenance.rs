@@ -1,26 +1,26 @@
 //! `maintenance*` and `open`: what visitors of an app get, and where.
 
 use crate::context::{Ask, Commands};
-use crate::show::{self, pairs};
+use crate::reply::Reply;
 use domain::domains::own_first;
 use domain::formation::WEB;
 use domain::refusal::Code;
 use domain::routing::{Maintenance, PAGE_MAX, fits};
-use domain::{Hostname, Refusal, text};
+use domain::{Hostname, Refusal};
 use serde_json::json;
 use std::time::Duration;
 use system::clock::now;
 use system::dns;
 use system::fault::Result;
 use system::io::Io;
-use verbs::{Format, args};
+use verbs::args;
 
 /// How long a change waits for the router.
 const ROUTE_MAX: Duration = Duration::from_secs(10);
 /// Own names that `open` looks at.
 const OPEN_MAX: usize = 10;
 
-pub async fn on(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+pub async fn on(c: &Commands, ask: Ask, io: &mut Io) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let page = match ask.what().arguments::<args::MaintenanceOn>()?.page {
         true => Some(read_page(io).await?),
@@ -35,18 +35,19 @@ pub async fn on(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
             })
             .await?;
     let told = c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
-    io.did("maintenance", true);
-    io.did("routed", told);
+    let mut reply = Reply::new();
+    reply.did("maintenance", true);
+    reply.did("routed", told);
     let whose = if size.is_some() { "your" } else { "our" };
-    io.line(format!("{} answers with {whose} maintenance page (503) now; its instances keep running", app.name)).await;
+    reply.line(format!("{} answers with {whose} maintenance page (503) now; its instances keep running", app.name));
     if size.is_some_and(|size| !fits(size, hosts)) {
-        io.note(text::warning(&format!("The page is too large for {hosts} domains: visitors see ours instead"))).await;
+        reply.warn(format!("The page is too large for {hosts} domains: visitors see ours instead"));
     }
-    io.line(format!("maintenance:off {} ends it", app.name)).await;
+    reply.line(format!("maintenance:off {} ends it", app.name));
     if !told {
-        io.note(text::warning("The router has not confirmed yet; the app is served until it does")).await;
+        reply.warn("The router has not confirmed yet; the app is served until it does");
     }
-    Ok(0)
+    Ok(reply)
 }
 
 async fn read_page(io: &mut Io) -> Result<String> {
@@ -67,7 +68,7 @@ async fn read_page(io: &mut Io) -> Result<String> {
     Ok(html)
 }
 
-pub async fn off(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn off(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let id = app.id.clone();
     let was =
@@ -79,17 +80,18 @@ pub async fn off(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             })
             .await?;
     let told = c.p.routes.publish_app(&app.id, ROUTE_MAX).await;
-    io.did("maintenance", false);
-    io.did("routed", told);
+    let mut reply = Reply::new();
+    reply.did("maintenance", false);
+    reply.did("routed", told);
     let word = if was { "is out of maintenance" } else { "was not in maintenance" };
-    io.line(format!("{} {word}: {}", app.name, c.p.sites.url(&app.name))).await;
+    reply.line(format!("{} {word}: {}", app.name, c.p.sites.url(&app.name)));
     if !told {
-        io.note(text::warning("The router has not confirmed yet; the page stays until it does")).await;
+        reply.warn("The router has not confirmed yet; the page stays until it does");
     }
-    Ok(0)
+    Ok(reply)
 }
 
-pub async fn show(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn show(c: &Commands, ask: Ask) -> Result<Reply> {
     let id = ask.the_app()?.id.clone();
     let found = c.p.store.read(move |tx| tx.maintenance(&id)).await?;
     let page = match &found {
@@ -104,11 +106,10 @@ pub async fn show(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         rows.push(("since", since.short()));
         rows.push(("page", page.to_owned()));
     }
-    pairs(ask.what().format, io, rows, object).await;
-    Ok(0)
+    Ok(Reply::record(rows, object))
 }
 
-pub async fn open(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn open(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let id = app.id.clone();
     let (domains, maintenance) =
@@ -121,6 +122,7 @@ pub async fn open(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         .collect();
     let default = c.p.sites.url(&app.name);
     let mut url = default.clone();
+    let mut warnings = Vec::new();
     if !own.is_empty() {
         let dns = dns::resolve(&own, &dns::here(&c.p.sites.base.get()).await).await;
         match own_first(&domains, &dns) {
@@ -128,20 +130,16 @@ pub async fn open(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             None => {
                 let said = own.first().zip(own.first().and_then(|h| dns.get(h)));
                 let said = said.map(|(host, dns)| format!("{host} {}", dns.words())).unwrap_or_default();
-                io.note(text::warning(&format!("No domain of its own leads here: {said}"))).await;
+                warnings.push(format!("No domain of its own leads here: {said}"));
             }
         }
     }
     if maintenance {
-        io.note(text::warning(&format!("{0} is in maintenance: maintenance:off {0}", app.name))).await;
+        warnings.push(format!("{0} is in maintenance: maintenance:off {0}", app.name));
     }
-    match ask.what().format {
-        Format::Json => {
-            let own: Vec<String> = domains.iter().map(|d| d.host.to_string()).collect();
-            let object = json!({"url": url, "default_url": default, "domains": own, "maintenance": maintenance});
-            show::json(io, &object).await;
-        }
-        Format::Text => io.line(url).await,
-    }
-    Ok(0)
+    let own: Vec<String> = domains.iter().map(|d| d.host.to_string()).collect();
+    let object = json!({"url": url, "default_url": default, "domains": own, "maintenance": maintenance});
+    let mut reply = Reply::text(format!("{url}\n"), object);
+    warnings.into_iter().for_each(|warning| reply.warn(warning));
+    Ok(reply)
 }

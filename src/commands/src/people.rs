@@ -3,7 +3,7 @@
 use crate::context::{Ask, Commands};
 use crate::keys::read_keys;
 use crate::leaving::keys_of;
-use crate::show::{List, pairs};
+use crate::reply::{List, Reply};
 use domain::Refusal;
 use domain::access::{Principal, Role, actor};
 use domain::leaving::known;
@@ -17,7 +17,7 @@ use system::fault::Result;
 use system::io::Io;
 use verbs::args;
 
-pub async fn users_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+pub async fn users_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<Reply> {
     let args::UsersAdd { name, admin } = ask.what().arguments()?;
     let role = if admin { Role::Admin } else { Role::Developer };
     let keys = read_keys(io).await?;
@@ -28,17 +28,18 @@ pub async fn users_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
             added.iter().try_for_each(|key| tx.add_key(&user, key, by, now()))
         })
         .await?;
-    io.did("user", &name);
-    io.did("role", role);
-    io.did("keys", keys.iter().map(|key| key.fingerprint.clone()).collect::<Vec<_>>());
+    let mut reply = Reply::new();
+    reply.did("user", &name);
+    reply.did("role", role);
+    reply.did("keys", keys.iter().map(|key| key.fingerprint.clone()).collect::<Vec<_>>());
     let word = word_of(role);
     if keys.is_empty() {
-        io.line(format!("Added {word} {name} without a key; next: keys:add {name} < KEY.pub")).await;
+        reply.line(format!("Added {word} {name} without a key; next: keys:add {name} < KEY.pub"));
     }
     for key in &keys {
-        io.line(format!("Added {word} {name} with the key {}", key.fingerprint)).await;
+        reply.line(format!("Added {word} {name} with the key {}", key.fingerprint));
     }
-    Ok(0)
+    Ok(reply)
 }
 
 fn word_of(role: Role) -> &'static str {
@@ -48,7 +49,7 @@ fn word_of(role: Role) -> &'static str {
     }
 }
 
-pub async fn users_set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn users_set(c: &Commands, ask: Ask) -> Result<Reply> {
     let args::UsersSet { name, admin, developer, keep_deploy_keys } = ask.what().arguments()?;
     let role = match (admin, developer) {
         (true, false) => Role::Admin,
@@ -83,16 +84,17 @@ pub async fn users_set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 Ok(Some(Lost { ended, jobs: work.jobs }))
             })
             .await?;
-    io.did("user", &name);
-    io.did("role", role);
+    let mut reply = Reply::new();
+    reply.did("user", &name);
+    reply.did("role", role);
     let article = if role == Role::Admin { "an" } else { "a" };
     let already = if lost.is_some() { "now" } else { "already" };
-    io.line(format!("{name} is {already} {article} {}", word_of(role))).await;
-    c.after_loss(lost.unwrap_or_default(), name.as_str(), ask.principal(), io).await;
-    Ok(0)
+    reply.line(format!("{name} is {already} {article} {}", word_of(role)));
+    c.after_loss(lost.unwrap_or_default(), name.as_str(), &mut reply);
+    Ok(reply)
 }
 
-pub async fn users_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn users_list(c: &Commands) -> Result<Reply> {
     let (users, keys) = c.p.store.read(|tx| Ok((tx.users()?, tx.keys(None)?))).await?;
     let count = |u: &User| keys.iter().filter(|k| k.user == u.name).count();
     let role = |u: &User| if u.role == Role::Admin { "admin" } else { "developer" };
@@ -102,11 +104,10 @@ pub async fn users_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         json: users.iter().map(|u| json!({"name": u.name, "role": role(u), "keys": count(u)})).collect(),
         empty: "No users yet. users:add NAME [--admin] < KEY.pub".to_owned(),
     };
-    list.print(ask.what().format, io).await;
-    Ok(0)
+    Ok(Reply::list(list))
 }
 
-pub async fn users_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn users_remove(c: &Commands, ask: Ask) -> Result<Reply> {
     let args::UsersRemove { name, keep_deploy_keys } = ask.what().arguments()?;
     let by = match ask.principal() {
         Principal::User { name, .. } => Some(name.clone()),
@@ -127,13 +128,14 @@ pub async fn users_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 Ok(Lost { ended, jobs: work.jobs })
             })
             .await?;
-    io.did("user", &name);
-    io.line(format!("Removed {name}, their keys and what they had open")).await;
-    c.after_loss(lost, name.as_str(), ask.principal(), io).await;
-    Ok(0)
+    let mut reply = Reply::new();
+    reply.did("user", &name);
+    reply.line(format!("Removed {name}, their keys and what they had open"));
+    c.after_loss(lost, name.as_str(), &mut reply);
+    Ok(reply)
 }
 
-pub async fn access_add(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn access_add(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let args::AccessAdd { user: name } = ask.what().arguments()?;
     let (id, user, by) = (app.id.clone(), name.clone(), ask.principal().user_id());
@@ -144,14 +146,15 @@ pub async fn access_add(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 tx.share(&id, &user, by, now())
             })
             .await?;
-    io.did("user", &name);
-    io.did("changed", changed);
+    let mut reply = Reply::new();
+    reply.did("user", &name);
+    reply.did("changed", changed);
     let word = if changed { "is now shared" } else { "is shared already" };
-    io.line(format!("{} {word} with {name}", app.name)).await;
-    Ok(0)
+    reply.line(format!("{} {word} with {name}", app.name));
+    Ok(reply)
 }
 
-pub async fn access_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn access_remove(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let args::AccessRemove { user: name, keep_deploy_keys } = ask.what().arguments()?;
     let (id, user, keys, by) = (app.id.clone(), name.clone(), keys_of(keep_deploy_keys), ask.principal().clone());
@@ -172,20 +175,21 @@ pub async fn access_remove(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
                 Ok((changed, still, Lost { ended, jobs: work.jobs }))
             })
             .await?;
-    io.did("user", &name);
-    io.did("changed", changed);
+    let mut reply = Reply::new();
+    reply.did("user", &name);
+    reply.did("changed", changed);
     let word = if changed { "is no longer shared" } else { "was not shared" };
-    io.line(format!("{} {word} with {name}", app.name)).await;
+    reply.line(format!("{} {word} with {name}", app.name));
     match still {
-        Some(what) => io.note(domain::text::warning(&format!("{name} may still change it, as {what}"))).await,
-        None if changed => io.note(known(name.as_str(), &app.name)).await,
+        Some(what) => reply.warn(format!("{name} may still change it, as {what}")),
+        None if changed => reply.note(known(name.as_str(), &app.name)),
         None => {}
     }
-    c.after_loss(lost, name.as_str(), ask.principal(), io).await;
-    Ok(0)
+    c.after_loss(lost, name.as_str(), &mut reply);
+    Ok(reply)
 }
 
-pub async fn access_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn access_list(c: &Commands, ask: Ask) -> Result<Reply> {
     let app = ask.the_app()?.clone();
     let people =
         c.p.store
@@ -206,11 +210,10 @@ pub async fn access_list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         json: people.iter().map(|(user, access, by)| json!({"user": user, "access": access, "by": by})).collect(),
         empty: "Only administrators".to_owned(),
     };
-    list.print(ask.what().format, io).await;
-    Ok(0)
+    Ok(Reply::list(list))
 }
 
-pub async fn whoami(c: &Commands, ask: Ask, env: SessionEnv, io: &Io) -> Result<u8> {
+pub async fn whoami(c: &Commands, ask: Ask, env: SessionEnv) -> Result<Reply> {
     let who = ask.principal();
     let (role, may) = match who {
         Principal::Local => ("admin (root on the server)", "everything".to_owned()),
@@ -232,6 +235,5 @@ pub async fn whoami(c: &Commands, ask: Ask, env: SessionEnv, io: &Io) -> Result<
         json!({"name": name, "role": role, "key": key, "key_name": key_name, "from": from, "may": may, "app": app});
     let shown = format!("{key} {key_name}").trim().to_owned();
     let rows = vec![("name", name), ("role", role.to_owned()), ("key", shown), ("from", from), ("may", may)];
-    pairs(ask.what().format, io, rows, object).await;
-    Ok(0)
+    Ok(Reply::record(rows, object))
 }

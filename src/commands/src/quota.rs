@@ -1,22 +1,21 @@
 //! `quota*`: how much a user has of what they may have.
 
 use crate::context::{Ask, Commands};
-use crate::show::List;
+use crate::reply::{List, Reply};
 use crate::usage::Sum;
 use deploy::quota::used;
 use domain::access::{Principal, actor};
 use domain::places::Owner;
 use domain::quota::{Limits, Load, What, Whose, limit};
 use domain::refusal::Code;
-use domain::{AppId, Refusal, text, time};
+use domain::{AppId, Refusal, time};
 use serde_json::json;
 use std::collections::BTreeMap;
 use store::{Quota, User};
 use system::clock::now;
 use system::fault::Result;
-use system::io::Io;
 use system::places::Places;
-use verbs::{Format, args};
+use verbs::args;
 
 /// What is known of one user.
 struct Account {
@@ -59,7 +58,7 @@ impl Account {
     }
 }
 
-pub async fn show(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn show(c: &Commands, ask: Ask) -> Result<Reply> {
     let args::Quota { user: named, all } = ask.what().arguments()?;
     if named.is_some() && all {
         return Err(Refusal::new(Code::Usage, "name a user, or --all, not both").next("quota --all").into());
@@ -97,13 +96,13 @@ pub async fn show(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             list.json.push(json);
         }
     }
-    list.print(ask.what().format, io).await;
-    if let (Format::Text, [account]) = (ask.what().format, accounts.as_slice()) {
+    let mut reply = Reply::list(list);
+    if let [account] = accounts.as_slice() {
         for note in notes(account.disk(c)) {
-            io.note(note).await;
+            reply.note(note);
         }
     }
-    Ok(0)
+    Ok(reply)
 }
 
 fn line(c: &Commands, account: &Account, what: What) -> (Vec<String>, serde_json::Value) {
@@ -143,7 +142,7 @@ fn notes(disk: Sum) -> Vec<String> {
     measured.into_iter().chain(unknown).collect()
 }
 
-pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn set(c: &Commands, ask: Ask) -> Result<Reply> {
     let args::QuotaSet { user: name, limits: typed } = ask.what().arguments()?;
     let mut limits = Limits::new();
     for (word, value) in typed {
@@ -160,21 +159,21 @@ pub async fn set(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             })
             .await?;
     let name = &account.user.name;
-    io.did("user", name);
+    let mut reply = Reply::new();
+    reply.did("user", name);
     let set: BTreeMap<&str, Option<u64>> = limits.iter().map(|(what, most)| (what.word(), *most)).collect();
-    io.did("quotas", set);
+    reply.did("quotas", set);
     for (what, most) in limits {
         let used = account.used(c, what);
-        io.line(format!("{name} may have {}: {}", what.word(), what.show_limit(most))).await;
+        reply.line(format!("{name} may have {}: {}", what.word(), what.show_limit(most)));
         if most.is_some_and(|most| used > most) {
-            let note = format!("{name} has {} now: nothing is stopped for that, more is refused", what.show(used));
-            io.note(text::warning(&note)).await;
+            reply.warn(format!("{name} has {} now: nothing is stopped for that, more is refused", what.show(used)));
         }
     }
-    Ok(0)
+    Ok(reply)
 }
 
-pub async fn unset(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn unset(c: &Commands, ask: Ask) -> Result<Reply> {
     let args::QuotaUnset { user: name, what } = ask.what().arguments()?;
     let mut whats = what.iter().map(|word| What::parse(word)).collect::<Result<Vec<_>, Refusal>>()?;
     if whats.is_empty() {
@@ -195,14 +194,15 @@ pub async fn unset(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             })
             .await?;
     let name = &account.user.name;
-    io.did("user", name);
-    io.did("unset", removed.iter().map(|what| what.word()).collect::<Vec<_>>());
+    let mut reply = Reply::new();
+    reply.did("user", name);
+    reply.did("unset", removed.iter().map(|what| what.word()).collect::<Vec<_>>());
     if removed.is_empty() {
-        io.line(format!("Nothing of that was set for {name}; quota {name} shows what holds")).await;
+        reply.line(format!("Nothing of that was set for {name}; quota {name} shows what holds"));
     }
     for what in removed {
         let (most, _) = limit(what, &account.own(), account.user.role, &c.p.settings.quotas());
-        io.line(format!("{name} may have {}: {} again, the default", what.word(), what.show_limit(most))).await;
+        reply.line(format!("{name} may have {}: {} again, the default", what.word(), what.show_limit(most)));
     }
-    Ok(0)
+    Ok(reply)
 }

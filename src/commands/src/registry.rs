@@ -1,7 +1,7 @@
 //! `registry:*`: who this server is at image registries.
 
 use crate::context::{Ask, Commands};
-use crate::show::List;
+use crate::reply::{List, Reply};
 use domain::refusal::Code;
 use domain::{Refusal, Secret, text};
 use serde_json::json;
@@ -15,7 +15,7 @@ use verbs::args;
 const PASSWORD_MAX: usize = 16 * 1024;
 const NAME_MAX: usize = 255;
 
-pub async fn login(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+pub async fn login(c: &Commands, ask: Ask, io: &mut Io) -> Result<Reply> {
     let typed: args::RegistryLogin = ask.what().arguments()?;
     let (host, user) = (host(&typed.host)?, typed.user.unwrap_or_default());
     if user.is_empty() || user.len() > NAME_MAX || user.chars().any(char::is_control) {
@@ -32,36 +32,38 @@ pub async fn login(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     let shown = host.clone();
     let login = RegistryLogin { host, user, password, created: now() };
     c.p.store.write(move |tx| tx.set_registry(&login)).await?;
-    io.did("host", &shown);
-    io.line(format!("Builds log in to {shown} from now on. Whether it takes the password shows at the next pull"))
-        .await;
-    Ok(0)
+    let mut reply = Reply::new();
+    reply.did("host", &shown);
+    reply.line(format!("Builds log in to {shown} from now on. Whether it takes the password shows at the next pull"));
+    Ok(reply)
 }
 
 /// A registry that asks for no password: a login without a user.
-pub async fn allow(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn allow(c: &Commands, ask: Ask) -> Result<Reply> {
     let host = host(&ask.what().arguments::<args::RegistryAllow>()?.host)?;
     let nobody = Secret::new(String::new());
     let login = RegistryLogin { host: host.clone(), user: String::new(), password: nobody, created: now() };
     c.p.store.write(move |tx| tx.set_registry(&login)).await?;
-    io.did("host", &host);
-    io.line(format!("Builds reach {host} from now on, without a login")).await;
-    Ok(0)
+    let mut reply = Reply::new();
+    reply.did("host", &host);
+    reply.line(format!("Builds reach {host} from now on, without a login"));
+    Ok(reply)
 }
 
-pub async fn logout(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn logout(c: &Commands, ask: Ask) -> Result<Reply> {
     let host = host(&ask.what().arguments::<args::RegistryLogout>()?.host)?;
     let gone = host.clone();
     if !c.p.store.write(move |tx| tx.remove_registry(&gone)).await? {
         let no = Refusal::new(Code::NoSuchLogin, format!("there is no login to {host}"));
         return Err(no.next("registry:list").into());
     }
-    io.did("host", &host);
-    io.line(format!("Forgot the login to {host}. Images that were pulled stay")).await;
-    Ok(0)
+    let mut reply = Reply::new();
+    reply.did("host", &host);
+    reply.line(format!("Forgot the login to {host}. Images that were pulled stay"));
+    Ok(reply)
 }
 
-pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn list(c: &Commands) -> Result<Reply> {
     let all = c.p.store.read(|tx| tx.registries()).await?;
     let list = List {
         columns: &["HOST", "USER", "SINCE"],
@@ -72,8 +74,7 @@ pub async fn list(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
             .collect(),
         empty: "No logins. registry:login HOST USER".into(),
     };
-    list.print(ask.what().format, io).await;
-    Ok(0)
+    Ok(Reply::list(list))
 }
 
 /// A host as an image's name begins with it: no scheme, no path.

@@ -1,7 +1,7 @@
 //! The greeting, `help`, `version`, `shutdown`.
 
 use crate::context::{Ask, Commands};
-use crate::show;
+use crate::reply::{Line, Reply};
 use domain::access::{AppRef, Principal, actor, may_see};
 use domain::instance::INSTALL_LABEL;
 use domain::refusal::Code;
@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use system::fault::Result;
 use system::io::Io;
-use verbs::{Format, args, help_for, help_overview};
+use verbs::{args, help_for, help_overview};
 
 /// How long a router may finish requests when the installation is shut down.
 const ROUTER_GRACE: Duration = Duration::from_secs(5);
@@ -28,14 +28,9 @@ pub async fn apps_of(c: &Commands, who: &Principal) -> Result<Vec<AppRef>> {
 }
 
 /// What `ssh hoist@host` without a command shows: who you are here, and what to type now.
-pub async fn greet(c: &Commands, who: &Principal, io: &Io) -> Result<()> {
-    io.line(format!(
-        "Hello {}. This is Hoist. There is no shell here; you push with git and type commands.",
-        actor(who)
-    ))
-    .await;
-    io.line("").await;
-    let mut lines = Vec::new();
+pub async fn greet(c: &Commands, who: &Principal) -> Result<Reply> {
+    let hello = "This is Hoist. There is no shell here; you push with git and type commands.";
+    let mut lines = vec![format!("Hello {}. {hello}", actor(who)), String::new()];
     let apps = apps_of(c, who).await?;
     let push = |app: &AppName| {
         [format!("  git remote add hoist {}", c.p.sites.remote(app)), "  git push hoist main".to_owned()]
@@ -68,13 +63,16 @@ pub async fn greet(c: &Commands, who: &Principal, io: &Io) -> Result<()> {
             }
         }
     }
-    for line in lines {
-        io.line(line).await;
-    }
-    Ok(())
+    Ok(saying(lines))
 }
 
-pub async fn help(ask: Ask, io: &Io) -> Result<u8> {
+fn saying(lines: Vec<String>) -> Reply {
+    let mut reply = Reply::new();
+    lines.into_iter().for_each(|line| reply.line(line));
+    reply
+}
+
+pub fn help(ask: &Ask) -> Result<Reply> {
     let lines = match ask.what().arguments::<args::Help>()?.command.as_deref() {
         None => help_overview(),
         Some(word) => match verbs::find(word) {
@@ -88,41 +86,36 @@ pub async fn help(ask: Ask, io: &Io) -> Result<u8> {
             }
         },
     };
-    for line in lines {
-        io.line(line).await;
-    }
-    Ok(0)
+    Ok(saying(lines))
 }
 
-pub async fn version(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn version(c: &Commands) -> Result<Reply> {
     let ours = env!("CARGO_PKG_VERSION");
     let engine = c.p.engine.version().await.map(|v| v.version).unwrap_or_else(|err| err.to_string());
-    match ask.what().format {
-        Format::Json => show::json(io, &json!({"hoist": ours, "docker": engine, "install": c.p.install})).await,
-        Format::Text => io.line(format!("hoist {ours} (installation {}, Docker {engine})", c.p.install)).await,
-    }
-    Ok(0)
+    let object = json!({"hoist": ours, "docker": engine, "install": c.p.install});
+    Ok(Reply::text(format!("hoist {ours} (installation {}, Docker {engine})\n", c.p.install), object))
 }
 
-pub async fn shutdown(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
+pub async fn shutdown(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     let args::Shutdown { apps } = ask.what().arguments()?;
     c.p.paused.store(true, Ordering::SeqCst);
     c.p.builder.end_ahead().await;
-    io.line("Ending the router").await;
+    Line::Plain("Ending the router".to_owned()).say(io).await;
     c.p.routes.pause();
     c.p.routes.shutdown_router(ROUTER_GRACE).await;
     let mut code = 0;
     if apps {
-        io.line("Stopping all apps; they come back when the server starts").await;
+        Line::Plain("Stopping all apps; they come back when the server starts".to_owned()).say(io).await;
         if let Err(err) = stop_apps(c).await {
             err.log();
-            io.note(domain::text::warning(&err.lines().join("; "))).await;
+            Line::Warning(err.lines().join("; ")).say(io).await;
             code = 1;
         }
     }
-    io.line("Ending the server").await;
+    // While there still is a connection to say it on.
+    Line::Plain("Ending the server".to_owned()).say(io).await;
     c.end.notify_one();
-    Ok(code)
+    Ok(Reply::exit(code))
 }
 
 /// Removes instances, networks and the firewall. What was being started when the reconciler was told to rest may come after

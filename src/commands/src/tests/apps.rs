@@ -148,8 +148,8 @@ async fn a_url_is_printed() {
             blog answers with our maintenance page (503) now; its instances keep running
             maintenance:off blog ends it
             bob$ open blog
-            2|  !     blog is in maintenance: maintenance:off blog
             http://blog.example.com/
+            2|  !     blog is in maintenance: maintenance:off blog
             eve$ open blog
             2|  !     there is no app blog
             2|  !     next: apps:list
