@@ -142,9 +142,7 @@ mod tests {
         install(
             "  x Because flsk was not found in the package registry and you require flsk",
             expect![[r#"
-                a package is not in the registry: its name is above
-                -> correct its name, commit and push
-                -> is it private? config:set APP UV_INDEX_URL=https://USER:PASSWORD@HOST/simple
+                unexplained
             "#]],
         );
         install(

@@ -8,6 +8,7 @@ mod causes;
 mod debian;
 mod dependencies;
 mod layers;
+mod locking;
 mod locks;
 mod project;
 mod range;
@@ -45,6 +46,7 @@ pub(crate) const LANGUAGE: Language = Language {
     claim,
     ask: app::ask,
     plan: app::plan,
+    lock: Some(locking::LOCKING),
     causes: causes::CAUSES,
     explain: causes::explain,
     usual: &[("requirements.txt", "flask==3.1.0\n"), ("Procfile", "web: python -m flask run\n")],

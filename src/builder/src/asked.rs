@@ -38,10 +38,11 @@ impl Builder {
     /// How a commit would be built now.
     pub async fn planned(&self, app: &AppId, commit: &Commit) -> Result<How> {
         let p = &self.p;
-        let Asked { sources, settings, pins, app: row, .. } = Asked::read(p, app, commit).await?;
-        if dockerfile::wanted(&row, &sources) {
-            return Ok(How::Dockerfile(Box::new(dockerfile::given(p, row, commit).await?)));
+        let asked = Asked::read(p, app, commit).await?;
+        if dockerfile::wanted(&asked.app, &asked.sources) {
+            return Ok(How::Dockerfile(Box::new(dockerfile::given(p, asked.app, commit).await?)));
         }
+        let Asked { sources, settings, pins, .. } = super::locks::with_kept(p, asked).await?;
         let questions = buildpacks::ask(&sources.tree, &settings, &pins).map_err(super::refusal)?;
         let facts = super::facts::known(p, &questions).await?;
         let plan = buildpacks::plan(&sources.tree, &settings, &pins, &facts).map_err(super::refusal)?;
