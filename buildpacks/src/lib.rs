@@ -38,7 +38,7 @@ pub use debian::{MIRROR, SECURITY};
 pub use eject::{Ejected, describe, eject};
 pub use facts::{Facts, Question};
 pub use languages::{BUILDPACKS, FETCHING};
-pub use locking::{LOCKED, Unlocked};
+pub use locking::{Known, LOCKED, Unlocked};
 pub use plan::*;
 pub use refusal::Refusal;
 pub use text::as_utf8;
@@ -75,17 +75,10 @@ pub fn unlocked(tree: &Tree, settings: &Settings) -> Result<Option<Unlocked>, Re
     }
 }
 
-/// The layers that make the lock file of a commit that is [`unlocked`]: the last one leaves it in [`LOCKED`]. With the
-/// file that was made before, for its versions to stay where they still fit.
-pub fn locking(
-    tree: &Tree,
-    settings: &Settings,
-    pins: &Pins,
-    facts: &Facts,
-    before: Option<String>,
-) -> Result<Vec<Layer>, Refusal> {
-    match &LANGUAGES.choose(tree, settings)?.lock {
-        Some(lock) => (lock.layers)(tree, settings, (pins, facts), before),
+/// The layers that make the lock file of a commit that is [`unlocked`]: the last one leaves it in [`LOCKED`].
+pub fn locking(tree: &Tree, known: Known<'_>) -> Result<Vec<Layer>, Refusal> {
+    match &LANGUAGES.choose(tree, known.settings)?.lock {
+        Some(lock) => (lock.layers)(tree, known),
         None => Ok(Vec::new()),
     }
 }

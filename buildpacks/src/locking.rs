@@ -3,8 +3,8 @@
 //! was committed. Absent: making and keeping it.
 
 use crate::facts::Facts;
-use crate::plan::{Layer, Output, Scope, Settings, Step};
 use crate::plan::{KeyPart, Pins};
+use crate::plan::{Layer, Output, Scope, Settings, Step};
 use crate::refusal::Refusal;
 use crate::tree::{Entry, Kind, Tree};
 
@@ -25,12 +25,25 @@ pub struct Unlocked {
     pub notes: Vec<String>,
 }
 
+/// What is known when a lock file is made.
+#[derive(Debug, Clone)]
+pub struct Known<'a> {
+    /// The app's settings.
+    pub settings: &'a Settings,
+    /// The versions that were chosen before.
+    pub pins: &'a Pins,
+    /// The answers to what was asked.
+    pub facts: &'a Facts,
+    /// The lock file that was made before: its versions stay where they still fit.
+    pub before: Option<String>,
+}
+
 /// How a language makes its lock file.
 pub(crate) struct Locking {
     /// Whether a commit needs one that it does not have.
     pub(crate) unlocked: fn(&Tree) -> Result<Option<Unlocked>, Refusal>,
-    /// The layers that make it, of which [`layer`] is the last; with the one that was made before, if any.
-    pub(crate) layers: fn(&Tree, &Settings, (&Pins, &Facts), Option<String>) -> Result<Vec<Layer>, Refusal>,
+    /// The layers that make it, of which [`layer`] is the last.
+    pub(crate) layers: fn(&Tree, Known<'_>) -> Result<Vec<Layer>, Refusal>,
 }
 
 /// The layer that makes the file: its steps leave it in [`LOCKED`].

@@ -84,7 +84,12 @@ fn processes(
 }
 
 /// The root's scripts that run with the sources and all dependencies there: what `npm ci` would run, then the build.
-pub(crate) fn scripts(tree: &Tree, package: &Package, decided: &mut Vec<String>, warnings: &mut Vec<String>) -> Vec<&'static str> {
+pub(crate) fn scripts(
+    tree: &Tree,
+    package: &Package,
+    decided: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) -> Vec<&'static str> {
     let has = |name: &&str| package.script(name).is_some();
     let mut scripts: Vec<&'static str> = ["heroku-prebuild"].into_iter().filter(has).collect();
     // `npm run install` runs preinstall and postinstall too.

@@ -63,13 +63,20 @@ pub(crate) fn explain(_: &str, lines: &[&str]) -> Option<Cause> {
         })
     };
     let all = |code: &str, text: &str| {
-        lines.iter().find_map(|line| line.split_once(code).map(|(_, rest)| rest.trim()).filter(|rest| rest.contains(text)))
+        lines
+            .iter()
+            .find_map(|line| line.split_once(code).map(|(_, rest)| rest.trim()).filter(|rest| rest.contains(text)))
     };
-    let next = |text: &str| vec![text.to_owned(), "is it private? .npmrc must name its registry, and a token: config:set APP NPM_TOKEN=…".to_owned()];
+    let next = |text: &str| {
+        vec![
+            text.to_owned(),
+            "is it private? .npmrc must name its registry, and a token: config:set APP NPM_TOKEN=…".to_owned(),
+        ]
+    };
     if said("code E404").is_some() {
-        let words = all(" 404 ", " is not in this registry").or_else(|| all(" 404 ", "could not be found"));
+        let words = all(" 404 ", " is not in this registry").or_else(|| all(" 404 ", " could not be found"));
+        let name = words.and_then(|words| words.split('\'').nth(1));
         let words = words.or_else(|| said("404")).unwrap_or("");
-        let name = words.split('\'').nth(1).filter(|_| words.starts_with('\''));
         let why = match name {
             Some(name) => format!("npm: E404 {}: the registry has no such package", quote(name)),
             None => format!("npm: E404 {}", quote(words)),
@@ -95,12 +102,19 @@ mod tests {
     #[test]
     fn what_the_registry_does_not_have_is_named() {
         let e404 = |said: &str, name: &str| {
-            format!("npm {said} code E404\nnpm {said} 404 Not Found - GET https://r/no-such - Not found\nnpm {said} 404\nnpm {said} 404  '{name}' is not in this registry.")
+            format!(
+                "npm {said} code E404\nnpm {said} 404 Not Found - GET https://r/no-such - Not found\nnpm {said} 404\nnpm {said} 404  '{name}' is not in this registry."
+            )
         };
         let want = "npm: E404 no-such@^1.0.0: the registry has no such package";
         assert_eq!(why(&e404("error", "no-such@^1.0.0")), want);
         assert_eq!(why(&e404("ERR!", "no-such@^1.0.0")), want);
-        assert_eq!(why("npm error code E404\nnpm error 404 Not Found - GET https://r/x"), "npm: E404 Not Found - GET https://r/x");
+        let other = "npm error code E404\nnpm error 404  The requested resource 'no-such@^1.0.0' could not be found or you do not";
+        assert_eq!(why(other), want);
+        assert_eq!(
+            why("npm error code E404\nnpm error 404 Not Found - GET https://r/x"),
+            "npm: E404 Not Found - GET https://r/x"
+        );
         let target = "npm error code ETARGET\nnpm error notarget No matching version found for ms@^99.0.0.";
         assert_eq!(why(target), "npm: ETARGET ms@^99.0.0: the registry has no such version");
         assert_eq!(why("npm error code EUSAGE"), "unknown");

@@ -54,8 +54,8 @@ impl Package {
     pub(crate) fn has_local(&self) -> bool {
         let lists = ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
         let local = |from: &String| {
-            ["file:", "link:"].iter().any(|start| from.starts_with(start)) || from.starts_with(['.', '/', '~'])
-                && from.contains('/')
+            ["file:", "link:"].iter().any(|start| from.starts_with(start))
+                || from.starts_with(['.', '/', '~']) && from.contains('/')
         };
         lists.iter().any(|list| json::texts(&self.object, list).values().any(local))
     }

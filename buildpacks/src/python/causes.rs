@@ -102,12 +102,14 @@ fn unresolved(lines: &[&str]) -> Option<Cause> {
         let said: String = rest.get(..end)?.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect();
         Some(format!("{tool}: {from}{said}"))
     };
-    let why = match text.contains("No solution found when resolving dependencies") {
+    let uv = text.contains("No solution found when resolving") || text.contains("in the package registry");
+    let why = match uv {
         true => words("uv", "Because ", " unsatisfiable."),
         false => words("Poetry", "Because ", "version solving failed."),
     };
-    let missing = text.contains(" was not found in the package registry") || text.contains("doesn't match any versions");
-    if !missing && !text.contains("No solution found when resolving") && !text.contains("version solving failed") {
+    let missing =
+        text.contains(" was not found in the package registry") || text.contains("doesn't match any versions");
+    if !missing && !uv && !text.contains("version solving failed") {
         return None;
     }
     let why = why.unwrap_or_else(|| "the dependencies contradict each other, or this Python".to_owned());

@@ -10,9 +10,8 @@ use super::project::{get, table};
 use super::requirements::may_be_list;
 use super::tool::tools;
 use super::version;
-use crate::facts::Facts;
-use crate::locking::{Locking, Unlocked};
-use crate::plan::{KeyPart, Layer, Pins, Settings};
+use crate::locking::{Known, Locking, Unlocked};
+use crate::plan::{KeyPart, Layer};
 use crate::refusal::Refusal;
 use crate::tree::Tree;
 use toml::{Table, Value};
@@ -73,24 +72,21 @@ fn inputs(tree: &Tree) -> Result<Vec<String>, Refusal> {
     let named = |path: &&String| {
         let name = path.rsplit('/').next().unwrap_or(path);
         let own = [MANIFEST, "uv.toml", "poetry.toml"].contains(&path.as_str());
-        let metadata = [MANIFEST, "setup.py", "setup.cfg"].contains(&name) || may_be_list(path) || name.ends_with(".whl");
+        let metadata =
+            [MANIFEST, "setup.py", "setup.cfg"].contains(&name) || may_be_list(path) || name.ends_with(".whl");
         own || (around && metadata)
     };
     Ok(tree.0.keys().filter(named).cloned().collect())
 }
 
-fn layers(
-    tree: &Tree,
-    settings: &Settings,
-    (pins, facts): (&Pins, &Facts),
-    before: Option<String>,
-) -> Result<Vec<Layer>, Refusal> {
+fn layers(tree: &Tree, known: Known<'_>) -> Result<Vec<Layer>, Refusal> {
+    let Known { settings, pins, facts, before } = known;
     let Some(manager) = wanted(tree)? else { return Ok(Vec::new()) };
     let python = version::choose(tree, settings, pins, facts).map_err(|stop| app::unknown(stop, "Python"))?;
     let found = Dependencies::of(manager);
-    let chosen = tools(tree, Some(&found)).into_iter().map(|tool| {
-        Ok((tool.name, tool.choose(pins, facts).map_err(|stop| app::unknown(stop, tool.name))?.0))
-    });
+    let chosen = tools(tree, Some(&found))
+        .into_iter()
+        .map(|tool| Ok((tool.name, tool.choose(pins, facts).map_err(|stop| app::unknown(stop, tool.name))?.0)));
     let chosen = chosen.collect::<Result<Vec<_>, Refusal>>()?;
     let version = |name: &str| chosen.iter().find(|(tool, _)| *tool == name).map(|(_, version)| version.as_str());
     let make = Make {
@@ -110,6 +106,7 @@ fn layers(
 mod tests {
     use super::*;
     use crate::testing::{facts, ids, tree};
+    use crate::{Pins, Settings};
     use crate::{ask, locking, unlocked};
 
     fn made_of(files: &str) -> String {
@@ -158,7 +155,9 @@ mod tests {
         let (settings, none) = (Settings::default(), Pins::new());
         let poetry = tree("-- pyproject.toml\n[tool.poetry.dependencies]\npython = \"^3.11\"\nflask = \"*\"\n");
         assert_eq!(ids(ask(&poetry, &settings, &none)), "pythons-deb13 pypi-uv pypi-poetry");
-        let layers = locking(&poetry, &settings, &none, &facts(), Some("x".to_owned())).unwrap();
+        let (facts, before) = (facts(), Some("x".to_owned()));
+        let known = Known { settings: &settings, pins: &none, facts: &facts, before };
+        let layers = locking(&poetry, known).unwrap();
         let names = layers.iter().map(|layer| layer.name.as_str()).collect::<Vec<_>>();
         assert_eq!(names, ["runtime", "installer", "lock"]);
         assert!(layers[2].input_files.iter().any(|file| file.path == "/app/poetry.lock" && file.content == "x"));

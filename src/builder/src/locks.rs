@@ -8,7 +8,7 @@ use super::asked::Asked;
 use super::keys::{KeyContext, key_of};
 use super::{Builder, Work, refusal, stacks_id};
 use crate::Parts;
-use buildpacks::{Base, Facts, LOCK_MAX, Plan, Unlocked};
+use buildpacks::{Base, Facts, Known, LOCK_MAX, Plan, Unlocked};
 use domain::refusal::Code;
 use domain::{AppId, Commit, Refusal};
 use jobs::{BuildAsk, Job};
@@ -80,7 +80,8 @@ impl Builder {
                     false => newest(place.clone()).await?,
                 };
                 job.detail(format!("There is no {}: it is made from {}", unlocked.file, unlocked.manifest));
-                let layers = buildpacks::locking(&sources.tree, settings, pins, facts, before).map_err(refusal)?;
+                let known = Known { settings, pins, facts, before };
+                let layers = buildpacks::locking(&sources.tree, known).map_err(refusal)?;
                 let run = self.stack(p, settings.stack, Base::Run, job).await?;
                 let work = Work {
                     p,
@@ -100,7 +101,7 @@ impl Builder {
             }
         };
         let warnings = said(p, &app.name, &unlocked, new);
-        Ok((with(asked, &unlocked, content), warnings))
+        Ok((with(asked, &unlocked, content)?, warnings))
     }
 }
 
@@ -108,14 +109,15 @@ impl Builder {
 pub(super) async fn with_kept(p: &Parts, asked: Asked) -> Result<Asked> {
     let unlocked = buildpacks::unlocked(&asked.sources.tree, &asked.settings).map_err(refusal)?;
     let Some(unlocked) = unlocked else { return Ok(asked) };
-    Ok(match read(Place::of(p, &asked, &unlocked).path).await? {
+    match read(Place::of(p, &asked, &unlocked).path).await? {
         Some(content) => with(asked, &unlocked, content),
-        None => asked,
-    })
+        None => Ok(asked),
+    }
 }
 
-fn with(asked: Asked, unlocked: &Unlocked, content: String) -> Asked {
-    Asked { sources: Arc::new(Arc::unwrap_or_clone(asked.sources).locked(unlocked, content)), ..asked }
+fn with(asked: Asked, unlocked: &Unlocked, content: String) -> Result<Asked> {
+    let sources = Arc::unwrap_or_clone(asked.sources).locked(unlocked, content)?;
+    Ok(Asked { sources: Arc::new(sources), ..asked })
 }
 
 /// Where a lock file is kept.
@@ -129,8 +131,7 @@ struct Place {
 impl Place {
     fn of(p: &Parts, asked: &Asked, unlocked: &Unlocked) -> Place {
         let (folder, earlier) = (p.layout.locks(&asked.app.id), BTreeMap::new());
-        let context =
-            KeyContext { sources: &asked.sources, config: &asked.config, stacks: "", earlier: &earlier };
+        let context = KeyContext { sources: &asked.sources, config: &asked.config, stacks: "", earlier: &earlier };
         let key = key_of(unlocked.file, &unlocked.key, &context);
         Place { path: folder.join(format!("{key}-{}", unlocked.file)), folder, file: unlocked.file }
     }
@@ -151,7 +152,9 @@ fn plan_of(layers: Vec<buildpacks::Layer>) -> Plan {
 fn said(p: &Parts, app: &domain::AppName, unlocked: &Unlocked, new: bool) -> Vec<String> {
     let Unlocked { file, manifest, notes, .. } = unlocked;
     let what = match new {
-        true => format!("there is no {file}: this build chose the versions of dependencies, and they stay until {manifest} changes"),
+        true => format!(
+            "there is no {file}: this build chose the versions of dependencies, and they stay until {manifest} changes"
+        ),
         false => format!("there is no {file}: the versions are those of the earlier build, until {manifest} changes"),
     };
     let commit = format!(
@@ -164,9 +167,9 @@ fn said(p: &Parts, app: &domain::AppName, unlocked: &Unlocked, new: bool) -> Vec
 /// The file that steps left: they may have put anything there.
 fn take(path: &Path, file: &str) -> Result<String> {
     let no = |why: &str| {
-        Refusal::new(Code::LockMissing, format!("no {file} that can be used was made")).why(why).next(format!(
-            "make {file} on your machine, git add {file} && git commit -m Lock, push again"
-        ))
+        Refusal::new(Code::LockMissing, format!("no {file} that can be used was made"))
+            .why(why)
+            .next(format!("make {file} on your machine, git add {file} && git commit -m Lock, push again"))
     };
     if path.symlink_metadata().is_ok_and(|about| !about.is_file()) {
         return Err(no("what is there is not a file").into());
@@ -272,8 +275,10 @@ mod tests {
     async fn the_newest_few_are_kept() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("locks");
-        let place = |n: usize, file: &'static str| {
-            Place { path: folder.join(format!("{n}-{file}")), folder: folder.clone(), file }
+        let place = |n: usize, file: &'static str| Place {
+            path: folder.join(format!("{n}-{file}")),
+            folder: folder.clone(),
+            file,
         };
         for n in 0..KEPT_MAX + 3 {
             keep(place(n, "uv.lock"), format!("{n}")).await.unwrap();

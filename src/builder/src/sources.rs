@@ -93,11 +93,13 @@ impl Sources {
     }
 
     /// The same with the lock file that was made for it.
-    pub fn locked(mut self, unlocked: &Unlocked, content: String) -> Sources {
+    pub fn locked(mut self, unlocked: &Unlocked, content: String) -> Result<Sources> {
         unlocked.locked(&mut self.tree, content.clone().into_bytes());
-        self.ids.insert(unlocked.file.to_owned(), format!("lock {}", hex(&Sha256::digest(content.as_bytes()))));
+        // What git would call it: committed, it is no other file.
+        let kind = buildpacks::Kind::File { executable: false };
+        self.ids.insert(unlocked.file.to_owned(), format!("{kind:?} {}", git::blob_id(content.as_bytes())?));
         self.lock = Some((unlocked.file.to_owned(), content));
-        self
+        Ok(self)
     }
 
     /// No files: for what is made without any.

@@ -396,6 +396,7 @@ impl Commands {
             Verb::BuildsCancel => builds::cancel(self, ask, io).await,
             Verb::BuildsPlan => plans::plan(self, ask, io).await,
             Verb::BuildsEject => plans::eject(self, ask, io).await,
+            Verb::BuildsLock => plans::lock(self, ask, io).await,
             Verb::UsersAdd => people::users_add(self, ask, io).await,
             Verb::UsersList => people::users_list(self, ask, io).await,
             Verb::UsersSet => people::users_set(self, ask, io).await,

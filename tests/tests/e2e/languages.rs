@@ -1,6 +1,6 @@
 //! Real apps of each language, with real dependencies: pushed, answered, changed.
 
-use e2e::{App, World, program};
+use e2e::{World, program};
 use std::path::Path;
 
 /// An image of this machine's stack with its CA bundle, as a build by Docker alone needs it.
@@ -21,21 +21,6 @@ fn docker(args: &[&str]) -> String {
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "docker {args:?}\n{said}");
     String::from_utf8_lossy(&done.stdout).trim().to_owned()
-}
-
-/// A lock file names the registry's host, which no fixture may: uv writes it on the spot.
-fn lock_with_uv(app: &App<'_>) {
-    let venv = app.dir.with_extension("venv");
-    let run = |name: &str, args: &[&str]| {
-        let done = program(name).args(args).current_dir(&app.dir).output().unwrap();
-        assert!(done.status.success(), "{name} {args:?}\n{}", String::from_utf8_lossy(&done.stderr));
-    };
-    let bin = |name: &str| venv.join("bin").join(name).to_str().unwrap().to_owned();
-    run("python3", &["-m", "venv", venv.to_str().unwrap()]);
-    run(&bin("pip"), &["install", "-q", "uv"]);
-    // Locking needs no interpreter that fits: the lock is for all of them.
-    run(&bin("uv"), &["lock", "-q", "--no-python-downloads", "--python", "python3"]);
-    app.commit_change("uv.lock", &std::fs::read_to_string(app.dir.join("uv.lock")).unwrap());
 }
 
 #[test]
@@ -89,8 +74,6 @@ fn python_with_flask_fastapi_django_and_poetry() {
     assert!(django.get("/static/site.css").ok().contains("teal"));
 
     let fastapi = world.app("fastapi", "tests/apps/fastapi");
-    fastapi.push().fails().says("no lock file says which versions").says("uv lock");
-    lock_with_uv(&fastapi);
     fastapi.push().ok().says(">=3.11 in requires-python").says("uvicorn --host 0.0.0.0 --port $PORT app.main:app");
     assert!(fastapi.answers_with("FastAPI"));
 

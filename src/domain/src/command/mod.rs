@@ -69,6 +69,8 @@ pub enum Verb {
     BuildsPlan,
     /// `builds:eject`
     BuildsEject,
+    /// `builds:lock`
+    BuildsLock,
     KeysAdd,
     KeysList,
     KeysRemove,
