@@ -91,6 +91,20 @@ pub(crate) fn explain(step: &str, lines: &[&str]) -> Option<Cause> {
 /// Longest piece of a resolver's own words that is repeated.
 const WORDS_MAX: usize = 400;
 
+/// A mirror of the registry without the interface that Poetry asks: it has the package's files, and not what it needs.
+fn unanswered(lines: &[&str]) -> Option<Cause> {
+    let line = lines.iter().rev().find(|line| !line.trim().is_empty())?.trim();
+    let named = line.strip_prefix("Package ").and_then(|rest| rest.strip_suffix(" not found."))?;
+    if !named.contains(" (") {
+        return None;
+    }
+    let next = "poetry lock && git add poetry.lock && git commit -m Lock, push again".to_owned();
+    let mirror =
+        "is the registry here a mirror? Poetry asks for /pypi/NAME/VERSION/json, which many mirrors do not have"
+            .to_owned();
+    Some(Cause { why: format!("Poetry: {}", quote(line)), next: vec![next, mirror] })
+}
+
 /// Packages that the registry does not have, or that do not go together, in the resolver's own words.
 fn unresolved(lines: &[&str]) -> Option<Cause> {
     const PRIVATE: &str = "is it private? config:set APP UV_INDEX_URL=https://USER:PASSWORD@HOST/simple";
@@ -102,6 +116,9 @@ fn unresolved(lines: &[&str]) -> Option<Cause> {
         let said: String = rest.get(..end)?.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect();
         Some(format!("{tool}: {from}{said}"))
     };
+    if let Some(cause) = unanswered(lines) {
+        return Some(cause);
+    }
     let uv = text.contains("No solution found when resolving") || text.contains("in the package registry");
     let why = match uv {
         true => words("uv", "Because ", " unsatisfiable."),
