@@ -40,7 +40,7 @@ fn python_with_flask_fastapi_django_and_poetry() {
     flask.replace("requirements.txt", "gunicorn==23.0.0\n", "");
     flask.push().fails().says("no web server is installed").says("echo gunicorn >>requirements.txt");
     flask.commit_change("requirements.txt", "flask==3.1.2\ngunicorn==23.0.0\nno-such-thing-of-hoist==1\n");
-    flask.push().fails().says("a package is not in the registry");
+    flask.push().fails().says("no-such-thing-of-hoist was not found in the package registry");
     assert!(flask.answers_with("Good day from Flask"));
     // gunicorn opens its port before its workers import the app, and ends when none of them can.
     flask.commit_change("requirements.txt", "flask==3.1.2\ngunicorn==23.0.0\n");

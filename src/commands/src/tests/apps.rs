@@ -258,6 +258,7 @@ async fn builds_are_listed() {
             "bob$ builds:plan blog --json",
             "bob$ builds:plan blog 00000000000000000000000000000000000000ff",
             "bob$ builds:eject blog",
+            "bob$ builds:lock blog",
             "eve$ builds blog",
         ],
         expect![[r#"
