@@ -23,6 +23,8 @@ pub struct Planned {
     pub plan: Plan,
     /// What `web` runs; none where there is no such process type.
     pub command: Option<String>,
+    /// The lock file that a build made for it, as the commit has none.
+    pub lock: Option<String>,
 }
 
 /// How a commit is built.
@@ -48,7 +50,8 @@ impl Builder {
         let plan = buildpacks::plan(&sources.tree, &settings, &pins, &facts).map_err(super::refusal)?;
         let processes = super::processes(&sources, &plan)?;
         let command = processes.iter().find(|(name, _)| name.as_str() == "web").map(|(_, command)| command.clone());
-        Ok(How::Plan(Box::new(Planned { commit: commit.clone(), stack: settings.stack, plan, command })))
+        let lock = sources.made_lock().map(str::to_owned);
+        Ok(How::Plan(Box::new(Planned { commit: commit.clone(), stack: settings.stack, plan, command, lock })))
     }
 }
 

@@ -102,6 +102,11 @@ impl Sources {
         Ok(self)
     }
 
+    /// The name of a lock file that was made.
+    pub fn made_lock(&self) -> Option<&str> {
+        self.lock.as_ref().map(|(file, _)| file.as_str())
+    }
+
     /// No files: for what is made without any.
     pub fn none(repos: &Repos, app: &AppId, commit: &Commit) -> Sources {
         Sources {
@@ -129,7 +134,7 @@ impl Sources {
 
     /// The paths of all files and links, in order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        let made = self.lock.as_ref().map(|(path, _)| path.as_str());
+        let made = self.made_lock();
         self.ids.keys().map(String::as_str).filter(move |path| Some(*path) != made)
     }
 

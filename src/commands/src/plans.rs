@@ -70,6 +70,10 @@ pub async fn eject(c: &Commands, ask: Ask, io: &Io) -> Result<u8> {
         How::Plan(found) => found,
         How::Dockerfile(given) => return Err(has_one(ask.the_app()?.name.as_str(), &given).into()),
     };
+    if let Some(file) = &found.lock {
+        let name = &ask.the_app()?.name;
+        io.note(format!("{file} is not in the commit, and the Dockerfile needs it: builds:lock {name} > {file}")).await;
+    }
     let about = buildpacks::Ejected { stack: found.stack, command: found.command, commit: found.commit.to_string() };
     for line in buildpacks::eject(&found.plan, &about).lines() {
         io.line(line.to_owned()).await;

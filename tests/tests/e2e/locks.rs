@@ -49,6 +49,11 @@ fn npm_resolves_once_until_package_json_changes() {
     let lock = app.run("builds:lock", &[]).ok();
     let object: serde_json::Value = serde_json::from_str(&lock.out).unwrap();
     assert_eq!(object["packages"]["node_modules/ms"]["version"], "2.1.3");
+    let dockerfile = app.run("builds:eject", &[]).ok();
+    assert!(
+        dockerfile.out.contains("npm") && dockerfile.err.contains("builds:lock blog > package-lock.json"),
+        "{dockerfile}"
+    );
     let json = app.run("builds:lock", &["--format", "json"]).ok().json();
     assert_eq!((json["file"].as_str(), json["content"].as_str()), (Some("package-lock.json"), Some(lock.out.as_str())));
 
