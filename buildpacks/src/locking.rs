@@ -6,7 +6,7 @@ use crate::facts::Facts;
 use crate::plan::{KeyPart, Pins};
 use crate::plan::{Layer, Output, Scope, Settings, Step};
 use crate::refusal::Refusal;
-use crate::tree::{Entry, Kind, Tree};
+use crate::tree::{Entry, Kind, LOCK_MAX, Tree};
 
 /// The folder in which a lock file lies when its layer's steps are done.
 pub const LOCKED: &str = "/layers/lock";
@@ -60,7 +60,7 @@ impl Unlocked {
     /// The tree as it is with the file.
     pub fn locked(&self, tree: &mut Tree, content: Vec<u8>) {
         let size = content.len() as u64;
-        let content = Some(content).filter(|_| crate::reads(self.file, size));
+        let content = Some(content).filter(|_| size <= LOCK_MAX);
         tree.0.insert(self.file.to_owned(), Entry { kind: Kind::File { executable: false }, size, content });
     }
 }

@@ -3,8 +3,7 @@
 //! Absent: what the layers are made of.
 
 use super::layers::{Make, NODE};
-use super::locking;
-use super::package::{Lock, Package, build_script};
+use super::package::{Lock, Package, build_script, needed};
 use super::start;
 use super::versions::{self, Versions};
 use crate::facts::Facts;
@@ -40,7 +39,7 @@ pub(crate) fn plan(
         None => processes(tree, &package, &mut decided, &mut warnings)?,
     };
     let scripts = scripts(tree, &package, &mut decided, &mut warnings);
-    let lock = if locking::needed(&package, &scripts) { Some(Lock::read(tree)?) } else { None };
+    let lock = if needed(&package, &scripts) { Some(Lock::read(tree)?) } else { None };
     let versions = versions::choose(tree, &package, settings, pins, facts)
         .map_err(|stop| stop.refusal("the Node.js version cannot be chosen", "the registry"))?;
     let Versions { decided: said, warnings: warned, pins, .. } = versions.clone();

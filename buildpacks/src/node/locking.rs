@@ -4,7 +4,7 @@
 
 use super::app;
 use super::layers::{LOCK, Make};
-use super::package::{LOCKS, Package, ignored};
+use super::package::{LOCKS, Package, ignored, needed};
 use super::{site, versions};
 use crate::locking::{Known, Locking, Unlocked};
 use crate::plan::{KeyPart, Layer};
@@ -18,12 +18,6 @@ const YARN: &str = "yarn.lock";
 const OTHERS: [&str; 4] = ["pnpm-lock.yaml", "bun.lockb", "bun.lock", "deno.lock"];
 /// Files that hold a package.
 const ARCHIVES: [&str; 3] = [".tgz", ".tar.gz", ".tar"];
-
-/// Whether anything is installed for an app that runs these scripts when it is built.
-pub(crate) fn needed(package: &Package, scripts: &[&str]) -> bool {
-    let for_build = !scripts.is_empty() && !package.dev_dependencies.is_empty();
-    !package.dependencies.is_empty() || package.workspaces || for_build
-}
 
 fn unlocked(tree: &Tree) -> Result<Option<Unlocked>, Refusal> {
     let Some(package) = Package::read(tree)? else { return Ok(None) };

@@ -79,6 +79,12 @@ pub(crate) fn build_script(package: &Package) -> Option<&'static str> {
     ["heroku-postbuild", "build"].into_iter().find(|name| package.script(name).is_some())
 }
 
+/// Whether anything is installed for an app that runs these scripts when it is built.
+pub(crate) fn needed(package: &Package, scripts: &[&str]) -> bool {
+    let for_build = !scripts.is_empty() && !package.dev_dependencies.is_empty();
+    !package.dependencies.is_empty() || package.workspaces || for_build
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lock {
     pub(crate) path: &'static str,

@@ -6,7 +6,8 @@ use super::dependencies::Dependencies;
 use super::layers::{self, Make};
 use super::start::{self, Django};
 use super::tool::tools;
-use super::{locking, locks, version};
+use super::unlocked::wanted;
+use super::{locks, version};
 use crate::facts::{Facts, Question, Stop, missing};
 use crate::plan::{Pins, Plan, Settings};
 use crate::refusal::{Refusal, quote};
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 pub(crate) fn ask(tree: &Tree, settings: &Settings, pins: &Pins) -> Result<Vec<Question>, Refusal> {
     let nothing = Facts::default();
     let mut questions = missing(version::choose(tree, settings, pins, &nothing))?;
-    let found = match locking::wanted(tree)? {
+    let found = match wanted(tree)? {
         Some(manager) => Some(Dependencies::of(manager)),
         None => locks::read(tree)?,
     };

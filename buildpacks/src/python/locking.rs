@@ -3,12 +3,12 @@
 //! Absent: Pipfile.lock, which only Pipenv makes.
 
 use super::app;
-use super::dependencies::{Dependencies, Manager};
+use super::dependencies::Dependencies;
 use super::layers::Make;
-use super::locks::FILES;
 use super::project::{get, table};
 use super::requirements::may_be_list;
 use super::tool::tools;
+use super::unlocked::{MANIFEST, wanted};
 use super::version;
 use crate::locking::{Known, Locking, Unlocked};
 use crate::plan::{KeyPart, Layer};
@@ -17,30 +17,6 @@ use crate::tree::Tree;
 use toml::{Table, Value};
 
 pub(crate) const LOCKING: Locking = Locking { unlocked, layers };
-
-const MANIFEST: &str = "pyproject.toml";
-
-/// Who makes the lock file, where a project has dependencies and none.
-pub(crate) fn wanted(tree: &Tree) -> Result<Option<Manager>, Refusal> {
-    if FILES.iter().any(|manager| tree.0.contains_key(manager.file())) || tree.0.contains_key("Pipfile") {
-        return Ok(None);
-    }
-    let Some(project) = table(tree, MANIFEST)? else { return Ok(None) };
-    let listed = |path: &[&str]| get(&project, path).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-    Ok(if get(&project, &["tool", "poetry", "dependencies"]).is_some() {
-        Some(Manager::Poetry)
-    } else if listed(&["project", "dependencies"]) || dynamic(&project) {
-        Some(Manager::Uv)
-    } else {
-        None
-    })
-}
-
-/// Whether a build backend says what the dependencies are.
-fn dynamic(project: &Table) -> bool {
-    let fields = get(project, &["project", "dynamic"]).and_then(Value::as_array).into_iter().flatten();
-    fields.filter_map(Value::as_str).any(|field| field == "dependencies")
-}
 
 /// Whether the tool looks into more than pyproject.toml: then it sees everything.
 fn looks_around(project: &Table) -> bool {

@@ -4,16 +4,14 @@
 
 use super::dependencies::{Dependencies, Manager, normal};
 use super::project::{get, has_package, table};
-use super::{locking, requirements};
+use super::requirements;
+use super::unlocked::{FILES, wanted};
 use crate::json;
 use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
 use crate::tree::{Found, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
-
-/// Who reads which file, the first one that is there.
-pub(crate) const FILES: [Manager; 4] = [Manager::Uv, Manager::Poetry, Manager::Pipenv, Manager::Pip];
 
 /// The dependencies, or none if no file names any.
 pub(crate) fn read(tree: &Tree) -> Result<Option<Dependencies>, Refusal> {
@@ -39,7 +37,7 @@ fn without_lock(tree: &Tree) -> Result<Option<Dependencies>, Refusal> {
     let (what, lock) = if tree.0.contains_key("Pipfile") {
         ("Pipfile", "pipenv lock && git add Pipfile.lock && git commit -m Lock")
     } else {
-        match locking::wanted(tree)? {
+        match wanted(tree)? {
             None => return Ok(None),
             Some(Manager::Poetry) => ("pyproject.toml", "poetry lock && git add poetry.lock && git commit -m Lock"),
             Some(_) => ("pyproject.toml", "uv lock && git add uv.lock && git commit -m Lock"),

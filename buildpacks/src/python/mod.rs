@@ -17,6 +17,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod tool;
+mod unlocked;
 mod version;
 
 use crate::language::{Claim, Language, Look};

@@ -1,23 +1,19 @@
-//! Lock files for commits that have none: made in a sandbox by the language's own tool, kept for the app until what they are
-//! made from changes, and from then on like one that was committed.
+//! Lock files that builds made for commits without one: kept for the app until what they are made from changes.
 //!
 //! Invariant: what is kept is whole, small enough to be read, and plain text; the newest few stay, so that an older release's
 //! commit is built again with the versions that it had.
 
-use super::asked::Asked;
 use super::keys::{KeyContext, key_of};
-use super::{Builder, Work, refusal, stacks_id};
-use crate::Parts;
-use buildpacks::{Base, Facts, Known, LOCK_MAX, Plan, Unlocked};
+use super::sources::Sources;
+use buildpacks::{LOCK_MAX, Unlocked};
+use domain::Refusal;
+use domain::config::ConfigVars;
 use domain::refusal::Code;
-use domain::{AppId, Commit, Refusal};
-use jobs::{BuildAsk, Job};
 use rustix::fs::OFlags;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::SystemTime;
 use system::fault::{Act, Result};
 use system::tasks::blocking;
@@ -38,134 +34,26 @@ pub enum LockFile {
     Missing(&'static str),
 }
 
-impl Builder {
-    /// The lock file that a commit's build made, if it lacks one.
-    pub async fn lock_of(&self, app: &AppId, commit: &Commit) -> Result<LockFile> {
-        let asked = Asked::read(&self.p, app, commit).await?;
-        if super::dockerfile::wanted(&asked.app, &asked.sources) {
-            return Ok(LockFile::Own);
-        }
-        let Some(unlocked) = buildpacks::unlocked(&asked.sources.tree, &asked.settings).map_err(refusal)? else {
-            return Ok(LockFile::Own);
-        };
-        let kept = read(Place::of(&self.p, &asked, &unlocked).path).await?;
-        Ok(kept.map_or(LockFile::Missing(unlocked.file), |content| LockFile::Made(unlocked.file, content)))
-    }
-
-    /// The commit as it is built: with the lock file that is kept for it, else with one that is made now.
-    /// With what is said of it.
-    pub(super) async fn lock(
-        &self,
-        ask: &BuildAsk,
-        job: &Job,
-        asked: Asked,
-        facts: &Facts,
-    ) -> Result<(Asked, Vec<String>)> {
-        let Asked { app, sources, settings, pins, config } = &asked;
-        let p = &self.p;
-        let unlocked = buildpacks::unlocked(&sources.tree, settings).map_err(refusal)?;
-        let Some(unlocked) = unlocked else {
-            return Ok((asked, Vec::new()));
-        };
-        let place = Place::of(p, &asked, &unlocked);
-        let kept = match ask.clear_cache {
-            true => None,
-            false => use_kept(place.path.clone()).await?,
-        };
-        let (content, new) = match kept {
-            Some(content) => (content, false),
-            None => {
-                let before = match ask.clear_cache {
-                    true => None,
-                    false => newest(place.clone()).await?,
-                };
-                job.detail(format!("There is no {}: it is made from {}", unlocked.file, unlocked.manifest));
-                let known = Known { settings, pins, facts, before };
-                let layers = buildpacks::locking(&sources.tree, known).map_err(refusal)?;
-                let run = self.stack(p, settings.stack, Base::Run, job).await?;
-                let work = Work {
-                    p,
-                    job,
-                    ask,
-                    plan: plan_of(layers),
-                    sources: Arc::clone(sources),
-                    image_key: app.image_key.clone(),
-                    config: config.clone(),
-                    stack: settings.stack,
-                    stacks: stacks_id(p, &run, settings.stack).await?,
-                };
-                let file = unlocked.file;
-                let content = self.made(&work, move |folder| take(&folder.join(file), file)).await?;
-                keep(place, content.clone()).await?;
-                (content, true)
-            }
-        };
-        let warnings = said(p, &app.name, &unlocked, new);
-        Ok((with(asked, &unlocked, content)?, warnings))
-    }
-}
-
-/// The same for a plan that nothing is built by: with what is kept.
-pub(super) async fn with_kept(p: &Parts, asked: Asked) -> Result<Asked> {
-    let unlocked = buildpacks::unlocked(&asked.sources.tree, &asked.settings).map_err(refusal)?;
-    let Some(unlocked) = unlocked else { return Ok(asked) };
-    match read(Place::of(p, &asked, &unlocked).path).await? {
-        Some(content) => with(asked, &unlocked, content),
-        None => Ok(asked),
-    }
-}
-
-fn with(asked: Asked, unlocked: &Unlocked, content: String) -> Result<Asked> {
-    let sources = Arc::unwrap_or_clone(asked.sources).locked(unlocked, content)?;
-    Ok(Asked { sources: Arc::new(sources), ..asked })
-}
-
 /// Where a lock file is kept.
 #[derive(Debug, Clone)]
-struct Place {
+pub struct Place {
     folder: PathBuf,
-    path: PathBuf,
+    /// The file.
+    pub path: PathBuf,
     file: &'static str,
 }
 
 impl Place {
-    fn of(p: &Parts, asked: &Asked, unlocked: &Unlocked) -> Place {
-        let (folder, earlier) = (p.layout.locks(&asked.app.id), BTreeMap::new());
-        let context = KeyContext { sources: &asked.sources, config: &asked.config, stacks: "", earlier: &earlier };
+    pub fn of(folder: PathBuf, sources: &Sources, unlocked: &Unlocked) -> Place {
+        let (config, earlier) = (ConfigVars::new(), BTreeMap::new());
+        let context = KeyContext { sources, config: &config, stacks: "", earlier: &earlier };
         let key = key_of(unlocked.file, &unlocked.key, &context);
         Place { path: folder.join(format!("{key}-{}", unlocked.file)), folder, file: unlocked.file }
     }
 }
 
-fn plan_of(layers: Vec<buildpacks::Layer>) -> Plan {
-    Plan {
-        language: String::new(),
-        decided: Vec::new(),
-        warnings: Vec::new(),
-        layers,
-        processes: BTreeMap::new(),
-        launch_env: Vec::new(),
-        pins: BTreeMap::new(),
-    }
-}
-
-fn said(p: &Parts, app: &domain::AppName, unlocked: &Unlocked, new: bool) -> Vec<String> {
-    let Unlocked { file, manifest, notes, .. } = unlocked;
-    let what = match new {
-        true => format!(
-            "there is no {file}: this build chose the versions of dependencies, and they stay until {manifest} changes"
-        ),
-        false => format!("there is no {file}: the versions are those of the earlier build, until {manifest} changes"),
-    };
-    let commit = format!(
-        "to have them in the repository: {} builds:lock {app} > {file} && git add {file} && git commit -m Lock",
-        p.sites.ssh_command()
-    );
-    [what].into_iter().chain(notes.iter().cloned()).chain([commit]).collect()
-}
-
 /// The file that steps left: they may have put anything there.
-fn take(path: &Path, file: &str) -> Result<String> {
+pub fn take(path: &Path, file: &str) -> Result<String> {
     let no = |why: &str| {
         Refusal::new(Code::LockMissing, format!("no {file} that can be used was made"))
             .why(why)
@@ -196,12 +84,13 @@ fn content(path: &Path) -> Result<Option<String>> {
     Ok(String::from_utf8(bytes).ok().filter(|text| text.chars().all(plain)))
 }
 
-async fn read(path: PathBuf) -> Result<Option<String>> {
+/// A lock file that is kept.
+pub async fn read(path: PathBuf) -> Result<Option<String>> {
     blocking("read a lock file", move || content(&path)).await
 }
 
 /// The same, which says when it was last used.
-async fn use_kept(path: PathBuf) -> Result<Option<String>> {
+pub async fn use_kept(path: PathBuf) -> Result<Option<String>> {
     blocking("read a lock file", move || {
         let found = content(&path)?;
         if found.is_some() {
@@ -214,7 +103,7 @@ async fn use_kept(path: PathBuf) -> Result<Option<String>> {
 }
 
 /// The one that was used last, of the same kind.
-async fn newest(place: Place) -> Result<Option<String>> {
+pub async fn newest(place: Place) -> Result<Option<String>> {
     blocking("read a lock file", move || {
         let end = format!("-{}", place.file);
         let of_kind = kept(&place.folder).into_iter().find(|(path, _)| path.to_string_lossy().ends_with(&end));
@@ -223,9 +112,12 @@ async fn newest(place: Place) -> Result<Option<String>> {
     .await
 }
 
-async fn keep(place: Place, content: String) -> Result<()> {
+/// Keeps one, and removes what is too much.
+pub async fn keep(place: Place, content: String) -> Result<()> {
     blocking("keep a lock file", move || {
-        super::assemble::write_whole(&place.path, content.as_bytes())?;
+        let act = || format!("cannot write {}", place.path.display());
+        std::fs::create_dir_all(&place.folder).act(act)?;
+        system::whole::write(&place.path, content.as_bytes(), 0o600).act(act)?;
         let mut bytes = 0_u64;
         for (n, (path, size)) in kept(&place.folder).into_iter().enumerate() {
             bytes = bytes.saturating_add(size);

@@ -170,7 +170,7 @@ fn refusal(newer: &Newer, line: Option<&str>, dockerfile: &str, builder: &str) -
             "the line is right, and known since Dockerfile {frontend} (BuildKit {buildkit}, Docker {docker}){here}"
         ))
         .next(format!("{instead}, commit, push again"))
-        .next("or the administrator brings a newer builder: scripts/builder --suite forky has the docker.io of Debian's next release")
+        .next("or the administrator brings a newer builder: scripts/builder --suite forky has the Docker of Debian's next release")
 }
 
 #[cfg(test)]
