@@ -141,7 +141,7 @@ fn npm_resolves_workspaces_local_packages_and_the_first_yarns_versions() {
 }
 
 #[test]
-fn uv_and_poetry_resolve_once_until_pyproject_changes() {
+fn uv_resolves_once_until_pyproject_changes() {
     let world = World::new();
     let app = world.app("service", "tests/apps/fastapi");
     app.push().ok().says(RESOLVES).says("there is no uv.lock").says("builds:lock service > uv.lock").says("Installing");
