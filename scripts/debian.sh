@@ -23,6 +23,8 @@ sources() {
   security=$(apt_uris | grep -E '/debian-security/?$' | sed -n 1p || true)
   [ -n "$main" ] || return 0
   echo "deb $main $suite main"
+  # What is not released has neither.
+  case $suite in trixie | bookworm) ;; *) return 0 ;; esac
   echo "deb $main $suite-updates main"
   [ -z "$security" ] || echo "deb $security $suite-security main"
 }

@@ -5,7 +5,7 @@
 use crate::aptfile;
 use crate::cause::{self, Cause, Known};
 use crate::language::Languages;
-use crate::scripts::{self, Trouble};
+use crate::scripts::{self, Sure};
 
 const UNKNOWN_CA: &str = "the registry's certificate comes from an authority that builds do not know";
 const TRUST: &[&str] =
@@ -50,27 +50,8 @@ impl Languages {
 
 /// What shells and the kernel say of a script that is not executable, or whose lines end with CR LF.
 fn made_on_windows(lines: &[&str]) -> Option<Cause> {
-    let mended = |trouble, path: &str| {
-        let no = scripts::refusal(trouble, path.trim_start_matches("./"), "a step of the build");
-        Cause { why: no.what, next: no.next }
-    };
-    lines.iter().rev().find_map(|line| {
-        let line = line.trim_end();
-        if let Some(before) = line.strip_suffix(": Permission denied") {
-            let path = before.rsplit([' ', ':']).find(|word| !word.is_empty())?;
-            return (path.starts_with("./") || path.ends_with(".sh")).then(|| mended(Trouble::Mode, path));
-        }
-        // bash names the script first; env and the kernel only the program that is not there.
-        let interpreter = line.contains("^M: bad interpreter") || line.contains("\\r\u{2019}: No such file");
-        let interpreter = interpreter || line.contains("\\r': No such file") || line.contains("\\r: No such file");
-        let shell = line.contains("$'\\r': command not found") || line.contains("\\r: not found");
-        let named = line.split([' ', ':']).find(|word| word.starts_with("./") || word.ends_with(".sh"));
-        match (interpreter, shell) {
-            (true, _) => Some(mended(Trouble::Interpreter, named.unwrap_or("a script"))),
-            (false, true) => Some(mended(Trouble::Lines, named.unwrap_or("a script"))),
-            (false, false) => None,
-        }
-    })
+    let no = scripts::said(lines, "a step of the build", Sure::No)?;
+    Some(Cause { why: no.what, next: no.next })
 }
 
 #[cfg(test)]
@@ -142,8 +123,8 @@ mod tests {
         install(
             "  x Because flsk was not found in the package registry and you require flsk",
             expect![[r#"
-                a package is not in the registry: its name is above
-                -> correct its name, commit and push
+                uv: Because flsk was not found in the package registry and you require flsk
+                -> correct its name or version, commit and push
                 -> is it private? config:set APP UV_INDEX_URL=https://USER:PASSWORD@HOST/simple
             "#]],
         );

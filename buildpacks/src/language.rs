@@ -5,6 +5,7 @@
 
 use crate::cause::{Cause, Known};
 use crate::facts::{Facts, Question};
+use crate::locking::Locking;
 use crate::plan::{Pins, Plan, Settings};
 use crate::refusal::Refusal;
 use crate::tree::Tree;
@@ -27,6 +28,8 @@ pub(crate) struct Language {
     pub(crate) ask: fn(&Tree, &Settings, &Pins) -> Result<Vec<Question>, Refusal>,
     /// The plan, once that is known.
     pub(crate) plan: fn(&Tree, &Settings, &Pins, &Facts) -> Result<Plan, Refusal>,
+    /// How its lock file is made for a commit that has none, where that can be done.
+    pub(crate) lock: Option<Locking>,
     /// What its tools print when they fail.
     pub(crate) causes: &'static [Known],
     /// The same, where a text alone does not tell: by the step's title and its last lines.

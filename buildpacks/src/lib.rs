@@ -17,6 +17,7 @@ mod language;
 #[cfg(test)]
 mod language_tests;
 mod languages;
+mod locking;
 mod node;
 mod plan;
 mod procfile;
@@ -37,6 +38,7 @@ pub use debian::{MIRROR, SECURITY};
 pub use eject::{Ejected, describe, eject};
 pub use facts::{Facts, Question};
 pub use languages::{BUILDPACKS, FETCHING};
+pub use locking::{Known, LOCKED, Unlocked};
 pub use plan::*;
 pub use refusal::Refusal;
 pub use text::as_utf8;
@@ -63,6 +65,22 @@ pub fn ask(tree: &Tree, settings: &Settings, pins: &Pins) -> Result<Vec<Question
 /// The plan for this commit. Versions are those of `pins` while they fit, and the plan's own pins are to be stored.
 pub fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Result<Plan, Refusal> {
     LANGUAGES.plan(tree, settings, pins, facts)
+}
+
+/// What the commit lacks, where it names dependencies and has no lock file.
+pub fn unlocked(tree: &Tree, settings: &Settings) -> Result<Option<Unlocked>, Refusal> {
+    match &LANGUAGES.choose(tree, settings)?.lock {
+        Some(lock) => (lock.unlocked)(tree),
+        None => Ok(None),
+    }
+}
+
+/// The layers that make the lock file of a commit that is [`unlocked`]: the last one leaves it in [`LOCKED`].
+pub fn locking(tree: &Tree, known: Known<'_>) -> Result<Vec<Layer>, Refusal> {
+    match &LANGUAGES.choose(tree, known.settings)?.lock {
+        Some(lock) => (lock.layers)(tree, known),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// The files of a usual app, for one of [`FETCHING`].

@@ -95,18 +95,76 @@ pub fn refusal_of(troubles: &[Trouble], path: &str, who: &str) -> Option<Refusal
     Some(all.fold(first, |no, more| more.next.into_iter().fold(no.because(&more.what), Refusal::or)))
 }
 
+/// Whether what was printed is the end of the script's own start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sure {
+    /// It ended with a status that only a failed start has.
+    Yes,
+    /// It may be about anything that a step did.
+    No,
+}
+
+/// What shells, the kernel and an instance's init print of a script that is not executable, or whose lines end with CR LF.
+pub fn said(lines: &[&str], who: &str, sure: Sure) -> Option<Refusal> {
+    let is_script = |word: &str| {
+        let own = !["/usr/", "/bin/", "/sbin/", "/opt/", "/proc/", "/dev/"].iter().any(|root| word.starts_with(root));
+        word.starts_with("./") || word.ends_with(".sh") || (sure == Sure::Yes && own && word.contains('/'))
+    };
+    lines.iter().rev().find_map(|line| {
+        let line = line.trim_end();
+        if let Some(before) = line.strip_suffix(": Permission denied") {
+            let path = before.rsplit([' ', ':']).find(|word| !word.is_empty())?;
+            return is_script(path).then(|| refusal(Trouble::Mode, in_repository(path), who));
+        }
+        // bash names the script first; env and the kernel only the program that is not there.
+        let interpreter = line.contains("^M: bad interpreter") || line.contains("\\r\u{2019}: No such file");
+        let interpreter = interpreter || line.contains("\\r': No such file") || line.contains("\\r: No such file");
+        let shell = line.contains("$'\\r': command not found") || line.contains("\\r: not found");
+        let unclear = line.contains(": cannot execute: required file not found")
+            || line.contains(": it, or the interpreter it names, does not exist");
+        let named = line.split([' ', ':']).find(|word| is_script(word)).map(in_repository);
+        match (interpreter, shell, named.filter(|_| unclear && sure == Sure::Yes)) {
+            (true, _, _) => Some(refusal(Trouble::Interpreter, named.unwrap_or("a script"), who)),
+            (false, true, _) => Some(refusal(Trouble::Lines, named.unwrap_or("a script"), who)),
+            (false, false, Some(path)) => Some(not_there(path, who)),
+            (false, false, None) => None,
+        }
+    })
+}
+
+/// A path of an instance as it is in the repository, as far as that can be known.
+fn in_repository(path: &str) -> &str {
+    path.trim_start_matches("/app/").trim_start_matches("./")
+}
+
+/// One that the kernel does not find, or whose interpreter it does not find: the words are the same for both.
+fn not_there(path: &str, who: &str) -> Refusal {
+    let no = refusal(Trouble::Interpreter, path, who);
+    Refusal {
+        what: format!("{} cannot be started: it, or the program that its first line names, is not there", quote(path)),
+        why:
+            "where the file is there, that line ends with CR LF, as on Windows, or names a program that the image lacks"
+                .to_owned(),
+        ..no
+    }
+}
+
 /// What is said of it: `path` is the file's path in the repository, `who` what starts it (`web in the Procfile`).
 pub fn refusal(trouble: Trouble, path: &str, who: &str) -> Refusal {
     let shown = quote(path);
-    let word = shell_word(path);
+    // Where in the repository a file of an image comes from, git finds.
+    let file = match path.rsplit_once('/').filter(|_| path.starts_with('/')) {
+        Some((_, name)) => format!("$(git ls-files {})", shell_word(&format!(":(glob)**/{name}"))),
+        None => shell_word(path),
+    };
     match trouble {
         Trouble::Mode => Refusal::new(
             Code::NotExecutable,
             format!("{shown} cannot be started: it is not marked as executable"),
             format!("{} starts it, and its mode in git is 100644, as git on Windows commits a script", quote(who)),
-            &format!("git update-index --chmod=+x {word} && git commit -m 'Executable', push again"),
+            &format!("git update-index --chmod=+x {file} && git commit -m 'Executable', push again"),
         )
-        .or(format!("on Linux and macOS also: chmod +x {word}")),
+        .or(format!("on Linux and macOS also: chmod +x {file}")),
         Trouble::Interpreter | Trouble::Lines => {
             let why = match trouble {
                 Trouble::Interpreter => {
@@ -118,6 +176,7 @@ pub fn refusal(trouble: Trouble, path: &str, who: &str) -> Refusal {
             };
             let pattern = match path.rsplit_once('.') {
                 Some((_, "sh")) => "*.sh".to_owned(),
+                Some(_) | None if path.starts_with('/') => path.rsplit('/').next().unwrap_or(path).to_owned(),
                 Some(_) | None => format!("/{path}"),
             };
             let attribute = shell_word(&format!("{pattern} text eol=lf"));
@@ -195,6 +254,31 @@ mod tests {
         ] {
             assert_eq!(of(direct, executable, fine), []);
         }
+    }
+
+    #[test]
+    fn what_was_printed_of_a_start() {
+        let of = |line: &str, sure| {
+            said(&[line], "web", sure).map_or_else(|| "nothing".to_owned(), |no| no.next.join(" | "))
+        };
+        let mode = |file: &str| {
+            format!(
+                "git update-index --chmod=+x {file} && git commit -m 'Executable', push again | on Linux and macOS also: chmod +x {file}"
+            )
+        };
+        assert_eq!(of("/bin/bash: line 1: ./start.sh: Permission denied", Sure::No), mode("start.sh"));
+        assert_eq!(of("/bin/bash: line 1: bin/run: Permission denied", Sure::Yes), mode("bin/run"));
+        assert_eq!(of("/bin/bash: line 1: /app/bin/run: Permission denied", Sure::Yes), mode("bin/run"));
+        let image = mode("$(git ls-files ':(glob)**/entry')");
+        assert_eq!(of("cannot start /srv/docker/entry: Permission denied", Sure::Yes), image);
+        assert_eq!(of("/bin/bash: line 1: bin/run: Permission denied", Sure::No), "nothing");
+        assert_eq!(of("sh: 1: cannot open /dev/x: Permission denied", Sure::Yes), "nothing");
+        let ends = "/bin/bash: line 1: ./start.sh: cannot execute: required file not found";
+        assert!(of(ends, Sure::Yes).starts_with("echo '*.sh text eol=lf' >>.gitattributes"));
+        assert_eq!(of(ends, Sure::No), "nothing");
+        let init = "cannot start ./web: it, or the interpreter it names, does not exist";
+        assert!(of(init, Sure::Yes).starts_with("echo '/web text eol=lf' >>.gitattributes"));
+        assert_eq!(of("Error: listen EACCES: permission denied 0.0.0.0:80", Sure::Yes), "nothing");
     }
 
     #[test]

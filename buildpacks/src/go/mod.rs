@@ -31,6 +31,7 @@ pub(crate) const LANGUAGE: Language = Language {
     claim: |tree| Ok(if tree.0.contains_key("go.mod") { Claim::Sure } else { Claim::None }),
     ask: |tree, settings, pins| missing(choose(&GoMod::read(tree)?, settings.arch, pins, &Facts::default())),
     plan,
+    lock: None,
     causes: causes::CAUSES,
     explain: nothing_to_explain,
     usual: &[("go.mod", "module usual\n"), ("main.go", "package main\n\nfunc main() {}\n")],

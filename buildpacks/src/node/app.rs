@@ -3,7 +3,7 @@
 //! Absent: what the layers are made of.
 
 use super::layers::{Make, NODE};
-use super::package::{Lock, Package, build_script};
+use super::package::{Lock, Package, build_script, needed};
 use super::start;
 use super::versions::{self, Versions};
 use crate::facts::Facts;
@@ -39,10 +39,7 @@ pub(crate) fn plan(
         None => processes(tree, &package, &mut decided, &mut warnings)?,
     };
     let scripts = scripts(tree, &package, &mut decided, &mut warnings);
-    let needs_lock = !package.dependencies.is_empty()
-        || package.workspaces
-        || (!scripts.is_empty() && !package.dev_dependencies.is_empty());
-    let lock = if needs_lock { Some(Lock::read(tree)?) } else { None };
+    let lock = if needed(&package, &scripts) { Some(Lock::read(tree)?) } else { None };
     let versions = versions::choose(tree, &package, settings, pins, facts)
         .map_err(|stop| stop.refusal("the Node.js version cannot be chosen", "the registry"))?;
     let Versions { decided: said, warnings: warned, pins, .. } = versions.clone();
@@ -86,7 +83,12 @@ fn processes(
 }
 
 /// The root's scripts that run with the sources and all dependencies there: what `npm ci` would run, then the build.
-fn scripts(tree: &Tree, package: &Package, decided: &mut Vec<String>, warnings: &mut Vec<String>) -> Vec<&'static str> {
+pub(crate) fn scripts(
+    tree: &Tree,
+    package: &Package,
+    decided: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+) -> Vec<&'static str> {
     let has = |name: &&str| package.script(name).is_some();
     let mut scripts: Vec<&'static str> = ["heroku-prebuild"].into_iter().filter(has).collect();
     // `npm run install` runs preinstall and postinstall too.

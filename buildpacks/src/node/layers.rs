@@ -2,9 +2,10 @@
 //! Invariant: what is kept for other apps (`runtime`) is made without any file, cache or config var of this one.
 //! Absent: what the layers hold; npm decides that from the lock file.
 
-use super::package::{Lock, Package};
+use super::package::{LOCKS, Lock, Package};
 use super::range::Version;
 use super::versions::Versions;
+use crate::locking::{self, LOCKED};
 use crate::plan::{
     APP, CACHE, ConfigVars, Env, GeneratedFile, Inputs, KeyPart, Layer, Mount, MountMode, Output, Scope, Step,
 };
@@ -32,6 +33,24 @@ cd "$1"
 rm -rf "$work"
 "$1/bin/node" --version
 PATH="$1/bin:$PATH" "$1/bin/npm" --version
+"#;
+/// The file that [`RESOLVE`] makes.
+pub(crate) const LOCK: &str = LOCKS[1];
+/// Makes package-lock.json, in the folder `$1`. One that is there already is of an earlier build: its versions stay as far as
+/// npm keeps them, and are given up where npm finds no way with them.
+const RESOLVE: &str = r#"set -eu
+resolve() { npm install --package-lock-only --ignore-scripts --include=dev --no-audit --no-fund; }
+if [ -e package-lock.json ]; then
+  echo "What still fits keeps the version that it has"
+  if ! resolve >/tmp/resolved 2>&1; then
+    echo "npm finds no way with these versions; choosing all of them anew"
+    rm -f package-lock.json
+    resolve
+  fi
+else
+  resolve
+fi
+cp package-lock.json "$1/"
 "#;
 /// Config vars that npm and the install scripts of well-known packages read, by the start of their name.
 const INSTALL_CONFIG: [&str; 9] = [
@@ -152,6 +171,22 @@ impl Make<'_> {
     /// Why installing sees all sources, if it does.
     pub(crate) fn whole(&self, lock: &Lock) -> Option<String> {
         self.package.workspaces.then(|| "package.json has workspaces".to_owned()).or_else(|| lock.local.clone())
+    }
+
+    /// The layers that make package-lock.json, which look into `files`.
+    pub(crate) fn locking(&self, files: Vec<String>, before: Option<String>) -> Vec<Layer> {
+        let config = self.install_config();
+        let argv = ["sh", "-c", RESOLVE, "resolve", LOCKED];
+        let before = before.map(|content| GeneratedFile { path: format!("{APP}/{LOCK}"), content, executable: false });
+        let layer = Layer {
+            inputs: if self.package.has_local() { Inputs::Whole } else { Inputs::Files(files) },
+            input_files: before.into_iter().collect(),
+            mounts: vec![self.node_mount()],
+            config: if config.is_empty() { ConfigVars::None } else { ConfigVars::Named(config) },
+            env: self.build_env(),
+            ..locking::layer(vec![Step::new("Choosing versions of dependencies", &argv)])
+        };
+        vec![self.runtime(self.site.is_none()), layer]
     }
 
     fn app(&self, for_build: &str) -> Layer {

@@ -5,6 +5,7 @@
 mod app;
 mod causes;
 mod layers;
+mod locking;
 mod package;
 mod range;
 mod site;
@@ -16,7 +17,7 @@ mod version_tests;
 mod versions;
 
 use crate::facts::{Facts, Question, missing};
-use crate::language::{Claim, Language, Look, nothing_to_explain};
+use crate::language::{Claim, Language, Look};
 use crate::plan::{Pins, Plan, Settings};
 use crate::refusal::Refusal;
 use crate::tree::{FILE_MAX, LOCK_MAX, Tree};
@@ -31,6 +32,7 @@ pub(crate) const LANGUAGE: Language = Language {
         Look::Into("package.json", FILE_MAX),
         Look::Into(LOCKS[0], LOCK_MAX),
         Look::Into(LOCKS[1], LOCK_MAX),
+        Look::Into("yarn.lock", LOCK_MAX),
         Look::Into(".npmrc", FILE_MAX),
         Look::Into(".nvmrc", FILE_MAX),
         Look::Into(".node-version", FILE_MAX),
@@ -40,8 +42,9 @@ pub(crate) const LANGUAGE: Language = Language {
     claim,
     ask,
     plan,
+    lock: Some(locking::LOCKING),
     causes: causes::CAUSES,
-    explain: nothing_to_explain,
+    explain: causes::explain,
     usual: &[
         ("package.json", r#"{"name":"usual","scripts":{"start":"node ."},"dependencies":{"any":"1.0.0"}}"#),
         (

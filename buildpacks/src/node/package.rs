@@ -50,6 +50,16 @@ impl Package {
         self.scripts.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
     }
 
+    /// Whether it names packages of the app's own files.
+    pub(crate) fn has_local(&self) -> bool {
+        let lists = ["dependencies", "devDependencies", "optionalDependencies", "peerDependencies"];
+        let local = |from: &String| {
+            ["file:", "link:"].iter().any(|start| from.starts_with(start))
+                || from.starts_with(['.', '/', '~']) && from.contains('/')
+        };
+        lists.iter().any(|list| json::texts(&self.object, list).values().any(local))
+    }
+
     /// The file without its scripts: what installing depends on. The root's scripts run in the app layer, where the
     /// sources and the build's dependencies are, so that a changed script does not install everything anew.
     pub(crate) fn without_scripts(&self) -> String {
@@ -67,6 +77,12 @@ pub(crate) fn serves(tree: &Tree, package: &Package) -> bool {
 /// The script that builds, if there is one.
 pub(crate) fn build_script(package: &Package) -> Option<&'static str> {
     ["heroku-postbuild", "build"].into_iter().find(|name| package.script(name).is_some())
+}
+
+/// Whether anything is installed for an app that runs these scripts when it is built.
+pub(crate) fn needed(package: &Package, scripts: &[&str]) -> bool {
+    let for_build = !scripts.is_empty() && !package.dev_dependencies.is_empty();
+    !package.dependencies.is_empty() || package.workspaces || for_build
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +145,7 @@ fn absent(tree: &Tree) -> Refusal {
 }
 
 /// Whether a line of .gitignore may be meant for the lock file.
-fn ignored(tree: &Tree) -> bool {
+pub(crate) fn ignored(tree: &Tree) -> bool {
     let Found::File(content) = tree.find(".gitignore") else { return false };
     let text = String::from_utf8_lossy(content);
     text.lines().any(|line| !line.starts_with('#') && (line.contains("package-lock") || line.contains("*.json")))

@@ -19,6 +19,7 @@ pub(crate) const LANGUAGE: Language = Language {
     claim: |tree| Ok(if tree.has_file("Procfile") { Claim::Commands } else { Claim::None }),
     ask: nothing_to_ask,
     plan,
+    lock: None,
     causes: &[],
     explain: nothing_to_explain,
     usual: &[],

@@ -6,8 +6,9 @@ use super::dependencies::Dependencies;
 use super::layers::{self, Make};
 use super::start::{self, Django};
 use super::tool::tools;
+use super::unlocked::wanted;
 use super::{locks, version};
-use crate::facts::{Facts, Question, missing};
+use crate::facts::{Facts, Question, Stop, missing};
 use crate::plan::{Pins, Plan, Settings};
 use crate::refusal::{Refusal, quote};
 use crate::tree::{Found, Tree};
@@ -16,7 +17,11 @@ use std::collections::BTreeMap;
 pub(crate) fn ask(tree: &Tree, settings: &Settings, pins: &Pins) -> Result<Vec<Question>, Refusal> {
     let nothing = Facts::default();
     let mut questions = missing(version::choose(tree, settings, pins, &nothing))?;
-    for tool in tools(tree, locks::read(tree)?.as_ref()) {
+    let found = match wanted(tree)? {
+        Some(manager) => Some(Dependencies::of(manager)),
+        None => locks::read(tree)?,
+    };
+    for tool in tools(tree, found.as_ref()) {
         questions.extend(missing(tool.choose(pins, &nothing))?);
     }
     Ok(questions)
@@ -24,9 +29,7 @@ pub(crate) fn ask(tree: &Tree, settings: &Settings, pins: &Pins) -> Result<Vec<Q
 
 pub(crate) fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts) -> Result<Plan, Refusal> {
     let (mut decided, mut warnings) = (Vec::new(), Vec::new());
-    let unknown = |name: &str| format!("the version of {name} cannot be chosen");
-    let python = version::choose(tree, settings, pins, facts)
-        .map_err(|stop| stop.refusal(&unknown("Python"), "the registry"))?;
+    let python = version::choose(tree, settings, pins, facts).map_err(|stop| unknown(stop, "Python"))?;
     let dependencies = locks::read(tree)?;
     let django = Django::find(tree).filter(|_| dependencies.as_ref().is_none_or(|found| found.may_have("django")));
     let processes = if tree.has_file("Procfile") {
@@ -42,8 +45,7 @@ pub(crate) fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts)
     let mut new_pins = Pins::from([("python".to_owned(), python.version.to_string())]);
     let mut said = vec![python.decided.clone()];
     for tool in tools(tree, dependencies.as_ref()) {
-        let chosen = tool.choose(pins, facts);
-        let (version, line) = chosen.map_err(|stop| stop.refusal(&unknown(tool.name), "the registry"))?;
+        let (version, line) = tool.choose(pins, facts).map_err(|stop| unknown(stop, tool.name))?;
         new_pins.insert(tool.name.to_owned(), version);
         said.push(line);
     }
@@ -78,6 +80,11 @@ pub(crate) fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts)
     let layers = make.layers();
     let launch_env = layers::launch_env(dependencies.as_ref());
     Ok(Plan { language: "Python".into(), decided, warnings, layers, processes, launch_env, pins: new_pins })
+}
+
+/// Why a version could not be chosen.
+pub(crate) fn unknown(stop: Stop, name: &str) -> Refusal {
+    stop.refusal(&format!("the version of {name} cannot be chosen"), "the registry")
 }
 
 fn installs(found: &Dependencies) -> String {

@@ -54,22 +54,6 @@ pub(crate) const CAUSES: &[Known] = &[
         &["config:set APP UV_INDEX_URL=https://USER:PASSWORD@HOST/simple"],
     ),
     (
-        "was not found in the package registry",
-        "a package is not in the registry: its name is above",
-        &[
-            "correct its name, commit and push",
-            "is it private? config:set APP UV_INDEX_URL=https://USER:PASSWORD@HOST/simple",
-        ],
-    ),
-    (
-        "No solution found when resolving dependencies",
-        "the dependencies contradict each other, or this Python",
-        &[
-            "lock them on your machine (`uv lock`, `poetry lock`) with the Python that is named above, commit and push",
-            "another Python: write it in .python-version",
-        ],
-    ),
-    (
         "Distribution not found at",
         "a dependency is a folder that is not in the commit: %",
         &["commit the folder, or correct the path"],
@@ -101,7 +85,59 @@ pub(crate) const CAUSES: &[Known] = &[
 ];
 
 pub(crate) fn explain(step: &str, lines: &[&str]) -> Option<Cause> {
-    missing_module(lines).or_else(|| collectstatic(step, lines))
+    unresolved(lines).or_else(|| missing_module(lines)).or_else(|| collectstatic(step, lines))
+}
+
+/// Longest piece of a resolver's own words that is repeated.
+const WORDS_MAX: usize = 400;
+
+/// A mirror of the registry without the interface that Poetry asks: it has the package's files, and not what it needs.
+fn unanswered(lines: &[&str]) -> Option<Cause> {
+    let line = lines.iter().rev().find(|line| !line.trim().is_empty())?.trim();
+    let named = line.strip_prefix("Package ").and_then(|rest| rest.strip_suffix(" not found."))?;
+    if !named.contains(" (") {
+        return None;
+    }
+    let next = "poetry lock && git add poetry.lock && git commit -m Lock, push again".to_owned();
+    let mirror =
+        "is the registry here a mirror? Poetry asks for /pypi/NAME/VERSION/json, which many mirrors do not have"
+            .to_owned();
+    Some(Cause { why: format!("Poetry: {}", quote(line)), next: vec![next, mirror] })
+}
+
+/// Packages that the registry does not have, or that do not go together, in the resolver's own words.
+fn unresolved(lines: &[&str]) -> Option<Cause> {
+    const PRIVATE: &str = "is it private? config:set APP UV_INDEX_URL=https://USER:PASSWORD@HOST/simple";
+    // uv breaks its lines.
+    let text = lines.iter().flat_map(|line| line.split_whitespace()).collect::<Vec<_>>().join(" ");
+    let words = |tool: &str, from: &str, to: &str| {
+        let rest = text.split_once(from)?.1;
+        let end = rest.find(to).map_or(rest.len(), |at| at.saturating_add(to.len()));
+        let said: String = rest.get(..end)?.chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect();
+        Some(format!("{tool}: {from}{said}"))
+    };
+    if let Some(cause) = unanswered(lines) {
+        return Some(cause);
+    }
+    let uv = text.contains("No solution found when resolving") || text.contains("in the package registry");
+    let why = match uv {
+        true => words("uv", "Because ", " unsatisfiable."),
+        false => words("Poetry", "Because ", "version solving failed."),
+    };
+    let missing =
+        text.contains(" was not found in the package registry") || text.contains("doesn't match any versions");
+    if !missing && !uv && !text.contains("version solving failed") {
+        return None;
+    }
+    let why = why.unwrap_or_else(|| "the dependencies contradict each other, or this Python".to_owned());
+    let next = match missing {
+        true => ["correct its name or version, commit and push", PRIVATE],
+        false => [
+            "lock them on your machine (`uv lock`, `poetry lock`) with the Python that is named above, commit and push",
+            "another Python: write it in .python-version",
+        ],
+    };
+    Some(Cause { why, next: next.map(str::to_owned).to_vec() })
 }
 
 /// Python's word for a module that is not installed.

@@ -7,6 +7,7 @@
 use super::dependencies::{Dependencies, Manager};
 use super::version::Python;
 use crate::debian::APT;
+use crate::locking::{self, LOCKED};
 use crate::plan::{
     APP, CACHE, CacheAt, ConfigVars, Env, GeneratedFile, Inputs, KeyPart, Layer, Mount, MountMode, Output, Scope, Step,
 };
@@ -159,6 +160,33 @@ impl Make<'_> {
             outputs: vec![Output::of_app(".venv", &[])],
             ..Layer::empty("dependencies", Scope::App)
         }
+    }
+
+    /// The layers that make a lock file: uv and Poetry keep the versions of one that is there where they still fit. It sees
+    /// these files, or all.
+    pub(crate) fn locking(&self, manager: Manager, files: Option<Vec<String>>, before: Option<String>) -> Vec<Layer> {
+        let lock = manager.file();
+        let tool = format!("poetry=={}", self.poetry.unwrap_or_default());
+        let lend = Step::new("Making the environment", &["uv", "venv", "-q", "--no-project", VENV]);
+        let title = "Choosing versions of dependencies";
+        let mut steps = match manager {
+            Manager::Poetry => {
+                vec![lend, self.step(title, &["uv", "tool", "run", "-q", "--from", &tool, "poetry", "lock", "-n"])]
+            }
+            Manager::Uv | Manager::Pipenv | Manager::Pip => vec![self.step(title, &["uv", "lock", "--no-progress"])],
+        };
+        steps.push(Step::new("Keeping them", &["cp", lock, &format!("{LOCKED}/{lock}")]));
+        let config = self.install_config();
+        let before = before.map(|content| GeneratedFile { path: format!("{APP}/{lock}"), content, executable: false });
+        let layer = Layer {
+            inputs: files.map_or(Inputs::Whole, Inputs::Files),
+            input_files: before.into_iter().collect(),
+            mounts: self.tools(),
+            config: if config.is_empty() { ConfigVars::None } else { ConfigVars::Named(config) },
+            env: self.build_env(&format!("{CACHE}/uv"), "copy"),
+            ..locking::layer(steps)
+        };
+        vec![self.runtime(), self.installer(), layer]
     }
 
     fn app(&self) -> Layer {

@@ -5,6 +5,7 @@
 use super::dependencies::{Dependencies, Manager, normal};
 use super::project::{get, has_package, table};
 use super::requirements;
+use super::unlocked::{FILES, wanted};
 use crate::json;
 use crate::refusal::Code;
 use crate::refusal::{Refusal, quote};
@@ -14,8 +15,7 @@ use toml::{Table, Value};
 
 /// The dependencies, or none if no file names any.
 pub(crate) fn read(tree: &Tree) -> Result<Option<Dependencies>, Refusal> {
-    let all = [Manager::Uv, Manager::Poetry, Manager::Pipenv, Manager::Pip];
-    let there: Vec<Manager> = all.into_iter().filter(|manager| tree.0.contains_key(manager.file())).collect();
+    let there: Vec<Manager> = FILES.into_iter().filter(|manager| tree.0.contains_key(manager.file())).collect();
     let Some(manager) = there.first().copied() else { return without_lock(tree) };
     let mut found = match manager {
         Manager::Uv => uv(tree)?,
@@ -37,15 +37,11 @@ fn without_lock(tree: &Tree) -> Result<Option<Dependencies>, Refusal> {
     let (what, lock) = if tree.0.contains_key("Pipfile") {
         ("Pipfile", "pipenv lock && git add Pipfile.lock && git commit -m Lock")
     } else {
-        let Some(project) = table(tree, "pyproject.toml")? else { return Ok(None) };
-        let declares =
-            |path: &[&str]| get(&project, path).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-        let poetry = get(&project, &["tool", "poetry", "dependencies"]).is_some();
-        if !poetry && !declares(&["project", "dependencies"]) {
-            return Ok(None);
+        match wanted(tree)? {
+            None => return Ok(None),
+            Some(Manager::Poetry) => ("pyproject.toml", "poetry lock && git add poetry.lock && git commit -m Lock"),
+            Some(_) => ("pyproject.toml", "uv lock && git add uv.lock && git commit -m Lock"),
         }
-        let tool = if poetry { "poetry lock && git add poetry.lock" } else { "uv lock && git add uv.lock" };
-        ("pyproject.toml", if poetry { "poetry lock && git add poetry.lock && git commit -m Lock" } else { tool })
     };
     let why = format!("{what} has dependencies, but no lock file says which versions");
     let refusal = Refusal::new(Code::LockMissing, "dependencies cannot be installed", why, lock);

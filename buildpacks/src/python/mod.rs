@@ -8,6 +8,7 @@ mod causes;
 mod debian;
 mod dependencies;
 mod layers;
+mod locking;
 mod locks;
 mod project;
 mod range;
@@ -16,6 +17,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod tool;
+mod unlocked;
 mod version;
 
 use crate::language::{Claim, Language, Look};
@@ -45,6 +47,7 @@ pub(crate) const LANGUAGE: Language = Language {
     claim,
     ask: app::ask,
     plan: app::plan,
+    lock: Some(locking::LOCKING),
     causes: causes::CAUSES,
     explain: causes::explain,
     usual: &[("requirements.txt", "flask==3.1.0\n"), ("Procfile", "web: python -m flask run\n")],

@@ -342,10 +342,10 @@ fn what_cannot_be_started() {
     said(
         "-- pyproject.toml\n[project]\nname='a'\ndependencies=['flask']\n",
         expect![[r#"
-        refused lock-missing: dependencies cannot be installed
-        -> uv lock && git add uv.lock
-        -> looked for: uv.lock, poetry.lock, Pipfile.lock, requirements.txt
-    "#]],
+            refused lock-missing: dependencies cannot be installed
+            -> uv lock && git add uv.lock && git commit -m Lock
+            -> looked for: uv.lock, poetry.lock, Pipfile.lock, requirements.txt
+        "#]],
     );
     said(
         "-- Pipfile\n[packages]\nflask='*'\n",

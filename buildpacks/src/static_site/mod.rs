@@ -30,6 +30,7 @@ pub(crate) const LANGUAGE: Language = Language {
     claim: |tree| Ok(if present(tree) { Claim::Possible } else { Claim::None }),
     ask: nothing_to_ask,
     plan,
+    lock: None,
     causes: &[],
     explain: nothing_to_explain,
     usual: &[],

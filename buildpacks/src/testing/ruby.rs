@@ -19,6 +19,7 @@ pub(crate) const LANGUAGE: Language = Language {
     claim: |tree| Ok(if tree.has_file("Gemfile") { Claim::Likely } else { Claim::None }),
     ask: |_, _, pins| missing(version(pins, &Facts::default())),
     plan,
+    lock: None,
     causes: &[(
         "Could not find gem '",
         "no gem is called %",

@@ -171,6 +171,40 @@ impl Builder {
         }
     }
 
+    /// Runs the steps of the plan's last layer, after making what they need, and hands over the folder where it left what it
+    /// makes. Nothing of it is kept.
+    pub(super) async fn made<T: Send + 'static>(
+        &self,
+        work: &Work<'_>,
+        take: impl FnOnce(&Path) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let items = items(work, true);
+        let (last, others) = items.split_last().ok_or_else(|| Fault::plain("a plan without layers"))?;
+        let needed: Vec<bool> = others.iter().map(|item| !item.is_there()).collect();
+        let mut made = self.make_together(work, others, &needed).await?;
+        for (item, needed) in others.iter().zip(needed) {
+            if needed && made.remove(&item.layer.name).is_none() {
+                self.make(work, &items, item).await?;
+            }
+        }
+        let _slot = self.slot(work.p, work.ask, work.job).await?;
+        let stack = self.stack(work.p, work.stack, last.layer.base, work.job).await?;
+        sandbox::clear(work.p, work.ask, &last.layer.name).await?;
+        let (folders, _lent) = prepare(work, last.layer, &stack, self.packs.begin(work.ask.deploy)).await?;
+        let sandbox = self.sandbox(work, &items, last, &folders, &stack)?;
+        sandbox::run(work.p, work.ask, work.job, &sandbox).await?;
+        let (layer, packing) = (last.layer.clone(), self.packs.begin(work.ask.deploy));
+        blocking("take what a build made", move || {
+            let _packing = packing;
+            let from = layer.outputs.first().map_or("", |output| output.from.as_str());
+            let folder = folders.made(&layer, from)?.ok_or_else(|| Fault::plain(format!("nothing is at {from}")))?;
+            let taken = take(&folder);
+            folders.remove();
+            taken
+        })
+        .await
+    }
+
     /// The same in a place that is taken.
     async fn make_here(&self, work: &Work<'_>, items: &[Item<'_>], item: &Item<'_>) -> Result<Option<Layer>> {
         let (layer, blobs) = (item.layer.clone(), Arc::clone(self.registry.blobs()));

@@ -24,20 +24,32 @@ pub struct KeyContext<'a> {
 /// A layer's key: 40 hex digits.
 pub fn key(layer: &Layer, context: &KeyContext<'_>) -> String {
     let mut parts: Vec<String> = vec![VERSION.to_owned(), layer.recipe()];
-    for part in &layer.key {
-        parts.push(match part {
-            KeyPart::Text { label, value } => format!("text {label} {value}"),
-            KeyPart::File(path) => format!("file {path} {}", context.sources.id_of(path)),
-            KeyPart::Whole => format!("whole {}", context.sources.whole_id()),
-            KeyPart::Stack => format!("stack {}", context.stacks),
-            KeyPart::Config(name) => format!("config {}", config_text(context.config, |n| n == name)),
-            KeyPart::AllConfig => format!("config {}", config_text(context.config, |_| true)),
-        });
-    }
+    parts.extend(layer.key.iter().map(|part| text(part, context)));
     for mount in &layer.mounts {
         let key = context.earlier.get(&mount.layer).map_or("none", String::as_str);
         parts.push(format!("mount {} {key}", mount.layer));
     }
+    hashed(&parts)
+}
+
+/// The key of something else that is made of these parts.
+pub fn key_of(name: &str, parts: &[KeyPart], context: &KeyContext<'_>) -> String {
+    let texts = parts.iter().map(|part| text(part, context));
+    hashed(&std::iter::once(name.to_owned()).chain(texts).collect::<Vec<_>>())
+}
+
+fn text(part: &KeyPart, context: &KeyContext<'_>) -> String {
+    match part {
+        KeyPart::Text { label, value } => format!("text {label} {value}"),
+        KeyPart::File(path) => format!("file {path} {}", context.sources.id_of(path)),
+        KeyPart::Whole => format!("whole {}", context.sources.whole_id()),
+        KeyPart::Stack => format!("stack {}", context.stacks),
+        KeyPart::Config(name) => format!("config {}", config_text(context.config, |n| n == name)),
+        KeyPart::AllConfig => format!("config {}", config_text(context.config, |_| true)),
+    }
+}
+
+fn hashed(parts: &[String]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());

@@ -11,6 +11,7 @@ mod dockerfile;
 mod facts;
 mod flights;
 mod keys;
+mod locks;
 mod pack;
 mod sandbox;
 mod scripts;
@@ -20,6 +21,7 @@ mod times;
 mod work;
 
 pub use dockerfile::Given;
+pub use locks::LockFile;
 pub use slots::{Permit, Person, Slots};
 
 pub use asked::{How, Planned};
@@ -218,14 +220,17 @@ impl Builder {
 impl Builds for Builder {
     async fn build(&self, ask: &BuildAsk, job: &Job) -> Result<Made> {
         let p = &self.p;
-        let Asked { app, sources, settings, pins, config } = Asked::read(p, &ask.app, &ask.commit).await?;
-        if dockerfile::wanted(&app, &sources) {
-            let order = dockerfile::Order { p, ask, job, app: &app, sources: &sources };
-            return self.build_dockerfile(order, &config).await;
+        let asked = Asked::read(p, &ask.app, &ask.commit).await?;
+        if dockerfile::wanted(&asked.app, &asked.sources) {
+            let order = dockerfile::Order { p, ask, job, app: &asked.app, sources: &asked.sources };
+            return self.build_dockerfile(order, &asked.config).await;
         }
-        let questions = buildpacks::ask(&sources.tree, &settings, &pins).map_err(refusal)?;
-        let facts = self.facts(p, ask, job, settings.stack, &questions).await?;
-        let plan = buildpacks::plan(&sources.tree, &settings, &pins, &facts).map_err(refusal)?;
+        let questions = buildpacks::ask(&asked.sources.tree, &asked.settings, &asked.pins).map_err(refusal)?;
+        let facts = self.facts(p, ask, job, asked.settings.stack, &questions).await?;
+        let (asked, said) = self.lock(ask, job, asked, &facts).await?;
+        let Asked { app, sources, settings, pins, config } = asked;
+        let mut plan = buildpacks::plan(&sources.tree, &settings, &pins, &facts).map_err(refusal)?;
+        plan.warnings.splice(0..0, said);
         let processes = processes(&sources, &plan)?;
         self.say_plan(job, &plan, &processes, sources.has_procfile());
         look_at_scripts(&sources, &processes, job).await?;

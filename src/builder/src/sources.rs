@@ -1,6 +1,6 @@
 //! A commit's files, as the planner, the keys and the layers need them.
 
-use buildpacks::{Entry, Tree};
+use buildpacks::{Entry, Tree, Unlocked};
 use domain::refusal::Code;
 use domain::{AppId, Commit, Refusal, Timestamp};
 use git::{FileEntry, Kind, Repos};
@@ -22,7 +22,7 @@ const BEGIN_MAX: usize = 64 << 10;
 const CONTENTS_MAX: u64 = 96 << 20;
 
 /// A commit, read once.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Sources {
     repos: Repos,
     app: AppId,
@@ -37,6 +37,8 @@ pub struct Sources {
     pub time: Timestamp,
     /// Path → mode and content id, for keys.
     ids: BTreeMap<String, String>,
+    /// A lock file that the commit lacks: path and content. Builds have it, and no layer that comes from git alone.
+    lock: Option<(String, String)>,
 }
 
 impl Sources {
@@ -86,7 +88,23 @@ impl Sources {
             procfile,
             time,
             ids,
+            lock: None,
         })
+    }
+
+    /// The same with the lock file that was made for it.
+    pub fn locked(mut self, unlocked: &Unlocked, content: String) -> Result<Sources> {
+        unlocked.locked(&mut self.tree, content.clone().into_bytes());
+        // What git would call it: committed, it is no other file.
+        let kind = buildpacks::Kind::File { executable: false };
+        self.ids.insert(unlocked.file.to_owned(), format!("{kind:?} {}", git::blob_id(content.as_bytes())?));
+        self.lock = Some((unlocked.file.to_owned(), content));
+        Ok(self)
+    }
+
+    /// The name of a lock file that was made.
+    pub fn made_lock(&self) -> Option<&str> {
+        self.lock.as_ref().map(|(file, _)| file.as_str())
     }
 
     /// No files: for what is made without any.
@@ -100,6 +118,7 @@ impl Sources {
             procfile: None,
             time: Timestamp::default(),
             ids: BTreeMap::new(),
+            lock: None,
         }
     }
 
@@ -115,7 +134,8 @@ impl Sources {
 
     /// The paths of all files and links, in order.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.ids.keys().map(String::as_str)
+        let made = self.made_lock();
+        self.ids.keys().map(String::as_str).filter(move |path| Some(*path) != made)
     }
 
     /// A path as it is in the repository.
@@ -183,7 +203,11 @@ impl Sources {
                 Kind::Submodule => {}
             }
             Ok(())
-        })
+        })?;
+        match self.lock.as_ref().filter(|(path, _)| only.is_none_or(|names| names.contains(path))) {
+            Some((path, content)) => write_file(&into.join(path), content, false),
+            None => Ok(()),
+        }
     }
 }
 

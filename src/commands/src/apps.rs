@@ -90,10 +90,14 @@ pub async fn unmake(c: &Commands, id: &AppId) -> Result<()> {
     }
     c.p.platform.repos.remove(id).await?;
     c.p.logs.forget(id).await?;
-    let (cache, kept, layers) =
-        (c.p.layout.app_cache(id), c.p.layout.kept(id.as_str()), c.p.layout.layer_records(id.as_str()));
+    let (cache, kept, layers, locks) = (
+        c.p.layout.app_cache(id),
+        c.p.layout.kept(id.as_str()),
+        c.p.layout.layer_records(id.as_str()),
+        c.p.layout.locks(id),
+    );
     system::tasks::blocking("remove an app's caches", move || {
-        for folder in [cache, kept, layers] {
+        for folder in [cache, kept, layers, locks] {
             if let Err(err) = system::proc::remove_tree(&folder) {
                 tracing::warn!("cannot remove {}: {err}", folder.display());
             }

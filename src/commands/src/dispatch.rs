@@ -258,6 +258,7 @@ impl Commands {
             Verb::BuildsCancel => builds::cancel(self, ask).await,
             Verb::BuildsPlan => plans::plan(self, ask).await,
             Verb::BuildsEject => plans::eject(self, ask).await,
+            Verb::BuildsLock => plans::lock(self, ask).await,
             Verb::UsersAdd => people::users_add(self, ask, io).await,
             Verb::UsersList => people::users_list(self).await,
             Verb::UsersSet => people::users_set(self, ask).await,

@@ -1,13 +1,14 @@
-//! `builds:plan` and `builds:eject`: how a commit is built, for reading and for building it without Hoist.
+//! `builds:plan`, `builds:eject` and `builds:lock`: how a commit is built, for reading and for building it without Hoist.
 
 use crate::context::{Ask, Commands};
 use crate::reply::Reply;
-use builder::{Given, How};
+use builder::{Given, How, LockFile};
 use domain::app_settings::AppSettings;
 use domain::refusal::Code;
 use domain::words::quote;
 use domain::{Commit, Refusal};
-use system::fault::Result;
+use store::BuildStatus;
+use system::fault::{Error, Result};
 use verbs::args;
 
 /// The plan of the commit that was asked for, else of the one that is live.
@@ -68,7 +69,56 @@ pub async fn eject(c: &Commands, ask: Ask) -> Result<Reply> {
     let dockerfile = buildpacks::eject(&found.plan, &about);
     let mut reply = Reply::page(dockerfile.lines(), serde_json::Value::Null);
     reply.did("dockerfile", &dockerfile);
+    if let Some(file) = &found.lock {
+        let name = &ask.the_app()?.name;
+        reply.note(format!("{file} is not in the commit, and the Dockerfile needs it: builds:lock {name} > {file}"));
+    }
     Ok(reply)
+}
+
+/// Builds that are looked at for one that made a lock file.
+const LOOKED_AT: u32 = 10;
+
+/// The lock file of the newest build that made one: those that failed before that are passed over.
+pub async fn lock(c: &Commands, ask: Ask) -> Result<Reply> {
+    let app = ask.the_app()?.clone();
+    let id = app.id.clone();
+    let builds = c.p.store.read(move |tx| tx.builds(&id, LOOKED_AT)).await?;
+    let mut missing = None;
+    for build in &builds {
+        if !c.p.repos.has_commit(&app.id, &build.commit).await {
+            continue;
+        }
+        match c.p.builder.lock_of(&app.id, &build.commit).await {
+            Ok(LockFile::Made(name, content)) => {
+                let object =
+                    serde_json::json!({"file": name, "content": content, "build": build.id, "commit": build.commit});
+                let mut reply = Reply::text(content, object);
+                reply.note(format!("{name} of build {}, commit {}", build.id, build.commit.short()));
+                return Ok(reply);
+            }
+            Ok(LockFile::Own) if build.status == BuildStatus::Succeeded => {
+                let what = format!("build {} of {} made no lock file", build.id, app.name);
+                return Err(Refusal::new(Code::NoLockFile, what)
+                    .why(format!("commit {} has its own, or needs none", build.commit.short()))
+                    .next(format!("builds:plan {} says what it installs from", app.name))
+                    .into());
+            }
+            Ok(LockFile::Missing(name)) => missing = missing.or(Some(name)),
+            // Its commit could not even be planned.
+            Ok(LockFile::Own) | Err(Error::Refused(_)) => {}
+            Err(err) => return Err(err),
+        }
+    }
+    let no = Refusal::new(Code::NoLockFile, format!("no build of {} made a lock file that is kept", app.name));
+    Err(match missing {
+        Some(name) => {
+            no.why(format!("{name} is kept until what it is made from, or the app's root or buildpack, changes"))
+        }
+        None => no,
+    }
+    .next("git push hoist main")
+    .into())
 }
 
 fn object(given: &Given) -> serde_json::Value {

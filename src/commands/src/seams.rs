@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use builder::daemon::ImageBuilder;
-use builder::{Builder, How};
+use builder::{Builder, How, LockFile};
 use domain::ids::UserId;
 use domain::places::Claimant;
 use domain::push::TreeFacts;
@@ -127,6 +127,8 @@ impl Routers for Routes {
 pub trait Planner: Send + Sync + Debug {
     /// How a commit would be built now.
     async fn planned(&self, app: &AppId, commit: &Commit) -> Result<How>;
+    /// The lock file that a commit's build made.
+    async fn lock_of(&self, app: &AppId, commit: &Commit) -> Result<LockFile>;
     /// How many builds of a user are at work.
     fn working(&self, user: UserId) -> u64;
     /// Ends what is fetched ahead.
@@ -137,6 +139,9 @@ pub trait Planner: Send + Sync + Debug {
 impl Planner for Builder {
     async fn planned(&self, app: &AppId, commit: &Commit) -> Result<How> {
         Builder::planned(self, app, commit).await
+    }
+    async fn lock_of(&self, app: &AppId, commit: &Commit) -> Result<LockFile> {
+        Builder::lock_of(self, app, commit).await
     }
     fn working(&self, user: UserId) -> u64 {
         self.slots().working(Some(user))

@@ -129,6 +129,7 @@ fn folders(p: &Server, app: &AppId) -> Vec<PathBuf> {
         p.layout.app_cache(app),
         p.layout.kept(app.as_str()),
         p.layout.layer_records(app.as_str()),
+        p.layout.locks(app),
         p.layout.app_log(app),
     ]
 }

@@ -256,6 +256,9 @@ async fn not_up(p: &Platform, row: &InstanceRow, code: i64, out_of_memory: bool)
     }
     let when = if row.served { "before it took a connection" } else { "instead of staying up" };
     let mut no = Refusal::new(Code::BootCrash, format!("{label} exited with status {code} {when}"));
+    if let Some(script) = jobs::script(code, &last_lines(p, row).await, row.process.as_str()) {
+        return script.next.into_iter().fold(no.why(script.what), Refusal::next).into();
+    }
     if code == 127 {
         no = no.why("status 127: the command was not found").next("check the command in the Procfile");
     }

@@ -38,6 +38,7 @@ pub async fn release_command(p: &Platform, job: &Job, deploy: &DeployRow, releas
     let row = allocate(p, deploy, release, &process).await?;
     let ran = run(p, job, &row).await;
     let over = p.disks.over(row.id);
+    let lines = boot::last_lines(p, &row).await;
     let removed = remove(p, &row).await;
     let code = ran?;
     removed?;
@@ -50,9 +51,11 @@ pub async fn release_command(p: &Platform, job: &Job, deploy: &DeployRow, releas
             .next("make it write less, or raise instance-disk in the server's configuration")
             .into());
     }
-    Err(Refusal::new(Code::ReleaseCommandFailed, format!("the release command exited with status {code}"))
-        .next("fix the cause shown above, commit, push again")
-        .into())
+    let no = Refusal::new(Code::ReleaseCommandFailed, format!("the release command exited with status {code}"));
+    if let Some(script) = jobs::script(code, &lines, "release") {
+        return Err(script.next.into_iter().fold(no.why(script.what), Refusal::next).into());
+    }
+    Err(no.next("fix the cause shown above, commit, push again").into())
 }
 
 async fn allocate(

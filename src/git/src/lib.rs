@@ -24,7 +24,7 @@ pub use frames::{Frames, SocketFrames};
 pub use glue::{HookFrames, LineSender, Receiver, serve_hook};
 pub use hook::hook_main;
 pub use messages::{Hello, JudgeAsk, Judged, ReceiveAsk, RefOutcome, RefReply};
-pub use read::{CommitInfo, FileEntry, Kind, Reader, TreeEntry};
+pub use read::{CommitInfo, FileEntry, Kind, Reader, TreeEntry, blob_id};
 pub use repos::{PushTicket, Quarantine, Repos, ReposConfig};
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use domain::push::{commit_too_long, lists_too_long};
 use domain::refusal::Code;
 use domain::text::plain;
 use domain::{AppId, Commit, Refusal, Timestamp};
-use git2::{ErrorClass, ErrorCode, Oid, Repository, Tree};
+use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository, Tree};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -393,4 +393,9 @@ fn is_lfs_pointer(content: &[u8]) -> bool {
     version.is_some_and(|v| v.starts_with("git-lfs.github.com/spec/") || v.starts_with("hawser.github.com/spec/"))
         && text.lines().any(|l| l.starts_with("oid sha256:"))
         && text.lines().any(|l| l.starts_with("size "))
+}
+
+/// The id that a file of this content has in any repository.
+pub fn blob_id(content: &[u8]) -> Result<String> {
+    Ok(Oid::hash_object(ObjectType::Blob, content).act(|| "cannot name a file's content")?.to_string())
 }

@@ -4,6 +4,8 @@
 
 mod build;
 mod job;
+mod started;
 
 pub use build::{BuildAsk, Builds, Made, Waited};
 pub use job::{Heard, Job, Listener, Said};
+pub use started::script;

@@ -283,6 +283,7 @@ codes! {
     BuildTimeout = "build-timeout", "The build took longer than it may.";
     BuildTls = "build-tls", "A command of the build does not trust a certificate.";
     BuilderAway = "builder-away", "The builder of Dockerfiles does not answer.";
+    DockerfileNewer = "dockerfile-newer", "The Dockerfile has what the server's builder does not know yet.";
     DockerfileSyntax = "dockerfile-syntax", "The Dockerfile asks for a frontend that is not used here.";
     EmptyTree = "empty-tree", "The commit has no files.";
     FileTooLarge = "file-too-large", "A file of the app is too large to be read.";
@@ -296,6 +297,7 @@ codes! {
     LookupFailed = "lookup-failed", "A package registry could not be asked.";
     LookupSlow = "lookup-slow", "A package registry did not answer in time.";
     LookupUnclear = "lookup-unclear", "The answer of a package registry cannot be read.";
+    NoLockFile = "no-lock-file", "No build made a lock file that is kept.";
     NoDockerfile = "no-dockerfile", "The commit has no such Dockerfile.";
     NoGoMod = "no-go-mod", "The app is not a Go module.";
     NoPackageJson = "no-package-json", "The app has no package.json.";

@@ -108,6 +108,10 @@ impl Layout {
     pub fn app_cache(&self, app: &AppId) -> PathBuf {
         self.data.join("cache").join("apps").join(app.as_str())
     }
+    /// Lock files that builds made for an app's commits that have none, by key.
+    pub fn locks(&self, app: &AppId) -> PathBuf {
+        self.data.join("locks").join(app.as_str())
+    }
     /// Facts fetched for plans.
     pub fn facts(&self) -> PathBuf {
         self.data.join("cache").join("facts")

@@ -44,6 +44,7 @@ macro_rules! every_verb {
             BuildsCancel => run::BUILDS_CANCEL,
             BuildsPlan => run::BUILDS_PLAN,
             BuildsEject => run::BUILDS_EJECT,
+            BuildsLock => run::BUILDS_LOCK,
             KeysAdd => people::KEYS_ADD,
             KeysList => people::KEYS_LIST,
             KeysRemove => people::KEYS_REMOVE,

@@ -396,3 +396,30 @@ fn one_off_programs_run_as_the_image_says() {
     assert_eq!(full.run("ps:exec", &["web.1", "--", "id", "-u"]).ok().out, "4321\n");
     assert_eq!(full.run("enter", &["web.1", "--", "pwd"]).ok().out, "/srv\n");
 }
+
+#[test]
+fn what_the_builder_is_too_old_for_is_told_from_a_mistake() {
+    let world = World::new();
+    let app = app(&world, "newer", "");
+    let push = |line: &str| {
+        app.commit_change(
+            "Dockerfile",
+            &format!("FROM scratch\n{line}\nCOPY server /server\nENTRYPOINT [\"/server\"]\n"),
+        );
+        app.push()
+    };
+    // As the builder has it: what a newer root knows is built.
+    let builder = std::env::var("HOIST_TEST_BUILDER_SUITE").unwrap_or_else(|_| "trixie".to_owned());
+    let old = |line: &str, shown: &str, instead: &str| {
+        if builder == "trixie" {
+            let said = push(line).fails().says("newer than the server's builder").says(shown).says(instead);
+            said.says("scripts/builder --suite forky").hides("correct that line");
+        } else {
+            push(line).ok();
+        }
+    };
+    old("COPY --exclude=*.c . /src", "--exclude in line 2", ".dockerignore");
+    old("COPY --chmod=u+x server /x", "--chmod with letters in line 2", "--chmod=755");
+    push("COPY --exlude=*.c . /src").fails().says("Dockerfile has a mistake").says("correct that line");
+    push("COPY --link --chmod=755 <<EOF /text\nhello\nEOF").ok();
+}

@@ -56,7 +56,7 @@ fn expected(verb: Verb) -> (&'static [&'static str], &'static str) {
         Verb::BuildsOutput => (&[], OF_AN_APP_AND_CI),
         Verb::BuildsWait => (&["--timeout", "1"], OF_AN_APP_AND_CI),
         Verb::BuildsCancel => (&[], OF_AN_APP),
-        Verb::BuildsPlan | Verb::BuildsEject => (&[], OF_AN_APP),
+        Verb::BuildsPlan | Verb::BuildsEject | Verb::BuildsLock => (&[], OF_AN_APP),
         Verb::KeysAdd => (&[], ANY_USER),
         Verb::KeysList => (&[], ANY_USER),
         Verb::KeysRemove => (&["SHA256:nobodys"], ANY_USER),

@@ -56,6 +56,27 @@ fn a_script_without_its_mode_or_with_cr_lf_is_named_with_what_mends_it() {
 }
 
 #[test]
+fn what_is_seen_only_at_the_start_has_the_same_words() {
+    let world = World::new();
+    let app = scripted(&world, "later");
+    // Not the first word of a command: nobody looks before.
+    app.commit_change("Procfile", "release: true && bin/work\nweb: true && ./start.sh\n");
+    let words = "git update-index --chmod=+x";
+    app.push()
+        .fails()
+        .says("the release command exited with status 126")
+        .says(&format!("{words} bin/work && git commit"));
+    app.commit_change("Procfile", "web: true && ./start.sh\n");
+    let said = app.push().fails().says("web.1 exited with status 126").hides("config:set").err.clone();
+    type_it(&app, &said, &format!("{words} start.sh"));
+    app.commit_change("start.sh", &SERVE.replace('\n', "\r\n"));
+    let said = app.push().fails().says("web.1 exited with status 127").says("start.sh").err.clone();
+    type_it(&app, &said, "echo '*.sh text eol=lf'");
+    app.push().ok();
+    assert!(app.answers_with("Hello from a shell"));
+}
+
+#[test]
 fn an_entrypoint_and_a_step_of_a_dockerfile_are_named_too() {
     let world = World::new();
     let app = world.app("docked", "tests/apps/validators");

@@ -110,6 +110,10 @@ impl Builder {
             job.detail(format!("The Dockerfile goes before {other}; otherwise: apps:set {name} buildpack=NAME"));
         }
         let lease = p.image_builder.lease(p.engine.as_ref(), |said| job.detail(said)).await?;
+        let builder = builder_version(p).await;
+        if let Some(no) = dockerfile::mode_in_letters(&context.text(), &context.path, &builder) {
+            return Err(no.into());
+        }
         // `FROM hoist/stack-run` must find them without any registry.
         for (stack, kind) in stacks_of(&context.declared) {
             self.give_stack(p, &lease, stack, kind, job).await?;
@@ -311,10 +315,17 @@ async fn run_build(
                 memory: text::human_bytes(p.settings.build_memory),
                 dockerfile: context.path.clone(),
                 left_out: context.left_out,
+                builder: builder_version(p).await,
             };
             Err(dockerfile::explain(&failure).into())
         }
     }
+}
+
+/// The version of the engine that builds, without Debian's part of it.
+async fn builder_version(p: &Parts) -> String {
+    let version = p.image_builder.version().await.map(|version| version.engine).unwrap_or_default();
+    version.split('+').next().unwrap_or_default().to_owned()
 }
 
 /// A script of the commit that cannot start, where the Dockerfile plainly copies it.

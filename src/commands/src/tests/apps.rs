@@ -258,6 +258,7 @@ async fn builds_are_listed() {
             "bob$ builds:plan blog --json",
             "bob$ builds:plan blog 00000000000000000000000000000000000000ff",
             "bob$ builds:eject blog",
+            "bob$ builds:lock blog",
             "eve$ builds blog",
         ],
         expect![[r#"
@@ -306,6 +307,11 @@ async fn builds_are_listed() {
             2|  !     blog is built from its own Dockerfile
             2|  !     there is nothing to write: docker builds the same from it
             2|  !     next: docker build -f Dockerfile .
+            exit 1
+            bob$ builds:lock blog
+            2|  !     build 1 of blog made no lock file
+            2|  !     commit 00000000 has its own, or needs none
+            2|  !     next: builds:plan blog says what it installs from
             exit 1
             eve$ builds blog
             2|  !     there is no app blog

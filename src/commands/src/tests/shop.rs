@@ -5,7 +5,7 @@ use crate::seams::{Dockerfiles, Planner, Repositories, Routers};
 use crate::usage::Usage;
 use crate::{Commands, Server};
 use async_trait::async_trait;
-use builder::{Given, How};
+use builder::{Given, How, LockFile};
 use bytes::Bytes;
 use deploy::testing::{Fuse, Life, World};
 use domain::access::Principal;
@@ -121,6 +121,9 @@ impl Planner for OneDockerfile {
         let path = "Dockerfile".to_owned();
         let given = Given { commit: commit.clone(), path, root: None, declared, settings: Default::default() };
         Ok(How::Dockerfile(Box::new(given)))
+    }
+    async fn lock_of(&self, _: &AppId, _: &Commit) -> Result<LockFile> {
+        Ok(LockFile::Own)
     }
     fn working(&self, _: UserId) -> u64 {
         0

@@ -23,6 +23,8 @@ pub struct Failure {
     pub dockerfile: String,
     /// Files that `.dockerignore` left out.
     pub left_out: usize,
+    /// The version of the engine that built; empty where it is not known.
+    pub builder: String,
 }
 
 /// The cause, as likely as it can be known.
@@ -55,11 +57,11 @@ pub fn explain(failure: &Failure) -> Refusal {
             .why("the server's disk is full")
             .next("as the administrator: look at `df`, remove what is not needed, then push again");
     }
+    if let Some(no) = super::newer::explain(&message, &failure.dockerfile, &failure.builder) {
+        return no;
+    }
     if message.contains("dockerfile parse error") || message.contains("unknown instruction") {
-        let mut no = Refusal::new(Code::BadDockerfile, format!("{} has a mistake", failure.dockerfile)).why(words);
-        if message.contains("<<") || message.contains("eof") {
-            no = no.next("text after << needs a newer Docker on the server: use RUN with && and \\ instead");
-        }
+        let no = Refusal::new(Code::BadDockerfile, format!("{} has a mistake", failure.dockerfile)).why(words);
         return no.next(format!("correct that line, {again}"));
     }
     if let Some(no) = base_image(&no, &message, &words, failure) {

@@ -8,6 +8,7 @@ mod declared;
 mod explain;
 mod ignore;
 mod launch;
+mod newer;
 mod progress;
 pub(crate) mod settings;
 #[cfg(test)]
@@ -17,5 +18,6 @@ pub use declared::{Declared, Syntax, declared, syntax};
 pub use explain::{Failure, explain};
 pub use ignore::Ignore;
 pub use launch::{DEFAULT_PORT, ImageFacts, Launch, ROOT_CAPABILITIES, launch};
+pub use newer::mode_in_letters;
 pub use progress::{Line, Log, Progress, Report, Status, Step};
 pub use settings::{BuildSettings, DOCKERFILE};

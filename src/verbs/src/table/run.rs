@@ -355,6 +355,23 @@ pub(super) const BUILDS_EJECT: Spec = Spec {
     ..BASE
 };
 
+pub(super) const BUILDS_LOCK: Spec = Spec {
+    verb: Verb::BuildsLock,
+    name: "builds:lock",
+    aliases: &["lock"],
+    app: AppArg::Required,
+    need: Need::Read,
+    audit: Audit::Verb,
+    reads: true,
+    summary: "Print the lock file that an app's last build made, where its commit has none",
+    help: "A commit with dependencies and without package-lock.json, uv.lock or poetry.lock is built with one that the build \
+           makes and keeps. Commit it to have it in the repository: `ssh SERVER builds:lock blog > package-lock.json`; builds then \
+           install the same versions. Its name is said on standard error.",
+    examples: &["builds:lock blog"],
+    group: Group::Releases,
+    ..BASE
+};
+
 pub(super) const RECEIVE_PACK: Spec = Spec {
     verb: Verb::GitReceivePack,
     name: "git-receive-pack",
