@@ -67,7 +67,7 @@ pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) 
     Ok(u8::try_from(done?).unwrap_or(u8::MAX))
 }
 
-async fn is_unused(c: &Commands, app: &AppId) -> Result<bool> {
+pub(super) async fn is_unused(c: &Commands, app: &AppId) -> Result<bool> {
     let id = app.clone();
     let used = c
         .p

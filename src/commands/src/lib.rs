@@ -17,6 +17,7 @@ mod follow;
 mod git;
 mod keys;
 mod leaving;
+pub mod lfs;
 mod logs;
 mod maintenance;
 mod people;
@@ -243,7 +244,7 @@ impl Commands {
 
     async fn run(&self, who: Principal, words: &[String], env: SessionEnv, io: &mut Io) -> Result<u8> {
         let done = self.run_once(who.clone(), words, env.clone(), io).await;
-        let is_push = words.first().is_some_and(|word| word == "git-receive-pack");
+        let is_push = words.first().is_some_and(|word| word == "git-receive-pack" || word == "git-lfs-transfer");
         match done {
             // Another first push made the app a moment ago: this one is a push to an app that is there.
             Err(Error::Refused(no)) if is_push && no.code == Code::NameTaken => {
@@ -262,7 +263,7 @@ impl Commands {
         };
         let rules = Rules {
             need: request.need(&who),
-            deploy_key: request.verb.spec().deploy_key,
+            deploy_key: request.deploy_key(),
             creation_on: self.p.settings.create_on_push,
         };
         let (line, verb, before) = (audit_line(&request), request.verb, request.audited_before(&who));
@@ -419,6 +420,8 @@ impl Commands {
             Verb::Shutdown => welcome::shutdown(self, ask, io).await,
             Verb::GitReceivePack => git::receive_pack(self, ask, env, io).await,
             Verb::GitUploadPack => git::upload_pack(self, ask, io).await,
+            Verb::GitLfsTransfer => lfs::transfer(self, ask, io).await,
+            Verb::GitLfsAuthenticate => lfs::authenticate(self, ask).await,
         }
     }
 }

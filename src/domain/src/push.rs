@@ -7,7 +7,7 @@ mod memory;
 mod tree;
 
 pub use memory::{COMMIT_MAX, Fall, LISTS_MAX, commit_too_long, fell, lists_too_long};
-pub use tree::{TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts, judge_tree};
+pub use tree::{TREE_BYTES_MAX, TREE_FILES_MAX, TREE_LFS_MAX, TreeFacts, judge_tree, lfs_missing};
 
 use crate::names::Commit;
 use crate::refusal::Code;

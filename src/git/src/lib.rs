@@ -9,6 +9,7 @@ mod glue;
 mod head;
 mod hook;
 mod layout;
+pub mod lfs;
 mod messages;
 mod pktline;
 mod read;

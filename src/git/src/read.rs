@@ -4,17 +4,20 @@
 //! object's size is known before it is read, and one is unpacked at a time in this process: it may be small and made from a
 //! large one.
 
+use super::lfs::{ObjectId, POINTER_MAX, POINTER_MIN, Pointer, Store};
 use super::repos::{GIT_SECONDS, Quarantine, Repos, git_program};
 use super::slugignore::SlugIgnore;
 use super::walk::{Entry, Flow, Met, PATH_MAX, alone, walk};
 use crate::refs::PINS;
 use domain::ids::DeployId;
 use domain::push::{BranchName, COMMIT_MAX, LISTS_MAX, TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts};
-use domain::push::{commit_too_long, lists_too_long};
+use domain::push::{commit_too_long, lfs_missing, lists_too_long};
 use domain::refusal::Code;
 use domain::text::plain;
 use domain::{AppId, Commit, Refusal, Timestamp};
 use git2::{ErrorClass, ErrorCode, Oid, Repository, Tree};
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,8 +33,6 @@ const TREE_MAX: Duration = Duration::from_secs(600);
 const WHOLE_MAX: u64 = 8 << 20;
 /// Of a streamed file.
 const PIECE: usize = 256 * 1024;
-/// The specification of LFS allows no longer pointers.
-const POINTER_MAX: u64 = 1024;
 /// Paths kept of each kind for a message.
 const NAMED_MAX: usize = 5;
 /// A larger `.slugignore` is no list of patterns.
@@ -42,6 +43,16 @@ pub struct Reader {
     repo: Repository,
     path: PathBuf,
     walls: Walls,
+    /// What the pointers of commits name; `None` where nothing was ever brought.
+    lfs: Option<Store>,
+}
+
+/// Where a file's bytes are.
+enum Bytes {
+    /// Among git's objects, with their number.
+    Blob(u64),
+    /// Among those of LFS.
+    Object(File, u64),
 }
 
 /// What a tree entry is.
@@ -95,11 +106,20 @@ pub struct CommitInfo {
     pub time: Timestamp,
 }
 
+impl Bytes {
+    fn number(&self) -> u64 {
+        match self {
+            Bytes::Blob(size) | Bytes::Object(_, size) => *size,
+        }
+    }
+}
+
 impl Reader {
     /// Opens a bare repository. What git itself reads of it is read within `walls`.
     pub(super) fn open(path: &Path, walls: &Walls) -> Result<Reader> {
         let repo = Repository::open_bare(path).act(|| format!("cannot open {}", path.display()))?;
-        Ok(Reader { repo, path: path.to_owned(), walls: walls.clone() })
+        let lfs = Some(Store::of(path)).filter(Store::is_there);
+        Ok(Reader { repo, path: path.to_owned(), walls: walls.clone(), lfs })
     }
 
     /// Sees the objects of a quarantine too.
@@ -131,9 +151,19 @@ impl Reader {
                     facts.files += 1;
                     facts.bytes = facts.bytes.saturating_add(size);
                     facts.gitmodules |= entry.path == Some(".gitmodules") && size > 0;
-                    let small = (100..=POINTER_MAX).contains(&size);
-                    if small && entry.met != Met::Symlink && is_lfs_pointer(&self.blob(entry.oid)?) {
-                        name(&mut facts.lfs_pointers, entry.shown);
+                    if entry.met != Met::Symlink
+                        && let Some(pointer) = self.pointer(entry.oid, size)?
+                    {
+                        let here = self.lfs.as_ref().filter(|lfs| lfs.size_of(&pointer.oid) == Some(pointer.size));
+                        match here {
+                            _ if pointer.extended => name(&mut facts.lfs_extended, entry.shown),
+                            // What a push counts on stays until it is live.
+                            Some(lfs) => {
+                                lfs.touch(&pointer.oid);
+                                facts.lfs_bytes = facts.lfs_bytes.saturating_add(pointer.size);
+                            }
+                            None => name(&mut facts.lfs_pointers, entry.shown),
+                        }
                     }
                 }
             }
@@ -148,8 +178,17 @@ impl Reader {
     pub fn tree(&self, commit: &Commit, want: impl Fn(&str, u64) -> bool) -> Result<Vec<TreeEntry>> {
         let mut entries = Vec::new();
         self.each(commit, |path, kind, oid| {
-            let size = self.size(kind, oid)?;
-            let content = if kind != Kind::Submodule && want(path, size) { Some(self.blob(oid)?) } else { None };
+            let bytes = self.bytes(path, kind, oid)?;
+            let size = bytes.number();
+            let content = match bytes {
+                _ if kind == Kind::Submodule || !want(path, size) => None,
+                Bytes::Blob(_) => Some(self.blob(oid)?),
+                Bytes::Object(file, size) => {
+                    let mut content = Vec::new();
+                    file.take(size).read_to_end(&mut content).act(|| format!("cannot read {path}"))?;
+                    Some(content)
+                }
+            };
             entries.push(TreeEntry { path: path.to_owned(), kind, size, oid: oid.to_string(), content });
             Ok(())
         })?;
@@ -172,24 +211,27 @@ impl Reader {
             if kind == Kind::Submodule || !below(path) {
                 return Ok(());
             }
-            let size = self.size(kind, oid)?;
-            let entry = FileEntry { path, kind, size };
-            if size <= WHOLE_MAX {
-                return file(&entry, &mut self.blob(oid)?.as_slice());
+            match self.bytes(path, kind, oid)? {
+                Bytes::Object(object, size) => file(&FileEntry { path, kind, size }, &mut object.take(size)),
+                Bytes::Blob(size) if size <= WHOLE_MAX => {
+                    file(&FileEntry { path, kind, size }, &mut self.blob(oid)?.as_slice())
+                }
+                Bytes::Blob(size) => file(&FileEntry { path, kind, size }, &mut self.stream(&oid.to_string(), size)?),
             }
-            file(&entry, &mut self.stream(&oid.to_string(), size)?)
         })
     }
 
     /// Gives a file's content to `take`, in pieces, until it says no. A large one is streamed.
     pub fn content(&self, oid: &str, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
         let id = Oid::from_str(oid).act(|| format!("cannot read the id {oid}"))?;
-        let size = self.size(Kind::File { exec: false }, id)?;
-        if size <= WHOLE_MAX {
-            take(&self.blob(id)?);
-            return Ok(());
-        }
-        let mut content = self.stream(oid, size)?;
+        let mut content: Box<dyn Read> = match self.bytes(oid, Kind::File { exec: false }, id)? {
+            Bytes::Object(object, size) => Box::new(object.take(size)),
+            Bytes::Blob(size) if size <= WHOLE_MAX => {
+                take(&self.blob(id)?);
+                return Ok(());
+            }
+            Bytes::Blob(size) => Box::new(self.stream(oid, size)?),
+        };
         let mut piece = vec![0; PIECE];
         loop {
             let got = content.read(&mut piece).act(|| format!("cannot read the file {oid}"))?;
@@ -314,6 +356,60 @@ impl Reader {
         Ok(odb.read_header(oid).act(|| "cannot read an object's size")?.0 as u64)
     }
 
+    /// Where the bytes of a file are for whoever builds it: what its pointer names stands in the place of the pointer.
+    fn bytes(&self, path: &str, kind: Kind, oid: Oid) -> Result<Bytes> {
+        let size = self.size(kind, oid)?;
+        let (Kind::File { .. }, Some(lfs)) = (kind, &self.lfs) else { return Ok(Bytes::Blob(size)) };
+        let Some(pointer) = self.pointer(oid, size)?.filter(|pointer| !pointer.extended) else {
+            return Ok(Bytes::Blob(size));
+        };
+        match lfs.open(&pointer.oid) {
+            Some((file, size)) if size == pointer.size => Ok(Bytes::Object(file, size)),
+            Some(_) | None => Err(lfs_missing(&plain(path)).into()),
+        }
+    }
+
+    /// The pointer that a file of so many bytes is.
+    fn pointer(&self, oid: Oid, size: u64) -> Result<Option<Pointer>> {
+        match (POINTER_MIN..=POINTER_MAX).contains(&size) {
+            true => Ok(Pointer::parse(&self.blob(oid)?)),
+            false => Ok(None),
+        }
+    }
+
+    /// The objects that the pointers of these commits name; none of a commit that is not here.
+    pub(crate) fn lfs_objects(&self, commits: &BTreeSet<Commit>) -> Result<BTreeSet<ObjectId>> {
+        // What one commit has in common with another is looked at once.
+        let (mut named, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        for commit in commits {
+            let root = match self.root(commit) {
+                Ok(root) => root,
+                Err(Error::Refused(_)) => continue,
+                Err(err) => return Err(err),
+            };
+            walk(&self.repo, root, TREE_MAX, |entry| {
+                let new = seen.insert(entry.oid);
+                if let (Met::File { .. }, true) = (entry.met, new) {
+                    let size = self.length(entry.oid)?;
+                    named.extend(self.pointer(entry.oid, size)?.map(|pointer| pointer.oid));
+                }
+                Ok(if new { Flow::Next } else { Flow::Skip })
+            })?;
+        }
+        Ok(named)
+    }
+
+    /// The commits that branches and kept pushes are at.
+    pub(crate) fn tips(&self) -> Result<Vec<Commit>> {
+        let act = || "cannot list refs";
+        let mut tips = Vec::new();
+        for reference in self.repo.references().act(act)? {
+            let id = reference.act(act)?.target();
+            tips.extend(id.and_then(|id| id.to_string().parse::<Commit>().ok()));
+        }
+        Ok(tips)
+    }
+
     fn blob(&self, oid: Oid) -> Result<Vec<u8>> {
         Ok(alone(|| self.repo.find_blob(oid)).act(|| format!("cannot read the file {oid}"))?.content().to_vec())
     }
@@ -383,14 +479,4 @@ impl Repos {
 
 fn oid(commit: &Commit) -> Result<Oid> {
     Ok(Oid::from_str(commit.as_str()).act(|| format!("cannot read the id {commit}"))?)
-}
-
-/// Git LFS's specification: the first line names the version, then keys in order, `oid` and `size` among them.
-fn is_lfs_pointer(content: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(content) else { return false };
-    let first = text.lines().next().unwrap_or_default();
-    let version = first.strip_prefix("version https://");
-    version.is_some_and(|v| v.starts_with("git-lfs.github.com/spec/") || v.starts_with("hawser.github.com/spec/"))
-        && text.lines().any(|l| l.starts_with("oid sha256:"))
-        && text.lines().any(|l| l.starts_with("size "))
 }

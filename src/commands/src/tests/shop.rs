@@ -15,6 +15,7 @@ use domain::push::TreeFacts;
 use domain::{AppId, Commit, Hostname};
 use engine::BuilderVersion;
 use expect_test::Expect;
+use git::lfs::Gate;
 use git::{HookFrames, PushTicket, Quarantine, Receiver};
 use routes::{RouterLink, RouterState};
 use ssh::SessionEnv;
@@ -63,6 +64,15 @@ impl Repositories for NoGit {
     }
     async fn upload_pack(&self, _: &AppId, _: &Claimant, _: &mut Io) -> Result<i32> {
         Err(absent())
+    }
+    async fn lfs_transfer(&self, _: &AppId, _: bool, _: &dyn Gate, _: &mut Io) -> Result<u8> {
+        Err(absent())
+    }
+    async fn lfs_made(&self, _: &AppId) -> Result<()> {
+        Ok(())
+    }
+    async fn lfs_made_ago(&self, _: &AppId) -> Option<Duration> {
+        None
     }
     fn quarantine(&self, _: &AppId, _: &str) -> Result<Quarantine> {
         Err(absent())

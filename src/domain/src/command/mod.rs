@@ -99,6 +99,8 @@ pub enum Verb {
     Shutdown,
     GitReceivePack,
     GitUploadPack,
+    GitLfsTransfer,
+    GitLfsAuthenticate,
 }
 
 impl Verb {

@@ -117,10 +117,24 @@ impl Request {
         if self.verb == Verb::Quota && self.args.flag("all") {
             return Need::Admin;
         }
+        if self.fetches_lfs() {
+            return Need::Read;
+        }
         match self.args.maybe("USER") {
             Some(user) if about_one && Some(user) != own => Need::Admin,
             Some(_) | None => self.verb.spec().need,
         }
+    }
+
+    /// Whether a deploy key may ask this of its own app.
+    pub fn deploy_key(&self) -> bool {
+        self.verb.spec().deploy_key && !self.fetches_lfs()
+    }
+
+    /// Whether git-lfs wants to fetch, as `git-upload-pack` does.
+    fn fetches_lfs(&self) -> bool {
+        matches!(self.verb, Verb::GitLfsTransfer | Verb::GitLfsAuthenticate)
+            && self.args.maybe("OPERATION") == Some("download")
     }
 
     /// Whether its audit row must be on disk before it runs. What only looks, at nothing that is secret, need not wait.

@@ -226,7 +226,16 @@ fn trees() {
     );
     check_tree(
         TreeFacts { lfs_pointers: ["a", "b\u{1b}[1m", "c", "d"].map(str::to_owned).to_vec(), ..some.clone() },
-        expect!["lfs-pointers: The commit has Git LFS pointers instead of files: a, b, c, …"],
+        expect!["lfs-pointers: These Git LFS files are not on the server: a, b, c, …"],
+    );
+    check_tree(
+        TreeFacts { lfs_extended: vec!["a".into()], ..some.clone() },
+        expect!["lfs-pointers: These Git LFS files need an extension of git-lfs: a"],
+    );
+    check_tree(TreeFacts { lfs_bytes: TREE_LFS_MAX, ..some.clone() }, expect!["ok"]);
+    check_tree(
+        TreeFacts { lfs_bytes: TREE_LFS_MAX + 1_000_000_000, ..some.clone() },
+        expect!["tree-too-large: The commit's Git LFS files have 5.0 GB; the most is 4.0 GB"],
     );
     check_tree(
         TreeFacts { files: 100_001, cut_short: true, ..some.clone() },

@@ -3,6 +3,7 @@
 mod apps;
 mod config;
 mod domains;
+mod lfs;
 mod oneoff;
 mod people;
 mod quota;
@@ -83,6 +84,8 @@ pub static TABLE: &[&Spec] = &[
     &people::SHUTDOWN,
     &run::RECEIVE_PACK,
     &run::UPLOAD_PACK,
+    &lfs::TRANSFER,
+    &lfs::AUTHENTICATE,
 ];
 
 /// A verb's row.
@@ -157,5 +160,7 @@ pub(super) fn spec(verb: Verb) -> &'static Spec {
         Verb::Shutdown => &people::SHUTDOWN,
         Verb::GitReceivePack => &run::RECEIVE_PACK,
         Verb::GitUploadPack => &run::UPLOAD_PACK,
+        Verb::GitLfsTransfer => &lfs::TRANSFER,
+        Verb::GitLfsAuthenticate => &lfs::AUTHENTICATE,
     }
 }
