@@ -28,6 +28,7 @@ mod hooks;
 mod hostile;
 mod install;
 mod languages;
+mod lfs;
 mod logs;
 mod mistakes;
 mod outside;
