@@ -16,6 +16,7 @@ mod sandbox;
 mod scripts;
 mod slots;
 mod sources;
+mod submodules;
 mod times;
 mod work;
 
@@ -218,7 +219,12 @@ impl Builder {
 impl Builds for Builder {
     async fn build(&self, ask: &BuildAsk, job: &Job) -> Result<Made> {
         let p = &self.p;
-        let Asked { app, sources, settings, pins, config } = Asked::read(p, &ask.app, &ask.commit).await?;
+        let mut asked = Asked::read(p, &ask.app, &ask.commit).await?;
+        if asked.sources.has_submodules() {
+            self.fetch_submodules(ask, job, &asked).await?;
+            asked = Asked::read(p, &ask.app, &ask.commit).await?;
+        }
+        let Asked { app, sources, settings, pins, config } = asked;
         if dockerfile::wanted(&app, &sources) {
             let order = dockerfile::Order { p, ask, job, app: &app, sources: &sources };
             return self.build_dockerfile(order, &config).await;

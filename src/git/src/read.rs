@@ -7,16 +7,18 @@
 use super::lfs::{ObjectId, POINTER_MAX, POINTER_MIN, Pointer, Store};
 use super::repos::{GIT_SECONDS, Quarantine, Repos, git_program};
 use super::slugignore::SlugIgnore;
+use super::submodules;
 use super::walk::{Entry, Flow, Met, PATH_MAX, alone, walk};
 use crate::refs::PINS;
 use domain::ids::DeployId;
 use domain::push::{BranchName, COMMIT_MAX, LISTS_MAX, TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts};
+use domain::push::{GITMODULES_MAX, SUBMODULES_MAX};
 use domain::push::{commit_too_long, lfs_missing, lists_too_long};
 use domain::refusal::Code;
 use domain::text::plain;
 use domain::{AppId, Commit, Refusal, Timestamp};
 use git2::{ErrorClass, ErrorCode, Oid, Repository, Tree};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,7 @@ const WHOLE_MAX: u64 = 8 << 20;
 const PIECE: usize = 256 * 1024;
 /// Paths kept of each kind for a message.
 const NAMED_MAX: usize = 5;
+const GITMODULES: &str = ".gitmodules";
 /// A larger `.slugignore` is no list of patterns.
 const SLUGIGNORE_MAX: u64 = 256 * 1024;
 
@@ -95,6 +98,21 @@ pub struct FileEntry<'a> {
     pub size: u64,
 }
 
+/// A submodule whose commit is not here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gitlink {
+    /// Where it is.
+    pub path: String,
+    /// Which commit of the other repository.
+    pub commit: Commit,
+    /// The folder of the repository that names it: empty, or with a `/` at its end.
+    pub inside: String,
+    /// That repository's `.gitmodules`.
+    pub gitmodules: String,
+    /// How many repositories it is in.
+    pub depth: usize,
+}
+
 /// What people see of a commit; no control characters in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitInfo {
@@ -119,6 +137,11 @@ impl Reader {
     pub(super) fn open(path: &Path, walls: &Walls) -> Result<Reader> {
         let repo = Repository::open_bare(path).act(|| format!("cannot open {}", path.display()))?;
         let lfs = Some(Store::of(path)).filter(Store::is_there);
+        let objects = submodules::objects(path);
+        if objects.is_dir() {
+            let objects = objects.to_str().ok_or_else(|| Fault::plain("a repository's path is not UTF-8"))?;
+            repo.odb().and_then(|odb| odb.add_disk_alternate(objects)).act(|| "cannot look into submodules")?;
+        }
         Ok(Reader { repo, path: path.to_owned(), walls: walls.clone(), lfs })
     }
 
@@ -129,8 +152,9 @@ impl Reader {
         Ok(self)
     }
 
-    /// Counts what the limits and checks of [`domain::push::judge_tree`] ask for, stopping soon after a limit.
-    pub fn inspect(&self, commit: &Commit) -> Result<TreeFacts> {
+    /// Counts what the limits and checks of [`domain::push::judge_tree`] ask for, stopping soon after a limit. Submodules are
+    /// named, or with `into` counted as far as they are here.
+    pub fn inspect(&self, commit: &Commit, into: bool) -> Result<TreeFacts> {
         let odb = self.repo.odb().act(|| "cannot read objects")?;
         let (mut facts, mut folders) = (TreeFacts::default(), 0_u64);
         let name = |list: &mut Vec<String>, path: &str| {
@@ -144,13 +168,22 @@ impl Reader {
             }
             match entry.met {
                 Met::Folder => folders += 1,
-                Met::Submodule => name(&mut facts.submodules, entry.shown),
+                Met::Submodule if into && self.has(entry.oid) => {}
+                Met::Submodule => {
+                    // One more than there may be is enough to say so.
+                    if facts.submodules.len() <= SUBMODULES_MAX {
+                        facts.submodules.push(entry.shown.to_owned());
+                    }
+                    return Ok(Flow::Skip);
+                }
                 Met::Symlink | Met::File { .. } => {
                     let (size, _) = odb.read_header(entry.oid).act(|| "cannot read a file's size")?;
                     let size = size as u64;
                     facts.files += 1;
                     facts.bytes = facts.bytes.saturating_add(size);
-                    facts.gitmodules |= entry.path == Some(".gitmodules") && size > 0;
+                    if entry.path == Some(GITMODULES) && entry.met != Met::Symlink && size <= GITMODULES_MAX {
+                        facts.gitmodules = Some(String::from_utf8_lossy(&self.blob(entry.oid)?).into_owned());
+                    }
                     if entry.met != Met::Symlink
                         && let Some(pointer) = self.pointer(entry.oid, size)?
                     {
@@ -245,7 +278,11 @@ impl Reader {
 
     /// A large file, by git.
     fn stream(&self, oid: &str, size: u64) -> Result<impl Read + use<>> {
-        let git = git_program(&self.path).env("GIT_DIR", &self.path).within(&self.walls);
+        let mut git = git_program(&self.path).env("GIT_DIR", &self.path).within(&self.walls);
+        let objects = submodules::objects(&self.path);
+        if objects.is_dir() {
+            git = git.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", objects);
+        }
         Ok(proc::reader(&git.args(["cat-file", "blob", oid]))?.take(size))
     }
 
@@ -302,10 +339,49 @@ impl Reader {
                 Met::Folder => {}
                 Met::File { exec } => visit(path, Kind::File { exec }, entry.oid)?,
                 Met::Symlink => visit(path, Kind::Symlink, entry.oid)?,
+                // Its files come next.
+                Met::Submodule if self.has(entry.oid) => {}
                 Met::Submodule => visit(path, Kind::Submodule, entry.oid)?,
             }
             Ok(Flow::Next)
         })
+    }
+
+    /// The submodules whose commits are not here, of those below `root` (empty, or with a `/` at its end) that the commit
+    /// and the submodules that are here name.
+    pub fn missing_submodules(&self, commit: &Commit, root: &str) -> Result<Vec<Gitlink>> {
+        let (mut missing, mut here, mut lists) = (Vec::new(), vec![String::new()], BTreeMap::new());
+        walk(&self.repo, self.root(commit)?, TREE_MAX, |entry| {
+            let path = entry.path.unwrap_or_default();
+            match entry.met {
+                Met::Submodule if !path.starts_with(root) => return Ok(Flow::Skip),
+                Met::Submodule if self.has(entry.oid) => here.push(format!("{path}/")),
+                Met::Submodule if missing.len() <= SUBMODULES_MAX => {
+                    missing.push((path.to_owned(), entry.oid.to_string().parse()?));
+                }
+                Met::File { .. } if path.rsplit('/').next() == Some(GITMODULES) => {
+                    if self.length(entry.oid)? <= GITMODULES_MAX {
+                        let text = String::from_utf8_lossy(&self.blob(entry.oid)?).into_owned();
+                        lists.insert(path.to_owned(), text);
+                    }
+                }
+                Met::Submodule | Met::Folder | Met::Symlink | Met::File { .. } => {}
+            }
+            Ok(Flow::Next)
+        })?;
+        let link = |(path, commit): (String, Commit)| {
+            // The innermost repository that it is in.
+            let around = || here.iter().filter(|inside| path.starts_with(*inside));
+            let inside = around().max_by_key(|inside| inside.len()).cloned().unwrap_or_default();
+            let gitmodules = lists.get(&format!("{inside}{GITMODULES}")).cloned().unwrap_or_default();
+            Gitlink { depth: around().count(), path, commit, inside, gitmodules }
+        };
+        Ok(missing.into_iter().map(link).collect())
+    }
+
+    /// Whether a submodule's commit is here.
+    fn has(&self, commit: Oid) -> bool {
+        alone(|| self.repo.find_commit(commit)).is_ok()
     }
 
     fn slugignore(&self, root: &Tree<'_>) -> Result<SlugIgnore> {
@@ -429,7 +505,7 @@ impl Repos {
                 Some(quarantine) => reader.with_quarantine(quarantine)?,
                 None => reader,
             };
-            reader.inspect(&commit)
+            reader.inspect(&commit, false)
         })
         .await
     }

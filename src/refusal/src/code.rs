@@ -233,7 +233,7 @@ codes! {
     ShallowDetach = "shallow-detach", "A shallow clone cannot be pushed with detach.";
     ShallowStale = "shallow-stale", "Another shallow push changed the repository meanwhile.";
     StillRunning = "still-running", "The one-off instance has not ended yet.";
-    Submodules = "submodules", "The commit has submodules, whose files a push does not bring.";
+    Submodules = "submodules", "A submodule of the commit cannot be fetched.";
     Superseded = "superseded", "A later push took its place in the queue.";
     TagPush = "tag-push", "Tags are not kept here.";
     TooDeep = "too-deep", "Folders of the commit are nested too deep.";

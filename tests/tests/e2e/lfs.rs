@@ -99,7 +99,7 @@ fn a_refused_push_leaves_no_file_behind() {
     let app = with_lfs(&world, "odd", "tests/apps/static");
     app.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{},sub", "a".repeat(40))]).ok();
     app.git(&["commit", "-q", "-m", "submodule"]).ok();
-    app.push().fails().says("submodule");
+    app.push().fails().says("is a repository of its own");
     app.user.ssh(&["apps:list"]).ok().hides("odd");
     assert_eq!(objects(&world), 0);
 }

@@ -45,6 +45,7 @@ mod share;
 mod sockets;
 mod ssh_audit;
 mod start;
+mod submodules;
 mod team;
 mod tidy;
 mod validators;

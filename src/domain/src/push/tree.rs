@@ -3,6 +3,7 @@
 //! Absent: reading; the shell counts, and stops counting soon after a limit.
 
 use super::shown;
+use super::submodules::{submodule_address, too_many_submodules};
 use crate::refusal::Code;
 use crate::refusal::Refusal;
 use crate::text::human_bytes;
@@ -25,10 +26,11 @@ pub struct TreeFacts {
     pub bytes: u64,
     /// Whether counting stopped because one of the limits was passed.
     pub cut_short: bool,
-    /// Paths of submodules (gitlinks).
+    /// Paths of submodules (gitlinks) whose files are not among those counted.
     pub submodules: Vec<String>,
-    /// Whether a `.gitmodules` with something in it lies at the top.
-    pub gitmodules: bool,
+    /// The `.gitmodules` at the top.
+    #[serde(default)]
+    pub gitmodules: Option<String>,
     /// Bytes of the files that Git LFS brought; of these, `bytes` has their pointers.
     #[serde(default)]
     pub lfs_bytes: u64,
@@ -62,12 +64,10 @@ pub fn judge_tree(facts: &TreeFacts) -> Result<(), Refusal> {
     if facts.cut_short || facts.files > TREE_FILES_MAX || facts.bytes > TREE_BYTES_MAX {
         return Err(too_large(facts));
     }
-    if !facts.submodules.is_empty() || facts.gitmodules {
-        let named = if facts.submodules.is_empty() { ".gitmodules".to_owned() } else { list(&facts.submodules) };
-        return Err(Refusal::new(Code::Submodules, format!("The commit has submodules: {named}"))
-            .why("A push carries the id of a submodule's commit, not its files, and the server fetches nothing from elsewhere.")
-            .next("add the files themselves: git rm --cached PATH, rm -rf PATH/.git, git rm .gitmodules, git add PATH, git commit")
-            .next("install it as a package of your language"));
+    // Before a build fetches them, as long as nothing was changed.
+    too_many_submodules(facts.submodules.len())?;
+    for path in &facts.submodules {
+        submodule_address(path, "", facts.gitmodules.as_deref().unwrap_or_default())?;
     }
     if !facts.lfs_pointers.is_empty() {
         return Err(lfs_missing(&list(&facts.lfs_pointers)));
@@ -81,7 +81,7 @@ pub fn judge_tree(facts: &TreeFacts) -> Result<(), Refusal> {
         .why("It changes a file after it is fetched, and runs on the machine of whoever has it; the server has none.")
         .next("git lfs untrack PATH, git add --renormalize PATH, git commit, push again"));
     }
-    if facts.files == 0 {
+    if facts.files == 0 && facts.submodules.is_empty() {
         return Err(Refusal::new(Code::EmptyTree, "The commit has no files, so there is nothing to build")
             .next("git add . && git commit -m 'The app' && git push hoist main"));
     }

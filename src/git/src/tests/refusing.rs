@@ -119,7 +119,7 @@ async fn trees_that_cannot_be_built() {
 
     let submodule = world.work("submodule").await;
     index(&submodule, "160000", &"a".repeat(40), "vendor/lib").await;
-    submodule.refused(&["push", "hoist", "main"], "submodules: vendor/lib").await;
+    submodule.refused(&["push", "hoist", "main"], "vendor/lib is a repository of its own").await;
 
     let lfs = world.work("lfs").await;
     write(&lfs.at.join(".gitattributes"), "*.psd filter=lfs\n");
