@@ -14,7 +14,8 @@ class Git(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         path, _, query = self.path.partition("?")
         if path.startswith("/private/"):
-            self.send_response(401); self.send_header("WWW-Authenticate", "Basic realm=x"); self.end_headers(); return
+            self.send_response(401); self.send_header("WWW-Authenticate", "Basic realm=x")
+            self.send_header("Content-Length", "0"); self.end_headers(); return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         env = dict(os.environ, GIT_PROJECT_ROOT=folder, GIT_HTTP_EXPORT_ALL="1", PATH_INFO=path, QUERY_STRING=query,
                    REQUEST_METHOD=self.command, CONTENT_TYPE=self.headers.get("Content-Type") or "",
@@ -28,6 +29,7 @@ class Git(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         for k, v in fields:
             if k != b"Status": self.send_header(k.decode(), v.decode())
+        self.send_header("Content-Length", str(len(rest)))
         self.end_headers(); self.wfile.write(rest)
     do_POST = do_GET
     def log_message(self, *_): pass
@@ -107,6 +109,8 @@ impl Drop for Hosted {
 /// Adds a commit of `other` at `path`, as `git submodule add` does where the server is reached.
 fn add(app: &App<'_>, path: &str, url: &str, commit: &str) {
     let name = format!("submodule.{path}");
+    // As a clone has it before `git submodule update`; without it, git would take the submodule out at the next `git add -A`.
+    std::fs::create_dir_all(app.dir.join(path)).unwrap();
     app.git(&["config", "-f", ".gitmodules", &format!("{name}.path"), path]).ok();
     app.git(&["config", "-f", ".gitmodules", &format!("{name}.url"), url]).ok();
     app.git(&["add", ".gitmodules"]).ok();

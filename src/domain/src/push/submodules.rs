@@ -49,11 +49,8 @@ pub fn submodule_unreachable(path: &str, address: &str) -> Refusal {
         format!("The submodule {} could not be fetched from {}", shown(path), shown(address)),
     )
     .why("What git said is shown above. Submodules are fetched as anybody fetches them, without a login.")
-    .next(format!(
-        "git ls-remote {} says whether it is public; git -C {} push --all brings it what it lacks",
-        shown(address),
-        shown(path)
-    ))
+    .next(format!("git ls-remote {}  (says whether it is public)", typed(address, "URL")))
+    .next(format!("git -C {} push --all  (brings it the commit, if it lacks that)", typed(path, "PATH")))
     .next(INSTEAD)
 }
 
