@@ -17,7 +17,6 @@ mod follow;
 mod git;
 mod keys;
 mod leaving;
-pub mod lfs;
 mod logs;
 mod maintenance;
 mod people;
@@ -38,6 +37,7 @@ mod tests;
 pub mod usage;
 mod welcome;
 
+pub use self::git::end_unused;
 use deploy::Deploys;
 use domain::access::{self, Asked, Authorized, Principal, Rules, authorize, may_see};
 use domain::command::{self, Format, Request, Said, Verb, audit_line};
@@ -420,8 +420,8 @@ impl Commands {
             Verb::Shutdown => welcome::shutdown(self, ask, io).await,
             Verb::GitReceivePack => git::receive_pack(self, ask, env, io).await,
             Verb::GitUploadPack => git::upload_pack(self, ask, io).await,
-            Verb::GitLfsTransfer => lfs::transfer(self, ask, io).await,
-            Verb::GitLfsAuthenticate => lfs::authenticate(self, ask).await,
+            Verb::GitLfsTransfer => git::lfs_transfer(self, ask, io).await,
+            Verb::GitLfsAuthenticate => git::lfs_authenticate(self, ask).await,
         }
     }
 }

@@ -5,14 +5,15 @@
 //! of the caller.
 
 mod collect;
+mod moving;
 mod pointer;
 mod serve;
 mod store;
 mod wire;
 
+pub(crate) use moving::Moving;
 pub use pointer::{ObjectId, Pointer};
 pub(crate) use pointer::{POINTER_MAX, POINTER_MIN};
-pub(crate) use serve::Moving;
 pub use serve::{Gate, Held};
 pub use store::Collected;
 pub(crate) use store::Store;

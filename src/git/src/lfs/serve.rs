@@ -3,6 +3,7 @@
 //! Invariant: nothing of an object is held but the packet at hand. Absent: what the bytes mean; see `wire`.
 
 use super::OBJECT_MAX;
+use super::moving::Moving;
 use super::store::{Incoming, Store};
 use super::wire::{self, Asked, Broken, Packets, Talk, Want, Way};
 use crate::Repos;
@@ -13,12 +14,10 @@ use domain::{AppId, Refusal};
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use system::fault::{Act, Error, Result};
 use system::io::{Chunk, Io};
 use system::tasks::blocking;
-use tokio::time::Instant;
 
 /// Without a byte from the client while it sends an object.
 const STALLED_MAX: Duration = Duration::from_secs(600);
@@ -41,29 +40,6 @@ pub trait Gate: Send + Sync {
 
 /// Room for an object that is on its way.
 pub type Held = Box<dyn Send + Sync>;
-
-/// When something last moved on one of an app's connections of LFS.
-#[derive(Debug)]
-pub(crate) struct Moving {
-    start: Instant,
-    last: AtomicU64,
-}
-
-impl Moving {
-    pub fn new() -> Moving {
-        Moving { start: Instant::now(), last: AtomicU64::new(0) }
-    }
-
-    fn mark(&self) {
-        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last.store(now, Ordering::Relaxed);
-    }
-
-    /// The last time.
-    pub fn last(&self) -> Instant {
-        self.start + Duration::from_millis(self.last.load(Ordering::Relaxed))
-    }
-}
 
 /// One conversation.
 struct Serving<'a> {

@@ -3,7 +3,6 @@
 mod apps;
 mod config;
 mod domains;
-mod lfs;
 mod oneoff;
 mod people;
 mod quota;
@@ -84,8 +83,8 @@ pub static TABLE: &[&Spec] = &[
     &people::SHUTDOWN,
     &run::RECEIVE_PACK,
     &run::UPLOAD_PACK,
-    &lfs::TRANSFER,
-    &lfs::AUTHENTICATE,
+    &run::LFS_TRANSFER,
+    &run::LFS_AUTHENTICATE,
 ];
 
 /// A verb's row.
@@ -160,7 +159,7 @@ pub(super) fn spec(verb: Verb) -> &'static Spec {
         Verb::Shutdown => &people::SHUTDOWN,
         Verb::GitReceivePack => &run::RECEIVE_PACK,
         Verb::GitUploadPack => &run::UPLOAD_PACK,
-        Verb::GitLfsTransfer => &lfs::TRANSFER,
-        Verb::GitLfsAuthenticate => &lfs::AUTHENTICATE,
+        Verb::GitLfsTransfer => &run::LFS_TRANSFER,
+        Verb::GitLfsAuthenticate => &run::LFS_AUTHENTICATE,
     }
 }
