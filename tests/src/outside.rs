@@ -16,6 +16,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Outside {
     name: String,
     cable: String,
+    /// The address on its end.
+    pub there: Ipv4Addr,
     /// Our address on the cable, where a server is to listen and where the resolver answers.
     pub here: Ipv4Addr,
     _resolver: Resolver,
@@ -42,7 +44,14 @@ impl Outside {
         let etc = etc(&name);
         std::fs::create_dir_all(&etc).unwrap();
         std::fs::write(etc.join("resolv.conf"), format!("nameserver {here}\n")).unwrap();
-        Outside { name, cable, here, _resolver: Resolver::start(here, answer) }
+        Outside { name, cable, there, here, _resolver: Resolver::start(here, answer) }
+    }
+
+    /// A program that runs there, not yet run.
+    pub fn program(&self, words: &[&str]) -> std::process::Command {
+        let mut ip = program("ip");
+        ip.args(["netns", "exec", &self.name]).args(words);
+        ip
     }
 
     /// Gets a URL there as a visitor would, by name.

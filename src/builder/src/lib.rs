@@ -17,6 +17,7 @@ mod sandbox;
 mod scripts;
 mod slots;
 mod sources;
+mod submodules;
 mod times;
 mod work;
 
@@ -220,7 +221,11 @@ impl Builder {
 impl Builds for Builder {
     async fn build(&self, ask: &BuildAsk, job: &Job) -> Result<Made> {
         let p = &self.p;
-        let asked = Asked::read(p, &ask.app, &ask.commit).await?;
+        let mut asked = Asked::read(p, &ask.app, &ask.commit).await?;
+        if asked.sources.has_submodules() {
+            self.fetch_submodules(ask, job, &asked).await?;
+            asked = Asked::read(p, &ask.app, &ask.commit).await?;
+        }
         if dockerfile::wanted(&asked.app, &asked.sources) {
             let order = dockerfile::Order { p, ask, job, app: &asked.app, sources: &asked.sources };
             return self.build_dockerfile(order, &asked.config).await;

@@ -127,6 +127,16 @@ impl Sources {
         self.procfile.is_some()
     }
 
+    /// Whether there are folders whose files are not here: commits of other repositories.
+    pub fn has_submodules(&self) -> bool {
+        self.tree.0.values().any(|entry| entry.kind == buildpacks::Kind::Submodule)
+    }
+
+    /// The folder that is the app, with a `/` at its end; empty where it is the whole.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
     /// One file's identity; `absent` where there is none.
     pub fn id_of(&self, path: &str) -> &str {
         self.ids.get(path).map_or("absent", String::as_str)

@@ -87,9 +87,8 @@ impl Commands {
         }
         let (done, kept) = kept::keep(&mut io, async |io| self.run(who, words, env, io).await).await;
         match done {
-            Ok(mut reply) => {
+            Ok(reply) => {
                 let exit = reply.exit;
-                reply.done.extend(io.done.take());
                 io.line(render::changed(kept, words, reply).to_string()).await;
                 exit
             }
@@ -99,7 +98,7 @@ impl Commands {
 
     async fn run(&self, who: Principal, words: &[String], env: SessionEnv, io: &mut Io) -> Result<Reply> {
         let done = self.run_once(who.clone(), words, env.clone(), io).await;
-        let is_push = words.first().is_some_and(|word| word == "git-receive-pack");
+        let is_push = words.first().is_some_and(|word| word == "git-receive-pack" || word == "git-lfs-transfer");
         match done {
             // Another first push made the app a moment ago: this one is a push to an app that is there.
             Err(Error::Refused(no)) if is_push && no.code == Code::NameTaken => {
@@ -118,7 +117,7 @@ impl Commands {
         };
         let rules = Rules {
             need: request.need(&who),
-            deploy_key: request.verb.spec().deploy_key,
+            deploy_key: request.deploy_key(),
             creation_on: self.p.settings.create_on_push,
         };
         let (line, verb, before) = (audit_line(&request), request.verb, request.audited_before(&who));
@@ -282,6 +281,8 @@ impl Commands {
             Verb::Shutdown => welcome::shutdown(self, ask, io).await,
             Verb::GitReceivePack => git::receive_pack(self, ask, env, io).await.map(Reply::exit),
             Verb::GitUploadPack => git::upload_pack(self, ask, io).await.map(Reply::exit),
+            Verb::GitLfsTransfer => git::lfs_transfer(self, ask, io).await.map(Reply::exit),
+            Verb::GitLfsAuthenticate => git::lfs_authenticate(self, ask).await.map(Reply::exit),
         }
     }
 }

@@ -1,38 +1,45 @@
-//! `git-receive-pack` and `git-upload-pack`, and what the hooks of a push ask.
+//! `git-receive-pack` and `git-upload-pack`, what the hooks of a push ask, and what git-lfs calls.
+//!
+//! A push runs git-lfs while git itself waits, connected; then the app is there. `git lfs push` alone comes before any push,
+//! and makes the app as a push would: it goes again where no push follows.
 
 use crate::apps;
 use crate::context::{Ask, Commands, Push};
 use crate::follow::hung_up;
-use crate::usage;
+use crate::{Server, usage};
 use async_trait::async_trait;
 use domain::access::{Principal, actor};
 use domain::deploy::{Deploy, Kind};
-use domain::ids::{ConfigVersion, DeployId};
+use domain::ids::{ConfigVersion, DeployId, UserId};
 use domain::push::{Policy, PushOptions, Verdict, judge, judge_tree, parse_options};
 use domain::refusal::Code;
 use domain::report::{Report, Status};
 use domain::{AppId, Refusal, text};
+use git::lfs::{Gate, Held};
 use git::{JudgeAsk, Judged, LineSender, PushTicket, ReceiveAsk, Receiver, RefOutcome, RefReply};
 use jobs::Heard;
 use ssh::SessionEnv;
 use std::sync::PoisonError;
-use store::{App, Ask as JobAsk};
+use std::time::Duration;
+use store::{App, Ask as JobAsk, AuditFilter};
 use system::fault::{Error, Fault, Result};
 use system::io::Io;
 use tokio_util::sync::CancellationToken;
+use verbs::{Request, find};
+
+/// An app that git-lfs made and nobody used goes after this time.
+const UNUSED_MAX: Duration = Duration::from_secs(24 * 3600);
+/// How often such apps are looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+/// Audit rows that are looked at of one.
+const ROWS: u32 = 1_000;
 
 pub async fn receive_pack(c: &Commands, ask: Ask, env: SessionEnv, io: &mut Io) -> Result<u8> {
     let claimant = c.claimant(ask.principal()).await;
     // Before anything is made for it.
     let _place = c.p.repos.pushes().take(&claimant, crate::crowd::PUSH_PATIENCE).await?;
     // Before a pack comes in, and before an app is made for it.
-    deploy::room::may_begin(&c.p, "a push")?;
-    let owner = match (ask.app(), ask.principal()) {
-        (Some(app), _) => app.owner,
-        (None, Principal::User { id, .. }) => Some(*id),
-        (None, Principal::Local | Principal::DeployKey { .. }) => None,
-    };
-    usage::may_push(&c.p, owner).await?;
+    may_begin(c, &ask).await?;
     let (app, made) = match ask.app() {
         Some(app) => (app.id.clone(), false),
         None => {
@@ -254,5 +261,103 @@ impl Receiver for Commands {
             }
         };
         names.into_iter().map(|name| RefReply { name, outcome: outcome.clone() }).collect()
+    }
+}
+
+/// The room for one app's objects.
+struct Room<'a> {
+    p: &'a Server,
+    app: AppId,
+    owner: Option<UserId>,
+}
+
+#[async_trait]
+impl Gate for Room<'_> {
+    async fn may(&self, bytes: u64) -> Result<()> {
+        let coming = self.p.usage.reserved().saturating_add(bytes);
+        deploy::room::may_grow(self.p, coming, "files of Git LFS")?;
+        usage::may_grow(self.p, self.owner, bytes).await
+    }
+
+    async fn take(&self, bytes: u64) -> Result<Held> {
+        self.may(bytes).await?;
+        Ok(Box::new(self.p.usage.reserve(&self.app, bytes)))
+    }
+}
+
+pub(super) async fn lfs_transfer(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
+    let up = is_up(ask.what());
+    let (app, owner) = match ask.app() {
+        Some(app) => (app.id.clone(), app.owner),
+        None => {
+            may_begin(c, &ask).await?;
+            let name = ask.what().app.clone().ok_or_else(|| Fault::plain("git-lfs without an app"))?;
+            let app = apps::make(c, ask.principal(), &name).await?;
+            c.p.repos.lfs_made(&app.id).await?;
+            (app.id, app.owner)
+        }
+    };
+    c.p.repos.lfs_transfer(&app, up, &Room { p: &c.p, app: app.clone(), owner }, io).await
+}
+
+/// A git-lfs that may send nothing over ssh asks this next, and shows what is said here alone: so it hears why.
+pub(super) async fn lfs_authenticate(c: &Commands, ask: Ask) -> Result<u8> {
+    if is_up(ask.what()) {
+        may_begin(c, &ask).await?;
+    }
+    Err(Refusal::new(Code::LfsClient, "this git-lfs does not send files over ssh, which it can since version 3.0")
+        .why("it asked for an address of HTTPS, and there is none here")
+        .next("git lfs version, and where it says less than 3.0: install a newer git-lfs, then push again")
+        .into())
+}
+
+fn is_up(request: &Request) -> bool {
+    request.uploads_lfs()
+}
+
+async fn may_begin(c: &Commands, ask: &Ask) -> Result<()> {
+    deploy::room::may_begin(&c.p, "a push")?;
+    let owner = match (ask.app(), ask.principal()) {
+        (Some(app), _) => app.owner,
+        (None, Principal::User { id, .. }) => Some(*id),
+        (None, Principal::Local | Principal::DeployKey { .. }) => None,
+    };
+    usage::may_push(&c.p, owner).await
+}
+
+/// Looks for apps that git-lfs made and nobody pushed to, until the end of the server.
+pub fn end_unused(c: &Commands) {
+    let c = c.clone();
+    let tasks = c.p.tasks.clone();
+    tasks.spawn("remove apps without a push", move |stop| async move {
+        while !stop.is_cancelled() {
+            if let Err(err) = c.remove_unused(UNUSED_MAX).await {
+                tracing::warn!("an app that only git-lfs used stays for now: {}", err.chain());
+            }
+            tokio::select! { () = tokio::time::sleep(LOOK_EVERY) => {}, () = stop.cancelled() => return }
+        }
+    });
+}
+
+impl Commands {
+    /// Removes apps that git-lfs made so long ago and of which nobody did anything else.
+    pub(super) async fn remove_unused(&self, age: Duration) -> Result<()> {
+        for app in self.p.store.read(|tx| tx.apps()).await? {
+            if self.p.repos.lfs_made_ago(&app.id).await.is_none_or(|ago| ago < age) {
+                continue;
+            }
+            if is_unused(self, &app.id).await? && self.only_git_asked(&app.id).await? {
+                tracing::info!(app = %app.name, "git-lfs made it, and no push came: it is removed");
+                apps::unmake(self, &app.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nobody did anything with an app but bring it objects, try a push, or look.
+    async fn only_git_asked(&self, app: &AppId) -> Result<bool> {
+        let filter = AuditFilter { app: Some(app.clone()), max: ROWS, ..AuditFilter::default() };
+        let rows = self.p.store.read(move |tx| tx.audit(&filter)).await?;
+        Ok(rows.iter().all(|(_, row)| find(&row.verb).is_some_and(|spec| spec.git || spec.reads)))
     }
 }

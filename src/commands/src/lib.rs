@@ -40,4 +40,5 @@ pub mod usage;
 mod welcome;
 
 pub use context::{Commands, Inner};
+pub use git::end_unused;
 pub use server::Server;

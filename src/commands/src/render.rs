@@ -9,7 +9,7 @@ use system::io::Io;
 use verbs::Format;
 
 /// How wide what people read may be.
-fn width(io: &Io) -> usize {
+pub fn width(io: &Io) -> usize {
     let columns = io.terminal.as_ref().map(|terminal| usize::from(terminal.size.borrow().columns));
     columns.filter(|columns| *columns > 0).unwrap_or(text::WIDTH)
 }
@@ -65,7 +65,7 @@ fn record(rows: &[(&'static str, String)], width: usize) -> Vec<String> {
     let value = |(name, value): &(&'static str, String)| {
         let parts = text::wrap(&text::plain(value), width.saturating_sub(names + 1));
         let named = |(at, part): (usize, String)| match at {
-            0 => format!("{:names$} {part}", format!("{name}:")),
+            0 => format!("{:names$} {part}", format!("{name}:")).trim_end().to_owned(),
             _ => format!("{:names$} {part}", ""),
         };
         parts.into_iter().enumerate().map(named).collect::<Vec<_>>()

@@ -9,6 +9,7 @@ use domain::places::Claimant;
 use domain::push::TreeFacts;
 use domain::{AppId, Commit, Hostname};
 use engine::BuilderVersion;
+use git::lfs::Gate;
 use git::{HookFrames, PushTicket, Quarantine, Receiver, Repos};
 use routes::{RouterLink, RouterState, Routes};
 use std::fmt::Debug;
@@ -36,6 +37,12 @@ pub trait Repositories: Send + Sync + Debug {
     ) -> Result<i32>;
     /// Answers a fetch; git's exit code.
     async fn upload_pack(&self, app: &AppId, who: &Claimant, io: &mut Io) -> Result<i32>;
+    /// Serves a connection of git-lfs that takes (`up`) or gives objects; its exit code.
+    async fn lfs_transfer(&self, app: &AppId, up: bool, gate: &dyn Gate, io: &mut Io) -> Result<u8>;
+    /// Notes that git-lfs made the app, before any push.
+    async fn lfs_made(&self, app: &AppId) -> Result<()>;
+    /// How long ago git-lfs made the app; `None` of one that it did not make.
+    async fn lfs_made_ago(&self, app: &AppId) -> Option<Duration>;
     /// The folder where git keeps what a push brought until it is judged.
     fn quarantine(&self, app: &AppId, named: &str) -> Result<Quarantine>;
     /// What the rules for trees ask of a commit.
@@ -73,6 +80,15 @@ impl Repositories for Repos {
     }
     async fn upload_pack(&self, app: &AppId, who: &Claimant, io: &mut Io) -> Result<i32> {
         Repos::upload_pack(self, app, who, io).await
+    }
+    async fn lfs_transfer(&self, app: &AppId, up: bool, gate: &dyn Gate, io: &mut Io) -> Result<u8> {
+        Repos::lfs_transfer(self, app, up, gate, io).await
+    }
+    async fn lfs_made(&self, app: &AppId) -> Result<()> {
+        Repos::lfs_made(self, app).await
+    }
+    async fn lfs_made_ago(&self, app: &AppId) -> Option<Duration> {
+        Repos::lfs_made_ago(self, app).await
     }
     fn quarantine(&self, app: &AppId, named: &str) -> Result<Quarantine> {
         Repos::quarantine(self, app, named)

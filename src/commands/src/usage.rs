@@ -3,7 +3,7 @@
 
 use crate::server::Server;
 use domain::ids::UserId;
-use domain::quota::{What, limit};
+use domain::quota::{Holder, What, limit};
 use domain::{AppId, Timestamp};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,7 +27,15 @@ const COUNTED_MAX: u64 = 1 << 50;
 
 /// What was measured last. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Usage(Arc<Mutex<BTreeMap<AppId, Measured>>>);
+pub struct Usage(Arc<Mutex<BTreeMap<AppId, Measured>>>, Arc<Mutex<BTreeMap<AppId, u64>>>);
+
+/// Room for bytes that are on their way to an app. It counts until this is dropped; from then on the bytes do.
+#[derive(Debug)]
+pub struct Reserved {
+    usage: Usage,
+    app: AppId,
+    bytes: u64,
+}
 
 /// One app's size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,9 +58,10 @@ pub struct Sum {
 impl Usage {
     /// Of these apps.
     pub fn of(&self, apps: &[AppId]) -> Sum {
-        let known = self.known();
+        let (known, coming) = (self.known(), self.coming());
         let mut sum = Sum::default();
         for app in apps {
+            sum.bytes = sum.bytes.saturating_add(coming.get(app).copied().unwrap_or(0));
             match known.get(app) {
                 Some(one) => {
                     sum.bytes = sum.bytes.saturating_add(one.bytes);
@@ -64,12 +73,44 @@ impl Usage {
         sum
     }
 
+    /// Makes room for bytes that come to an app.
+    pub fn reserve(&self, app: &AppId, bytes: u64) -> Reserved {
+        let mut coming = self.coming();
+        let all = coming.entry(app.clone()).or_default();
+        *all = all.saturating_add(bytes);
+        Reserved { usage: self.clone(), app: app.clone(), bytes }
+    }
+
+    /// Bytes that are on their way to all apps.
+    pub fn reserved(&self) -> u64 {
+        self.coming().values().fold(0, |sum, bytes| sum.saturating_add(*bytes))
+    }
+
+    fn coming(&self) -> MutexGuard<'_, BTreeMap<AppId, u64>> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn known(&self) -> MutexGuard<'_, BTreeMap<AppId, Measured>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, app: AppId, bytes: u64, at: Timestamp) {
         self.known().insert(app, Measured { bytes, at });
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if let Some(measured) = self.usage.known().get_mut(&self.app) {
+            measured.bytes = measured.bytes.saturating_add(self.bytes);
+        }
+        let mut coming = self.usage.coming();
+        let left = coming.get(&self.app).map_or(0, |all| all.saturating_sub(self.bytes));
+        if left == 0 {
+            coming.remove(&self.app)
+        } else {
+            coming.insert(self.app.clone(), left)
+        };
     }
 }
 
@@ -136,21 +177,36 @@ fn folders(p: &Server, app: &AppId) -> Vec<PathBuf> {
 
 /// Whether a push to an app of this owner may begin.
 pub async fn may_push(p: &Server, owner: Option<UserId>) -> Result<()> {
-    let Some(owner) = owner else { return Ok(()) };
-    let found = p.store.read(move |tx| Ok(tx.quota_holder(owner)?.zip(Some(tx.apps_owned(owner)?)))).await?;
-    let Some((holder, apps)) = found else { return Ok(()) };
     let defaults = &p.settings.quotas();
-    let (Some(most), _) = limit(What::Disk, &holder.own, holder.role, defaults) else { return Ok(()) };
+    let Some((holder, used)) = used_by(p, owner, 0).await? else { return Ok(()) };
+    Ok(holder.may_keep(used, defaults)?)
+}
+
+/// Whether an app of this owner may grow by so many bytes.
+pub async fn may_grow(p: &Server, owner: Option<UserId>, bytes: u64) -> Result<()> {
+    let defaults = &p.settings.quotas();
+    let Some((holder, used)) = used_by(p, owner, bytes).await? else { return Ok(()) };
+    Ok(holder.may_grow(used, bytes, defaults)?)
+}
+
+/// An owner with a limit, and what is kept of theirs; measured anew where `more` would be over the limit.
+async fn used_by(p: &Server, owner: Option<UserId>, more: u64) -> Result<Option<(Holder, u64)>> {
+    let Some(owner) = owner else { return Ok(None) };
+    let found = p.store.read(move |tx| Ok(tx.quota_holder(owner)?.zip(Some(tx.apps_owned(owner)?)))).await?;
+    let Some((holder, apps)) = found else { return Ok(None) };
+    let defaults = &p.settings.quotas();
+    let (Some(most), _) = limit(What::Disk, &holder.own, holder.role, defaults) else { return Ok(None) };
     let sum = p.usage.of(&apps);
     let old = sum.since.is_none_or(|since| now().millis_since(since) > LATELY_MILLIS);
     // Nobody is refused for what was there minutes ago.
-    if sum.unknown > 0 || (sum.bytes >= most && old) {
+    if sum.unknown > 0 || (sum.bytes.saturating_add(more) >= most && old) {
         match tokio::time::timeout(MEASURE_MAX, measure(p, apps.clone())).await {
             Ok(done) => done?,
             Err(_) => tracing::warn!("measuring what {} keeps takes long", holder.name),
         }
     }
-    Ok(holder.may_keep(p.usage.of(&apps).bytes, defaults)?)
+    let used = p.usage.of(&apps).bytes;
+    Ok(Some((holder, used)))
 }
 
 #[cfg(test)]
@@ -166,5 +222,20 @@ mod tests {
         assert_eq!(usage.of(&[a.clone(), b]), Sum { bytes: 12, since: Some(Timestamp(10)), unknown: 0 });
         assert_eq!(usage.of(&[a, c]), Sum { bytes: 5, since: Some(Timestamp(20)), unknown: 1 });
         assert_eq!(usage.of(&[]), Sum::default());
+    }
+
+    #[test]
+    fn what_is_on_its_way_counts_once() {
+        let usage = Usage::default();
+        let a: AppId = "aaaaaaaa".parse().unwrap();
+        let bytes = || usage.of(std::slice::from_ref(&a)).bytes;
+        usage.note(a.clone(), 5, Timestamp(20));
+        let (one, two) = (usage.reserve(&a, 7), usage.reserve(&a, 1));
+        assert_eq!((bytes(), usage.reserved()), (13, 8));
+        drop(one);
+        assert_eq!((bytes(), usage.reserved()), (13, 1));
+        usage.note(a.clone(), 12, Timestamp(30));
+        drop(two);
+        assert_eq!((bytes(), usage.reserved()), (13, 0));
     }
 }

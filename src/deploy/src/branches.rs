@@ -31,6 +31,8 @@ pub trait Branches: Send + Sync + std::fmt::Debug {
     async fn remove(&self, app: &AppId) -> Result<()>;
     /// Puts the packs of a repository together where there are more than so many; whether there were.
     async fn tidy_above(&self, app: &AppId, packs: usize) -> Result<bool>;
+    /// Takes away Git LFS files that neither its refs nor `kept` name; whether it had to look.
+    async fn collect_lfs(&self, app: &AppId, kept: Vec<Commit>) -> Result<bool>;
 }
 
 #[async_trait]
@@ -71,5 +73,12 @@ impl Branches for Repos {
             true => Repos::tidy_above(self, app, packs).await,
             false => Ok(false),
         }
+    }
+    async fn collect_lfs(&self, app: &AppId, kept: Vec<Commit>) -> Result<bool> {
+        let collected = Repos::collect_lfs(self, app, kept).await?;
+        if let Some(gone) = collected.filter(|gone| gone.objects > 0) {
+            tracing::info!(%app, objects = gone.objects, bytes = gone.bytes, "files of Git LFS that nothing needs are gone");
+        }
+        Ok(collected.is_some())
     }
 }

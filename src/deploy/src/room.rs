@@ -9,6 +9,16 @@ use system::clock::now;
 use system::fault::Result;
 use system::probes;
 
+/// Refuses to take so many bytes into the data folder that too little room would be left for what else begins.
+pub fn may_grow(p: &Parts, bytes: u64, doing: &str) -> std::result::Result<(), Refusal> {
+    let mut data = probes::disk("data", p.layout.data());
+    data.bytes = data.bytes.map(|(free, all)| (free.saturating_sub(bytes), all));
+    match refuse(&[data], p.settings.free_min, doing) {
+        Some(no) => Err(no),
+        None => Ok(()),
+    }
+}
+
 fn disks(p: &Parts) -> Vec<Disk> {
     let mut disks = vec![probes::disk("data", p.layout.data())];
     disks.extend(p.disks.engine().map(|root| probes::disk("docker", &root)));

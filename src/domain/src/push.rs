@@ -4,10 +4,15 @@
 //! Absent: git itself; the shell brings ref names, ids and counted facts.
 
 mod memory;
+mod submodules;
 mod tree;
 
 pub use memory::{COMMIT_MAX, Fall, LISTS_MAX, commit_too_long, fell, lists_too_long};
-pub use tree::{TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts, judge_tree};
+pub use submodules::{
+    GITMODULES_MAX, SUBMODULES_DEEP, SUBMODULES_MAX, submodule_address, submodule_unreachable, submodules_too_deep,
+    submodules_with_lfs, too_many_submodules,
+};
+pub use tree::{TREE_BYTES_MAX, TREE_FILES_MAX, TREE_LFS_MAX, TreeFacts, judge_tree, lfs_missing};
 
 use crate::names::Commit;
 use crate::refusal::Code;

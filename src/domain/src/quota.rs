@@ -344,6 +344,21 @@ impl Holder {
             .next(self.raise(&[(What::Disk, used.saturating_add(used / 10).saturating_add(MB))])))
     }
 
+    /// Whether so many bytes more may be kept beside `used`.
+    pub fn may_grow(&self, used: u64, more: u64, defaults: &Limits) -> Result<(), Refusal> {
+        let (Some(most), _) = limit(What::Disk, &self.own, self.role, defaults) else { return Ok(()) };
+        let wanted = used.saturating_add(more);
+        if wanted <= most {
+            return Ok(());
+        }
+        let (now, most) = (What::Disk.show(used), What::Disk.counted(&What::Disk.show(most)));
+        let (name, more) = (&self.name, text::human_bytes(more));
+        Err(Refusal::new(Code::QuotaDisk, format!("{name} uses {now} of {most}: {more} more does not fit"))
+            .why("repositories with their Git LFS files, build caches and logs of all apps of one owner are counted")
+            .next(What::Disk.less())
+            .next(self.raise(&[(What::Disk, wanted.saturating_add(wanted / 10).saturating_add(MB))])))
+    }
+
     fn raise(&self, all: &[(What, u64)]) -> String {
         let words: Vec<String> =
             all.iter().map(|(what, wanted)| format!("{}={}", what.word(), what.written(*wanted))).collect();

@@ -9,6 +9,7 @@ mod glue;
 mod head;
 mod hook;
 mod layout;
+pub mod lfs;
 mod messages;
 mod pktline;
 mod read;
@@ -18,13 +19,14 @@ mod serve;
 mod shallow;
 mod sideband;
 mod slugignore;
+mod submodules;
 mod walk;
 
 pub use frames::{Frames, SocketFrames};
 pub use glue::{HookFrames, LineSender, Receiver, serve_hook};
 pub use hook::hook_main;
 pub use messages::{Hello, JudgeAsk, Judged, ReceiveAsk, RefOutcome, RefReply};
-pub use read::{CommitInfo, FileEntry, Kind, Reader, TreeEntry, blob_id};
+pub use read::{CommitInfo, FileEntry, Gitlink, Kind, Reader, TreeEntry, blob_id};
 pub use repos::{PushTicket, Quarantine, Repos, ReposConfig};
 
 #[cfg(test)]

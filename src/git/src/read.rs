@@ -4,17 +4,22 @@
 //! object's size is known before it is read, and one is unpacked at a time in this process: it may be small and made from a
 //! large one.
 
+use super::lfs::{ObjectId, POINTER_MAX, POINTER_MIN, Pointer, Store};
 use super::repos::{GIT_SECONDS, Quarantine, Repos, git_program};
 use super::slugignore::SlugIgnore;
+use super::submodules;
 use super::walk::{Entry, Flow, Met, PATH_MAX, alone, walk};
 use crate::refs::PINS;
 use domain::ids::DeployId;
 use domain::push::{BranchName, COMMIT_MAX, LISTS_MAX, TREE_BYTES_MAX, TREE_FILES_MAX, TreeFacts};
-use domain::push::{commit_too_long, lists_too_long};
+use domain::push::{GITMODULES_MAX, SUBMODULES_MAX};
+use domain::push::{commit_too_long, lfs_missing, lists_too_long};
 use domain::refusal::Code;
 use domain::text::plain;
 use domain::{AppId, Commit, Refusal, Timestamp};
 use git2::{ErrorClass, ErrorCode, ObjectType, Oid, Repository, Tree};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,10 +35,9 @@ const TREE_MAX: Duration = Duration::from_secs(600);
 const WHOLE_MAX: u64 = 8 << 20;
 /// Of a streamed file.
 const PIECE: usize = 256 * 1024;
-/// The specification of LFS allows no longer pointers.
-const POINTER_MAX: u64 = 1024;
 /// Paths kept of each kind for a message.
 const NAMED_MAX: usize = 5;
+const GITMODULES: &str = ".gitmodules";
 /// A larger `.slugignore` is no list of patterns.
 const SLUGIGNORE_MAX: u64 = 256 * 1024;
 
@@ -42,6 +46,16 @@ pub struct Reader {
     repo: Repository,
     path: PathBuf,
     walls: Walls,
+    /// What the pointers of commits name; `None` where nothing was ever brought.
+    lfs: Option<Store>,
+}
+
+/// Where a file's bytes are.
+enum Bytes {
+    /// Among git's objects, with their number.
+    Blob(u64),
+    /// Among those of LFS.
+    Object(File, u64),
 }
 
 /// What a tree entry is.
@@ -84,6 +98,21 @@ pub struct FileEntry<'a> {
     pub size: u64,
 }
 
+/// A submodule whose commit is not here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gitlink {
+    /// Where it is.
+    pub path: String,
+    /// Which commit of the other repository.
+    pub commit: Commit,
+    /// The folder of the repository that names it: empty, or with a `/` at its end.
+    pub inside: String,
+    /// That repository's `.gitmodules`.
+    pub gitmodules: String,
+    /// How many repositories it is in.
+    pub depth: usize,
+}
+
 /// What people see of a commit; no control characters in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitInfo {
@@ -95,11 +124,25 @@ pub struct CommitInfo {
     pub time: Timestamp,
 }
 
+impl Bytes {
+    fn number(&self) -> u64 {
+        match self {
+            Bytes::Blob(size) | Bytes::Object(_, size) => *size,
+        }
+    }
+}
+
 impl Reader {
     /// Opens a bare repository. What git itself reads of it is read within `walls`.
     pub(super) fn open(path: &Path, walls: &Walls) -> Result<Reader> {
         let repo = Repository::open_bare(path).act(|| format!("cannot open {}", path.display()))?;
-        Ok(Reader { repo, path: path.to_owned(), walls: walls.clone() })
+        let lfs = Some(Store::of(path)).filter(Store::is_there);
+        let objects = submodules::objects(path);
+        if objects.is_dir() {
+            let objects = objects.to_str().ok_or_else(|| Fault::plain("a repository's path is not UTF-8"))?;
+            repo.odb().and_then(|odb| odb.add_disk_alternate(objects)).act(|| "cannot look into submodules")?;
+        }
+        Ok(Reader { repo, path: path.to_owned(), walls: walls.clone(), lfs })
     }
 
     /// Sees the objects of a quarantine too.
@@ -109,8 +152,9 @@ impl Reader {
         Ok(self)
     }
 
-    /// Counts what the limits and checks of [`domain::push::judge_tree`] ask for, stopping soon after a limit.
-    pub fn inspect(&self, commit: &Commit) -> Result<TreeFacts> {
+    /// Counts what the limits and checks of [`domain::push::judge_tree`] ask for, stopping soon after a limit. Submodules are
+    /// named, or with `into` counted as far as they are here.
+    pub fn inspect(&self, commit: &Commit, into: bool) -> Result<TreeFacts> {
         let odb = self.repo.odb().act(|| "cannot read objects")?;
         let (mut facts, mut folders) = (TreeFacts::default(), 0_u64);
         let name = |list: &mut Vec<String>, path: &str| {
@@ -124,16 +168,35 @@ impl Reader {
             }
             match entry.met {
                 Met::Folder => folders += 1,
-                Met::Submodule => name(&mut facts.submodules, entry.shown),
+                Met::Submodule if into && self.has(entry.oid) => {}
+                Met::Submodule => {
+                    // One more than there may be is enough to say so.
+                    if facts.submodules.len() <= SUBMODULES_MAX {
+                        facts.submodules.push(entry.shown.to_owned());
+                    }
+                    return Ok(Flow::Skip);
+                }
                 Met::Symlink | Met::File { .. } => {
                     let (size, _) = odb.read_header(entry.oid).act(|| "cannot read a file's size")?;
                     let size = size as u64;
                     facts.files += 1;
                     facts.bytes = facts.bytes.saturating_add(size);
-                    facts.gitmodules |= entry.path == Some(".gitmodules") && size > 0;
-                    let small = (100..=POINTER_MAX).contains(&size);
-                    if small && entry.met != Met::Symlink && is_lfs_pointer(&self.blob(entry.oid)?) {
-                        name(&mut facts.lfs_pointers, entry.shown);
+                    if entry.path == Some(GITMODULES) && entry.met != Met::Symlink && size <= GITMODULES_MAX {
+                        facts.gitmodules = Some(String::from_utf8_lossy(&self.blob(entry.oid)?).into_owned());
+                    }
+                    if entry.met != Met::Symlink
+                        && let Some(pointer) = self.pointer(entry.oid, size)?
+                    {
+                        let here = self.lfs.as_ref().filter(|lfs| lfs.size_of(&pointer.oid) == Some(pointer.size));
+                        match here {
+                            _ if pointer.extended => name(&mut facts.lfs_extended, entry.shown),
+                            // What a push counts on stays until it is live.
+                            Some(lfs) => {
+                                lfs.touch(&pointer.oid);
+                                facts.lfs_bytes = facts.lfs_bytes.saturating_add(pointer.size);
+                            }
+                            None => name(&mut facts.lfs_pointers, entry.shown),
+                        }
                     }
                 }
             }
@@ -148,8 +211,17 @@ impl Reader {
     pub fn tree(&self, commit: &Commit, want: impl Fn(&str, u64) -> bool) -> Result<Vec<TreeEntry>> {
         let mut entries = Vec::new();
         self.each(commit, |path, kind, oid| {
-            let size = self.size(kind, oid)?;
-            let content = if kind != Kind::Submodule && want(path, size) { Some(self.blob(oid)?) } else { None };
+            let bytes = self.bytes(path, kind, oid)?;
+            let size = bytes.number();
+            let content = match bytes {
+                _ if kind == Kind::Submodule || !want(path, size) => None,
+                Bytes::Blob(_) => Some(self.blob(oid)?),
+                Bytes::Object(file, size) => {
+                    let mut content = Vec::new();
+                    file.take(size).read_to_end(&mut content).act(|| format!("cannot read {path}"))?;
+                    Some(content)
+                }
+            };
             entries.push(TreeEntry { path: path.to_owned(), kind, size, oid: oid.to_string(), content });
             Ok(())
         })?;
@@ -172,24 +244,27 @@ impl Reader {
             if kind == Kind::Submodule || !below(path) {
                 return Ok(());
             }
-            let size = self.size(kind, oid)?;
-            let entry = FileEntry { path, kind, size };
-            if size <= WHOLE_MAX {
-                return file(&entry, &mut self.blob(oid)?.as_slice());
+            match self.bytes(path, kind, oid)? {
+                Bytes::Object(object, size) => file(&FileEntry { path, kind, size }, &mut object.take(size)),
+                Bytes::Blob(size) if size <= WHOLE_MAX => {
+                    file(&FileEntry { path, kind, size }, &mut self.blob(oid)?.as_slice())
+                }
+                Bytes::Blob(size) => file(&FileEntry { path, kind, size }, &mut self.stream(&oid.to_string(), size)?),
             }
-            file(&entry, &mut self.stream(&oid.to_string(), size)?)
         })
     }
 
     /// Gives a file's content to `take`, in pieces, until it says no. A large one is streamed.
     pub fn content(&self, oid: &str, take: &mut dyn FnMut(&[u8]) -> bool) -> Result<()> {
         let id = Oid::from_str(oid).act(|| format!("cannot read the id {oid}"))?;
-        let size = self.size(Kind::File { exec: false }, id)?;
-        if size <= WHOLE_MAX {
-            take(&self.blob(id)?);
-            return Ok(());
-        }
-        let mut content = self.stream(oid, size)?;
+        let mut content: Box<dyn Read> = match self.bytes(oid, Kind::File { exec: false }, id)? {
+            Bytes::Object(object, size) => Box::new(object.take(size)),
+            Bytes::Blob(size) if size <= WHOLE_MAX => {
+                take(&self.blob(id)?);
+                return Ok(());
+            }
+            Bytes::Blob(size) => Box::new(self.stream(oid, size)?),
+        };
         let mut piece = vec![0; PIECE];
         loop {
             let got = content.read(&mut piece).act(|| format!("cannot read the file {oid}"))?;
@@ -203,7 +278,11 @@ impl Reader {
 
     /// A large file, by git.
     fn stream(&self, oid: &str, size: u64) -> Result<impl Read + use<>> {
-        let git = git_program(&self.path).env("GIT_DIR", &self.path).within(&self.walls);
+        let mut git = git_program(&self.path).env("GIT_DIR", &self.path).within(&self.walls);
+        let objects = submodules::objects(&self.path);
+        if objects.is_dir() {
+            git = git.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", objects);
+        }
         Ok(proc::reader(&git.args(["cat-file", "blob", oid]))?.take(size))
     }
 
@@ -260,10 +339,49 @@ impl Reader {
                 Met::Folder => {}
                 Met::File { exec } => visit(path, Kind::File { exec }, entry.oid)?,
                 Met::Symlink => visit(path, Kind::Symlink, entry.oid)?,
+                // Its files come next.
+                Met::Submodule if self.has(entry.oid) => {}
                 Met::Submodule => visit(path, Kind::Submodule, entry.oid)?,
             }
             Ok(Flow::Next)
         })
+    }
+
+    /// The submodules whose commits are not here, of those below `root` (empty, or with a `/` at its end) that the commit
+    /// and the submodules that are here name.
+    pub fn missing_submodules(&self, commit: &Commit, root: &str) -> Result<Vec<Gitlink>> {
+        let (mut missing, mut here, mut lists) = (Vec::new(), vec![String::new()], BTreeMap::new());
+        walk(&self.repo, self.root(commit)?, TREE_MAX, |entry| {
+            let path = entry.path.unwrap_or_default();
+            match entry.met {
+                Met::Submodule if !path.starts_with(root) => return Ok(Flow::Skip),
+                Met::Submodule if self.has(entry.oid) => here.push(format!("{path}/")),
+                Met::Submodule if missing.len() <= SUBMODULES_MAX => {
+                    missing.push((path.to_owned(), entry.oid.to_string().parse()?));
+                }
+                Met::File { .. } if path.rsplit('/').next() == Some(GITMODULES) => {
+                    if self.length(entry.oid)? <= GITMODULES_MAX {
+                        let text = String::from_utf8_lossy(&self.blob(entry.oid)?).into_owned();
+                        lists.insert(path.to_owned(), text);
+                    }
+                }
+                Met::Submodule | Met::Folder | Met::Symlink | Met::File { .. } => {}
+            }
+            Ok(Flow::Next)
+        })?;
+        let link = |(path, commit): (String, Commit)| {
+            // The innermost repository that it is in.
+            let around = || here.iter().filter(|inside| path.starts_with(*inside));
+            let inside = around().max_by_key(|inside| inside.len()).cloned().unwrap_or_default();
+            let gitmodules = lists.get(&format!("{inside}{GITMODULES}")).cloned().unwrap_or_default();
+            Gitlink { depth: around().count(), path, commit, inside, gitmodules }
+        };
+        Ok(missing.into_iter().map(link).collect())
+    }
+
+    /// Whether a submodule's commit is here.
+    fn has(&self, commit: Oid) -> bool {
+        alone(|| self.repo.find_commit(commit)).is_ok()
     }
 
     fn slugignore(&self, root: &Tree<'_>) -> Result<SlugIgnore> {
@@ -314,6 +432,60 @@ impl Reader {
         Ok(odb.read_header(oid).act(|| "cannot read an object's size")?.0 as u64)
     }
 
+    /// Where the bytes of a file are for whoever builds it: what its pointer names stands in the place of the pointer.
+    fn bytes(&self, path: &str, kind: Kind, oid: Oid) -> Result<Bytes> {
+        let size = self.size(kind, oid)?;
+        let (Kind::File { .. }, Some(lfs)) = (kind, &self.lfs) else { return Ok(Bytes::Blob(size)) };
+        let Some(pointer) = self.pointer(oid, size)?.filter(|pointer| !pointer.extended) else {
+            return Ok(Bytes::Blob(size));
+        };
+        match lfs.open(&pointer.oid) {
+            Some((file, size)) if size == pointer.size => Ok(Bytes::Object(file, size)),
+            Some(_) | None => Err(lfs_missing(&plain(path)).into()),
+        }
+    }
+
+    /// The pointer that a file of so many bytes is.
+    fn pointer(&self, oid: Oid, size: u64) -> Result<Option<Pointer>> {
+        match (POINTER_MIN..=POINTER_MAX).contains(&size) {
+            true => Ok(Pointer::parse(&self.blob(oid)?)),
+            false => Ok(None),
+        }
+    }
+
+    /// The objects that the pointers of these commits name; none of a commit that is not here.
+    pub(crate) fn lfs_objects(&self, commits: &BTreeSet<Commit>) -> Result<BTreeSet<ObjectId>> {
+        // What one commit has in common with another is looked at once.
+        let (mut named, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        for commit in commits {
+            let root = match self.root(commit) {
+                Ok(root) => root,
+                Err(Error::Refused(_)) => continue,
+                Err(err) => return Err(err),
+            };
+            walk(&self.repo, root, TREE_MAX, |entry| {
+                let new = seen.insert(entry.oid);
+                if let (Met::File { .. }, true) = (entry.met, new) {
+                    let size = self.length(entry.oid)?;
+                    named.extend(self.pointer(entry.oid, size)?.map(|pointer| pointer.oid));
+                }
+                Ok(if new { Flow::Next } else { Flow::Skip })
+            })?;
+        }
+        Ok(named)
+    }
+
+    /// The commits that branches and kept pushes are at.
+    pub(crate) fn tips(&self) -> Result<Vec<Commit>> {
+        let act = || "cannot list refs";
+        let mut tips = Vec::new();
+        for reference in self.repo.references().act(act)? {
+            let id = reference.act(act)?.target();
+            tips.extend(id.and_then(|id| id.to_string().parse::<Commit>().ok()));
+        }
+        Ok(tips)
+    }
+
     fn blob(&self, oid: Oid) -> Result<Vec<u8>> {
         Ok(alone(|| self.repo.find_blob(oid)).act(|| format!("cannot read the file {oid}"))?.content().to_vec())
     }
@@ -333,7 +505,7 @@ impl Repos {
                 Some(quarantine) => reader.with_quarantine(quarantine)?,
                 None => reader,
             };
-            reader.inspect(&commit)
+            reader.inspect(&commit, false)
         })
         .await
     }
@@ -383,16 +555,6 @@ impl Repos {
 
 fn oid(commit: &Commit) -> Result<Oid> {
     Ok(Oid::from_str(commit.as_str()).act(|| format!("cannot read the id {commit}"))?)
-}
-
-/// Git LFS's specification: the first line names the version, then keys in order, `oid` and `size` among them.
-fn is_lfs_pointer(content: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(content) else { return false };
-    let first = text.lines().next().unwrap_or_default();
-    let version = first.strip_prefix("version https://");
-    version.is_some_and(|v| v.starts_with("git-lfs.github.com/spec/") || v.starts_with("hawser.github.com/spec/"))
-        && text.lines().any(|l| l.starts_with("oid sha256:"))
-        && text.lines().any(|l| l.starts_with("size "))
 }
 
 /// The id that a file of this content has in any repository.

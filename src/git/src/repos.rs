@@ -5,6 +5,7 @@
 //! folder starts it. Absent: what a push means; see `glue`.
 
 use super::{layout, shallow};
+use crate::lfs::Moving;
 use domain::places::{GitPlaces, Kind, Takes, git_places};
 use domain::push::BranchName;
 use domain::refusal::Code;
@@ -13,7 +14,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use system::fault::{Act, Error, Fault, Result};
 use system::places::Places;
@@ -65,6 +66,8 @@ struct Inner {
     /// Pushes that are open.
     pushes: Places,
     live: Mutex<HashMap<String, Arc<Live>>>,
+    /// Apps that git-lfs brings objects to or fetches them from.
+    moving: Mutex<HashMap<AppId, Weak<Moving>>>,
 }
 
 /// The random name of one push's connection; who knows it may speak for that push, so it is not printed.
@@ -136,6 +139,7 @@ impl Repos {
             pushes: Places::new(Kind::Pushes, pushes),
             config,
             live: Mutex::default(),
+            moving: Mutex::default(),
         }));
         let version = repos.version().await?;
         if version < GIT_MIN {
@@ -284,6 +288,24 @@ impl Repos {
 
     pub(super) fn live(&self, push: &str) -> Option<Arc<Live>> {
         self.0.live.lock().unwrap_or_else(PoisonError::into_inner).get(push).cloned()
+    }
+
+    /// When something last moved on the app's connections of LFS; while one is held, all that ask get the same.
+    pub(crate) fn moving(&self, app: &AppId) -> Arc<Moving> {
+        let mut all = self.0.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(moving) = all.get(app).and_then(Weak::upgrade) {
+            return moving;
+        }
+        all.retain(|_, moving| moving.strong_count() > 0);
+        let moving = Arc::new(Moving::new());
+        all.insert(app.clone(), Arc::downgrade(&moving));
+        moving
+    }
+
+    /// Whether a push is open, or git-lfs is at work.
+    pub(crate) fn is_at_work(&self, app: &AppId) -> bool {
+        let moving = self.0.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        moving.get(app).is_some_and(|moving| moving.strong_count() > 0) || self.open_pushes(app) > 0
     }
 
     pub(super) fn enter(&self, ticket: &PushTicket, app: &AppId) -> Entered {

@@ -6,13 +6,14 @@
 use super::head::{At, Head};
 use super::repos::{Entered, GIT_MEMORY, PushTicket, Repos, WHOLE_MEMORY};
 use super::sideband::Sideband;
+use crate::lfs::Moving;
 use bytes::{Bytes, BytesMut};
 use domain::places::Claimant;
 use domain::push::{Fall, fell};
 use domain::refusal::Code;
 use domain::{AppId, Refusal};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use system::fault::{Error, Result};
 use system::io::{Chunk, Io};
@@ -72,16 +73,24 @@ struct Carriage<'a> {
     /// Of a push: what comes before its pack.
     head: Option<Head>,
     sideband: Sideband,
+    /// What git-lfs sends meanwhile, which git waits for without a word.
+    beside: Arc<Moving>,
 }
 
 impl<'a> Carriage<'a> {
-    fn new(what: &'static str, places: &'a Places, who: &'a Claimant, received: CancellationToken) -> Carriage<'a> {
+    fn new(
+        what: &'static str,
+        places: &'a Places,
+        who: &'a Claimant,
+        received: CancellationToken,
+        beside: Arc<Moving>,
+    ) -> Carriage<'a> {
         let (head, memory) = match what {
             "push" => (Some(Head::default()), GIT_MEMORY),
             _ => (None, WHOLE_MEMORY),
         };
         let (place, sideband) = (Mutex::new(None), Sideband::new(what, memory));
-        Carriage { places, who, received, place, head, sideband }
+        Carriage { places, who, received, place, head, sideband, beside }
     }
 }
 
@@ -117,7 +126,7 @@ impl Repos {
         let entered = self.enter(ticket, app);
         let mut running = proc::start(&with_protocol(program, git_protocol))?;
         let mut pipes = running.pipes();
-        let carriage = Carriage::new("push", self.receiving(), who, entered.live.received.clone());
+        let carriage = Carriage::new("push", self.receiving(), who, entered.live.received.clone(), self.moving(app));
         let end = pump(&mut running, &mut pipes, io, limits, carriage).await;
         if matches!(end, End::Limit(_)) {
             entered.live.silent.cancel();
@@ -166,7 +175,7 @@ impl Repos {
         let program = self.git(&self.path(app)).args(["upload-pack", "--strict"]).arg(self.path(app)).within(&walls);
         let mut running = proc::start(&program)?;
         let mut pipes = running.pipes();
-        let carriage = Carriage::new("fetch", self.fetching(), who, CancellationToken::new());
+        let carriage = Carriage::new("fetch", self.fetching(), who, CancellationToken::new(), self.moving(app));
         let end = pump(&mut running, &mut pipes, io, &Limits::default(), carriage).await;
         if matches!(&end, End::Exit(Ok(n)) if *n == KILLED) {
             say_fallen("fetch", io).await;
@@ -218,7 +227,7 @@ async fn pump(
 ) -> End {
     let activity = Activity::new();
     let Io { stdin: from, out: to, hangup, .. } = io;
-    let Carriage { places, who, received, place, mut head, mut sideband } = carriage;
+    let Carriage { places, who, received, place, mut head, mut sideband, beside } = carriage;
     let feed = async {
         let Some(pipe) = stdin.as_mut() else { return Ok(()) };
         let (mut pace, mut has_place) = (None, false);
@@ -282,8 +291,8 @@ async fn pump(
         () = give_back => End::Gone,
         () = hangup.cancelled() => End::Gone,
         () = to.closed() => End::Gone,
-        () = activity.idle(limits.idle) => End::Limit("nothing moved on the connection for too long; it was closed"),
-        () = overdue(limits.transfer, &received) => End::Limit("the transfer took longer than an hour; it was ended"),
+        () = activity.idle(&beside, limits.idle) => End::Limit("nothing moved on the connection for too long; it was closed"),
+        () = overdue(limits.transfer, &received, &beside) => End::Limit("the transfer took longer than an hour; it was ended"),
     }
 }
 
@@ -374,9 +383,20 @@ async fn discard(pipe: Option<impl AsyncRead + Unpin>) {
     }
 }
 
-async fn overdue(transfer: Duration, received: &CancellationToken) {
+/// A pack that takes too long. The time that git-lfs took before it does not count.
+async fn overdue(transfer: Duration, received: &CancellationToken, beside: &Moving) {
+    let begun = Instant::now();
+    let too_long = async {
+        loop {
+            let until = begun.max(beside.last()) + transfer;
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    };
     tokio::select! {
-        () = tokio::time::sleep(transfer) => {}
+        () = too_long => {}
         () = received.cancelled() => std::future::pending().await,
     }
 }
@@ -395,10 +415,10 @@ impl Activity {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Ordering::Relaxed);
     }
-    async fn idle(&self, max: Duration) {
+    async fn idle(&self, beside: &Moving, max: Duration) {
         loop {
             let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
-            let quiet = self.start.elapsed().saturating_sub(last);
+            let quiet = self.start.elapsed().saturating_sub(last).min(beside.last().elapsed());
             match max.checked_sub(quiet).filter(|left| !left.is_zero()) {
                 Some(left) => tokio::time::sleep(left).await,
                 None => return,

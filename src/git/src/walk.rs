@@ -20,8 +20,12 @@ const CLOCK_EVERY: u64 = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Met {
     Folder,
-    File { exec: bool },
+    File {
+        exec: bool,
+    },
     Symlink,
+    /// Another repository's commit. Its files are walked like a folder's where they are here, if the visitor wants to go on
+    /// into it.
     Submodule,
 }
 
@@ -95,13 +99,14 @@ pub(super) fn walk(
         let safe = if good { std::str::from_utf8(&path).ok() } else { None };
         match visit(&Entry { path: safe, shown: &shown, oid, met })? {
             Flow::Stop => return Ok(()),
-            Flow::Next if met == Met::Folder && good => {
-                let size = odb.read_header(oid).act(|| "cannot read the size of a folder's list")?.0 as u64;
+            Flow::Next if good => {
+                let Some(folder) = folder(repo, met, oid) else { continue };
+                let size = odb.read_header(folder).act(|| "cannot read the size of a folder's list")?.0 as u64;
                 held = held.saturating_add(size);
                 if held > LISTS_MAX {
                     return Err(lists_too_long().into());
                 }
-                let tree = alone(|| repo.find_tree(oid)).act(|| "cannot read a folder of the commit")?;
+                let tree = alone(|| repo.find_tree(folder)).act(|| "cannot read a folder of the commit")?;
                 path.push(b'/');
                 let prefix = path.len();
                 levels.push(Level { tree, at: 0, prefix, size });
@@ -110,6 +115,15 @@ pub(super) fn walk(
         }
     }
     Ok(())
+}
+
+/// The list of what is in there, where there is one and it is here.
+fn folder(repo: &Repository, met: Met, oid: Oid) -> Option<Oid> {
+    match met {
+        Met::Folder => Some(oid),
+        Met::Submodule => alone(|| repo.find_commit(oid)).ok().map(|commit| commit.tree_id()),
+        Met::File { .. } | Met::Symlink => None,
+    }
 }
 
 fn met(kind: Option<ObjectType>, mode: i32) -> Met {

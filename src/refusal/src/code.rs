@@ -155,7 +155,9 @@ codes! {
     KeyNotAccepted = "key-not-accepted", "Keys of that kind or size are not accepted.";
     LastAdmin = "last-admin", "Without that administrator's key nobody could manage the server.";
     LastKey = "last-key", "Without that key its user could not come in again.";
-    LfsPointers = "lfs-pointers", "The commit has pointers to Git LFS files instead of the files.";
+    LfsClient = "lfs-client", "The git-lfs of the client is older than 3.0 and cannot send files over ssh.";
+    LfsObject = "lfs-object", "A Git LFS file is too large, or did not arrive as it was announced.";
+    LfsPointers = "lfs-pointers", "The commit names Git LFS files that were not sent.";
     LineTooLong = "line-too-long", "The command is too long.";
     ManyKeys = "many-keys", "Several keys begin like that.";
     NameMissing = "name-missing", "The key brings no name; give one.";
@@ -232,7 +234,7 @@ codes! {
     ShallowDetach = "shallow-detach", "A shallow clone cannot be pushed with detach.";
     ShallowStale = "shallow-stale", "Another shallow push changed the repository meanwhile.";
     StillRunning = "still-running", "The one-off instance has not ended yet.";
-    Submodules = "submodules", "The commit has submodules, whose files a push does not bring.";
+    Submodules = "submodules", "A submodule of the commit cannot be fetched.";
     Superseded = "superseded", "A later push took its place in the queue.";
     TagPush = "tag-push", "Tags are not kept here.";
     TooDeep = "too-deep", "Folders of the commit are nested too deep.";

@@ -168,6 +168,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     platform.log_lines.start(&tasks);
     builder.fetch_ahead(move || deploys.is_idle());
     commands::usage::start(&server);
+    commands::end_unused(&commands);
     let met = commands.seen_before().await;
     ssh_server.serve(Arc::new(commands.clone()), met, &tasks);
     if let Some(user) = &platform.settings.ssh_share {

@@ -63,8 +63,7 @@ pub async fn run(command: Command) {
     let tty = terminal.is_some();
     let (stdin_tx, stdin) = mpsc::channel(STDIN_MAX);
     let (out, out_rx) = mpsc::channel(CHUNKS_MAX);
-    let io =
-        Io { stdin, out, hangup: hangup.clone(), tty, terminal: terminal.clone(), done: system::io::Done::default() };
+    let io = Io { stdin, out, hangup: hangup.clone(), tty, terminal: terminal.clone() };
     let interrupted = CancellationToken::new();
     let work = async {
         match line {

@@ -10,6 +10,7 @@ use domain::procfile::ProcessTable;
 use domain::{AppId, Commit, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Where a build stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,6 +213,22 @@ impl Tx<'_> {
                    ended = coalesce(ended, ?4) WHERE id = ?1";
         self.execute(sql, params![id.0, status.word(), why, now.0])?;
         Ok(())
+    }
+
+    /// The commits of the newest `keep` releases of each app that were live, of its current one, and of running builds.
+    pub fn commits_in_use(&self, keep: u32) -> Result<BTreeMap<AppId, Vec<Commit>>> {
+        let sql = "SELECT DISTINCT b.app_id, b.commit_id FROM builds b WHERE b.status IN ('waiting', 'running')
+            OR b.id IN (SELECT build_id FROM (SELECT build_id, row_number() OVER (PARTITION BY app_id ORDER BY number DESC) AS rank
+                        FROM releases WHERE status IN ('live', 'pending')) WHERE rank <= ?1)
+            OR b.id IN (SELECT r.build_id FROM releases r JOIN apps a ON a.id = r.app_id AND a.current_release = r.number)";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let rows = statement.query_map([keep], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+        let mut found: BTreeMap<AppId, Vec<Commit>> = BTreeMap::new();
+        for row in rows {
+            let (app, commit) = row?;
+            found.entry(app.parse()?).or_default().push(commit.parse()?);
+        }
+        Ok(found)
     }
 
     /// The image names that releases still need: the newest `keep` releases of each app that were live, and all running builds.

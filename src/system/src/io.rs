@@ -2,9 +2,8 @@
 
 use bytes::Bytes;
 use domain::refusal::Code;
-use serde::Serialize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -76,19 +75,6 @@ pub struct Io {
     pub tty: bool,
     /// The client's terminal, where it can be joined to one inside an instance.
     pub terminal: Option<Terminal>,
-    /// What was done, for programs.
-    pub done: Done,
-}
-
-/// What a command has done, in fields, for programs: `app`, `release`, `url`, …
-#[derive(Debug, Clone, Default)]
-pub struct Done(Arc<Mutex<serde_json::Map<String, serde_json::Value>>>);
-
-impl Done {
-    /// Takes what was noted.
-    pub fn take(&self) -> serde_json::Map<String, serde_json::Value> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 impl Io {
@@ -102,14 +88,6 @@ impl Io {
             let _ = self.out.send(Chunk::Out(Bytes::copy_from_slice(piece))).await;
         }
     }
-    /// Notes what was done, for who asked for JSON. Noted again, the later counts.
-    pub fn did(&self, field: &str, value: impl Serialize) {
-        if let Ok(value) = serde_json::to_value(value) {
-            let mut fields = self.done.0.lock().unwrap_or_else(PoisonError::into_inner);
-            fields.insert(field.to_owned(), value);
-        }
-    }
-
     /// Writes a line to standard error.
     pub async fn note(&self, text: impl AsRef<str>) {
         let _ = self.out.send(Chunk::Err(Bytes::from(format!("{}\n", text.as_ref())))).await;

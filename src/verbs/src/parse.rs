@@ -114,14 +114,18 @@ fn help_request(about: Option<&str>) -> Request {
     Request { verb: Verb::Help, app: None, args, format: Format::Text }
 }
 
-/// git's verbs take one word in one grammar: `/blog.git`, `blog`.
+/// git's verbs take one word in one grammar: `/blog.git`, `blog`. Those of git-lfs say after it which way files go.
 fn git(spec: &'static Spec, rest: &[String]) -> Result<Request, Refusal> {
     let bad = || {
         Refusal::new(Code::BadRepository, "this is not the path of an app's repository")
             .why("allowed: the app's name, with or without a leading / and a trailing .git")
             .next("git remote set-url hoist ssh://HOST:PORT/APP")
     };
-    let [path] = rest else { return Err(bad()) };
+    let Some((path, more)) = rest.split_first() else { return Err(bad()) };
+    let (least, most) = (spec.args.iter().filter(|arg| arg.required).count(), spec.args.len());
+    if !(least..=most).contains(&more.len()) {
+        return Err(bad());
+    }
     let name = path.strip_prefix('/').unwrap_or(path);
     let name = name.strip_suffix(".git").unwrap_or(name);
     let app: AppName = name.parse().map_err(|no: Refusal| {
@@ -129,7 +133,12 @@ fn git(spec: &'static Spec, rest: &[String]) -> Result<Request, Refusal> {
         refusal.why = [no.what, no.why].into_iter().filter(|t| !t.is_empty()).collect::<Vec<_>>().join("\n");
         refusal
     })?;
-    Ok(Request { verb: spec.verb, app: Some(app), args: Parsed::default(), format: Format::Text })
+    let args = spec.args.iter().zip(more).map(|(arg, word)| (arg.name, vec![word.clone()])).collect();
+    let args = Parsed { args, ..Parsed::default() };
+    if args.raw("OPERATION").iter().any(|operation| !matches!(operation.as_str(), "upload" | "download")) {
+        return Err(misuse(spec, "the operation is upload or download".to_owned()));
+    }
+    Ok(Request { verb: spec.verb, app: Some(app), args, format: Format::Text })
 }
 
 #[derive(Default)]

@@ -57,10 +57,29 @@ impl Request {
         if self.verb == Verb::Quota && self.args.given("all") {
             return Need::Admin;
         }
+        if self.fetches_lfs() {
+            return Need::Read;
+        }
         match self.args.raw("USER").first() {
             Some(user) if about_one && Some(user.as_str()) != own => Need::Admin,
             Some(_) | None => self.verb.spec().need,
         }
+    }
+
+    /// Whether a deploy key may ask this of its own app.
+    pub fn deploy_key(&self) -> bool {
+        self.verb.spec().deploy_key && !self.fetches_lfs()
+    }
+
+    /// Whether git-lfs brings files, as `git-receive-pack` does.
+    pub fn uploads_lfs(&self) -> bool {
+        matches!(self.verb, Verb::GitLfsTransfer | Verb::GitLfsAuthenticate) && !self.fetches_lfs()
+    }
+
+    /// Whether git-lfs wants to fetch, as `git-upload-pack` does.
+    fn fetches_lfs(&self) -> bool {
+        matches!(self.verb, Verb::GitLfsTransfer | Verb::GitLfsAuthenticate)
+            && self.args.raw("OPERATION").first().is_some_and(|word| word == "download")
     }
 
     /// Whether its audit row must be on disk before it runs. What only looks, at nothing that is secret, need not wait.

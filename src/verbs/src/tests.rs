@@ -84,6 +84,9 @@ fn lines_become_requests() {
     check("shutdown --apps", "shutdown · apps");
     check("git-receive-pack '/blog.git'", "git-receive-pack · blog");
     check("git-upload-pack 'blog'", "git-upload-pack · blog");
+    check("git-lfs-transfer /blog upload", "git-lfs-transfer · blog · OPERATION:upload");
+    check("git-lfs-authenticate blog.git download 4d7a", "git-lfs-authenticate · blog · OID:4d7a OPERATION:download");
+    check("git-lfs-transfer blog sideways", "usage: the operation is upload or download");
 }
 
 #[test]
@@ -181,6 +184,13 @@ fn git_paths_have_one_grammar() {
     }
     for line in
         ["git-receive-pack", "git-receive-pack blog shop", "git-upload-pack --strict blog", "git-upload-pack -- blog"]
+            .into_iter()
+            .chain([
+                "git-lfs-transfer",
+                "git-lfs-transfer blog",
+                "git-lfs-transfer ../x upload",
+                "git-lfs-transfer blog upload x",
+            ])
     {
         assert_eq!(ask(line).unwrap_err().code, Code::BadRepository, "{line:?}");
     }
@@ -219,7 +229,7 @@ fn every_row_is_complete() {
         );
         assert!(help_for(spec.verb).iter().any(|l| l.contains(name)));
     }
-    assert_eq!(names.iter().filter(|n| n.starts_with("git-")).count(), 2);
+    assert_eq!(names.iter().filter(|n| n.starts_with("git-")).count(), 4);
     let audited = |audit| TABLE.iter().filter(|s| s.audit == audit).map(|s| s.name).collect::<Vec<_>>();
     assert_eq!(audited(Audit::None), ["whoami", "help", "version"]);
 }
@@ -234,6 +244,7 @@ fn audit_lines_hold_no_values() {
         ("keys:add 'a b\nc'", Some("keys:add $'a b\\nc'")),
         ("logs blog -n 5", Some("logs")),
         ("git-receive-pack /blog", Some("git-receive-pack blog")),
+        ("git-lfs-transfer blog upload", Some("git-lfs-transfer blog upload")),
         ("whoami", None),
     ] {
         let request = ask(line).unwrap();
@@ -247,6 +258,9 @@ fn other_peoples_keys_and_quotas_need_an_administrator() {
     let key = KeyRef { fingerprint: "SHA256:x".into(), name: String::new() };
     let ada = Principal::User { id: UserId(1), name: "ada".parse().unwrap(), role: Role::Developer, key };
     for (line, need) in [
+        ("git-lfs-transfer blog upload", Need::ManageOrCreate),
+        ("git-lfs-transfer blog download", Need::Read),
+        ("git-lfs-authenticate blog download", Need::Read),
         ("keys:add", Need::Anyone),
         ("keys:add ada", Need::Anyone),
         ("keys:add bob", Need::Admin),

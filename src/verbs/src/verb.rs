@@ -74,6 +74,8 @@ macro_rules! every_verb {
             Shutdown => people::SHUTDOWN,
             GitReceivePack => run::RECEIVE_PACK,
             GitUploadPack => run::UPLOAD_PACK,
+            GitLfsTransfer => run::LFS_TRANSFER,
+            GitLfsAuthenticate => run::LFS_AUTHENTICATE,
         }
     };
 }

@@ -24,6 +24,18 @@ fn quickstart() {
 }
 
 #[test]
+fn large_files() {
+    let page = std::fs::read_to_string(repository().join("docs/git-lfs.md")).unwrap();
+    let blocks = blocks(&page);
+    assert!(!blocks.is_empty(), "the page has lost its tests");
+    let world = World::new();
+    let mut reader = Reader::new(&world, &world.admin("me"));
+    for block in blocks {
+        reader.follows("docs/git-lfs.md", &block);
+    }
+}
+
+#[test]
 fn continuous_integration() {
     let page = std::fs::read_to_string(repository().join("docs/ci.md")).unwrap();
     let blocks = blocks(&page);

@@ -85,6 +85,7 @@ fn expected(verb: Verb) -> (&'static [&'static str], &'static str) {
         Verb::Shutdown => (&[], ADMINS),
         Verb::GitReceivePack => (&[], "++++t+h"),
         Verb::GitUploadPack => (&[], OF_AN_APP),
+        Verb::GitLfsTransfer | Verb::GitLfsAuthenticate => (&["upload"], "++++t+h"),
     }
 }
 

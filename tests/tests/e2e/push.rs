@@ -168,7 +168,7 @@ fn an_empty_tree_a_submodule_and_hostile_names_are_refused() {
     app.git(&["push", "hoist", &format!("{}:refs/heads/main", empty.trim())]).fails().says("has no files");
     app.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{},sub", "a".repeat(40))]).ok();
     app.git(&["commit", "-q", "-m", "submodule"]).ok();
-    app.push().fails().says("submodule");
+    app.push().fails().says("sub is a repository of its own").says("git rm --cached sub");
     for name in ["../../etc", "a;id", "$(id)", "-oProxyCommand=id", "Upper", "a b", "blog.git/../x", "admin", ""] {
         let remote = format!("ssh://hoist@{}/{name}", world.ssh);
         app.git(&["push", &remote, "HEAD:main"]).fails().hides("uid=");

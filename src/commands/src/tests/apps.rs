@@ -60,10 +60,10 @@ async fn an_app_is_made_shown_changed_and_destroyed() {
             domains:       none
             remote:        ssh://hoist@example.com/blog
             release:       none
-            commit:        
-            processes:     
+            commit:
+            processes:
             owner:         bob
-            shared with:   
+            shared with:
             state:         on
             deploy-branch: main or master, whichever is pushed first
             buildpack:     detected
@@ -184,7 +184,7 @@ async fn an_app_that_is_live() {
             commit:        0000000000000000000000000000000000000001
             processes:     web=1 worker=0
             owner:         bob
-            shared with:   
+            shared with:
             state:         on
             deploy-branch: main
             buildpack:     detected
@@ -364,4 +364,22 @@ async fn builds_of_nothing() {
         "#]],
     )
     .await;
+}
+
+#[tokio::test]
+async fn an_app_that_only_git_lfs_used_goes() {
+    let shop = Shop::staffed().await;
+    // There is no git here: the app is made, and its objects do not come.
+    for line in ["bob$ git-lfs-transfer fresh upload", "bob$ git-lfs-transfer used upload", "bob$ config:set used A=1"]
+    {
+        shop.play(line).await;
+    }
+    shop.play("bob$ apps:info fresh").await;
+    let left = async || {
+        shop.play("bob$ apps:list").await.lines().skip(2).map(|l| l[..5].trim().to_owned()).collect::<Vec<_>>()
+    };
+    shop.remove_unused(std::time::Duration::from_secs(7200)).await;
+    assert_eq!(left().await, ["blog", "fresh", "used"]);
+    shop.remove_unused(std::time::Duration::from_secs(1800)).await;
+    assert_eq!(left().await, ["blog", "used"]);
 }

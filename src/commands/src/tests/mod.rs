@@ -10,9 +10,10 @@ mod server;
 mod shop;
 
 /// Verbs that no test here types, and why.
-const ELSEWHERE: [(&str, &str); 3] = [
+const ELSEWHERE: [(&str, &str); 4] = [
     ("git-receive-pack", "git speaks it; tests/tests/e2e pushes with the real git"),
     ("git-upload-pack", "git speaks it; tests/tests/e2e clones with the real git"),
+    ("git-lfs-authenticate", "git-lfs asks it; tests/tests/e2e has its answers"),
     ("doctor", "tells of the machine that it runs on; domain::doctor has the cases"),
 ];
 

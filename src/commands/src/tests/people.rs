@@ -271,7 +271,7 @@ async fn who_am_i() {
         root$ whoami
         name: root
         role: admin (root on the server)
-        key:  
+        key:
         from: local
         may:  everything
         ann$ whoami

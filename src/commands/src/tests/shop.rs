@@ -15,6 +15,7 @@ use domain::push::TreeFacts;
 use domain::{AppId, Commit, Hostname};
 use engine::BuilderVersion;
 use expect_test::Expect;
+use git::lfs::Gate;
 use git::{HookFrames, PushTicket, Quarantine, Receiver};
 use routes::{RouterLink, RouterState};
 use ssh::SessionEnv;
@@ -63,6 +64,16 @@ impl Repositories for NoGit {
     }
     async fn upload_pack(&self, _: &AppId, _: &Claimant, _: &mut Io) -> Result<i32> {
         Err(absent())
+    }
+    async fn lfs_transfer(&self, _: &AppId, _: bool, _: &dyn Gate, _: &mut Io) -> Result<u8> {
+        Err(absent())
+    }
+    async fn lfs_made(&self, _: &AppId) -> Result<()> {
+        Ok(())
+    }
+    /// An hour, whichever app it is.
+    async fn lfs_made_ago(&self, _: &AppId) -> Option<Duration> {
+        Some(Duration::from_secs(3600))
     }
     fn quarantine(&self, _: &AppId, _: &str) -> Result<Quarantine> {
         Err(absent())
@@ -199,6 +210,11 @@ impl Shop {
         shop
     }
 
+    /// What goes by itself of apps that git-lfs made so long ago.
+    pub async fn remove_unused(&self, age: Duration) {
+        self.commands.remove_unused(age).await.unwrap();
+    }
+
     /// Plays lines and holds what came beside what should.
     pub async fn check(&self, lines: &[&str], want: Expect) {
         let mut all = String::new();
@@ -232,14 +248,7 @@ impl Shop {
         }
         drop(inputs);
         let (out, mut chunks) = mpsc::channel(64);
-        let io = Io {
-            stdin: input,
-            out,
-            hangup: CancellationToken::new(),
-            tty: false,
-            terminal: None,
-            done: Default::default(),
-        };
+        let io = Io { stdin: input, out, hangup: CancellationToken::new(), tty: false, terminal: None };
         let (mut said, principal) = (format!("{line}\n"), self.principal(who).await);
         let run = self.commands.run_line(principal, command, SessionEnv::default(), io);
         let read = async {

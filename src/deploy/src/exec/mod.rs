@@ -216,14 +216,7 @@ mod tests {
             let stream = connect(&folder, DEADLINE).await.unwrap();
             let (_stdin, stdin) = mpsc::channel(1);
             let (out, mut shown) = mpsc::channel(64);
-            let mut io = Io {
-                stdin,
-                out,
-                hangup: CancellationToken::new(),
-                tty: false,
-                terminal: None,
-                done: system::io::Done::default(),
-            };
+            let mut io = Io { stdin, out, hangup: CancellationToken::new(), tty: false, terminal: None };
             let speak = async {
                 let (mut theirs, _) = listener.accept().await.unwrap();
                 let _they_may_have_gone = theirs.write_all(&bytes).await;

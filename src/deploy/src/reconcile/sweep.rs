@@ -53,6 +53,7 @@ impl Reconciler {
             }
         }
         self.unpin(&apps).await?;
+        self.collect_lfs(&apps).await?;
         for key in self.p.logs.keys("b") {
             let deploy = key.as_str().trim_start_matches('b').split('-').next().and_then(|id| id.parse::<i64>().ok());
             if deploy.is_some_and(|id| !at_work.contains(&DeployId(id)) && !self.builds(DeployId(id))) {
@@ -85,6 +86,20 @@ impl Reconciler {
 }
 
 impl Reconciler {
+    /// Takes away files of Git LFS that no release needs to which an app can go back.
+    async fn collect_lfs(&self, apps: &BTreeSet<AppId>) -> Result<()> {
+        let mut kept = self.p.store.read(|tx| tx.commits_in_use(domain::images::KEEP_RELEASES)).await?;
+        for app in apps {
+            // One app a sweep, as with packs.
+            match self.p.repos.collect_lfs(app, kept.remove(app).unwrap_or_default()).await {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(err) => tracing::warn!(%app, "files of Git LFS stay for now: {}", err.chain()),
+            }
+        }
+        Ok(())
+    }
+
     /// Lets go of commits whose deploys are over: of one that was killed before it could, or could not just then.
     pub(crate) async fn unpin(&self, apps: &BTreeSet<AppId>) -> Result<()> {
         for app in apps {

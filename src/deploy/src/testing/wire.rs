@@ -276,6 +276,9 @@ impl Branches for Wire {
     async fn tidy_above(&self, _: &AppId, _: usize) -> Result<bool> {
         Ok(false)
     }
+    async fn collect_lfs(&self, _: &AppId, _: Vec<Commit>) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 #[async_trait]

@@ -219,15 +219,30 @@ fn trees() {
     check_tree(TreeFacts::default(), expect!["empty-tree: The commit has no files, so there is nothing to build"]);
     check_tree(
         TreeFacts { submodules: vec!["vendor/lib".into()], ..some.clone() },
-        expect!["submodules: The commit has submodules: vendor/lib"],
+        expect!["submodules: vendor/lib is a repository of its own, and .gitmodules does not say where it is from"],
+    );
+    let gitmodules = Some("[submodule \"a\"]\npath=vendor/lib\nurl=https://git.example/lib\n".to_owned());
+    check_tree(TreeFacts { gitmodules: gitmodules.clone(), ..some.clone() }, expect!["ok"]);
+    check_tree(
+        TreeFacts { submodules: vec!["vendor/lib".into()], gitmodules: gitmodules.clone(), ..some.clone() },
+        expect!["ok"],
     );
     check_tree(
-        TreeFacts { gitmodules: true, ..some.clone() },
-        expect!["submodules: The commit has submodules: .gitmodules"],
+        TreeFacts { submodules: vec!["vendor/lib".into(); 51], gitmodules, ..some.clone() },
+        expect!["submodules: The commit has more than 50 submodules"],
     );
     check_tree(
         TreeFacts { lfs_pointers: ["a", "b\u{1b}[1m", "c", "d"].map(str::to_owned).to_vec(), ..some.clone() },
-        expect!["lfs-pointers: The commit has Git LFS pointers instead of files: a, b, c, …"],
+        expect!["lfs-pointers: These Git LFS files are not on the server: a, b, c, …"],
+    );
+    check_tree(
+        TreeFacts { lfs_extended: vec!["a".into()], ..some.clone() },
+        expect!["lfs-pointers: These Git LFS files need an extension of git-lfs: a"],
+    );
+    check_tree(TreeFacts { lfs_bytes: TREE_LFS_MAX, ..some.clone() }, expect!["ok"]);
+    check_tree(
+        TreeFacts { lfs_bytes: TREE_LFS_MAX + 1_000_000_000, ..some.clone() },
+        expect!["tree-too-large: The commit's Git LFS files have 5.0 GB; the most is 4.0 GB"],
     );
     check_tree(
         TreeFacts { files: 100_001, cut_short: true, ..some.clone() },

@@ -1,5 +1,6 @@
 //! A world of one app: a data folder, our side in this process, a client's folder, and git between them.
 
+use crate::lfs::{Gate, Held};
 use crate::repos::git_program;
 use crate::serve::Limits;
 use crate::{
@@ -60,6 +61,10 @@ pub struct Desk {
     /// What git said outside its protocol.
     pub stderr: Mutex<Vec<u8>>,
     pub ended: Notify,
+    /// What git-lfs asked for.
+    pub lfs_lines: Mutex<Vec<String>>,
+    /// Bytes that git-lfs may still bring.
+    pub room: AtomicI64,
     next_push: AtomicI64,
 }
 
@@ -118,6 +123,21 @@ impl Desk {
         *self.branch.lock().unwrap() = Some(branch);
         say.line(domain::text::detail("http://blog.localhost is live")).await;
         Ok(fall_through)
+    }
+}
+
+#[async_trait]
+impl Gate for Desk {
+    async fn may(&self, bytes: u64) -> Result<()> {
+        if i64::try_from(bytes).unwrap() <= self.room.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        Err(domain::Refusal::new(Code::QuotaDisk, "there is no room for it").next("quota").into())
+    }
+    async fn take(&self, bytes: u64) -> Result<Held> {
+        self.may(bytes).await?;
+        self.room.fetch_sub(i64::try_from(bytes).unwrap(), Ordering::SeqCst);
+        Ok(Box::new(()))
     }
 }
 
@@ -185,6 +205,8 @@ impl World {
             codes: Mutex::default(),
             stderr: Mutex::default(),
             ended: Notify::new(),
+            lfs_lines: Mutex::default(),
+            room: AtomicI64::new(i64::MAX),
             next_push: AtomicI64::new(1),
         });
         let tasks = Tasks::new();
@@ -377,8 +399,16 @@ async fn serve_one_client(desk: &Arc<Desk>, limits: &Limits, tasks: &Tasks, stre
             }
         }
     });
-    let mut io = Io { stdin, out, hangup, tty: false, terminal: None, done: system::io::Done::default() };
-    let code = if receiving {
+    let mut io = Io { stdin, out, hangup, tty: false, terminal: None };
+    let code = if verb.starts_with("git-lfs-") {
+        desk.lfs_lines.lock().unwrap().push(verb.trim_end().to_owned());
+        let up = verb.trim_end().ends_with("upload");
+        if verb.starts_with("git-lfs-transfer") {
+            desk.repos.lfs_transfer(&desk.app, up, desk.as_ref(), &mut io).await.map(i32::from)
+        } else {
+            Ok(1)
+        }
+    } else if receiving {
         let ticket = PushTicket::random();
         desk.repos.receive_within(&desk.app, (&ticket, &Claimant::local()), Some("version=1"), &mut io, limits).await
     } else {

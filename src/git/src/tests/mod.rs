@@ -5,6 +5,7 @@
 
 mod fetching;
 mod harness;
+mod lfs;
 mod pushing;
 mod reading;
 mod refusing;

@@ -93,7 +93,7 @@ async fn history_is_read() {
     assert!(!descends(&first, &commit).await);
     let unknown: Commit = "a".repeat(40).parse().unwrap();
     assert!(!descends(&commit, &unknown).await && !descends(&unknown, &commit).await);
-    assert!(reader.inspect(&"a".repeat(40).parse().unwrap()).unwrap_err().to_string().contains("not a commit"));
+    assert!(reader.inspect(&"a".repeat(40).parse().unwrap(), false).unwrap_err().to_string().contains("not a commit"));
 }
 
 /// A tree that holds itself ten times, ten levels deep: 10,000,000,000 files in eleven objects.

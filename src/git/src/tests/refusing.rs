@@ -119,12 +119,12 @@ async fn trees_that_cannot_be_built() {
 
     let submodule = world.work("submodule").await;
     index(&submodule, "160000", &"a".repeat(40), "vendor/lib").await;
-    submodule.refused(&["push", "hoist", "main"], "submodules: vendor/lib").await;
+    submodule.refused(&["push", "hoist", "main"], "vendor/lib is a repository of its own").await;
 
     let lfs = world.work("lfs").await;
     write(&lfs.at.join(".gitattributes"), "*.psd filter=lfs\n");
     lfs.commit("img/big.psd", pointer).await;
-    lfs.refused(&["push", "hoist", "main"], "Git LFS pointers instead of files: img/big.psd").await;
+    lfs.refused(&["push", "hoist", "main"], "These Git LFS files are not on the server: img/big.psd").await;
 
     let evil = world.work("evil").await;
     evil.commit(".gitmodules", "[submodule \"x\"]\n\tpath = x\n\turl = -u./payload\n").await;

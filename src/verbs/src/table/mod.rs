@@ -25,8 +25,8 @@ pub mod args {
     pub use super::quota::{Quota, QuotaSet, QuotaUnset};
     pub use super::registry::{RegistryAllow, RegistryLogin, RegistryLogout};
     pub use super::run::{
-        Builds, BuildsCancel, BuildsEject, BuildsOutput, BuildsPlan, BuildsWait, Logs, PsRestart, PsScale, PsStart,
-        PsStop, Releases, Rollback,
+        Builds, BuildsCancel, BuildsEject, BuildsOutput, BuildsPlan, BuildsWait, GitLfsAuthenticate, GitLfsTransfer,
+        Logs, PsRestart, PsScale, PsStart, PsStop, Releases, Rollback,
     };
 }
 

@@ -398,3 +398,51 @@ pub(super) const UPLOAD_PACK: Spec = Spec {
     group: Group::Git,
     ..BASE
 };
+
+const OPERATION: Arg = required("OPERATION", "upload, as git push does, or download, as git clone does");
+
+arguments! {
+    /// What `git-lfs-transfer` takes.
+    GitLfsTransfer {
+        one operation: String = OPERATION;
+    }
+}
+
+pub(super) const LFS_TRANSFER: Spec = Spec {
+    verb: Verb::GitLfsTransfer,
+    name: "git-lfs-transfer",
+    app: AppArg::GitPath,
+    args: GitLfsTransfer::ARGS,
+    need: Need::ManageOrCreate,
+    deploy_key: true,
+    git: true,
+    stdin: Stdin::Always,
+    summary: "git lfs push, git lfs fetch: the large files that commits name by pointers",
+    help: "A push sends them by itself where `git lfs install` was run. Who may push may upload; who may clone may download.",
+    examples: &["git-lfs-transfer /blog upload"],
+    group: Group::Git,
+    ..BASE
+};
+
+arguments! {
+    /// What `git-lfs-authenticate` takes.
+    GitLfsAuthenticate {
+        one operation: String = OPERATION;
+        maybe oid: String = optional("OID", "An object, of which versions of long ago tell");
+    }
+}
+
+pub(super) const LFS_AUTHENTICATE: Spec = Spec {
+    verb: Verb::GitLfsAuthenticate,
+    name: "git-lfs-authenticate",
+    app: AppArg::GitPath,
+    args: GitLfsAuthenticate::ARGS,
+    need: Need::ManageOrCreate,
+    deploy_key: true,
+    git: true,
+    stdin: Stdin::Always,
+    summary: "What a git-lfs before 3.0 asks, and one whose transfer was refused: answered with why",
+    examples: &["git-lfs-authenticate blog.git download"],
+    group: Group::Git,
+    ..BASE
+};
