@@ -37,6 +37,8 @@ const WHOLE_MAX: u64 = 8 << 20;
 const PIECE: usize = 256 * 1024;
 /// Paths kept of each kind for a message.
 const NAMED_MAX: usize = 5;
+/// A tag of a tag of a tag is looked through so far.
+const TAGS_MAX: usize = 8;
 const GITMODULES: &str = ".gitmodules";
 /// A larger `.slugignore` is no list of patterns.
 const SLUGIGNORE_MAX: u64 = 256 * 1024;
@@ -429,7 +431,8 @@ impl Reader {
         for _ in 0..TAGS_MAX {
             match self.repo.odb().and_then(|odb| odb.read_header(id)) {
                 Ok((size, ObjectType::Tag)) if size as u64 <= COMMIT_MAX => {
-                    let tag = alone(|| self.repo.find_tag(id)).act(|| format!("cannot read the tag {}", named.short()))?;
+                    let tag =
+                        alone(|| self.repo.find_tag(id)).act(|| format!("cannot read the tag {}", named.short()))?;
                     id = tag.target_id();
                 }
                 // What it is instead, or that it is not there, is said where it is read.
