@@ -1,12 +1,12 @@
 //! Layers of an image: the known ones by their record, the others built or packed; then the image's configuration.
 
-use super::flights::Packing;
 use super::keys::{KeyContext, key};
 use super::pack::{self, Order};
 use super::sandbox::{self, Sandbox};
+use super::single_flight::Packing;
 use super::sources::{APP_UID, make_folder};
 use super::times::Part;
-use super::work::{Folders, Lent};
+use super::workspace::{Folders, Lent};
 use super::{Builder, Work};
 use buildpacks::{ConfigVars, Env, EnvOp, Inputs, MountMode, Scope};
 use engine::Mount;
@@ -17,8 +17,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use system::fault::{Act, Fault, Result};
+use system::host_checks::bytes_below;
 use system::layout::GONE;
-use system::probes::bytes_below;
 use system::proc::remove_tree;
 use system::tasks::blocking;
 

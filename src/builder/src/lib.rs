@@ -3,23 +3,23 @@
 //! Invariant: a layer whose key is known is not built, packed, hashed or sent. Everything here may be run again after a
 //! crash. The build's steps see nothing of the host but their own folders.
 
-mod ahead;
 mod asked;
 mod assemble;
 pub mod daemon;
 mod dockerfile;
 mod facts;
-mod flights;
 mod keys;
 mod locks;
 mod pack;
+mod prefetch;
 mod sandbox;
 mod scripts;
+mod single_flight;
 mod slots;
 mod sources;
 mod submodules;
 mod times;
-mod work;
+mod workspace;
 
 pub use dockerfile::Given;
 pub use locks::LockFile;
@@ -106,9 +106,9 @@ pub struct Builder {
     dockerfiles: Slots,
     stacks: Mutex<BTreeMap<String, Stack>>,
     /// Layers for all apps that are being made.
-    flights: flights::Flights,
-    packs: flights::Packs,
-    ahead: ahead::Ahead,
+    flights: single_flight::Flights,
+    packs: single_flight::Packs,
+    ahead: prefetch::Ahead,
 }
 
 /// Everything one build works with.
@@ -135,9 +135,9 @@ impl Builder {
             slots: Slots::new(slots),
             dockerfiles: Slots::new(slots.max(2)),
             stacks: Mutex::default(),
-            flights: flights::Flights::default(),
-            packs: flights::Packs::default(),
-            ahead: ahead::Ahead::default(),
+            flights: single_flight::Flights::default(),
+            packs: single_flight::Packs::default(),
+            ahead: prefetch::Ahead::default(),
         }
     }
 
@@ -301,7 +301,7 @@ impl Builds for Builder {
             // next start.
             tokio::select! { () = packs.settled(deploy) => {}, () = stop.cancelled() => return }
             let removed = blocking("remove a build's folder", move || {
-                work::remove_of(&root, deploy);
+                workspace::remove_of(&root, deploy);
                 Ok(())
             });
             if let Err(err) = removed.await {

@@ -4,7 +4,7 @@
 
 use super::sources::{APP_UID, Sources};
 use super::times::Part;
-use super::work::Folders;
+use super::workspace::Folders;
 use engine::images::{BlobStore, ContentId, FolderSource, Layer, LayerOptions, LayerWriter, Marking, pack_again};
 use git::Kind;
 use std::collections::{BTreeMap, BTreeSet};

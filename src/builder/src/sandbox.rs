@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 use system::fault::{Fault, Result};
-use system::probes::bytes_below;
+use system::host_checks::bytes_below;
 use system::tasks::blocking;
 use tokio::time::sleep;
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 use system::clock;
 use system::fault::Result;
-use system::probes;
+use system::host_checks;
 use system::rights;
 use system::settings::RouterMode;
 use system::tasks::blocking;
@@ -38,28 +38,28 @@ async fn facts(c: &Commands) -> Result<Facts> {
         c.p.engine.version(),
         c.p.repos.version(),
         c.p.net.firewall_holds(),
-        probes::names(&base),
-        probes::clock_kept(),
+        host_checks::names(&base),
+        host_checks::clock_kept(),
     );
     let router = c.p.routes.state().await;
     let router = router.map(|r| Router {
         pid: r.pid,
-        user: probes::user_of(r.pid),
+        user: host_checks::user_of(r.pid),
         generation: r.generation,
         current: r.current,
     });
     let stacks = builder::STACKS;
     let stack = |name: &str| (name.to_owned(), settings.stacks.join(format!("{name}.json")).exists());
-    let mut disks = vec![probes::disk("data", c.p.layout.data())];
-    disks.extend(engine.as_ref().ok().map(|e| probes::disk("docker", Path::new(&e.root))));
+    let mut disks = vec![host_checks::disk("data", c.p.layout.data())];
+    disks.extend(engine.as_ref().ok().map(|e| host_checks::disk("docker", Path::new(&e.root))));
     let me = rights::name_of(rustix::process::geteuid().as_raw());
     let routers = router.as_ref().and_then(|r| r.user.clone()).unwrap_or_else(|| me.clone());
     let folders = [(c.p.layout.data(), me), (c.p.layout.router(), routers)];
     Ok(Facts {
         docker: engine.map(docker).map_err(|err| err.to_string()),
         git: git.ok(),
-        firewall: Firewall { holds, bridges_call: probes::bridges_call() },
-        programs: probes::programs(),
+        firewall: Firewall { holds, bridges_call: host_checks::bridges_call() },
+        programs: host_checks::programs(),
         listeners: listeners(c, router.as_ref().map(|r| r.pid)).await?,
         router,
         router_is_ours: settings.router == RouterMode::Spawn,
@@ -67,7 +67,7 @@ async fn facts(c: &Commands) -> Result<Facts> {
         stacks: stacks.map(stack).to_vec(),
         builder: builder(c).await,
         disks,
-        folders: folders.into_iter().filter_map(|(path, wanted)| probes::folder(path, wanted)).collect(),
+        folders: folders.into_iter().filter_map(|(path, wanted)| host_checks::folder(path, wanted)).collect(),
         clock: Clock { now: clock::now().0 / 1_000_000, stepped: clock::stepped(), kept },
         queue: queue(c).await?,
         step_max: (settings.build_timeout + longest_boot(c).await?).as_secs() + STEP_SLACK,
@@ -104,7 +104,7 @@ async fn listeners(c: &Commands, router: Option<u32>) -> Result<Vec<Listener>> {
     let asked = [("ssh", c.p.sites.ssh_port, Some(std::process::id())), ("http", c.p.sites.http_port, router)];
     blocking("look at the ports", move || {
         let listener = |(what, port, ours): (&'static str, u16, Option<u32>)| {
-            let holders = probes::holders(port);
+            let holders = host_checks::holders(port);
             Listener {
                 what,
                 port,

@@ -3,14 +3,14 @@
 
 use crate::server::Server;
 pub use crate::sizes::{Reserved, Sum, Usage};
+use domain::AppId;
 use domain::ids::UserId;
 use domain::quota::{Holder, What, limit};
-use domain::AppId;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use system::clock::now;
 use system::fault::{Act, Result};
-use system::probes::bytes_below;
+use system::host_checks::bytes_below;
 use system::tasks::blocking;
 
 /// How often everything is measured.
@@ -139,12 +139,12 @@ mod tests {
         let usage = Usage::default();
         let a: AppId = "aaaaaaaa".parse().unwrap();
         let bytes = || usage.of(std::slice::from_ref(&a)).bytes;
-        usage.note(a.clone(), 5, Timestamp(20));
+        usage.note(a.clone(), 5, domain::Timestamp(20));
         let (one, two) = (usage.reserve(&a, 7), usage.reserve(&a, 1));
         assert_eq!((bytes(), usage.reserved()), (13, 8));
         drop(one);
         assert_eq!((bytes(), usage.reserved()), (13, 1));
-        usage.note(a.clone(), 12, Timestamp(30));
+        usage.note(a.clone(), 12, domain::Timestamp(30));
         drop(two);
         assert_eq!((bytes(), usage.reserved()), (13, 0));
     }

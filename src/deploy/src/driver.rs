@@ -1,7 +1,7 @@
 //! The loop: next step, intent, effect, outcome. Also the only place that decides what a cancel means.
 
+use super::app_lock::{Place, Replaced, Turns};
 use super::effects::Effects;
-use super::turns::{Place, Replaced, Turns};
 use crate::Platform;
 use domain::deploy::{Deploy, Effect, Kind, Outcome, apply, can_cancel, is_over, next, settle};
 use domain::ids::DeployId;

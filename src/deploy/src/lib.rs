@@ -4,6 +4,7 @@
 //! goes on in the same loop. The reconciler reads the store and the engine afresh and removes the difference. What both reach
 //! on the outside is behind the traits in [`Parts`].
 
+pub mod app_lock;
 pub mod boot;
 pub mod branches;
 mod consent;
@@ -29,7 +30,6 @@ pub mod spec;
 pub mod testing;
 #[cfg(test)]
 mod tests;
-pub mod turns;
 
 pub use driver::Deploys;
 pub use held::Held;

@@ -7,11 +7,11 @@ use domain::event::Event;
 use domain::room::{Room, refuse, room};
 use system::clock::now;
 use system::fault::Result;
-use system::probes;
+use system::host_checks;
 
 /// Refuses to take so many bytes into the data folder that too little room would be left for what else begins.
 pub fn may_grow(p: &Parts, bytes: u64, doing: &str) -> std::result::Result<(), Refusal> {
-    let mut data = probes::disk("data", p.layout.data());
+    let mut data = host_checks::disk("data", p.layout.data());
     data.bytes = data.bytes.map(|(free, all)| (free.saturating_sub(bytes), all));
     match refuse(&[data], p.settings.free_min, doing) {
         Some(no) => Err(no),
@@ -20,8 +20,8 @@ pub fn may_grow(p: &Parts, bytes: u64, doing: &str) -> std::result::Result<(), R
 }
 
 fn disks(p: &Parts) -> Vec<Disk> {
-    let mut disks = vec![probes::disk("data", p.layout.data())];
-    disks.extend(p.disks.engine().map(|root| probes::disk("docker", &root)));
+    let mut disks = vec![host_checks::disk("data", p.layout.data())];
+    disks.extend(p.disks.engine().map(|root| host_checks::disk("docker", &root)));
     disks
 }
 

@@ -5,9 +5,9 @@
 //! a pack is the `git` program, whose locking, quarantine and syncing to disk we keep.
 
 mod frames;
-mod glue;
 mod head;
 mod hook;
+mod hook_server;
 mod layout;
 pub mod lfs;
 mod messages;
@@ -23,8 +23,8 @@ mod submodules;
 mod walk;
 
 pub use frames::{Frames, SocketFrames};
-pub use glue::{HookFrames, LineSender, Receiver, serve_hook};
 pub use hook::hook_main;
+pub use hook_server::{HookFrames, LineSender, Receiver, serve_hook};
 pub use messages::{Hello, JudgeAsk, Judged, ReceiveAsk, RefOutcome, RefReply};
 pub use read::{CommitInfo, FileEntry, Gitlink, Kind, Reader, TreeEntry, blob_id};
 pub use repos::{PushTicket, Quarantine, Repos, ReposConfig};

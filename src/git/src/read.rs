@@ -24,7 +24,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use system::fault::{Act, Error, Fault, Result};
-use system::walls::Walls;
+use system::restrictions::Walls;
 use system::{proc, tasks};
 
 /// For the inspection of a pushed tree and for questions about history.

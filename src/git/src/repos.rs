@@ -19,8 +19,8 @@ use std::time::Duration;
 use system::fault::{Act, Error, Fault, Result};
 use system::places::Places;
 use system::proc::{self, Limits, Program};
+use system::restrictions::{Group, Walls};
 use system::tasks;
-use system::walls::{Group, Walls};
 use tokio_util::sync::CancellationToken;
 
 /// `proc-receive` came with 2.29.

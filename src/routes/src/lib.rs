@@ -4,20 +4,20 @@
 //! Absent: requests. The router serves without us.
 
 pub mod base;
-mod before;
 mod link;
+mod migrate;
 mod process;
 mod sites;
-mod states;
-mod told;
+mod snapshot;
+mod sync;
 
 pub use base::BaseDomain;
-pub use before::move_from_before;
 pub use link::RouterLink;
+pub use migrate::move_from_before;
 pub use process::RouterLaunch;
 pub use sites::Sites;
 
-use self::told::{Told, difference, take_in};
+use self::sync::{Told, difference, take_in};
 use domain::event::Event;
 use domain::routing::{self, AppRoute, Hosts, RouteAction, Scope};
 use domain::{AppId, Hostname, backoff};
@@ -358,7 +358,7 @@ impl Routes {
 /// The routes of the apps of a scope, as the store has them now; an app that is gone has none.
 pub async fn wanted(store: &Store, base: &BaseDomain, scope: &Scope) -> Result<BTreeMap<AppId, Vec<AppRoute>>> {
     let scope = scope.clone();
-    let states = store.read(move |tx| states::of(tx, &scope)).await?;
+    let states = store.read(move |tx| snapshot::of(tx, &scope)).await?;
     let base = base.get();
     Ok(states.iter().map(|app| (app.id.clone(), routing::app_routes(app, &base))).collect())
 }

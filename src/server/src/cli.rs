@@ -40,7 +40,7 @@ pub enum Job {
 /// Reads the words after the program's name. The error is every mistake, for exit code 64.
 pub fn read(words: &[String], variable: impl Fn(&str) -> Option<String>, cores: u64) -> Result<Job, Mistakes> {
     match words.first().map(String::as_str) {
-        Some(system::walls::VERB) => Ok(Job::Limited(words.get(1..).unwrap_or_default().to_vec())),
+        Some(system::restrictions::VERB) => Ok(Job::Limited(words.get(1..).unwrap_or_default().to_vec())),
         Some("hook") => Ok(Job::Hook(words.get(1).cloned().unwrap_or_default())),
         Some("serve" | "router") if words.iter().any(|word| word == "--help" || word == "-h") => Ok(Job::Print(help())),
         Some("serve") => {

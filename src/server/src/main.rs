@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Ok(Job::Serve(settings)) => serve(*settings),
         Ok(Job::Router(settings)) => router(*settings),
         Ok(Job::Hook(name)) => ExitCode::from(git::hook_main(&name)),
-        Ok(Job::Limited(words)) => ExitCode::from(system::walls::main(&words)),
+        Ok(Job::Limited(words)) => ExitCode::from(system::restrictions::main(&words)),
         Ok(Job::Command(data, argv)) => ExitCode::from(hoist::admin::run_command(&data, &argv)),
         Ok(Job::Hosting(asked)) => {
             let hosting = domain::hosting::choose(asked.as_deref(), way_out());

@@ -43,7 +43,7 @@ const INIT: &[u8] = include_bytes!(env!("HOIST_INIT_PATH"));
 /// Runs the control process until it is told to end. `say` gets the lines for standard output.
 pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
     system::clock::stepped();
-    for (program, _) in system::probes::programs().iter().filter(|(_, there)| !there) {
+    for (program, _) in system::host_checks::programs().iter().filter(|(_, there)| !there) {
         tracing::warn!("{}", system::fault::Missing(*program));
     }
     let layout = Layout::with_router(&settings.data, &settings.router_dir);
@@ -79,7 +79,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         data: layout.data().to_path_buf(),
         bin: program,
         socket: layout.admin_socket(),
-        memory: settings.git_memory.unwrap_or_else(system::walls::share_of_memory),
+        memory: settings.git_memory.unwrap_or_else(system::restrictions::share_of_memory),
         group: Some(format!("hoist-{install}")),
         pushes_each: usize::try_from(settings.pushes_per_user).unwrap_or(usize::MAX),
     })

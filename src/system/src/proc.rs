@@ -4,7 +4,7 @@
 //! group outlives the value that started it. Absent: any way to pass a command line as one string.
 
 use crate::fault::{Act, Error, Fault, Missing, Result};
-use crate::walls::Walls;
+use crate::restrictions::Walls;
 use domain::programs;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};

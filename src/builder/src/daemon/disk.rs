@@ -5,7 +5,7 @@ use super::Group;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use system::fault::Result;
-use system::probes::bytes_below;
+use system::host_checks::bytes_below;
 use system::tasks::blocking;
 
 /// Where the builder keeps what steps change, below its store.

@@ -19,7 +19,7 @@ use std::time::Duration;
 use store::InstanceRow;
 use system::clock::now;
 use system::fault::Result;
-use system::probes;
+use system::host_checks;
 use system::tasks::blocking;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -85,8 +85,9 @@ impl Reconciler {
     async fn free(&self) -> Vec<u64> {
         let paths: Vec<PathBuf> =
             [Some(self.p.layout.data().to_owned()), self.p.disks.engine()].into_iter().flatten().collect();
-        let read =
-            move || Ok(paths.iter().map(|path| probes::disk("", path).bytes.map_or(0, |(free, _)| free)).collect());
+        let read = move || {
+            Ok(paths.iter().map(|path| host_checks::disk("", path).bytes.map_or(0, |(free, _)| free)).collect())
+        };
         blocking("look at free space", read).await.unwrap_or_default()
     }
 
@@ -107,7 +108,8 @@ impl Reconciler {
             let mut paths = known.paths.clone();
             paths.extend([self.p.layout.io(row.id), self.p.logs.writer_dir(&SpoolKey::instance(row.id))]);
             let until = std::time::Instant::now() + COUNT_MAX;
-            let used = blocking("count what an instance wrote", move || Ok(probes::used(&paths, limit, until))).await?;
+            let used =
+                blocking("count what an instance wrote", move || Ok(host_checks::used(&paths, limit, until))).await?;
             if used.bytes > limit {
                 places.remove(&row.id);
                 self.end_for_disk(row, used).await?;

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use system::clock::now;
 use system::fault::Result;
-use system::probes;
+use system::host_checks;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +85,7 @@ impl Builder {
                 while !is_idle() {
                     sleep(IDLE_EVERY).await;
                 }
-                let free = probes::disk("", self.p.layout.data()).bytes.map_or(0, |(free, _)| free);
+                let free = host_checks::disk("", self.p.layout.data()).bytes.map_or(0, |(free, _)| free);
                 if free < FREE_MIN {
                     tracing::info!(buildpack, "not fetched ahead: {} are free", text::human_bytes(free));
                     continue;
