@@ -46,7 +46,7 @@ fn databases() {
     let listener = std::net::TcpListener::bind((address.as_str(), 0)).unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     std::thread::spawn(move || listener.incoming().for_each(drop));
-    reads("docs/databases.md", 4, &[("172.17.0.1", &address), ("5432", &port)], &[("host-services", &port)]);
+    reads("docs/databases.md", 3, &[("172.17.0.1", &address), ("5432", &port)], &[("host-services", &port)]);
 }
 
 /// The page's Caddyfile, by Debian's Caddy with an authority of its own, in front of a server with the page's settings.
@@ -67,7 +67,7 @@ fn behind_a_proxy() {
     );
     std::fs::write(home.join("Caddyfile"), options + &file).unwrap();
     let mut caddy = program("caddy");
-    caddy.args(["run", "--config", "Caddyfile"]).current_dir(&home).env("HOME", &home);
+    caddy.args(["run", "--config"]).arg(home.join("Caddyfile")).env("HOME", &home);
     let _caddy = e2e::Running::start(caddy);
     let visit = |scheme: &str, port: u16, path: &str| {
         let mut curl = program("curl");

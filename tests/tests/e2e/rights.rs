@@ -102,7 +102,7 @@ fn an_app_is_given_to_somebody_else() {
     eve.ssh(&["deploy-keys:remove", "blog", "ci"]).ok();
     boss.ssh(&["apps:transfer", "blog", "bob", "--keep-access"]).ok().says("eve may still change it");
     eve.ssh(&["apps:transfer", "blog", "eve"]).exits(1).says("only the owner of blog");
-    bob.ssh(&["events", "blog", "--type", "app-transferred"]).ok().says("eve owns it now, as ana did before");
+    bob.ssh(&["events", "blog", "--type", "app-transferred"]).ok().says("eve owns it now, as ana did");
 }
 
 #[test]
