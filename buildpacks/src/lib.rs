@@ -7,6 +7,7 @@
 mod aptfile;
 mod cause;
 mod debian;
+mod defaults;
 mod detect;
 mod eject;
 mod explain;

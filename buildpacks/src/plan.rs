@@ -86,7 +86,7 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// In build order, which is also the image's order.
     pub layers: Vec<Layer>,
-    /// Process type to command, for an app without a Procfile; empty if there is one.
+    /// Process type to command, for what the app's Procfile does not name.
     pub processes: BTreeMap<String, String>,
     /// The environment that the image gives to every process.
     pub launch_env: Vec<Env>,

@@ -9,6 +9,7 @@ mod modfile;
 mod tests;
 mod version;
 
+use crate::defaults::Left;
 use crate::facts::{Facts, missing};
 use crate::language::{Claim, Language, Look, nothing_to_explain};
 use crate::plan::{
@@ -172,15 +173,21 @@ fn processes(
     programs: &BTreeMap<String, String>,
     decided: &mut Vec<String>,
 ) -> Result<BTreeMap<String, String>, Refusal> {
-    if tree.has_file("Procfile") {
+    let left = Left::of(tree);
+    if left != Left::All {
         decided.push("processes from Procfile".into());
-        return Ok(BTreeMap::new());
     }
     let names: Vec<String> = programs.keys().cloned().collect();
     let own = programs.iter().find(|(_, folder)| *folder == ".").map(|(name, _)| name.clone());
     let usual = ["web", "server", "api"].into_iter().find(|usual| names.iter().any(|name| name == usual));
     let web =
         own.or_else(|| usual.map(str::to_owned)).or_else(|| (names.len() == 1).then(|| names.first().cloned())?);
+    let web = web.filter(|web| left.takes(&format!("bin/{web}")));
+    if left != Left::All {
+        let Some(web) = web else { return Ok(BTreeMap::new()) };
+        decided.push(format!("web: bin/{web} ({})", left.from("the module's program")));
+        return Ok(BTreeMap::from([("web".to_owned(), format!("bin/{web}"))]));
+    }
     let Some(web) = web else {
         let why = format!("there are several: {}", quote(&names.join(", ")));
         let example = names.first().map_or("server", String::as_str);

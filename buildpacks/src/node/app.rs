@@ -6,6 +6,7 @@ use super::layers::{Make, NODE};
 use super::package::{Lock, Package, build_script, needed};
 use super::start;
 use super::versions::{self, Versions};
+use crate::defaults::Left;
 use crate::facts::Facts;
 use crate::plan::{Env, Pins, Plan, Settings};
 use crate::refusal::Code;
@@ -72,12 +73,19 @@ fn processes(
     decided: &mut Vec<String>,
     warnings: &mut Vec<String>,
 ) -> Result<BTreeMap<String, String>, Refusal> {
-    if tree.has_file("Procfile") {
+    let left = Left::of(tree);
+    if left != Left::All {
         decided.push("processes from Procfile".into());
-        return Ok(BTreeMap::new());
     }
-    let start = start::find(tree, package).ok_or_else(|| start::refusal(package))?;
-    decided.push(format!("web: {} (from {})", quote(&start.command), start.from));
+    let own = |start: &start::Start| {
+        left.takes(&start.command) && package.script("start").is_none_or(|text| left.takes(text))
+    };
+    let start = match (start::find(tree, package), &left) {
+        (Some(start), _) if own(&start) => start,
+        (None, Left::All) => return Err(start::refusal(package)),
+        (Some(_) | None, _) => return Ok(BTreeMap::new()),
+    };
+    decided.push(format!("web: {} (from {})", quote(&start.command), left.from(&start.from)));
     warnings.extend(start.warning);
     Ok(BTreeMap::from([("web".to_owned(), start.command)]))
 }

@@ -3,11 +3,11 @@
 //! Absent: finding a command; without a Procfile there is nothing to run.
 
 use crate::facts::Facts;
-use crate::language::{Claim, Language, nothing_to_ask, nothing_to_explain};
+use crate::language::{Claim, Language, Look, nothing_to_ask, nothing_to_explain};
 use crate::plan::{Inputs, KeyPart, Layer, Output, Pins, Plan, Scope, Settings};
 use crate::refusal::Code;
 use crate::refusal::Refusal;
-use crate::tree::Tree;
+use crate::tree::{FILE_MAX, Tree};
 use std::collections::BTreeMap;
 
 pub(crate) const LANGUAGE: Language = Language {
@@ -15,7 +15,7 @@ pub(crate) const LANGUAGE: Language = Language {
     aliases: &["procfile", "null"],
     signs: &["Procfile"],
     add: "a Procfile (anything that runs as it is)",
-    looks: &[],
+    looks: &[Look::Into("Procfile", FILE_MAX)],
     claim: |tree| Ok(if tree.has_file("Procfile") { Claim::Commands } else { Claim::None }),
     ask: nothing_to_ask,
     plan,

@@ -8,6 +8,7 @@ use super::start::{self, Django};
 use super::tool::tools;
 use super::unlocked::wanted;
 use super::{locks, version};
+use crate::defaults::Left;
 use crate::facts::{Facts, Question, Stop, missing};
 use crate::plan::{Pins, Plan, Settings};
 use crate::refusal::{Refusal, quote};
@@ -32,16 +33,18 @@ pub(crate) fn plan(tree: &Tree, settings: &Settings, pins: &Pins, facts: &Facts)
     let python = version::choose(tree, settings, pins, facts).map_err(|stop| unknown(stop, "Python"))?;
     let dependencies = locks::read(tree)?;
     let django = Django::find(tree).filter(|_| dependencies.as_ref().is_none_or(|found| found.may_have("django")));
-    let processes = if tree.has_file("Procfile") {
-        BTreeMap::new()
-    } else {
-        let start = start::find(tree, django.as_ref(), dependencies.as_ref())?;
-        decided.push(format!("web: {} (from {})", quote(&start.command), start.from));
-        BTreeMap::from([("web".to_owned(), start.command)])
-    };
-    if tree.has_file("Procfile") {
+    let left = Left::of(tree);
+    if left != Left::All {
         decided.push("processes from Procfile".into());
     }
+    let processes = match (start::find(tree, django.as_ref(), dependencies.as_ref()), &left) {
+        (Ok(start), _) if left.takes(&start.command) => {
+            decided.push(format!("web: {} (from {})", quote(&start.command), left.from(&start.from)));
+            BTreeMap::from([("web".to_owned(), start.command)])
+        }
+        (Err(no), Left::All) => return Err(no),
+        (Ok(_) | Err(_), _) => BTreeMap::new(),
+    };
     let mut new_pins = Pins::from([("python".to_owned(), python.version.to_string())]);
     let mut said = vec![python.decided.clone()];
     for tool in tools(tree, dependencies.as_ref()) {

@@ -9,6 +9,7 @@ mod tests;
 
 pub(crate) use config::Site;
 
+use crate::defaults::Left;
 use crate::facts::Facts;
 use crate::language::{Claim, Language, Look, nothing_to_ask, nothing_to_explain};
 use crate::plan::{Env, GeneratedFile, Inputs, KeyPart, Layer, Output, Pins, Plan, Scope, Settings, Step};
@@ -100,11 +101,16 @@ pub(crate) fn serve(mut plan: Plan, site: Site, name: &str, tree: &Tree) -> Plan
         let content = caddyfile::render(&site);
         app.image_files.push(GeneratedFile { path: CADDYFILE.into(), content, executable: false });
     }
-    if tree.has_file("Procfile") {
+    let left = Left::of(tree);
+    if left != Left::All {
         plan.decided.push("processes from Procfile".into());
-    } else {
-        let command = format!("{SERVER}/bin/caddy run --config {CADDYFILE} --adapter caddyfile");
-        plan.decided.push("web: Caddy".into());
+    }
+    let command = format!("{SERVER}/bin/caddy run --config {CADDYFILE} --adapter caddyfile");
+    if left.takes(&command) {
+        plan.decided.push(match left {
+            Left::All | Left::Nothing => "web: Caddy".to_owned(),
+            Left::Web(_) => "web: Caddy (the Procfile has no web)".to_owned(),
+        });
         plan.processes.insert("web".into(), command);
     }
     // Caddy notes its configuration there at every start.

@@ -400,12 +400,16 @@ async fn look_at_scripts(sources: &Arc<Sources>, processes: &ProcessTable, job: 
     stops.map_or(Ok(()), |no| Err(refusal(no).into()))
 }
 
-/// The process table: the Procfile, else the plan's own.
+/// The process table: the Procfile, and what the plan has beside it.
 fn processes(sources: &Sources, plan: &Plan) -> Result<ProcessTable> {
-    match &sources.procfile {
-        Some(bytes) => Ok(procfile::parse(bytes)?),
-        None => plan.processes.iter().map(|(name, command)| Ok((name.parse()?, command.clone()))).collect(),
+    let mut table = match &sources.procfile {
+        Some(bytes) => procfile::parse(bytes)?,
+        None => ProcessTable::new(),
+    };
+    for (name, command) in &plan.processes {
+        table.entry(name.parse()?).or_insert_with(|| command.clone());
     }
+    Ok(table)
 }
 
 fn refusal(no: buildpacks::Refusal) -> Refusal {

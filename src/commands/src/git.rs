@@ -108,7 +108,8 @@ impl Commands {
             Some(path) => Some(self.p.repos.quarantine(&push.app, path)?),
             None => None,
         };
-        let facts = self.p.repos.inspect(&push.app, &verdict.commit, quarantine).await?;
+        let commit = self.p.repos.peel(&push.app, &verdict.commit, quarantine.clone()).await?;
+        let facts = self.p.repos.inspect(&push.app, &commit, quarantine).await?;
         judge_tree(&facts)?;
         if let Some(push) = self.pushes.lock().unwrap_or_else(PoisonError::into_inner).get_mut(ticket) {
             push.accepted = true;
@@ -126,7 +127,15 @@ impl Commands {
         let push = self.push_of(ticket)?;
         let shallow = !ask.shallow.is_empty();
         let judged = JudgeAsk { updates: ask.commands, options: ask.options, shallow: ask.shallow, quarantine: None };
-        let (app, verdict, (options, foreign)) = self.verdict(&push.app, &judged).await?;
+        let (app, mut verdict, (options, foreign)) = self.verdict(&push.app, &judged).await?;
+        let commit = self.p.repos.peel(&app.id, &verdict.commit, None).await?;
+        if shallow && commit != verdict.commit {
+            // Git moves the branch itself there, and only to a commit.
+            return Err(Refusal::new(Code::TagPush, "a shallow clone cannot push a tag to a branch")
+                .next(format!("git push hoist 'TAG^{{commit}}:{}'", verdict.branch))
+                .into());
+        }
+        verdict.commit = commit;
         if !foreign.is_empty() {
             let names = foreign.join(", ");
             say.line(text::warning(&format!("Push options of other servers are passed over: {names}"))).await;

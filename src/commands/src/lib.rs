@@ -34,6 +34,7 @@ mod secrets;
 mod server;
 mod shell;
 mod show;
+mod sizes;
 #[cfg(test)]
 mod tests;
 pub mod usage;

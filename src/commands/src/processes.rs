@@ -52,7 +52,10 @@ pub async fn ps(c: &Commands, ask: Ask) -> Result<Reply> {
             let idle = match (app.current_release, app.stopped, table.keys().find(|name| name.as_str() != "release")) {
                 (None, ..) => "git push hoist main".to_owned(),
                 (Some(_), false, Some(name)) => format!("ps:scale {} {name}=1", app.name),
-                (Some(_), ..) => format!("ps:start {}", app.name),
+                (Some(_), true, _) => format!("ps:start {}", app.name),
+                (Some(_), false, None) => {
+                    "a line such as `web: COMMAND` in the Procfile, committed and pushed".to_owned()
+                }
             };
             Ok((rows, table, runs, idle))
         })

@@ -2,7 +2,7 @@
 
 use crate::context::{Ask, Commands};
 use crate::processes::run_job;
-use crate::reply::{Line, List, Reply};
+use crate::reply::{List, Reply};
 use domain::deploy::Kind;
 use serde_json::json;
 use store::Ask as JobAsk;
@@ -32,7 +32,7 @@ pub async fn list(c: &Commands, ask: Ask) -> Result<Reply> {
 }
 
 pub async fn rollback(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
-    let args::Rollback { release: to } = ask.what().arguments()?;
+    let args::Rollback { release: to, keep_config } = ask.what().arguments()?;
     if let Some(number) = to {
         let id = ask.the_app()?.id.clone();
         let current =
@@ -46,9 +46,5 @@ pub async fn rollback(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
             return Ok(Reply::said(format!("{number} is the current release already")));
         }
     }
-    for line in crate::config::waiting(c, &ask.the_app()?.id).await?.lines() {
-        let warning = format!("Config vars that no release has used yet are put back as well: {line}");
-        Line::Warning(warning).say(io).await;
-    }
-    run_job(c, &ask, Kind::Rollback, JobAsk { rollback_to: to, ..JobAsk::by(ask.principal()) }, io).await
+    run_job(c, &ask, Kind::Rollback, JobAsk { rollback_to: to, keep_config, ..JobAsk::by(ask.principal()) }, io).await
 }

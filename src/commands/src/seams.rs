@@ -45,6 +45,8 @@ pub trait Repositories: Send + Sync + Debug {
     async fn lfs_made_ago(&self, app: &AppId) -> Option<Duration>;
     /// The folder where git keeps what a push brought until it is judged.
     fn quarantine(&self, app: &AppId, named: &str) -> Result<Quarantine>;
+    /// The commit that a pushed id means: a tag's is what the tag is of.
+    async fn peel(&self, app: &AppId, named: &Commit, quarantine: Option<Quarantine>) -> Result<Commit>;
     /// What the rules for trees ask of a commit.
     async fn inspect(&self, app: &AppId, commit: &Commit, quarantine: Option<Quarantine>) -> Result<TreeFacts>;
     /// Whether another shallow push changed the repository meanwhile.
@@ -92,6 +94,9 @@ impl Repositories for Repos {
     }
     fn quarantine(&self, app: &AppId, named: &str) -> Result<Quarantine> {
         Repos::quarantine(self, app, named)
+    }
+    async fn peel(&self, app: &AppId, named: &Commit, quarantine: Option<Quarantine>) -> Result<Commit> {
+        Repos::peel(self, app, named, quarantine).await
     }
     async fn inspect(&self, app: &AppId, commit: &Commit, quarantine: Option<Quarantine>) -> Result<TreeFacts> {
         Repos::inspect(self, app, commit, quarantine).await

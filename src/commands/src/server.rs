@@ -1,7 +1,7 @@
 //! All that commands reach: what deploys work with, and what only commands do.
 
 use crate::seams::{Dockerfiles, Planner, Repositories, Routers};
-use crate::usage::Usage;
+use crate::sizes::Usage;
 use deploy::Platform;
 use std::sync::Arc;
 use system::places::Places;

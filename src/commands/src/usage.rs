@@ -2,12 +2,11 @@
 //! and at once where a push would be refused for it. Images are the engine's, which shares their layers, and are not here.
 
 use crate::server::Server;
+pub use crate::sizes::{Reserved, Sum, Usage};
 use domain::ids::UserId;
 use domain::quota::{Holder, What, limit};
-use domain::{AppId, Timestamp};
-use std::collections::BTreeMap;
+use domain::AppId;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use system::clock::now;
 use system::fault::{Act, Result};
@@ -24,95 +23,6 @@ const LATELY_MILLIS: u64 = 10_000;
 const MEASURE_MAX: Duration = Duration::from_secs(20);
 /// More than this is not counted: 1 PB.
 const COUNTED_MAX: u64 = 1 << 50;
-
-/// What was measured last. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct Usage(Arc<Mutex<BTreeMap<AppId, Measured>>>, Arc<Mutex<BTreeMap<AppId, u64>>>);
-
-/// Room for bytes that are on their way to an app. It counts until this is dropped; from then on the bytes do.
-#[derive(Debug)]
-pub struct Reserved {
-    usage: Usage,
-    app: AppId,
-    bytes: u64,
-}
-
-/// One app's size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Measured {
-    bytes: u64,
-    at: Timestamp,
-}
-
-/// The size of several apps together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Sum {
-    /// Bytes of those that were measured.
-    pub bytes: u64,
-    /// When the one measured longest ago was.
-    pub since: Option<Timestamp>,
-    /// How many were not measured yet.
-    pub unknown: usize,
-}
-
-impl Usage {
-    /// Of these apps.
-    pub fn of(&self, apps: &[AppId]) -> Sum {
-        let (known, coming) = (self.known(), self.coming());
-        let mut sum = Sum::default();
-        for app in apps {
-            sum.bytes = sum.bytes.saturating_add(coming.get(app).copied().unwrap_or(0));
-            match known.get(app) {
-                Some(one) => {
-                    sum.bytes = sum.bytes.saturating_add(one.bytes);
-                    sum.since = Some(sum.since.map_or(one.at, |since| since.min(one.at)));
-                }
-                None => sum.unknown += 1,
-            }
-        }
-        sum
-    }
-
-    /// Makes room for bytes that come to an app.
-    pub fn reserve(&self, app: &AppId, bytes: u64) -> Reserved {
-        let mut coming = self.coming();
-        let all = coming.entry(app.clone()).or_default();
-        *all = all.saturating_add(bytes);
-        Reserved { usage: self.clone(), app: app.clone(), bytes }
-    }
-
-    /// Bytes that are on their way to all apps.
-    pub fn reserved(&self) -> u64 {
-        self.coming().values().fold(0, |sum, bytes| sum.saturating_add(*bytes))
-    }
-
-    fn coming(&self) -> MutexGuard<'_, BTreeMap<AppId, u64>> {
-        self.1.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn known(&self) -> MutexGuard<'_, BTreeMap<AppId, Measured>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note(&self, app: AppId, bytes: u64, at: Timestamp) {
-        self.known().insert(app, Measured { bytes, at });
-    }
-}
-
-impl Drop for Reserved {
-    fn drop(&mut self) {
-        if let Some(measured) = self.usage.known().get_mut(&self.app) {
-            measured.bytes = measured.bytes.saturating_add(self.bytes);
-        }
-        let mut coming = self.usage.coming();
-        let left = coming.get(&self.app).map_or(0, |all| all.saturating_sub(self.bytes));
-        if left == 0 {
-            coming.remove(&self.app)
-        } else {
-            coming.insert(self.app.clone(), left)
-        };
-    }
-}
 
 /// Measures all apps, until the end of the server.
 pub fn start(p: &Server) {
@@ -217,10 +127,10 @@ mod tests {
     fn the_sum_says_how_old_it_is() {
         let usage = Usage::default();
         let [a, b, c]: [AppId; 3] = ["aaaaaaaa", "bbbbbbbb", "cccccccc"].map(|id| id.parse().unwrap());
-        usage.note(a.clone(), 5, Timestamp(20));
-        usage.note(b.clone(), 7, Timestamp(10));
-        assert_eq!(usage.of(&[a.clone(), b]), Sum { bytes: 12, since: Some(Timestamp(10)), unknown: 0 });
-        assert_eq!(usage.of(&[a, c]), Sum { bytes: 5, since: Some(Timestamp(20)), unknown: 1 });
+        usage.note(a.clone(), 5, domain::Timestamp(20));
+        usage.note(b.clone(), 7, domain::Timestamp(10));
+        assert_eq!(usage.of(&[a.clone(), b]), Sum { bytes: 12, since: Some(domain::Timestamp(10)), unknown: 0 });
+        assert_eq!(usage.of(&[a, c]), Sum { bytes: 5, since: Some(domain::Timestamp(20)), unknown: 1 });
         assert_eq!(usage.of(&[]), Sum::default());
     }
 

@@ -3,12 +3,13 @@
 use super::ending::{failure_lines, took};
 use super::{boot, consent, oneoff};
 use crate::Platform;
+use domain::config::Diff;
 use domain::deploy::{Deploy, Effect, Kind, Outcome};
 use domain::ids::{BuildId, ConfigVersion};
 use domain::push::{BranchName, may_advance};
 use domain::reconcile::Desire;
 use domain::refusal::Code;
-use domain::{Commit, ProcessType, Refusal, ReleaseNumber};
+use domain::{Commit, Refusal, ReleaseNumber, formation};
 use jobs::Job;
 use jobs::{BuildAsk, Waited};
 use std::time::Duration;
@@ -82,13 +83,34 @@ impl Effects {
         let branch = app.settings.deploy_branch.as_deref().unwrap_or("main");
         if there {
             let what = domain::text::plain(&release.description);
-            self.job.detail(format!("Back to {} ({what}), with the config vars it had", release.number));
+            let vars = if row.ask.keep_config { "today's config vars" } else { "the config vars it had" };
+            self.job.detail(format!("Back to {} ({what}), with {vars}", release.number));
+            if !row.ask.keep_config {
+                self.say_config_of(&app, &release).await?;
+            }
         }
         Ok((!there).then(|| {
             Refusal::new(Code::ImageGone, format!("the image of {} is not here any more", release.number))
                 .why(format!("the newest {} releases keep theirs", domain::images::KEEP_RELEASES))
                 .next(format!("git push --force hoist {}:{branch}  (builds its commit again)", build.commit.short()))
         }))
+    }
+
+    /// Names the config vars that a rollback takes away, brings back or changes: nobody thinks of those at night.
+    async fn say_config_of(&self, app: &store::App, to: &Release) -> Result<()> {
+        let (id, now, then) = (app.id.clone(), app.config_version, to.config_version);
+        let diff = self.p.store.read(move |tx| {
+            let diff = Diff::of(&tx.config(&id, now)?, &tx.config(&id, then)?);
+            Ok(diff.with_hidden(&tx.hidden(&id, now)?, &tx.hidden(&id, then)?))
+        });
+        let diff = diff.await?;
+        for line in diff.lines() {
+            self.job.warn(format!("Config vars {line}"));
+        }
+        if !diff.is_empty() {
+            self.job.warn(format!("to keep today's: rollback {} {} --keep-config", app.name, to.number));
+        }
+        Ok(())
     }
 
     pub async fn run(&mut self, row: &DeployRow, effect: Effect) -> Result<Outcome> {
@@ -193,6 +215,12 @@ impl Effects {
                     return Ok(found.number);
                 }
                 let (build, config_version, description) = contents(tx, &row, &app, current.as_ref(), built)?;
+                if let Some(current) = &current {
+                    let table = |build| tx.build(build).map(|build| build.map(|b| b.processes).unwrap_or_default());
+                    let (before, after) = (table(current.build)?, table(build)?);
+                    let (formation, with_domain) = (tx.formation(&app.id)?, tx.domain_processes(&app.id)?);
+                    formation::keeps_served(&app.name, (&before, &after), &formation, &with_domain)?;
+                }
                 tx.cut_release(&Release {
                     app: app.id.clone(),
                     number: ReleaseNumber(0),
@@ -221,9 +249,11 @@ impl Effects {
                     Ok((tx.the_app(&id)?.name, build.map(|build| build.processes).unwrap_or_default()))
                 })
                 .await?;
-            let scale = |name: &ProcessType| format!("; one starts with: ps:scale {app} {name}=1");
-            let first = table.keys().find(|name| name.as_str() != "release").map(scale).unwrap_or_default();
-            self.job.detail(format!("No process type has an instance{first}"));
+            let next = match table.keys().find(|name| name.as_str() != formation::RELEASE) {
+                Some(name) => format!("ps:scale {app} {name}=1 starts one of {name}"),
+                None => "add a line such as `web: COMMAND` to the Procfile, commit and push".to_owned(),
+            };
+            self.job.detail(format!("Nothing runs yet: {next}"));
             if let Some(near) = table.keys().find(|name| name.as_str().eq_ignore_ascii_case("web")) {
                 self.job.warn(format!("Requests go to the process type web; the Procfile has {near}"));
             }
@@ -298,6 +328,22 @@ impl Effects {
         Ok(Outcome::Done)
     }
 
+    /// The URL; or that nothing answers there, and what would.
+    async fn answers(&self, app: &store::App, release: ReleaseNumber) -> String {
+        let (id, url) = (app.id.clone(), self.p.sites.url(&app.name));
+        let read = self.p.store.read(move |tx| {
+            let table = tx.build(tx.the_release(&id, release)?.build)?.map(|b| b.processes).unwrap_or_default();
+            Ok((table, tx.formation(&id)?))
+        });
+        let Ok((table, formation)) = read.await else { return url };
+        let web = table.keys().find(|process| process.as_str() == formation::WEB);
+        match web.map(|web| formation::quantity(&formation, web)) {
+            Some(0) => format!("Nothing answers at {url}: web has no instances (ps:scale {} web=1)", app.name),
+            None => format!("Nothing answers at {url}: there is no process type web"),
+            Some(_) => url,
+        }
+    }
+
     /// What the job says at its end, and what is let go of.
     pub async fn farewell(&mut self, row: &DeployRow) {
         if row.kind == Kind::Push
@@ -320,7 +366,7 @@ impl Effects {
                         "The router has not confirmed yet (routes pending); the old release serves until it does",
                     );
                 }
-                self.job.detail(self.p.sites.url(&app.name));
+                self.job.detail(self.answers(&app, *release).await);
             }
             Deploy::Failed { why, .. } => {
                 for line in failure_lines(row.kind, why, app.current_release) {
@@ -400,6 +446,9 @@ fn contents(
                 return Err(Refusal::new(Code::NeverLive, format!("{} was never live", to.number))
                     .next(format!("releases {}", app.name))
                     .into());
+            }
+            if row.ask.keep_config {
+                return Ok((to.build, app.config_version, format!("Rollback to {}, config vars kept", to.number)));
             }
             // What is secret now is not shown again because it was not then.
             let vars = tx.config(&app.id, to.config_version)?;

@@ -1,9 +1,10 @@
 //! How many of each process type: the formation, and the changes that `ps:scale` asks for.
 
-use crate::names::ProcessType;
+use crate::names::{AppName, ProcessType};
 use crate::procfile::ProcessTable;
 use crate::refusal::Code;
 use crate::refusal::Refusal;
+use crate::text::did_you_mean;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Process type → quantity. A type that is absent has its default.
@@ -38,6 +39,34 @@ pub fn quantity(formation: &Formation, process: &ProcessType) -> u32 {
 /// The whole wanted formation of a release: every type of its table but `release`.
 pub fn wanted(formation: &Formation, table: &ProcessTable) -> Formation {
     table.keys().filter(|p| p.as_str() != RELEASE).map(|p| (p.clone(), quantity(formation, p))).collect()
+}
+
+/// Refuses a release that lacks a process type which has instances now and requests go to: its URL would answer nothing. It is
+/// meant where the type was scaled to 0, or its domains were removed, before.
+///
+/// # Errors
+/// [`Code::ProcessTypeGone`], with the name that is likely meant.
+pub fn keeps_served(
+    app: &AppName,
+    (before, after): (&ProcessTable, &ProcessTable),
+    formation: &Formation,
+    with_domain: &BTreeSet<ProcessType>,
+) -> Result<(), Refusal> {
+    let lost = before.keys().find(|process| {
+        is_served(process, with_domain) && quantity(formation, process) > 0 && !after.contains_key(*process)
+    });
+    let Some(lost) = lost else { return Ok(()) };
+    let names: Vec<&str> = after.keys().map(ProcessType::as_str).filter(|name| *name != RELEASE).collect();
+    let has = if names.is_empty() { "none that runs".to_owned() } else { names.join(", ") };
+    let no = Refusal::new(Code::ProcessTypeGone, format!("requests go to {lost}, and the new version has no {lost}"))
+        .why(format!("its process types: {has}"));
+    let misspelt =
+        did_you_mean(lost.as_str(), names.iter().copied().filter(|name| !before.keys().any(|b| b.as_str() == *name)));
+    let no = match misspelt.first() {
+        Some(near) => no.next(format!("name it {lost}, not {near}, in the Procfile, commit and push")),
+        None => no.next(format!("add a line `{lost}: COMMAND` to the Procfile, commit and push")),
+    };
+    Err(no.next(format!("ps:scale {app} {lost}=0  (if it is to end; then push again)")))
 }
 
 /// Applies words such as `web=2`, `worker+1`, `worker-1` to a formation; types must be in the table.
@@ -95,6 +124,34 @@ mod tests {
             Err(no) => no.code.to_string(),
         };
         assert_eq!(got, want, "{words:?}");
+    }
+
+    #[test]
+    fn a_type_that_requests_go_to_is_not_lost() {
+        let table =
+            |names: &[&str]| -> ProcessTable { names.iter().map(|p| (p.parse().unwrap(), "x".to_owned())).collect() };
+        let check = |before: &[&str], after: &[&str], formation: &Formation, with: &[&str]| {
+            let with = with.iter().map(|p| p.parse().unwrap()).collect();
+            let app = "blog".parse().unwrap();
+            keeps_served(&app, (&table(before), &table(after)), formation, &with).err().map(|no| no.next.join(" | "))
+        };
+        let usual = Formation::new();
+        let zero: Formation = [("web".parse().unwrap(), 0)].into();
+        assert_eq!(check(&[], &["worker"], &usual, &[]), None);
+        assert_eq!(check(&["web"], &["web", "worker"], &usual, &[]), None);
+        assert_eq!(check(&["web", "worker"], &["worker"], &zero, &[]), None);
+        assert_eq!(check(&["api", "web"], &["web"], &usual, &["api"]), None, "it has no instance");
+        let scale = "ps:scale blog web=0  (if it is to end; then push again)";
+        assert_eq!(
+            check(&["web"], &["release", "wub"], &usual, &[]).unwrap(),
+            format!("name it web, not wub, in the Procfile, commit and push | {scale}")
+        );
+        assert_eq!(
+            check(&["web", "worker"], &["worker"], &usual, &[]).unwrap(),
+            format!("add a line `web: COMMAND` to the Procfile, commit and push | {scale}")
+        );
+        let one: Formation = [("api".parse().unwrap(), 1)].into();
+        assert!(check(&["api", "web"], &["web"], &one, &["api"]).unwrap().contains("ps:scale blog api=0"));
     }
 
     #[test]

@@ -37,6 +37,8 @@ const WHOLE_MAX: u64 = 8 << 20;
 const PIECE: usize = 256 * 1024;
 /// Paths kept of each kind for a message.
 const NAMED_MAX: usize = 5;
+/// A tag of a tag of a tag is looked through so far.
+const TAGS_MAX: usize = 8;
 const GITMODULES: &str = ".gitmodules";
 /// A larger `.slugignore` is no list of patterns.
 const SLUGIGNORE_MAX: u64 = 256 * 1024;
@@ -420,6 +422,26 @@ impl Reader {
         }
     }
 
+    /// The commit that an id means: itself, or what an annotated tag is of, as `git push hoist v1.0:main` sends one.
+    ///
+    /// # Errors
+    /// A refusal where neither is there.
+    pub fn peel(&self, named: &Commit) -> Result<Commit> {
+        let mut id = oid(named)?;
+        for _ in 0..TAGS_MAX {
+            match self.repo.odb().and_then(|odb| odb.read_header(id)) {
+                Ok((size, ObjectType::Tag)) if size as u64 <= COMMIT_MAX => {
+                    let tag =
+                        alone(|| self.repo.find_tag(id)).act(|| format!("cannot read the tag {}", named.short()))?;
+                    id = tag.target_id();
+                }
+                // What it is instead, or that it is not there, is said where it is read.
+                Ok(_) | Err(_) => break,
+            }
+        }
+        Ok(id.to_string().parse()?)
+    }
+
     fn size(&self, kind: Kind, oid: Oid) -> Result<u64> {
         if kind == Kind::Submodule {
             return Ok(0);
@@ -506,6 +528,19 @@ impl Repos {
                 None => reader,
             };
             reader.inspect(&commit, false)
+        })
+        .await
+    }
+
+    /// [`Reader::peel`], within what a push brought where it is not judged yet.
+    pub async fn peel(&self, app: &AppId, named: &Commit, quarantine: Option<Quarantine>) -> Result<Commit> {
+        let named = named.clone();
+        self.read(app, "cannot read what was pushed", move |reader| {
+            let reader = match &quarantine {
+                Some(quarantine) => reader.with_quarantine(quarantine)?,
+                None => reader,
+            };
+            reader.peel(&named)
         })
         .await
     }

@@ -180,6 +180,7 @@ codes! {
     NoSuchKey = "no-such-key", "There is no such key.";
     NoSuchLine = "no-such-line", "The log does not reach there yet.";
     NoSuchLogin = "no-such-login", "There is no login to that image registry.";
+    ProcessTypeGone = "process-type-gone", "The new version lacks a process type that requests go to.";
     NoSuchProcessType = "no-such-process-type", "The release has no such process type.";
     NoSuchQuota = "no-such-quota", "There is no quota of that kind.";
     NoSuchRelease = "no-such-release", "The app has no such release.";

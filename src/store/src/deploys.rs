@@ -31,6 +31,9 @@ pub struct Ask {
     /// The release to roll back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_to: Option<ReleaseNumber>,
+    /// A rollback with the config vars of today.
+    #[serde(default)]
+    pub keep_config: bool,
     /// Rebuild from nothing: caches are not read.
     #[serde(default)]
     pub clear_cache: bool,

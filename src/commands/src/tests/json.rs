@@ -53,7 +53,7 @@ async fn what_was_done_is_in_fields() {
             bob$ ps:restart blog --json
             {"app":"blog","command":"ps:restart","done":{"app":"blog","release":"v2","seconds":<took>,"status":"live","url":"http://blog.example.com/"},"exit":0,"said":["Starting v2: web.1","web.1 is up","Restarted v2, took <took> (boot <took>, switch <took>)","Requests during the switch: 0 served, 0 lost","http://blog.example.com/"],"warned":[]}
             bob$ rollback blog --json
-            {"app":"blog","command":"rollback","done":{"app":"blog","release":"v3","seconds":<took>,"status":"live","url":"http://blog.example.com/"},"exit":0,"said":["Back to v1 (Deploy 00000000), with the config vars it had","Running the release command: migrate","Starting v3: web.1","web.1 is up","Live: v3, took <took> (boot <took>, switch <took>)","Requests during the switch: 0 served, 0 lost","http://blog.example.com/"],"warned":[]}
+            {"app":"blog","command":"rollback","done":{"app":"blog","release":"v3","seconds":<took>,"status":"live","url":"http://blog.example.com/"},"exit":0,"said":["Back to v1 (Deploy 00000000), with the config vars it had","Config vars removed: COLOUR","to keep today's: rollback blog v1 --keep-config","Running the release command: migrate","Starting v3: web.1","web.1 is up","Live: v3, took <took> (boot <took>, switch <took>)","Requests during the switch: 0 served, 0 lost","http://blog.example.com/"],"warned":[]}
             bob$ ps:scale blog web=2 --json
             {"app":"blog","command":"ps:scale","done":{"formation":{"web":2,"worker":0}},"exit":0,"said":["Scaling blog to web=2 worker=0","web.2 is up"],"warned":[]}
             bob$ ps:stop blog --json

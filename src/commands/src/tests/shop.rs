@@ -78,6 +78,9 @@ impl Repositories for NoGit {
     fn quarantine(&self, _: &AppId, _: &str) -> Result<Quarantine> {
         Err(absent())
     }
+    async fn peel(&self, _: &AppId, _: &Commit, _: Option<Quarantine>) -> Result<Commit> {
+        Err(absent())
+    }
     async fn inspect(&self, _: &AppId, _: &Commit, _: Option<Quarantine>) -> Result<TreeFacts> {
         Err(absent())
     }

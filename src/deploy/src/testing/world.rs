@@ -129,6 +129,12 @@ impl Outside {
         lock(&self.script).build_fails.clone()
     }
 
+    /// The process types of what is built from now on; each one's command is its name.
+    pub fn set_processes(&self, names: &[&str]) {
+        let named = |name: &&str| Some((name.parse().ok()?, (*name).to_owned()));
+        lock(&self.script).processes = names.iter().filter_map(named).collect();
+    }
+
     pub(super) fn processes(&self) -> ProcessTable {
         lock(&self.script).processes.clone()
     }

@@ -45,6 +45,48 @@ async fn what_fails_before_the_commit_point_leaves_the_old_release_serving() {
     assert!(life.outside.git().pins.is_empty());
 }
 
+/// A misspelt `web` would take the site down: it is refused before a release is cut. Scaled to 0 before, it is meant.
+#[tokio::test]
+async fn a_version_without_what_requests_go_to_is_refused_before_it_boots() {
+    let world = World::new();
+    let life = world.start(Fuse::new()).await;
+    let app = life.app("blog").await;
+    life.push(&app, &commit(1)).await.unwrap().end().await;
+    assert!(life.rests().await);
+    let serving = life.outside.targets();
+    life.outside.set_processes(&["wub", "worker"]);
+    let end = life.push(&app, &commit(2)).await.unwrap().end().await;
+    assert!(matches!(&end, Deploy::Failed { release: None, why } if why.code == Code::ProcessTypeGone), "{end:?}");
+    assert!(life.rests().await);
+    assert_eq!((life.outside.targets(), life.outside.wrong()), (serving, Vec::new()));
+    let id = app.clone();
+    let none = [("web".parse().unwrap(), 0)].into();
+    life.platform.store.write(move |tx| tx.set_formation(&id, &none, system::clock::now())).await.unwrap();
+    life.outside.set_must_serve(false);
+    let end = life.push(&app, &commit(3)).await.unwrap().end().await;
+    assert!(matches!(end, Deploy::Live { release, .. } if release.0 == 2), "{end:?}");
+}
+
+/// An app that never had `web` goes live, and is not told a URL that answers nothing.
+#[tokio::test]
+async fn an_app_without_web_hears_that_nothing_answers() {
+    let world = World::new();
+    let life = world.start(Fuse::new()).await;
+    let app = life.app("bot").await;
+    life.outside.set_processes(&["release"]);
+    life.outside.set_must_serve(false);
+    let job = life.push(&app, &commit(1)).await.unwrap();
+    let mut heard = job.listen();
+    let mut lines = Vec::new();
+    while let jobs::Heard::Line(line) = heard.hear().await {
+        lines.push(line.text.trim().to_owned());
+    }
+    let next = "add a line such as `web: COMMAND` to the Procfile, commit and push";
+    assert!(lines.contains(&format!("Nothing runs yet: {next}")), "{lines:?}");
+    let last = lines.last().unwrap();
+    assert!(last.starts_with("Nothing answers at http://bot.") && last.ends_with("no process type web"), "{lines:?}");
+}
+
 /// The store has it ready before the router hears of it: only then is all at rest.
 #[tokio::test]
 async fn at_rest_is_what_the_router_knows_of() {

@@ -1,10 +1,18 @@
 //! How the text of a setting is read: one value of these for each kind, which knows its bounds, its unit and its words.
 
-use super::RouterMode;
 use domain::quota::{Limit, UNLIMITED};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Who starts the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouterMode {
+    /// The server, when none answers.
+    Spawn,
+    /// Somebody else, such as systemd: the server only waits for it.
+    External,
+}
 
 /// Bytes of a megabyte.
 pub(super) const MEGABYTE: u64 = 1_000_000;

@@ -9,6 +9,7 @@ pub use table::{KEYS, Settings};
 use domain::audit::Keep;
 use domain::quota::{Limits, What};
 use grammar::Grammar;
+pub use grammar::RouterMode;
 use log_format::budget::Budget;
 use std::collections::BTreeMap;
 
@@ -33,15 +34,6 @@ pub struct Key {
     pub unless: &'static str,
     /// A value that it takes.
     pub example: &'static str,
-}
-
-/// Who starts the router.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RouterMode {
-    /// The server, when none answers.
-    Spawn,
-    /// Somebody else, such as systemd: the server only waits for it.
-    External,
 }
 
 /// Mistakes: where the value came from and why it is wrong.

@@ -196,6 +196,7 @@ arguments! {
     /// What `rollback` takes.
     Rollback {
         maybe release: ReleaseNumber = optional("RELEASE", "The release to go back to; by default the one before the current");
+        switch keep_config = switch("keep-config", None, "With the config vars of today, not those that it had");
     }
 }
 
@@ -205,10 +206,12 @@ pub(super) const ROLLBACK: Spec = Spec {
     aliases: &["releases:rollback"],
     app: AppArg::Required,
     args: Rollback::ARGS,
+    flags: Rollback::FLAGS,
     need: Need::Manage,
     summary: "Deploy an older release again, without a build",
-    help: "Makes a new release with the old one's image and config vars. The branch in git stays.",
-    examples: &["rollback blog", "rollback blog v3"],
+    help: "Makes a new release with the old one's image and config vars; those that differ from today's are named. The branch in \
+           git stays.",
+    examples: &["rollback blog", "rollback blog v3", "rollback blog v3 --keep-config"],
     group: Group::Releases,
     ..BASE
 };
