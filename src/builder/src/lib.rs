@@ -355,6 +355,11 @@ fn stack_name(stack: buildpacks::Stack, base: Base) -> String {
     }
 }
 
+/// Whether a stack's two images, by its own name, lie in the folder of stacks.
+pub fn stack_is_installed(stacks: &std::path::Path, name: &str) -> bool {
+    ["run", "build"].iter().all(|image| stacks.join(format!("{name}-{image}.json")).exists())
+}
+
 fn stack_there(p: &Parts, stack: buildpacks::Stack, name: &str) -> Result<()> {
     if p.settings.stacks.join(format!("{name}.json")).exists() {
         return Ok(());

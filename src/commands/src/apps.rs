@@ -2,16 +2,18 @@
 
 use crate::context::{Ask, Commands};
 use crate::reply::{Line, List, Reply};
-use domain::access::{Principal, may_see, name_refusal};
+use domain::access::{Principal, Role, may_see, name_refusal};
 use domain::app_settings::{self, Counts, Known, Setting};
 use domain::quota::What;
 use domain::refusal::Code;
-use domain::{AppId, AppName, Refusal};
+use domain::{AppId, AppName, Refusal, UserName};
 use serde_json::json;
 use std::collections::BTreeMap;
+use store::{Keys, Lost, Tx, User};
 use system::clock::now;
 use system::fault::Result;
 use system::io::Io;
+use system::settings::Settings;
 use verbs::args;
 
 /// Own host names that `apps:info` shows; `domains:list` shows all.
@@ -222,6 +224,7 @@ pub async fn set(c: &Commands, ask: Ask) -> Result<Reply> {
     let changes = settings.into_iter().map(named).collect::<Result<Vec<_>, Refusal>>()?;
     let counts = changes.iter().map(|(setting, _)| setting.counts).max().unwrap_or(Counts::Now);
     let (id, name, who) = (app.id.clone(), app.name.to_string(), ask.principal().clone());
+    let stacks = c.p.settings.stacks.clone();
     let set =
         c.p.store
             .write(move |tx| {
@@ -231,6 +234,7 @@ pub async fn set(c: &Commands, ask: Ask) -> Result<Reply> {
                     buildpack: &buildpacks::buildpack_name,
                     buildpacks: buildpacks::BUILDPACKS.join(", "),
                     stack: &|name| buildpacks::Stack::parse(name).map(buildpacks::Stack::name),
+                    stack_there: &|name| builder::stack_is_installed(&stacks, name),
                 };
                 let mut settings = tx.the_app(&id)?.settings;
                 for (setting, value) in &changes {
@@ -243,6 +247,83 @@ pub async fn set(c: &Commands, ask: Ask) -> Result<Reply> {
     let mut reply = Reply::said(format!("Set. {}", counts.sentence(app.name.as_str())));
     reply.did("settings", set);
     Ok(reply)
+}
+
+/// An owner and what became of those who had to do with the app.
+struct Handed {
+    /// The owner until now, where it was not root.
+    from: Option<User>,
+    /// By which right the owner until now may still change it.
+    still: Option<&'static str>,
+    lost: Lost,
+}
+
+pub async fn transfer(c: &Commands, ask: Ask) -> Result<Reply> {
+    let app = ask.the_app()?.clone();
+    let args::AppsTransfer { user: name, keep_access } = ask.what().arguments()?;
+    let (wanted, settings) = (name.clone(), c.p.settings.clone());
+    let to = c.p.store.read(move |tx| tx.the_user(&wanted)).await?;
+    let mut reply = Reply::new();
+    reply.did("owner", &name);
+    if app.owner == Some(to.id) {
+        reply.line(format!("{} belongs to {name} already", app.name));
+        return Ok(reply);
+    }
+    crate::usage::may_grow(&c.p, Some(to.id), c.p.usage.of(std::slice::from_ref(&app.id)).bytes).await?;
+    let id = app.id.clone();
+    let mut handed = c.p.store.write(move |tx| hand_over(tx, &settings, &id, &name, keep_access)).await?;
+    reply.line(format!("{} belongs to {} now; nothing was restarted", app.name, to.name));
+    if let Some(from) = &handed.from {
+        match handed.still {
+            Some(what) => reply.detail(format!("{} may still change it, as {what}", from.name)),
+            None => {
+                let (to, from, app) = (&to.name, &from.name, &app.name);
+                reply.detail(format!("{from} may not see it any more; {to} can share it: access:add {app} {from}"));
+            }
+        }
+    }
+    let ended = &mut handed.lost.ended;
+    for (app, key) in std::mem::take(&mut ended.handed_keys) {
+        let key = domain::text::plain(&key);
+        reply.detail(format!(
+            "Its deploy key {key} stays, {} answers for it; to end it: deploy-keys:remove {app} {key}",
+            to.name
+        ));
+    }
+    for (app, user) in std::mem::take(&mut ended.shares) {
+        reply.detail(format!("It stays shared with {user}; to end that: access:remove {app} {user}"));
+    }
+    let whose = handed.from.map(|from| from.name.to_string()).unwrap_or_default();
+    c.after_loss(handed.lost, &whose, &mut reply);
+    Ok(reply)
+}
+
+/// One transaction: the new owner has it, within their quota, and answers for what the one before let in.
+fn hand_over(tx: &Tx<'_>, settings: &Settings, app: &AppId, to: &UserName, keep_access: bool) -> store::Result<Handed> {
+    let (row, to, defaults) = (tx.the_app(app)?, tx.the_user(to)?, settings.quotas());
+    let from = row.owner.map(|id| tx.user_by_id(id)).transpose()?.flatten();
+    let (have, used) = (tx.apps_owned(to.id)?.len() as u64, deploy::quota::used(tx, settings, to.id)?);
+    tx.transfer_app(&row, &to, now())?;
+    if let Some(holder) = tx.quota_holder(to.id)? {
+        holder.may(What::Apps, have, tx.apps_owned(to.id)?.len() as u64, &defaults)?;
+        holder.may_run(used, deploy::quota::used(tx, settings, to.id)?, &defaults)?;
+    }
+    let mut lost = Lost::default();
+    let mut still = None;
+    if let Some(from) = from.as_ref().filter(|from| from.id != to.id) {
+        if keep_access {
+            tx.share(app, from, Some(to.id), now())?;
+        }
+        still = match (from.role, keep_access) {
+            (Role::Admin, _) => Some("an administrator"),
+            (Role::Developer, true) => Some("somebody whom it is shared with"),
+            (Role::Developer, false) => None,
+        };
+        lost.ended = tx.leave(from, Some(from), Keys::HandOver, &to.principal(), now())?;
+        let work = tx.end_lost_work(now())?;
+        (lost.ended.builds, lost.ended.runs, lost.jobs) = (work.ended.builds, work.ended.runs, work.jobs);
+    }
+    Ok(Handed { from, still, lost })
 }
 
 pub async fn destroy(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {

@@ -217,6 +217,7 @@ impl Commands {
             Verb::AppsSet => apps::set(self, ask).await,
             Verb::AppsDestroy => apps::destroy(self, ask, io).await,
             Verb::AppsRename => domains::rename(self, ask).await,
+            Verb::AppsTransfer => apps::transfer(self, ask).await,
             Verb::Open => maintenance::open(self, ask).await,
             Verb::DomainsAdd => domains::add(self, ask).await,
             Verb::DomainsRemove => domains::remove(self, ask).await,

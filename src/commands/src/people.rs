@@ -4,11 +4,11 @@ use crate::context::{Ask, Commands};
 use crate::keys::read_keys;
 use crate::leaving::keys_of;
 use crate::reply::{List, Reply};
-use domain::Refusal;
 use domain::access::{Principal, Role, actor};
 use domain::leaving::known;
 use domain::people::{Loss, may_lose};
 use domain::refusal::Code;
+use domain::{Refusal, UserName};
 use serde_json::json;
 use ssh::SessionEnv;
 use store::{Lost, User};
@@ -39,7 +39,33 @@ pub async fn users_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<Reply> {
     for key in &keys {
         reply.line(format!("Added {word} {name} with the key {}", key.fingerprint));
     }
+    invitation(c, &name, role, !keys.is_empty(), &mut reply)?;
     Ok(reply)
+}
+
+/// What to send to somebody who has just been added.
+fn invitation(c: &Commands, name: &UserName, role: Role, has_key: bool, reply: &mut Reply) -> Result<()> {
+    let (ssh, remote) = (c.p.sites.ssh_command(), c.p.sites.remote(&"my-app".parse()?));
+    reply.line(format!("To send to {name}:"));
+    reply.detail(format!("You are {name}, {} on the Hoist server {}.", word_with_article(role), c.p.sites.ssh_host()));
+    if !has_key {
+        reply.detail("First send me your public key, ~/.ssh/id_ed25519.pub (made by: ssh-keygen -t ed25519).");
+    }
+    reply.detail("Who you are there, what to type next, and all commands:");
+    reply.detail(format!("  {ssh}"));
+    reply.detail(format!("  {ssh} help"));
+    reply.detail("To deploy, in the folder of your app, its files committed (my-app: any name):");
+    reply.detail(format!("  git remote add hoist {remote}"));
+    reply.detail("  git push hoist main");
+    reply.detail("The push builds the app, starts it and prints its URL.");
+    Ok(())
+}
+
+fn word_with_article(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "an administrator",
+        Role::Developer => "a developer",
+    }
 }
 
 fn word_of(role: Role) -> &'static str {
@@ -87,9 +113,8 @@ pub async fn users_set(c: &Commands, ask: Ask) -> Result<Reply> {
     let mut reply = Reply::new();
     reply.did("user", &name);
     reply.did("role", role);
-    let article = if role == Role::Admin { "an" } else { "a" };
     let already = if lost.is_some() { "now" } else { "already" };
-    reply.line(format!("{name} is {already} {article} {}", word_of(role)));
+    reply.line(format!("{name} is {already} {}", word_with_article(role)));
     c.after_loss(lost.unwrap_or_default(), name.as_str(), &mut reply);
     Ok(reply)
 }

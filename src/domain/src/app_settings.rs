@@ -124,6 +124,8 @@ pub struct Known<'a> {
     pub buildpacks: String,
     /// A stack's own name, by any of its names.
     pub stack: &'a dyn Fn(&str) -> Option<&'static str>,
+    /// Whether the stack of this name is installed on the server.
+    pub stack_there: &'a dyn Fn(&str) -> bool,
 }
 
 type Take = fn(&mut AppSettings, Option<&str>, &Known<'_>) -> Result<(), Refusal>;
@@ -223,6 +225,9 @@ pub const TABLE: &[Setting] = &[
                     .next("apps:set APP stack=bookworm")
             };
             let name = value.map(|text| (known.stack)(text).ok_or_else(unknown)).transpose()?;
+            if let Some(name) = name.filter(|name| !(known.stack_there)(name)) {
+                return Err(stack_missing(name));
+            }
             all.stack = name.map(str::to_owned);
             Ok(())
         },
@@ -415,6 +420,14 @@ fn folder(text: &str) -> Result<String, Refusal> {
     Ok(parts.join("/"))
 }
 
+/// Said before the setting counts: the next push would be refused for it.
+fn stack_missing(name: &str) -> Refusal {
+    Refusal::new(Code::NoStack, format!("the stack {name} is not installed on this server"))
+        .why("an administrator installs it once, on the server, from Hoist's source")
+        .next(format!("scripts/stacks --stack {name}"))
+        .next("apps:set APP stack=  (for the default stack)")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -427,7 +440,12 @@ mod tests {
             app: "blog",
             buildpack: &|text| matches!(text, "node" | "nodejs").then_some("node"),
             buildpacks: "node".to_owned(),
-            stack: &|text| matches!(text, "bookworm" | "deb12").then_some("deb12"),
+            stack: &|text| match text {
+                "bookworm" | "deb12" => Some("deb12"),
+                "trixie" | "deb13" => Some("deb13"),
+                _ => None,
+            },
+            stack_there: &|name| name == "deb12",
         }
     }
 
@@ -488,6 +506,7 @@ mod tests {
         for (typed, code) in [
             ("buildpack=cobol", Code::NoSuchBuildpack),
             ("stack=jessie", Code::NoSuchStack),
+            ("stack=trixie", Code::NoStack),
             ("root=/etc", Code::BadRoot),
             ("root=a/../b", Code::BadRoot),
             ("root=a/.git", Code::BadRoot),

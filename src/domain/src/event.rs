@@ -35,6 +35,11 @@ pub enum Event {
         from: AppName,
         to: AppName,
     },
+    AppTransferred {
+        /// Root, where there is none.
+        from: Option<UserName>,
+        to: UserName,
+    },
     AppDestroyed {
         name: AppName,
     },
@@ -212,6 +217,7 @@ macro_rules! kinds {
 kinds! {
     AppCreated = "app-created", "an app was made";
     AppRenamed = "app-renamed", "an app has another name";
+    AppTransferred = "app-transferred", "an app has another owner";
     AppDestroyed = "app-destroyed", "an app is gone with all of it";
     AppStopped = "app-stopped", "ps:stop, or the beginning of the app's end";
     SettingsChanged = "settings-changed", "apps:set";
@@ -297,6 +303,7 @@ impl Event {
             | Event::InstanceCutOff { .. }
             | Event::RunEnded { .. } => Some(self.text()),
             Event::AppCreated { .. }
+            | Event::AppTransferred { .. }
             | Event::AppDestroyed { .. }
             | Event::AppStopped
             | Event::SettingsChanged { .. }
@@ -331,6 +338,8 @@ impl Event {
         match self {
             Event::AppCreated { name } => format!("Created {name}"),
             Event::AppRenamed { from, to } => format!("Renamed from {from} to {to}"),
+            Event::AppTransferred { from: Some(from), to } => format!("{to} owns it now, as {from} did before"),
+            Event::AppTransferred { from: None, to } => format!("{to} owns it now, as root did before"),
             Event::AppDestroyed { name } => format!("Destroyed {name}"),
             Event::AppStopped => "Stopped".to_owned(),
             Event::SettingsChanged { names } => format!("Settings changed: {}", names.join(", ")),

@@ -40,6 +40,16 @@ fn samples() -> Vec<(Event, &'static str, &'static str)> {
             "Renamed from blog to news",
         ),
         (
+            Event::AppTransferred { from: Some("bob".parse().unwrap()), to: user() },
+            r#"{"kind":"app-transferred","from":"bob","to":"ana"}"#,
+            "ana owns it now, as bob did before",
+        ),
+        (
+            Event::AppTransferred { from: None, to: user() },
+            r#"{"kind":"app-transferred","from":null,"to":"ana"}"#,
+            "ana owns it now, as root did before",
+        ),
+        (
             Event::AppDestroyed { name: "blog".parse().unwrap() },
             r#"{"kind":"app-destroyed","name":"blog"}"#,
             "Destroyed blog",

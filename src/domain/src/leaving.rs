@@ -63,7 +63,7 @@ impl Ended {
             )
         });
         list(&mut lines, &self.apps, |app| {
-            format!("Owned by root now: {app}; to let somebody else change it: access:add {app} USER")
+            format!("Belongs to root now: {app}; to give it to somebody: apps:transfer {app} USER")
         });
         list(&mut lines, &self.shares, |(app, user)| {
             format!("Stays, yours now: {app} is shared with {user}, by {who}; to end it: access:remove {app} {user}")
@@ -118,7 +118,7 @@ mod tests {
             "builds blog",
             "releases blog",
             "ps blog",
-            "access:add blog USER",
+            "apps:transfer blog USER",
             "access:remove blog eve",
             "users:remove eve",
             "keys:remove SHA256:x eve",

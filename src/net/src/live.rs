@@ -40,6 +40,7 @@ impl World {
             shares: self.shares.clone(),
             resolvers: resolvers().unwrap(),
             builds_may_reach: Vec::new(),
+            host_services: Vec::new(),
         }
     }
     fn network(&self, n: u16) -> NetworkSpec {
@@ -229,6 +230,8 @@ async fn who_reaches_whom() {
         eprintln!("made in {took:?}, looked at in {:?}", started.elapsed() - took);
         assert_eq!(world.reached(1, &targets).await, ["a-app1", "h-private"], "an app");
         assert_eq!(world.reached(BUILDS, &targets).await, Vec::<String>::new(), "a build");
+        opened(&world, &targets, host_port).await;
+        assert_eq!(firewall.ensure().await.unwrap(), Ensured::Replaced);
         for n in [BUILDS, 1, 2] {
             assert!(host_reaches(world.address(n, 10)), "the router reaches network {n}");
             assert!(!neighbour.reaches(world.address(n, 10)), "an outsider does not reach network {n}");
@@ -243,6 +246,15 @@ async fn who_reaches_whom() {
         drop(neighbour);
     })
     .await;
+}
+
+/// A port of the host that an operator opens is open to apps, at whichever address of the host, and to no build.
+async fn opened(world: &World, targets: &[(&str, Ipv4Addr, u16)], port: u16) {
+    let firewall = Firewall::new(&Policy { host_services: vec![port], ..world.policy() });
+    assert_eq!(firewall.ensure().await.unwrap(), Ensured::Replaced);
+    let reached = world.reached(1, targets).await;
+    assert_eq!(reached, ["a-app1", "d-gateway", "e-own-gateway", "f-host", "h-private"], "an app");
+    assert_eq!(world.reached(BUILDS, targets).await, Vec::<String>::new(), "a build");
 }
 
 /// A table that is not ours any more is noticed and replaced; other tables are not touched.

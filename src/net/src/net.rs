@@ -31,6 +31,8 @@ pub(super) struct Inner {
     pool: Subnet,
     /// Whether the firewall is made; not in tests of others.
     has_rules: bool,
+    /// Ports of the host that apps may reach.
+    host_services: Vec<u16>,
     /// Changes when another share is claimed.
     held: Mutex<Arc<Held>>,
     /// One at a time changes the shares or puts the firewall right: rules of before must not come after those of now.
@@ -57,30 +59,41 @@ impl Surroundings {
 }
 
 impl Net {
-    /// Claims the installation's shares of the pool. Blocks; makes no rule yet.
-    pub fn claim(install: &InstallId, data: &Path, pool: Subnet) -> Result<Net> {
-        Net::claim_on(Path::new(HOST_FOLDER), install, data, pool, true)
+    /// Claims the installation's shares of the pool. Blocks; makes no rule yet. Apps reach the ports `host_services`.
+    pub fn claim(install: &InstallId, data: &Path, pool: Subnet, host_services: Vec<u16>) -> Result<Net> {
+        Net::claim_on(Path::new(HOST_FOLDER), install, data, pool, Some(host_services))
     }
 
     /// Among installations that agree in a folder of a test. It makes no rule on this host.
     #[cfg(any(test, feature = "testing"))]
     #[allow(clippy::unwrap_used, reason = "tests")]
     pub fn claim_for_tests(host: &Path, data: &Path, pool: Subnet) -> Net {
-        Net::claim_on(host, &"test".parse().unwrap(), data, pool, false).unwrap()
+        Net::claim_on(host, &"test".parse().unwrap(), data, pool, None).unwrap()
     }
 
-    fn claim_on(host: &Path, install: &InstallId, data: &Path, pool: Subnet, has_rules: bool) -> Result<Net> {
+    /// Without `host_services` there is no firewall.
+    fn claim_on(
+        host: &Path,
+        install: &InstallId,
+        data: &Path,
+        pool: Subnet,
+        host_services: Option<Vec<u16>>,
+    ) -> Result<Net> {
         let around = Surroundings::read()?;
         let claimer = Claimer { host, data, install, pool, routes: &around.routes, keep_clear: &around.resolvers };
         let claimed = claim(&claimer, 1)?;
         warn_lost(&claimed);
+        let has_rules = host_services.is_some();
+        let host_services = host_services.unwrap_or_default();
+        let held = Held::new(install, pool, claimed.shares, around.resolvers, &host_services);
         Ok(Net(Arc::new(Inner {
             host: host.to_path_buf(),
             data: data.to_path_buf(),
             install: install.clone(),
             pool,
             has_rules,
-            held: Mutex::new(Arc::new(Held::new(install, pool, claimed.shares, around.resolvers))),
+            host_services,
+            held: Mutex::new(Arc::new(held)),
             turn: tokio::sync::Mutex::default(),
         })))
     }
@@ -103,7 +116,7 @@ impl Net {
         let (claimed, resolvers) = claimed.await?;
         warn_lost(&claimed);
         tracing::info!("another range of addresses is this installation's: {} now", claimed.shares.len());
-        let held = Held::new(&self.0.install, self.0.pool, claimed.shares, resolvers);
+        let held = Held::new(&self.0.install, self.0.pool, claimed.shares, resolvers, &self.0.host_services);
         *self.0.held.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(held);
         Ok(())
     }
@@ -200,9 +213,21 @@ impl Net {
 }
 
 impl Held {
-    fn new(install: &InstallId, pool: Subnet, shares: Vec<Subnet>, resolvers: Vec<IpAddr>) -> Held {
-        let policy =
-            Policy { install: install.clone(), pool, shares: shares.clone(), resolvers, builds_may_reach: Vec::new() };
+    fn new(
+        install: &InstallId,
+        pool: Subnet,
+        shares: Vec<Subnet>,
+        resolvers: Vec<IpAddr>,
+        host_services: &[u16],
+    ) -> Held {
+        let policy = Policy {
+            install: install.clone(),
+            pool,
+            shares: shares.clone(),
+            resolvers,
+            builds_may_reach: Vec::new(),
+            host_services: host_services.to_vec(),
+        };
         Held { shares, firewall: Firewall::new(&policy) }
     }
 }

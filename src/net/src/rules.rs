@@ -1,12 +1,13 @@
 //! The firewall's rules as text for `nft`. Pure: the same policy gives the same text.
 //!
-//! What instances may do: the host, nothing but answers; builds, the internet and the resolver; apps, the internet, their
+//! What instances may do: the host, nothing but answers and, for apps, the ports that an operator opens; builds, the internet and the resolver; apps, the internet, their
 //! own network and the resolver. Nothing new comes in to them except from the host itself (the router). A drop is final,
 //! whatever Docker's own chains say; an accept here only ends this table. What a build asks for in vain is refused, so that
 //! the step fails at once with its reason and not after the client's patience.
 
 use domain::InstallId;
 use domain::addresses::{BUILDS, CLOSED_TO_BUILDS, Subnet, bridge_name, bridge_prefix, networks};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -28,6 +29,8 @@ pub struct Policy {
     pub resolvers: Vec<IpAddr>,
     /// Private ranges that builds may reach all the same: a company's package mirror.
     pub builds_may_reach: Vec<Subnet>,
+    /// TCP ports of this host that apps may reach, builds not: a database that runs on it.
+    pub host_services: Vec<u16>,
 }
 
 /// The table's name.
@@ -40,6 +43,7 @@ pub fn render(policy: &Policy) -> String {
     let bridges = bridge_prefix(&policy.install);
     let builds = bridge_name(&policy.install, BUILDS);
     let resolver = resolver_rules(&policy.resolvers);
+    let services = service_rule(&builds, &policy.host_services);
     let mirrors = list("ip daddr", policy.builds_may_reach.iter(), "accept");
     let closed = CLOSED_TO_BUILDS.map(|(network, prefix)| Subnet::of(network, prefix).to_string()).join(", ");
     let (pool, same) = (policy.pool, same_bridge(policy));
@@ -54,7 +58,7 @@ pub fn render(policy: &Policy) -> String {
   }}
   chain to_host {{
     ct state established,related accept
-{resolver}    reject
+{resolver}{services}    reject
   }}
   chain forward {{
     type filter hook forward priority filter - 10; policy accept;
@@ -118,6 +122,16 @@ fn resolver_rules(resolvers: &[IpAddr]) -> String {
     rules
 }
 
+/// Opens ports of the host to apps. By port alone: whichever of the host's addresses an app uses, the service behind it is
+/// the same. What is published by Docker for a container elsewhere is forwarded, not delivered here, and stays closed.
+fn service_rule(builds: &str, ports: &[u16]) -> String {
+    let ports: Vec<String> = BTreeSet::from_iter(ports).into_iter().map(u16::to_string).collect();
+    match ports.is_empty() {
+        true => String::new(),
+        false => format!("    iifname != \"{builds}\" tcp dport {{ {} }} accept\n", ports.join(", ")),
+    }
+}
+
 /// A rule for a list of addresses; none for an empty list.
 fn list(key: &str, addresses: impl Iterator<Item = impl ToString>, verdict: &str) -> String {
     let addresses: Vec<String> = addresses.map(|address| address.to_string()).collect();
@@ -139,6 +153,7 @@ mod tests {
             shares: vec!["10.208.64.0/18".parse().unwrap()],
             resolvers: vec!["10.255.255.53".parse().unwrap(), "2001:db8::53".parse().unwrap()],
             builds_may_reach: vec!["10.1.2.0/24".parse().unwrap()],
+            host_services: vec![6379, 5432, 6379],
         };
         let text = render(&policy);
         assert_eq!(text.matches("\"hstabcd1\" . \"hstabcd1\"").count(), 1);
@@ -159,6 +174,7 @@ mod tests {
               ip6 daddr { 2001:db8::53 } udp dport 53 accept
               ip daddr { 10.255.255.53 } tcp dport 53 accept
               ip6 daddr { 2001:db8::53 } tcp dport 53 accept
+              iifname != "hstabcd0" tcp dport { 5432, 6379 } accept
               reject
             }
             chain forward {
@@ -193,5 +209,7 @@ mod tests {
               drop
             }"#]]
         .assert_eq(&shown.collect::<Vec<_>>().join("\n"));
+        let closed = render(&Policy { host_services: Vec::new(), ..policy });
+        assert!(!closed.contains("5432") && closed.contains("tcp dport 53 accept\n    reject\n"), "{closed}");
     }
 }

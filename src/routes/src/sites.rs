@@ -14,6 +14,8 @@ pub struct Sites {
     pub ssh_share: Option<String>,
     /// The port that HTTP is really served on.
     pub http_port: u16,
+    /// Whether a proxy in front answers at `https://`.
+    pub tls_proxy: bool,
     /// The port that SSH is really served on.
     pub ssh_port: u16,
 }
@@ -31,7 +33,10 @@ impl Sites {
 
     /// The URL of a host name.
     pub fn host_url(&self, host: &str) -> String {
-        domain::routing::url(host, self.http_port)
+        match self.tls_proxy {
+            true => format!("https://{host}/"),
+            false => domain::routing::url(host, self.http_port),
+        }
     }
 
     /// The host in remotes that are printed: the one of the configuration, else the base domain in force.

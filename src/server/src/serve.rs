@@ -96,6 +96,7 @@ pub async fn serve(settings: Settings, say: impl Fn(&str)) -> Result<()> {
         ssh_host: settings.ssh_host.clone(),
         ssh_share: settings.ssh_share.clone(),
         http_port: http.port(),
+        tls_proxy: settings.tls_proxy,
         ssh_port: ssh_addr.port(),
     };
     let parts = builder::Parts {
@@ -262,9 +263,9 @@ async fn note_boot(store: &Store) -> Result<()> {
 }
 
 async fn claim(install: &InstallId, settings: &Settings) -> Result<Net> {
-    let (install, data) = (install.clone(), settings.data.clone());
+    let (install, data, services) = (install.clone(), settings.data.clone(), settings.host_services.clone());
     let pool = Subnet::of(settings.pool.0, settings.pool.1);
-    blocking("claim addresses", move || Net::claim(&install, &data, pool)).await
+    blocking("claim addresses", move || Net::claim(&install, &data, pool, services)).await
 }
 
 /// Writes the init under its digest, so that instances of an older Hoist keep theirs.

@@ -157,6 +157,17 @@ impl Tx<'_> {
         rows.into_iter().map(|(app, with)| Ok((app.parse()?, with))).collect()
     }
 
+    /// Gives an app to another owner, who needs no share of it then.
+    pub fn transfer_app(&self, app: &App, to: &User, now: Timestamp) -> Result<()> {
+        if app.owner == Some(to.id) {
+            return Ok(());
+        }
+        let from = app.owner.map(|id| self.user_by_id(id)).transpose()?.flatten().map(|user| user.name);
+        self.execute("DELETE FROM shares WHERE app_id = ?1 AND user_id = ?2", params![app.id.as_str(), to.id.0])?;
+        self.execute("UPDATE apps SET owner = ?2 WHERE id = ?1", params![app.id.as_str(), to.id.0])?;
+        self.happened(Some(&app.id), &Event::AppTransferred { from, to: to.name.clone() }, now)
+    }
+
     /// Makes somebody else answer for a share.
     pub fn hand_share(&self, app: &AppId, user: UserId, to: Option<UserId>) -> Result<()> {
         let sql = "UPDATE shares SET given_by = ?3 WHERE app_id = ?1 AND user_id = ?2";

@@ -76,7 +76,11 @@ fn take_everything_back(tx: &Tx<'_>) -> crate::Result<()> {
     tx.set_role(&admin, Role::Admin, NOW)?;
     let app = tx.the_app(&id())?;
     tx.rename_app(&app, &"news".parse()?, NOW)?;
-    tx.rename_app(&tx.the_app(&id())?, &"news".parse()?, NOW)
+    tx.rename_app(&tx.the_app(&id())?, &"news".parse()?, NOW)?;
+    for _ in 0..2 {
+        tx.transfer_app(&tx.the_app(&id())?, &ana, NOW)?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -99,8 +103,15 @@ async fn a_change_is_told_once_and_what_changes_nothing_is_not() {
     ];
     assert_eq!(kinds(&store, all()).await, made);
     store.write(take_everything_back).await.unwrap();
-    let undone =
-        ["maintenance-off", "access-taken", "key-removed", "deploy-key-removed", "role-changed", "app-renamed"];
+    let undone = [
+        "maintenance-off",
+        "access-taken",
+        "key-removed",
+        "deploy-key-removed",
+        "role-changed",
+        "app-renamed",
+        "app-transferred",
+    ];
     assert_eq!(kinds(&store, all()).await[made.len()..], undone);
     let before = made.len() + undone.len();
     let end = |tx: &Tx<'_>| {

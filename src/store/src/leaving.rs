@@ -38,7 +38,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<Ended> {
         let mut ended = Ended::default();
-        let after = after.map(principal);
+        let after = after.map(User::principal);
         let lost = |app: &AppRef| after.as_ref().is_none_or(|who| !may_see(who, app));
         for (app, key) in self.deploy_keys_by(user.id)? {
             let Some(app) = self.ref_of(&app)?.filter(lost) else { continue };
@@ -101,8 +101,10 @@ impl Tx<'_> {
     }
 }
 
-/// A user as access looks at one, whichever key they use.
-fn principal(user: &User) -> Principal {
-    let key = KeyRef { fingerprint: String::new(), name: String::new() };
-    Principal::User { id: user.id, name: user.name.clone(), role: user.role, key }
+impl User {
+    /// A user as access looks at one, whichever key they use.
+    pub fn principal(&self) -> Principal {
+        let key = KeyRef { fingerprint: String::new(), name: String::new() };
+        Principal::User { id: self.id, name: self.name.clone(), role: self.role, key }
+    }
 }

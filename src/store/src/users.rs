@@ -121,7 +121,7 @@ impl Tx<'_> {
         keys.into_iter().map(|(name, key)| Ok((name.parse()?, key))).collect()
     }
 
-    /// Removes a user and their keys, deploy keys that they added too; apps they own stay, owned by the administrators.
+    /// Removes a user and their keys, deploy keys that they added too; apps they own stay and belong to root.
     pub fn remove_user(&self, user: &User, now: Timestamp) -> Result<()> {
         let mut shared = self.0.prepare_cached("SELECT app_id FROM shares WHERE user_id = ?1 ORDER BY app_id")?;
         let apps =

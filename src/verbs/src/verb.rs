@@ -9,6 +9,7 @@ macro_rules! every_verb {
             AppsInfo => apps::INFO,
             AppsSet => apps::SET,
             AppsRename => domains::RENAME,
+            AppsTransfer => apps::TRANSFER,
             AppsDestroy => apps::DESTROY,
             Open => apps::OPEN,
             Config => config::ALL,

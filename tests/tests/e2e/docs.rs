@@ -13,25 +13,104 @@ const BLOCK_MAX: Duration = Duration::from_secs(300);
 
 #[test]
 fn quickstart() {
-    let page = std::fs::read_to_string(repository().join("docs/quickstart.md")).unwrap();
-    let blocks = blocks(&page);
-    assert!(blocks.len() > 5, "the page has lost its tests");
-    let world = World::new();
-    let mut reader = Reader::new(&world, &world.admin("me"));
-    for block in blocks {
-        reader.follows("docs/quickstart.md", &block);
-    }
+    reads("docs/quickstart.md", 6, &[], &[]);
 }
 
 #[test]
 fn large_files() {
-    let page = std::fs::read_to_string(repository().join("docs/git-lfs.md")).unwrap();
-    let blocks = blocks(&page);
-    assert!(!blocks.is_empty(), "the page has lost its tests");
-    let world = World::new();
+    reads("docs/git-lfs.md", 1, &[], &[]);
+}
+
+#[test]
+fn from_heroku() {
+    reads("docs/from-heroku.md", 3, &[], &[]);
+}
+
+#[test]
+fn from_dokku() {
+    reads("docs/from-dokku.md", 1, &[], &[]);
+}
+
+#[test]
+fn uploads() {
+    reads("docs/uploads.md", 2, &[], &[]);
+}
+
+/// The database is a listener at the address of Docker's bridge, and its port is open to apps by the setting.
+#[test]
+fn databases() {
+    let mut ip = program("ip");
+    ip.args(["-4", "-o", "addr", "show", "docker0"]);
+    let shown = run(ip, b"", BLOCK_MAX).ok();
+    let address = shown.out.split_once("inet ").and_then(|(_, rest)| rest.split_once('/')).unwrap().0.to_owned();
+    let listener = std::net::TcpListener::bind((address.as_str(), 0)).unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    reads("docs/databases.md", 3, &[("172.17.0.1", &address), ("5432", &port)], &[("host-services", &port)]);
+}
+
+/// The page's Caddyfile, by Debian's Caddy with an authority of its own, in front of a server with the page's settings.
+#[test]
+fn behind_a_proxy() {
+    let page = std::fs::read_to_string(repository().join("docs/behind-a-proxy.md")).unwrap();
+    let file = page.split_once("```caddyfile\n").and_then(|(_, rest)| rest.split_once("```")).unwrap().0;
+    let world = World::with(&[("trusted-proxies", "127.0.0.1"), ("tls-proxy", "yes")]);
+    let app = world.app("blog", "tests/apps/echo");
+    app.push().ok().says("https://blog.localhost/");
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (home, http, https) = (world.data().with_file_name("caddy"), free(), free());
+    std::fs::create_dir(&home).unwrap();
+    let file = file.replace("127.0.0.1:8080", &world.http.to_string()).replace("apps.example.com", "localhost");
+    let options = format!(
+        "{{\n admin off\n skip_install_trust\n local_certs\n http_port {http}\n https_port {https}\n storage file_system {}\n}}\n",
+        home.display()
+    );
+    std::fs::write(home.join("Caddyfile"), options + &file).unwrap();
+    let mut caddy = program("caddy");
+    caddy.args(["run", "--config"]).arg(home.join("Caddyfile")).env("HOME", &home);
+    let _caddy = e2e::Running::start(caddy);
+    let visit = |scheme: &str, port: u16, path: &str| {
+        let mut curl = program("curl");
+        curl.args(["-sSi", "--noproxy", "*", "--max-time", "20", "--retry", "20", "--retry-delay", "1"]);
+        curl.args(["--retry-all-errors", "--retry-connrefused", "--cacert"])
+            .arg(home.join("pki/authorities/local/root.crt"));
+        for claim in
+            ["forwarded: for=6.6.6.6", "x-forwarded-for: 6.6.6.6", "x-forwarded-proto: ftp", "x-forwarded-port: 1"]
+        {
+            curl.args(["-H", claim]);
+        }
+        for claim in
+            ["x-real-ip", "x_real_ip", "cf-connecting-ip", "true-client-ip", "x-original-url", "x-forwarded-host"]
+        {
+            curl.args(["-H", &format!("{claim}: 6.6.6.6")]);
+        }
+        curl.args(["--resolve", &format!("blog.localhost:{port}:127.0.0.1")]);
+        curl.arg(format!("{scheme}://blog.localhost:{port}{path}"));
+        run(curl, b"", BLOCK_MAX).ok().out
+    };
+    let seen = visit("https", https, "/");
+    assert!(seen.starts_with("HTTP/2 200"), "{seen}");
+    for header in
+        ["\"x-forwarded-proto\": \"https\"", "\"x-forwarded-port\": \"443\"", "\"x-forwarded-for\": \"127.0.0.1\""]
+    {
+        assert!(seen.contains(header), "{header} in {seen}");
+    }
+    assert!(!seen.contains("6.6.6.6"), "a client's word came through: {seen}");
+    assert!(visit("https", https, "/env?name=HOIST_URL").ends_with("https://blog.localhost/"));
+    let sent_on = visit("http", http, "/x");
+    assert!(sent_on.starts_with("HTTP/1.1 308") && sent_on.contains("ocation: https://blog.localhost"), "{sent_on}");
+}
+
+/// Types the blocks of a page in a world with these settings, at least so many, with words of the page replaced by this machine's.
+#[track_caller]
+fn reads(page: &str, least: usize, words: &[(&str, &str)], settings: &[(&str, &str)]) {
+    let text = std::fs::read_to_string(repository().join(page)).unwrap();
+    let blocks = blocks(&words.iter().fold(text, |text, (from, to)| text.replace(from, to)));
+    assert!(blocks.len() >= least, "{page} has lost its tests");
+    let world = World::with(settings);
     let mut reader = Reader::new(&world, &world.admin("me"));
     for block in blocks {
-        reader.follows("docs/git-lfs.md", &block);
+        reader.follows(page, &block);
     }
 }
 

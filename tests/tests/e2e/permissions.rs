@@ -31,6 +31,7 @@ fn expected(verb: Verb) -> (&'static [&'static str], &'static str) {
         Verb::AppsDestroy => (&["--confirm", "APP"], OF_ITS_OWNER),
         Verb::Open => (&[], OF_AN_APP_AND_CI),
         Verb::AppsRename => (&["Not A Name"], OF_ITS_OWNER),
+        Verb::AppsTransfer => (&["nobody"], OF_ITS_OWNER),
         Verb::DomainsAdd => (&["not-a-name"], OF_AN_APP),
         Verb::DomainsRemove => (&["nothing.example"], OF_AN_APP),
         Verb::DomainsList | Verb::DomainsClear => (&[], OF_AN_APP),

@@ -67,11 +67,42 @@ fn a_deploy_key_ends_with_the_right_of_who_added_it() {
     for key in [&again, &kept] {
         key.ssh(&["whoami"]).ok();
     }
-    world.hoist(&["users:remove", "ana"]).ok().says("Ended: deploy key again of blog").says("Owned by root now: blog");
+    world
+        .hoist(&["users:remove", "ana"])
+        .ok()
+        .says("Ended: deploy key again of blog")
+        .says("Belongs to root now: blog");
     for key in [&again, &kept, &own] {
         key.ssh(&["whoami"]).exits(255);
     }
     world.hoist(&["deploy-keys:list", "blog"]).ok().says("No deploy keys");
+}
+
+#[test]
+fn an_app_is_given_to_somebody_else() {
+    let world = World::new();
+    let (app, bob) = shared(&world);
+    let (ana, eve, boss) = (app.user.clone(), world.user("eve"), world.admin("boss"));
+    let ci = planted(&world, &ana, "blog", "ci");
+    bob.ssh(&["apps:transfer", "blog", "bob"]).exits(1).says("only the owner of blog");
+    eve.ssh(&["apps:transfer", "blog", "eve"]).exits(1).says("there is no app blog");
+    ci.ssh(&["apps:transfer", "blog", "eve"]).exits(1).says("a deploy key may not do this");
+    let mut follows = Running::start(ana.ssh_command(&["logs", "blog", "-t"]));
+    ana.ssh(&["apps:transfer", "blog", "eve"]).ok().says("blog belongs to eve now").says("deploy-keys:remove blog ci");
+    wait_for("what ana follows to end", SOON, || follows.is_over());
+    assert_eq!(app.get("/").status, 200, "it serves on");
+    ana.ssh(&["apps:info", "blog"]).exits(1).says("there is no app blog");
+    app.commit_change("one", "1");
+    app.push().fails();
+    // What was let in stays, and the new owner decides over it.
+    let their_push = world.app_of(ci.clone(), "blog", "tests/apps/static");
+    their_push.commit_change("two", "2");
+    their_push.git(&["push", "--force", "hoist", "HEAD:main"]).ok();
+    bob.ssh(&["apps:info", "blog"]).ok().says("owner:         eve");
+    eve.ssh(&["deploy-keys:remove", "blog", "ci"]).ok();
+    boss.ssh(&["apps:transfer", "blog", "bob", "--keep-access"]).ok().says("eve may still change it");
+    eve.ssh(&["apps:transfer", "blog", "eve"]).exits(1).says("only the owner of blog");
+    bob.ssh(&["events", "blog", "--type", "app-transferred"]).ok().says("eve owns it now, as ana did");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use expect_test::expect;
 #[tokio::test]
 async fn an_app_is_made_shown_changed_and_destroyed() {
     let shop = Shop::staffed().await;
+    shop.installs("deb12");
     shop.check(
         &[
             "bob$ apps:create blog",
@@ -21,6 +22,7 @@ async fn an_app_is_made_shown_changed_and_destroyed() {
             "bob$ apps:set blog buildpack=cobol",
             "bob$ apps:set blog root=../x",
             "bob$ apps:set blog deploy-branch=production stack=bookworm",
+            "bob$ apps:set blog stack=trixie",
             "bob$ apps:set blog enter=off",
             "bob$ apps:set blog enter=on",
             "bob$ apps:set blog what=1",
@@ -93,6 +95,12 @@ async fn an_app_is_made_shown_changed_and_destroyed() {
             exit 1
             bob$ apps:set blog deploy-branch=production stack=bookworm
             Set. It counts from the next push on; for the commit that runs: ps:rebuild blog
+            bob$ apps:set blog stack=trixie
+            2|  !     the stack deb13 is not installed on this server
+            2|  !     an administrator installs it once, on the server, from Hoist's source
+            2|  !     next: scripts/stacks --stack deb13
+            2|  !       or: apps:set blog stack=  (for the default stack)
+            exit 1
             bob$ apps:set blog enter=off
             Set. It counts from now on
             bob$ apps:set blog enter=on
@@ -129,6 +137,132 @@ async fn an_app_is_made_shown_changed_and_destroyed() {
             2|  !     next: apps:list
             2|  !       or: apps:create notes
             exit 1
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_app_changes_hands() {
+    let shop = Shop::live().await;
+    shop.check(
+        &[
+            "bob$ deploy-keys:add blog runner < ci",
+            "eve$ apps:transfer blog eve",
+            "root$ access:add blog eve",
+            "eve$ apps:transfer blog eve",
+            "bob$ apps:transfer blog zoe",
+            "bob$ apps:transfer blog",
+            "bob$ apps:transfer blog bob",
+            "root$ quota:set eve apps=0",
+            "bob$ apps:transfer blog eve",
+            "root$ quota:set eve apps=1 instances=0",
+            "bob$ apps:transfer blog eve",
+            "root$ quota:set eve instances=2",
+            "bob$ apps:transfer blog eve",
+            "bob$ apps:info blog",
+            "eve$ access:list blog",
+            "eve$ deploy-keys:list blog",
+            "eve$ apps:transfer blog bob --keep-access --format json",
+            "eve$ access:list blog",
+            "ann$ apps:transfer blog ann",
+            "root$ apps:create ours",
+            "root$ apps:transfer ours bob",
+            "root$ events ours --type app-transferred",
+            "ann$ events blog --type app-transferred",
+            "ann$ users:remove bob",
+        ],
+        expect![[r#"
+            bob$ deploy-keys:add blog runner < ci
+            Added the deploy key runner (SHA256:kec5oaDBuWGu8ITnzsOag5AwO0T9nmIX5IBbnFokVAY): it may push to blog and look at its builds
+            Its remote: ssh://hoist@example.com/blog
+            It ends when bob may not change blog any more
+            eve$ apps:transfer blog eve
+            2|  !     there is no app blog
+            2|  !     next: apps:list
+            2|  !       or: apps:create blog
+            exit 1
+            root$ access:add blog eve
+            blog is now shared with eve
+            eve$ apps:transfer blog eve
+            2|  !     only the owner of blog or an administrator may do this
+            2|  !     next: access:list blog  (says whose it is)
+            exit 1
+            bob$ apps:transfer blog zoe
+            2|  !     there is no user zoe
+            2|  !     next: users:list
+            exit 1
+            bob$ apps:transfer blog
+            2|  !     USER is missing
+            2|  !     usage: apps:transfer APP USER [--keep-access]
+            2|  !     next: apps:transfer blog ada
+            exit 1
+            bob$ apps:transfer blog bob
+            blog belongs to bob already
+            root$ quota:set eve apps=0
+            eve may have apps: 0
+            bob$ apps:transfer blog eve
+            2|  !     eve uses 0 of 0 apps, this needs 1
+            2|  !     what an app uses counts to its owner, whoever asks
+            2|  !     next: apps:destroy NAME --confirm NAME, one that is not needed (apps:list)
+            2|  !       or: ask an administrator for: quota:set eve apps=1
+            exit 1
+            root$ quota:set eve apps=1 instances=0
+            eve may have apps: 1
+            eve may have instances: 0
+            bob$ apps:transfer blog eve
+            2|  !     eve uses 0 of 0 instances, this needs 1
+            2|  !     what an app uses counts to its owner, whoever asks
+            2|  !     next: ps:stop NAME or ps:scale NAME TYPE=N, of an app that needs less (apps:list)
+            2|  !       or: ask an administrator for: quota:set eve instances=1
+            exit 1
+            root$ quota:set eve instances=2
+            eve may have instances: 2
+            bob$ apps:transfer blog eve
+            blog belongs to eve now; nothing was restarted
+                   bob may not see it any more; eve can share it: access:add blog bob
+                   Its deploy key runner stays, eve answers for it; to end it: deploy-keys:remove blog runner
+            bob$ apps:info blog
+            2|  !     there is no app blog
+            2|  !     next: apps:list
+            2|  !       or: apps:create blog
+            exit 1
+            eve$ access:list blog
+            USER  ACCESS  BY
+            eve   owner
+            eve$ deploy-keys:list blog
+            NAME    FINGERPRINT                                         BY   ADDED
+            runner  SHA256:kec5oaDBuWGu8ITnzsOag5AwO0T9nmIX5IBbnFokVAY  eve  YYYY-MM-DD hh:mm:ss
+            eve$ apps:transfer blog bob --keep-access --format json
+            {"app":"blog","command":"apps:transfer","done":{"owner":"bob"},"exit":0,"said":["blog belongs to bob now; nothing was restarted","eve may still change it, as somebody whom it is shared with"],"warned":[]}
+            eve$ access:list blog
+            USER  ACCESS  BY
+            bob   owner
+            eve   shared  bob
+            ann$ apps:transfer blog ann
+            blog belongs to ann now; nothing was restarted
+                   bob may not see it any more; ann can share it: access:add blog bob
+                   It stays shared with eve; to end that: access:remove blog eve
+            root$ apps:create ours
+            Created ours. It will answer at http://ours.example.com/
+            Deploy it: git remote add hoist ssh://hoist@example.com/ours && git push hoist main
+            root$ apps:transfer ours bob
+            ours belongs to bob now; nothing was restarted
+            root$ events ours --type app-transferred
+            WHEN                 WHO  KEY  FROM  APP   EXIT  WHAT
+            YYYY-MM-DD hh:mm:ss  -               ours        bob owns it now, as root did
+                                                             before
+            ann$ events blog --type app-transferred
+            WHEN                 WHO  KEY  FROM  APP   EXIT  WHAT
+            YYYY-MM-DD hh:mm:ss  -               blog        ann owns it now, as bob did
+                                                             before
+            YYYY-MM-DD hh:mm:ss  -               blog        bob owns it now, as eve did
+                                                             before
+            YYYY-MM-DD hh:mm:ss  -               blog        eve owns it now, as bob did
+                                                             before
+            ann$ users:remove bob
+            Removed bob, their keys and what they had open
+            Belongs to root now: ours; to give it to somebody: apps:transfer ours USER
         "#]],
     )
     .await;

@@ -67,7 +67,7 @@ async fn what_was_done_is_in_fields() {
             bob$ access:add blog eve --json
             {"app":"blog","command":"access:add","done":{"changed":true,"user":"eve"},"exit":0,"said":["blog is now shared with eve"],"warned":[]}
             ann$ users:add joe --json
-            {"app":null,"command":"users:add","done":{"keys":[],"role":"developer","user":"joe"},"exit":0,"said":["Added developer joe without a key; next: keys:add joe < KEY.pub"],"warned":[]}
+            {"app":null,"command":"users:add","done":{"keys":[],"role":"developer","user":"joe"},"exit":0,"said":["Added developer joe without a key; next: keys:add joe < KEY.pub","To send to joe:","You are joe, a developer on the Hoist server example.com.","First send me your public key, ~/.ssh/id_ed25519.pub (made by: ssh-keygen -t ed25519).","Who you are there, what to type next, and all commands:","ssh hoist@example.com","ssh hoist@example.com help","To deploy, in the folder of your app, its files committed (my-app: any name):","git remote add hoist ssh://hoist@example.com/my-app","git push hoist main","The push builds the app, starts it and prints its URL."],"warned":[]}
             ann$ users:set joe --admin --json
             {"app":null,"command":"users:set","done":{"role":"admin","user":"joe"},"exit":0,"said":["joe is now an administrator"],"warned":[]}
             ann$ quota:set joe apps=3 --json

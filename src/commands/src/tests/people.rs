@@ -27,8 +27,27 @@ async fn users_come_and_go() {
             2| No users yet. users:add NAME [--admin] < KEY.pub
             root$ users:add ann --admin < ann
             Added administrator ann with the key SHA256:MAOjg0iX7cdi8kYKHYX9f4Ktq6dKoTNh1NMDncExagI
+            To send to ann:
+                   You are ann, an administrator on the Hoist server example.com.
+                   Who you are there, what to type next, and all commands:
+                     ssh hoist@example.com
+                     ssh hoist@example.com help
+                   To deploy, in the folder of your app, its files committed (my-app: any name):
+                     git remote add hoist ssh://hoist@example.com/my-app
+                     git push hoist main
+                   The push builds the app, starts it and prints its URL.
             root$ users:add bob
             Added developer bob without a key; next: keys:add bob < KEY.pub
+            To send to bob:
+                   You are bob, a developer on the Hoist server example.com.
+                   First send me your public key, ~/.ssh/id_ed25519.pub (made by: ssh-keygen -t ed25519).
+                   Who you are there, what to type next, and all commands:
+                     ssh hoist@example.com
+                     ssh hoist@example.com help
+                   To deploy, in the folder of your app, its files committed (my-app: any name):
+                     git remote add hoist ssh://hoist@example.com/my-app
+                     git push hoist main
+                   The push builds the app, starts it and prints its URL.
             root$ users:add bob
             2|  !     there is a user bob already
             2|  !     next: keys:add bob < KEY.pub

@@ -165,7 +165,7 @@ async fn events_are_kept() {
             YYYY-MM-DD hh:mm:ss  -                          ann is a user, an administrator
             bob$ events blog --type deploys
             2|  !     there are no events of the type deploys
-            2|  !     types: command, app-created, app-renamed, app-destroyed, app-stopped, settings-changed, build-succeeded, build-failed, build-cancelled, release-cut, config-changed, deploy-live, deploy-failed, instance-up, instance-not-up, instance-crashed, instance-gone, instance-cut-off, instance-full, run-ended, scaled, domain-added, domain-removed, access-given, access-taken, deploy-key-added, deploy-key-removed, maintenance-on, maintenance-off, user-added, user-removed, role-changed, key-added, key-removed, router-unreachable, router-back, disk-low, disk-eased
+            2|  !     types: command, app-created, app-renamed, app-transferred, app-destroyed, app-stopped, settings-changed, build-succeeded, build-failed, build-cancelled, release-cut, config-changed, deploy-live, deploy-failed, instance-up, instance-not-up, instance-crashed, instance-gone, instance-cut-off, instance-full, run-ended, scaled, domain-added, domain-removed, access-given, access-taken, deploy-key-added, deploy-key-removed, maintenance-on, maintenance-off, user-added, user-removed, role-changed, key-added, key-removed, router-unreachable, router-back, disk-low, disk-eased
             2|  !     next: events blog --type deploy-failed,instance-crashed
             exit 1
             ann$ events --since never

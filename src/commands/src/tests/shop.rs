@@ -213,6 +213,14 @@ impl Shop {
         shop
     }
 
+    /// Both images of a stack are there.
+    pub fn installs(&self, stack: &str) {
+        for image in ["run", "build"] {
+            let file = format!("{stack}-{image}.json");
+            std::fs::write(self.life.platform.settings.stacks.join(file), "{}").unwrap();
+        }
+    }
+
     /// What goes by itself of apps that git-lfs made so long ago.
     pub async fn remove_unused(&self, age: Duration) {
         self.commands.remove_unused(age).await.unwrap();

@@ -338,7 +338,14 @@ impl World {
             base: base.clone(),
             listed: Mutex::default(),
         });
-        let sites = Sites { base, ssh_host: "example.com".to_owned(), ssh_share: None, http_port: 80, ssh_port: 22 };
+        let sites = Sites {
+            base,
+            ssh_host: "example.com".to_owned(),
+            ssh_share: None,
+            http_port: 80,
+            tls_proxy: false,
+            ssh_port: 22,
+        };
         let platform = Platform(Arc::new(Parts {
             trash: Trash::open(layout.trash(), &tasks).unwrap(),
             init: layout.bin().join("hoist-init"),

@@ -243,6 +243,12 @@ pub(super) fn network() -> Text<(Ipv4Addr, u8)> {
     })
 }
 
+pub(super) fn ports() -> Text<Vec<u16>> {
+    text("PORTS", "ports, such as 5432 6379", |text| {
+        words(text).map(|word| word.parse().ok().filter(|port| *port > 0)).collect()
+    })
+}
+
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split([' ', ',']).filter(|word| !word.is_empty())
 }

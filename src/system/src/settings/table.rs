@@ -6,7 +6,7 @@
 
 use super::grammar::{
     Grammar, address, bytes, file, host, languages, limit, limit_of_megabytes, megabytes, network, networks, number,
-    path, refuse_or_allow, router_mode, seconds, shared_user, user_name, yes_no,
+    path, ports, refuse_or_allow, router_mode, seconds, shared_user, user_name, yes_no,
 };
 use super::{Key, Mistakes, Raw, RouterMode};
 use domain::quota::Limit;
@@ -91,6 +91,10 @@ settings! { cores;
     trusted_proxies: Vec<router::Network> = "trusted-proxies", networks(),
         else "none" { Vec::new() }, example "127.0.0.1 10.0.0.0/8",
         "proxies in front of the router: what they say about a client is believed";
+    tls_proxy: bool = "tls-proxy", yes_no(),
+        = "no", example "yes",
+        "whether a proxy in front takes HTTPS at port 443: printed URLs and HOIST_URL begin with https://",
+        "; the proxy itself is yours: see behind-a-proxy.md";
     http_connections: u64 = "http-connections", number(16, 1_000_000),
         = "10000", example "20000",
         "client connections of the router", ", or as many as its open files are enough for: two each";
@@ -136,6 +140,10 @@ settings! { cores;
     pool: (Ipv4Addr, u8) = "pool", network(),
         = "10.208.0.0/12", example "172.24.0.0/14",
         "addresses of instances";
+    host_services: Vec<u16> = "host-services", ports(),
+        else "none" { Vec::new() }, example "5432 6379",
+        "TCP ports of this host that apps may reach",
+        ", such as a database's; builds may not. Each app of the server may: see databases.md";
     create_on_push: bool = "create-on-push", yes_no(),
         = "yes", example "no",
         "whether the first push of a name makes the app";

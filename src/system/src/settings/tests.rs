@@ -54,6 +54,17 @@ fn languages_by_any_of_their_names() {
 }
 
 #[test]
+fn ports_of_the_host_that_apps_may_reach() {
+    let of = |text| check(&[("data", "/f"), ("host-services", text)], &[], "").map(|got| got.host_services);
+    assert_eq!(of("5432, 6379").unwrap(), [5432, 6379]);
+    assert_eq!(check(&[("data", "/f")], &[], "").unwrap().host_services, [0_u16; 0], "none by default");
+    for bad in ["0", "65536", "postgres", "5432-5433", "172.17.0.1:5432", "-1", "{ 1 }"] {
+        let expect = format!("--host-services=\"{bad}\" is not valid: ports, such as 5432 6379");
+        assert_eq!(of(bad).unwrap_err(), [expect]);
+    }
+}
+
+#[test]
 fn what_the_router_is_told_comes_to_the_same() {
     let visitors = |flags: &[(&str, &str)]| check(flags, &[], "data = \"/f\"").map(|got| got.visitors());
     let usual = visitors(&[]).unwrap();

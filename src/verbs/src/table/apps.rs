@@ -3,6 +3,7 @@
 use crate::arguments::{Arguments, arguments};
 use crate::spec::*;
 use crate::verb::Verb;
+use domain::UserName;
 use domain::access::Need;
 
 pub(super) const CREATE: Spec = Spec {
@@ -60,7 +61,8 @@ pub(super) const SET: Spec = Spec {
     args: AppsSet::ARGS,
     need: Need::Manage,
     summary: "Change settings of an app",
-    help: "An empty value puts the default back: apps:set blog port=",
+    help: "An empty value puts the default back: apps:set blog port=. These are settings of one app; those of the server, for \
+           all apps, are the operator's (docs/operations.md).",
     more: domain::app_settings::help_rows,
     examples: &[
         "apps:set blog deploy-branch=production",
@@ -70,6 +72,31 @@ pub(super) const SET: Spec = Spec {
         "apps:set blog build-secrets=NPM_TOKEN",
         "apps:set blog drain-time=2m",
     ],
+    group: Group::Apps,
+    ..BASE
+};
+
+arguments! {
+    /// What `apps:transfer` takes.
+    AppsTransfer {
+        one user: UserName = required("USER", "The new owner");
+        switch keep_access = switch("keep-access", None, "The owner until now may still see and change the app");
+    }
+}
+
+pub(super) const TRANSFER: Spec = Spec {
+    verb: Verb::AppsTransfer,
+    name: "apps:transfer",
+    aliases: &["transfer", "apps:chown"],
+    app: AppArg::Required,
+    args: AppsTransfer::ARGS,
+    flags: AppsTransfer::FLAGS,
+    need: Need::Own,
+    summary: "Give an app to another user; nothing that runs is touched",
+    help: "What the app uses counts to the new owner from then on, within their quota. Its deploy keys and those it is shared \
+           with stay, and the new owner answers for them. The owner until now has no access any more, unless --keep-access \
+           is given or they are an administrator, and builds of theirs that are not live yet end.",
+    examples: &["apps:transfer blog ada", "apps:transfer blog ada --keep-access"],
     group: Group::Apps,
     ..BASE
 };

@@ -14,7 +14,7 @@ use crate::verb::{Verb, every_verb};
 
 /// What each verb takes, by the verb's name.
 pub mod args {
-    pub use super::apps::{AppsDestroy, AppsSet};
+    pub use super::apps::{AppsDestroy, AppsSet, AppsTransfer};
     pub use super::config::{Config, ConfigExport, ConfigGet, ConfigImport, ConfigSet, ConfigUnset};
     pub use super::domains::{AppsRename, DomainsAdd, DomainsClear, DomainsRemove, DomainsSetBase, MaintenanceOn};
     pub use super::oneoff::{Enter, PsExec, Run};

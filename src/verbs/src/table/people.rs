@@ -149,7 +149,8 @@ pub(super) const USERS_ADD: Spec = Spec {
     need: Need::Admin,
     stdin: Stdin::Always,
     summary: "Make a user with the public keys read from standard input",
-    help: "One key a line; without any the user is there but cannot log in until keys:add.",
+    help: "One key a line; without any the user is there but cannot log in until keys:add. What it prints can be sent to the \
+           new user: how to reach the server, and the first steps.",
     examples: &["users:add ada < ada.pub", "users:add root2 --admin < key.pub"],
     group: Group::People,
     ..BASE
@@ -208,7 +209,7 @@ pub(super) const USERS_REMOVE: Spec = Spec {
     args: UsersRemove::ARGS,
     flags: UsersRemove::FLAGS,
     need: Need::Admin,
-    summary: "Remove a user and their keys; their apps stay, with root as owner",
+    summary: "Remove a user and their keys; their apps stay and belong to root, until apps:transfer",
     help: "What they have open ends at once, and so do deploy keys that they added, their builds that are not live yet and \
            their one-off instances. Whom they shared apps with, users that they made and keys that they added for others \
            are listed, each with the command that ends it.",
@@ -231,7 +232,10 @@ pub(super) const ACCESS_ADD: Spec = Spec {
     app: AppArg::Required,
     args: AccessAdd::ARGS,
     need: Need::Manage,
-    summary: "Share an app with a user, who may then see and change it, but not rename or destroy it",
+    summary: "Share an app with a user, who may then see and change it, but not rename, transfer or destroy it",
+    help: "They may do all else that its owner may: push, read and set config vars (not those set with --secret, which their \
+           code reads all the same), run commands in it, add domains, add deploy keys, and share it with others. For a \
+           machine that shall only push there is deploy-keys:add.",
     examples: &["access:add blog ada"],
     group: Group::People,
     ..BASE
