@@ -64,7 +64,7 @@ impl Seconds {
 /// Drained, and stopped, for so long where an app sets nothing else.
 const DEFAULT_STOP: Duration = Duration::from_secs(30);
 /// The longest that an app may set: more would hold up the deploys of its own team for as long.
-const SECONDS_MAX: u32 = 3_600;
+pub(crate) const SECONDS_MAX: u32 = 3_600;
 
 impl AppSettings {
     /// What is set, in the order of the table.
@@ -103,10 +103,10 @@ impl Counts {
     /// The sentence after "Set."
     pub fn sentence(self, app: &str) -> String {
         match self {
-            Counts::Now => "It counts from now on".to_owned(),
-            Counts::NextPush => "It counts from the next push on".to_owned(),
+            Counts::Now => "It is in force now".to_owned(),
+            Counts::NextPush => "It takes effect with the next push".to_owned(),
             Counts::NextBuild => {
-                format!("It counts from the next push on; for the commit that runs: ps:rebuild {app}")
+                format!("It takes effect with the next push; to build what runs now again: ps:rebuild {app}")
             }
         }
     }

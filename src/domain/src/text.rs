@@ -188,6 +188,12 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
+/// A number with what it counts: `1 file`, `3 files`; for words whose plural takes an s.
+pub fn counted(n: impl Into<u64>, one: &str) -> String {
+    let n = n.into();
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+}
+
 /// A byte count for people: `512 B`, `8.3 MB` (powers of 1,000).
 pub fn human_bytes(bytes: u64) -> String {
     match bytes {
@@ -265,5 +271,6 @@ mod tests {
         assert_eq!(did_you_mean("log", known), ["logs"]);
         assert!(did_you_mean("zzzzzz", known).is_empty());
         assert_eq!(human_bytes(8_345_000), "8.3 MB");
+        assert_eq!((counted(1_u32, "file"), counted(0_u32, "file")), ("1 file".to_owned(), "0 files".to_owned()));
     }
 }

@@ -81,8 +81,8 @@ pub fn explain(failure: &Failure) -> Refusal {
         });
         if failure.left_out > 0 {
             no = no.next(format!(
-                "is it in .dockerignore? {} files are left out by it; add a line !PATH to take one back",
-                failure.left_out
+                "is it in .dockerignore? That leaves out {}; add a line !PATH to take one back",
+                crate::text::counted(failure.left_out as u64, "file")
             ));
         }
         return no

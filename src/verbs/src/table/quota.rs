@@ -73,6 +73,7 @@ pub(super) const QUOTA_UNSET: Spec = Spec {
     verb: Verb::QuotaUnset,
     name: "quota:unset",
     aliases: &["quota:reset", "quota:remove"],
+    takes_away: true,
     args: QuotaUnset::ARGS,
     need: Need::Admin,
     summary: "Give a user the server's defaults again",
