@@ -97,7 +97,7 @@ impl Languages {
         next.push(format!("add {} or a Dockerfile, commit and push", adds.join(", ")));
         let why = match later.is_empty() {
             true => looked,
-            false => format!("building {} comes next and is not there yet. {looked}", later.join(" and ")),
+            false => format!("{} cannot be built yet. {looked}", later.join(" and ")),
         };
         Refusal { code: Code::NothingToBuild, what: WHAT.into(), why, next }
     }

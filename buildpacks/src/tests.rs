@@ -174,7 +174,7 @@ fn buildpack_setting() {
     expect![[r#"
         Node.js
         + Node.js 24.21.0 (24.x, as nothing asks for a version)
-        + npm 11.21.2 (the line that goes with this Node.js)
+        + npm 11.21.2 (the version that fits this Node.js)
     "#]]
     .assert_eq(&with("nodejs", BOTH));
     expect![[r#"

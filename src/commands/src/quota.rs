@@ -137,7 +137,7 @@ fn notes(disk: Sum) -> Vec<String> {
     });
     let unknown = (disk.unknown > 0).then(|| match disk.unknown {
         1 => "disk: 1 app was not measured yet".to_owned(),
-        n => format!("disk: {n} apps were not measured yet"),
+        n => format!("disk: not measured yet: {}", domain::text::counted(n as u64, "app")),
     });
     measured.into_iter().chain(unknown).collect()
 }

@@ -223,7 +223,7 @@ impl Effects {
                 .await?;
             let scale = |name: &ProcessType| format!("; one starts with: ps:scale {app} {name}=1");
             let first = table.keys().find(|name| name.as_str() != "release").map(scale).unwrap_or_default();
-            self.job.detail(format!("No process type has an instance{first}"));
+            self.job.detail(format!("Nothing is started: every process type is scaled to 0{first}"));
             if let Some(near) = table.keys().find(|name| name.as_str().eq_ignore_ascii_case("web")) {
                 self.job.warn(format!("Requests go to the process type web; the Procfile has {near}"));
             }
