@@ -79,7 +79,7 @@ impl Languages {
         let known: Vec<&str> = rows.chain([DOCKERFILE.0]).collect();
         let why = format!("the app's buildpack setting is {}; there are: {}", quote(text), known.join(", "));
         let next = "set the buildpack to one of them, or remove the setting to let the files decide";
-        Refusal::new(Code::UnknownBuildpack, "this buildpack is not here", why, next)
+        Refusal::new(Code::UnknownBuildpack, "there is no such buildpack", why, next)
     }
 
     fn nothing(&self, tree: &Tree) -> Refusal {

@@ -59,7 +59,7 @@ fn a_row_is_named_to_who_has_none_of_its_files() {
     .assert_eq(&chosen(&WITH_RUBY, "-- gemfile\n-- api/Gemfile"));
     let set = Settings { buildpack: Some("cobol".into()), ..Settings::default() };
     expect![[r#"
-        this buildpack is not here
+        there is no such buildpack
         the app's buildpack setting is cobol; there are: node, python, go, ruby, static, shell, dockerfile
         -> set the buildpack to one of them, or remove the setting to let the files decide"#]]
     .assert_eq(&WITH_RUBY.choose(&tree(APP), &set).err().unwrap().to_string());

@@ -221,7 +221,7 @@ impl Builder {
 #[async_trait]
 impl Builds for Builder {
     async fn build(&self, ask: &BuildAsk, job: &Job) -> Result<Made> {
-        let made = self.make(ask, job).await;
+        let made = self.build_commit(ask, job).await;
         let Err(Error::Refused(no)) = made else { return made };
         let id = ask.app.clone();
         let app = self.p.store.read(move |tx| tx.the_app(&id)).await?;
@@ -281,7 +281,7 @@ impl Builds for Builder {
 }
 
 impl Builder {
-    async fn make(&self, ask: &BuildAsk, job: &Job) -> Result<Made> {
+    async fn build_commit(&self, ask: &BuildAsk, job: &Job) -> Result<Made> {
         let p = &self.p;
         let mut asked = Asked::read(p, &ask.app, &ask.commit).await?;
         if asked.sources.has_submodules() {

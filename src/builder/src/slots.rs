@@ -119,14 +119,14 @@ fn said(wait: Wait) -> String {
     match wait {
         Wait::Behind(0) => "Waiting for a place to build: this one is next".to_owned(),
         Wait::Behind(1) => "Waiting for a place to build: 1 build goes first".to_owned(),
-        Wait::Behind(n) => format!("Waiting for a place to build: {} first", domain::text::counted(n as u64, "build")),
+        Wait::Behind(n) => format!("Waiting for a place to build: {n} builds go first"),
         Wait::OwnLimit(1) => {
             "Waiting: the owner of this app has a build at work and may have 1 at a time (quota)".to_owned()
         }
         Wait::OwnLimit(n) => {
             format!(
                 "Waiting: the owner of this app has {} at work, as many as the quota allows at a time",
-                domain::text::counted(n as u64, "build")
+                domain::text::counted(n, "build")
             )
         }
     }

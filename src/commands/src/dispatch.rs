@@ -115,8 +115,8 @@ impl Commands {
             done => return done,
         };
         let no = match verbs::parse(words) {
-            Ok(Request { app: Some(app), .. }) => no.for_app(app.as_str()),
-            Ok(_) | Err(_) => no,
+            Ok(request) => request.in_full(no),
+            Err(_) => no,
         };
         let admin =
             self.p.store.read(|tx| Ok(tx.users()?.into_iter().find(|user| user.role == access::Role::Admin))).await?;

@@ -137,7 +137,7 @@ fn notes(disk: Sum) -> Vec<String> {
     });
     let unknown = (disk.unknown > 0).then(|| match disk.unknown {
         1 => "disk: 1 app was not measured yet".to_owned(),
-        n => format!("disk: not measured yet: {}", domain::text::counted(n as u64, "app")),
+        n => format!("disk: {n} apps were not measured yet"),
     });
     measured.into_iter().chain(unknown).collect()
 }
@@ -198,7 +198,7 @@ pub async fn unset(c: &Commands, ask: Ask) -> Result<Reply> {
     reply.did("user", name);
     reply.did("unset", removed.iter().map(|what| what.word()).collect::<Vec<_>>());
     if removed.is_empty() {
-        reply.line(format!("Nothing of that was set for {name}; quota {name} shows what holds"));
+        reply.line(format!("None of that was set for {name}; quota {name} shows what is in force"));
     }
     for what in removed {
         let (most, _) = limit(what, &account.own(), account.user.role, &c.p.settings.quotas());

@@ -2,10 +2,9 @@
 
 use crate::context::{Ask, Commands};
 use crate::reply::{Line, Reply};
+use domain::AppName;
 use domain::access::{AppRef, Principal, actor, may_see};
 use domain::instance::INSTALL_LABEL;
-use domain::refusal::Code;
-use domain::{AppName, Refusal};
 use serde_json::json;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -282,7 +282,7 @@ fn no_such_app(principal: &Principal, name: &AppName, by_push: bool) -> Refusal 
             match (principal.is_admin(), by_push) {
                 (true, _) => no.next(format!("apps:create {name}")),
                 (false, true) => no.next("git push hoist main  (makes the app if nobody has the name)"),
-                (false, false) => no,
+                (false, false) => no.next(format!("apps:create {name}  (if nobody has the name)")),
             }
         }
     }
@@ -444,7 +444,7 @@ mod tests {
         };
         let stranger = user(UserId(3), Role::Developer);
         assert_eq!(next(&stranger, true), ["apps:list", "git push hoist main  (makes the app if nobody has the name)"]);
-        assert_eq!(next(&stranger, false), ["apps:list"]);
+        assert_eq!(next(&stranger, false), ["apps:list", "apps:create blog  (if nobody has the name)"]);
         assert_eq!(next(&user(UserId(9), Role::Admin), true), ["apps:list", "apps:create blog"]);
         assert_eq!(next(&deploy_key("bbbbbbbb"), true), ["whoami"]);
     }

@@ -408,8 +408,8 @@ fn folder(text: &str) -> Result<String, Refusal> {
     let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     let good = |part: &&str| !matches!(*part, ".." | ".git") && !part.contains(char::is_control);
     if text.len() > 1_024 || text.starts_with('/') || !parts.iter().all(good) {
-        let no =
-            Refusal::new(Code::BadRoot, "this is no folder of a repository").why("write it from the repository's top");
+        let no = Refusal::new(Code::BadRoot, "this cannot be a folder of the repository")
+            .why("write it relative to the repository's top folder");
         return Err(no.next("apps:set APP root=packages/api"));
     }
     Ok(parts.join("/"))

@@ -168,7 +168,7 @@ impl Screen {
         let last = self.skipped.min(self.tail.len());
         let mut lines = Vec::new();
         if self.skipped > last {
-            lines.push(format!("({} not shown)", crate::text::counted((self.skipped - last) as u64, "line")));
+            lines.push(format!("({} not shown)", crate::text::counted(self.skipped - last, "line")));
         }
         lines.extend(self.tail.iter().skip(self.tail.len() - last).cloned());
         lines

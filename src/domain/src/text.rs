@@ -1,5 +1,7 @@
 //! Text for people: tables, output grammar, and the stripping of what could harm another user's terminal.
 
+use std::fmt::Display;
+
 /// Heroku's section head: `-----> Building`.
 pub fn head(text: &str) -> String {
     format!("{HEAD}{text}")
@@ -189,9 +191,9 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// A number with what it counts: `1 file`, `3 files`; for words whose plural takes an s.
-pub fn counted(n: impl Into<u64>, one: &str) -> String {
-    let n = n.into();
-    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
+pub fn counted<N: Display + PartialEq + From<u8>>(n: N, one: &str) -> String {
+    let s = if n == N::from(1) { "" } else { "s" };
+    format!("{n} {one}{s}")
 }
 
 /// A byte count for people: `512 B`, `8.3 MB` (powers of 1,000).
@@ -271,6 +273,6 @@ mod tests {
         assert_eq!(did_you_mean("log", known), ["logs"]);
         assert!(did_you_mean("zzzzzz", known).is_empty());
         assert_eq!(human_bytes(8_345_000), "8.3 MB");
-        assert_eq!((counted(1_u32, "file"), counted(0_u32, "file")), ("1 file".to_owned(), "0 files".to_owned()));
+        assert_eq!((counted(1_usize, "file"), counted(0_u64, "file")), ("1 file".to_owned(), "0 files".to_owned()));
     }
 }

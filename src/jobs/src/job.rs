@@ -87,7 +87,7 @@ impl Measure {
         }
         let mut out = Vec::new();
         if !self.tail.is_empty() {
-            out.push(text::warning(&format!("{} not shown", text::counted(self.skipped as u64, "line"))));
+            out.push(text::warning(&format!("{} not shown", text::counted(self.skipped, "line"))));
             out.extend(self.tail.drain(..));
         }
         out.push(line.to_owned());

@@ -150,6 +150,19 @@ fn steps_are_about_the_app_that_was_typed() {
 }
 
 #[test]
+fn an_option_alone_is_no_step() {
+    let check = |line: &str, step: &str, want: &str| {
+        let no = domain::Refusal::new(Code::Usage, "no").next(step);
+        assert_eq!(ask(line).unwrap().in_full(no).next, [want], "{line}");
+    };
+    check("logs shop --since x", "--since 2h", "logs shop --since 2h");
+    check("run shop --memory 1 ls", "--memory 512", "run shop --memory 512 -- COMMAND");
+    check("config:import shop", "--format dotenv", "config:import shop --format dotenv < FILE");
+    check("events", "--since 2h", "events --since 2h");
+    check("apps:set shop root=..", "apps:set APP root=web", "apps:set shop root=web");
+}
+
+#[test]
 fn an_instance_where_the_app_should_be() {
     let no = ask("ps:kill web.1").unwrap_err();
     assert_eq!((no.code, no.what.as_str()), (Code::Usage, "which app? web.1 is an instance"));

@@ -221,7 +221,7 @@ async fn context_of(Order { p, ask, job, app, .. }: Order<'_>) -> Result<Arc<Con
         0 => String::new(),
         n => format!("; .dockerignore leaves out {n}"),
     };
-    job.detail(format!("{}, {size}{out}", text::counted(context.files() as u64, "file")));
+    job.detail(format!("{}, {size}{out}", text::counted(context.files(), "file")));
     if let Some(syntax) = &context.syntax {
         job.detail(format!("# syntax={}: the builder's built-in one is used", text::plain(syntax)));
     }
