@@ -248,7 +248,7 @@ mod tests {
         let shown = (0..10_000).filter_map(|n| screen.take(&format!("line {n}\u{1b}[1m"))).count();
         assert_eq!(shown, LINES_MAX);
         let rest = screen.rest();
-        assert_eq!((rest.len(), rest[0].as_str()), (TAIL + 1, "(9490 lines are not shown)"));
+        assert_eq!((rest.len(), rest[0].as_str()), (TAIL + 1, "(9490 lines not shown)"));
         assert_eq!(rest.last().unwrap(), "line 9999");
         assert_eq!(screen.cause(), "line 9997\nline 9998\nline 9999");
         let mut short = Screen::default();

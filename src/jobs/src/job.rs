@@ -302,7 +302,7 @@ mod tests {
         assert!(
             said.get(said.len() - 2).unwrap().contains(" 9999 ") || said.get(said.len() - 2).unwrap().contains("9999")
         );
-        assert!(said.iter().any(|line| line.contains("lines are not shown")));
+        assert!(said.iter().any(|line| line.contains("lines not shown")));
     }
 
     #[tokio::test]

@@ -45,9 +45,12 @@ impl Refusal {
         self
     }
 
-    /// With the name of the app at hand where a step says APP, so that it works as typed.
+    /// With the name of the app at hand where a step or the cause says APP, so that it works as typed; a usage line stays.
     #[must_use]
     pub fn for_app(mut self, app: &str) -> Refusal {
+        if !self.why.starts_with("usage: ") {
+            self.why = name_app(&self.why, app);
+        }
         for step in &mut self.next {
             *step = name_app(step, app);
         }
