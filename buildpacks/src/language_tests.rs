@@ -169,7 +169,7 @@ fn documents_name_all_languages() {
         (
             "docs/operations.md",
             include_str!("../../docs/operations.md"),
-            vec![format!("| `fetch-ahead` | `{}` |", FETCHING.join(" "))],
+            vec![format!("| `{}` | runtimes that are fetched", FETCHING.join(" "))],
         ),
     ];
     for (file, page, texts) in told {
