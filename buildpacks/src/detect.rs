@@ -79,7 +79,7 @@ impl Languages {
         let known: Vec<&str> = rows.chain([DOCKERFILE.0]).collect();
         let why = format!("the app's buildpack setting is {}; there are: {}", quote(text), known.join(", "));
         let next = "set the buildpack to one of them, or remove the setting to let the files decide";
-        Refusal::new(Code::UnknownBuildpack, "this buildpack is not here", why, next)
+        Refusal::new(Code::UnknownBuildpack, "there is no such buildpack", why, next)
     }
 
     fn nothing(&self, tree: &Tree) -> Refusal {
@@ -97,7 +97,7 @@ impl Languages {
         next.push(format!("add {} or a Dockerfile, commit and push", adds.join(", ")));
         let why = match later.is_empty() {
             true => looked,
-            false => format!("building {} comes next and is not there yet. {looked}", later.join(" and ")),
+            false => format!("{} cannot be built yet. {looked}", later.join(" and ")),
         };
         Refusal { code: Code::NothingToBuild, what: WHAT.into(), why, next }
     }

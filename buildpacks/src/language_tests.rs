@@ -36,7 +36,7 @@ fn facts() -> Facts {
 #[test]
 fn a_row_is_found_by_its_files_and_its_names() {
     let before = chosen(&LANGUAGES, APP);
-    assert!(before.contains("building Ruby apps comes next and is not there yet"), "{before}");
+    assert!(before.contains("Ruby apps cannot be built yet"), "{before}");
     assert_eq!(chosen(&WITH_RUBY, APP), "ruby");
     assert_eq!(chosen(&WITH_RUBY, &format!("{APP}\n-- Procfile")), "ruby");
     assert_eq!(chosen(&WITH_RUBY, &format!("{APP}\n-- package.json\n{{}}")), "ruby");
@@ -59,7 +59,7 @@ fn a_row_is_named_to_who_has_none_of_its_files() {
     .assert_eq(&chosen(&WITH_RUBY, "-- gemfile\n-- api/Gemfile"));
     let set = Settings { buildpack: Some("cobol".into()), ..Settings::default() };
     expect![[r#"
-        this buildpack is not here
+        there is no such buildpack
         the app's buildpack setting is cobol; there are: node, python, go, ruby, static, shell, dockerfile
         -> set the buildpack to one of them, or remove the setting to let the files decide"#]]
     .assert_eq(&WITH_RUBY.choose(&tree(APP), &set).err().unwrap().to_string());
@@ -169,7 +169,7 @@ fn documents_name_all_languages() {
         (
             "docs/operations.md",
             include_str!("../../docs/operations.md"),
-            vec![format!("| `fetch-ahead` | some of {}, or none | `{}` |", FETCHING.join(", "), FETCHING.join(" "))],
+            vec![format!("| `{}` | runtimes that are fetched", FETCHING.join(" "))],
         ),
     ];
     for (file, page, texts) in told {

@@ -174,7 +174,7 @@ fn buildpack_setting() {
     expect![[r#"
         Node.js
         + Node.js 24.21.0 (24.x, as nothing asks for a version)
-        + npm 11.21.2 (the line that goes with this Node.js)
+        + npm 11.21.2 (the version that fits this Node.js)
     "#]]
     .assert_eq(&with("nodejs", BOTH));
     expect![[r#"
@@ -190,7 +190,7 @@ fn buildpack_setting() {
     "#]]
     .assert_eq(&with("static", "-- server.js"));
     expect![[r#"
-        refused unknown-buildpack: this buildpack is not here
+        refused unknown-buildpack: there is no such buildpack
         the app's buildpack setting is https://example.org/x  [2J; there are: node, python, go, static, shell, dockerfile
         -> set the buildpack to one of them, or remove the setting to let the files decide
     "#]]

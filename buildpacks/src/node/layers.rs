@@ -200,8 +200,11 @@ impl Make<'_> {
             layer.key.push(KeyPart::AllConfig);
             layer.config = ConfigVars::All;
             layer.env = self.build_env();
-            layer.steps =
-                self.scripts.iter().map(|name| Step::new(format!("Running {name}"), &["npm", "run", name])).collect();
+            layer.steps = self
+                .scripts
+                .iter()
+                .map(|name| Step::new(format!("Running npm run {name}"), &["npm", "run", name]))
+                .collect();
             layer.mounts.push(self.node_mount());
             exclude.push(".next/cache");
         }

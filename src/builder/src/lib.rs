@@ -212,7 +212,8 @@ impl Builder {
         }
         let size: u64 = layers.iter().map(|l| l.size).sum();
         let took = domain::time::human_millis(now().millis_since(begun));
-        work.job.detail(format!("Image handed over in {took} ({} above the stack)", domain::text::human_bytes(size)));
+        work.job
+            .detail(format!("Image stored in {took} ({} besides the base system)", domain::text::human_bytes(size)));
         Ok((tag, digest))
     }
 }
@@ -220,48 +221,11 @@ impl Builder {
 #[async_trait]
 impl Builds for Builder {
     async fn build(&self, ask: &BuildAsk, job: &Job) -> Result<Made> {
-        let p = &self.p;
-        let mut asked = Asked::read(p, &ask.app, &ask.commit).await?;
-        if asked.sources.has_submodules() {
-            self.fetch_submodules(ask, job, &asked).await?;
-            asked = Asked::read(p, &ask.app, &ask.commit).await?;
-        }
-        if dockerfile::wanted(&asked.app, &asked.sources) {
-            let order = dockerfile::Order { p, ask, job, app: &asked.app, sources: &asked.sources };
-            return self.build_dockerfile(order, &asked.config).await;
-        }
-        let questions = buildpacks::ask(&asked.sources.tree, &asked.settings, &asked.pins).map_err(refusal)?;
-        let facts = self.facts(p, ask, job, asked.settings.stack, &questions).await?;
-        let (asked, said) = self.lock(ask, job, asked, &facts).await?;
-        let Asked { app, sources, settings, pins, config } = asked;
-        let mut plan = buildpacks::plan(&sources.tree, &settings, &pins, &facts).map_err(refusal)?;
-        plan.warnings.splice(0..0, said);
-        let processes = processes(&sources, &plan)?;
-        self.say_plan(job, &plan, &processes, sources.has_procfile());
-        look_at_scripts(&sources, &processes, job).await?;
-        let stack = settings.stack;
-        let run = self.stack(p, stack, Base::Run, job).await?;
-        let stacks = stacks_id(p, &run, stack).await?;
-        let pins = plan.pins.clone();
-        let language = plan.language.clone();
-        let work = Work { p, job, ask, plan, sources, image_key: app.image_key, config, stack, stacks };
-        let (image, digest) = self.make_image(&work, &run).await?;
-        let build = Build {
-            id: ask.build,
-            app: ask.app.clone(),
-            commit: ask.commit.clone(),
-            status: BuildStatus::Running,
-            language,
-            image: Some(image),
-            digest: Some(digest),
-            launch: None,
-            processes,
-            why: None,
-            actor: String::new(),
-            started: now(),
-            ended: None,
-        };
-        Ok(Made { build, pins })
+        let made = self.build_commit(ask, job).await;
+        let Err(Error::Refused(no)) = made else { return made };
+        let id = ask.app.clone();
+        let app = self.p.store.read(move |tx| tx.the_app(&id)).await?;
+        Err(no.for_app(app.name.as_str()).into())
     }
 
     /// Removes the oldest blobs until the rest fits. What is missed later is packed again.
@@ -313,6 +277,53 @@ impl Builds for Builder {
 
     fn is_ahead(&self, number: DeployId) -> bool {
         Builder::is_ahead(self, number)
+    }
+}
+
+impl Builder {
+    async fn build_commit(&self, ask: &BuildAsk, job: &Job) -> Result<Made> {
+        let p = &self.p;
+        let mut asked = Asked::read(p, &ask.app, &ask.commit).await?;
+        if asked.sources.has_submodules() {
+            self.fetch_submodules(ask, job, &asked).await?;
+            asked = Asked::read(p, &ask.app, &ask.commit).await?;
+        }
+        if dockerfile::wanted(&asked.app, &asked.sources) {
+            let order = dockerfile::Order { p, ask, job, app: &asked.app, sources: &asked.sources };
+            return self.build_dockerfile(order, &asked.config).await;
+        }
+        let questions = buildpacks::ask(&asked.sources.tree, &asked.settings, &asked.pins).map_err(refusal)?;
+        let facts = self.facts(p, ask, job, asked.settings.stack, &questions).await?;
+        let (asked, said) = self.lock(ask, job, asked, &facts).await?;
+        let Asked { app, sources, settings, pins, config } = asked;
+        let mut plan = buildpacks::plan(&sources.tree, &settings, &pins, &facts).map_err(refusal)?;
+        plan.warnings.splice(0..0, said);
+        let processes = processes(&sources, &plan)?;
+        self.say_plan(job, &plan, &processes, sources.has_procfile());
+        look_at_scripts(&sources, &processes, job).await?;
+        let stack = settings.stack;
+        let run = self.stack(p, stack, Base::Run, job).await?;
+        let stacks = stacks_id(p, &run, stack).await?;
+        let pins = plan.pins.clone();
+        let language = plan.language.clone();
+        let work = Work { p, job, ask, plan, sources, image_key: app.image_key, config, stack, stacks };
+        let (image, digest) = self.make_image(&work, &run).await?;
+        let build = Build {
+            id: ask.build,
+            app: ask.app.clone(),
+            commit: ask.commit.clone(),
+            status: BuildStatus::Running,
+            language,
+            image: Some(image),
+            digest: Some(digest),
+            launch: None,
+            processes,
+            why: None,
+            actor: String::new(),
+            started: now(),
+            ended: None,
+        };
+        Ok(Made { build, pins })
     }
 }
 

@@ -168,7 +168,7 @@ fn verdict(p: &Parts, screen: &Screen<'_>, status: Status) -> Result<()> {
                 .into())
         }
         Status::Exited { code, .. } => {
-            let no = Refusal::new(Code::BuildFailed, format!("{title} failed with status {code}"));
+            let no = Refusal::new(Code::BuildFailed, format!("{} failed with status {code}", act(title)));
             let lines: Vec<&str> = screen.last.iter().map(String::as_str).collect();
             Err(match buildpacks::explain(title, &lines) {
                 Some(cause) => cause.next.into_iter().fold(no.why(cause.why), Refusal::next).into(),
@@ -177,6 +177,11 @@ fn verdict(p: &Parts, screen: &Screen<'_>, status: Status) -> Result<()> {
         }
         Status::Created | Status::Running { .. } => Err(Fault::plain("a build that runs was taken as ended").into()),
     }
+}
+
+/// What failed, of a step's title: `Running npm run build` is the command itself.
+fn act(title: &str) -> String {
+    title.strip_prefix("Running ").map_or_else(|| title.to_owned(), |command| format!("`{command}`"))
 }
 
 /// Runs one program without an app's files and returns what it printed; its errors are part of the refusal.

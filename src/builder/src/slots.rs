@@ -124,7 +124,10 @@ fn said(wait: Wait) -> String {
             "Waiting: the owner of this app has a build at work and may have 1 at a time (quota)".to_owned()
         }
         Wait::OwnLimit(n) => {
-            format!("Waiting: the owner of this app has {n} builds at work, as many as they may have at a time (quota)")
+            format!(
+                "Waiting: the owner of this app has {} at work, as many as the quota allows at a time",
+                domain::text::counted(n, "build")
+            )
         }
     }
 }

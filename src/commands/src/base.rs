@@ -68,7 +68,7 @@ pub async fn set(c: &Commands, ask: Ask) -> Result<Reply> {
         reply.detail(format!("and {more} more: apps:list"));
     }
     reply.line(match c.p.sites.ssh_host() == new {
-        true => "Remotes name it too. Old ones work as long as the old name leads here",
+        true => "Git remotes hold it too; old ones work as long as the old name resolves to this server",
         false => "Remotes keep their host: the setting ssh-host names it",
     });
     if let Some((host, dns, here)) = below(&new).await {

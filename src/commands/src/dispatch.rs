@@ -97,15 +97,30 @@ impl Commands {
     }
 
     async fn run(&self, who: Principal, words: &[String], env: SessionEnv, io: &mut Io) -> Result<Reply> {
-        let done = self.run_once(who.clone(), words, env.clone(), io).await;
+        let done = self.run_named(who.clone(), words, env.clone(), io).await;
         let is_push = words.first().is_some_and(|word| word == "git-receive-pack" || word == "git-lfs-transfer");
         match done {
             // Another first push made the app a moment ago: this one is a push to an app that is there.
             Err(Error::Refused(no)) if is_push && no.code == Code::NameTaken => {
-                self.run_once(who, words, env, io).await
+                self.run_named(who, words, env, io).await
             }
             done => done,
         }
+    }
+
+    /// Refusals say what to type for the app at hand, and whom to ask.
+    async fn run_named(&self, who: Principal, words: &[String], env: SessionEnv, io: &mut Io) -> Result<Reply> {
+        let no = match self.run_once(who.clone(), words, env, io).await {
+            Err(Error::Refused(no)) => no,
+            done => return done,
+        };
+        let no = match verbs::parse(words) {
+            Ok(request) => request.in_full(no),
+            Err(_) => no,
+        };
+        let admin =
+            self.p.store.read(|tx| Ok(tx.users()?.into_iter().find(|user| user.role == access::Role::Admin))).await?;
+        Err(access::ask_by_name(no, &who, admin.map(|admin| admin.name).as_ref()).into())
     }
 
     async fn run_once(&self, who: Principal, words: &[String], env: SessionEnv, io: &mut Io) -> Result<Reply> {

@@ -21,11 +21,16 @@ const STEP_SLACK: u64 = 600;
 pub async fn doctor(c: &Commands) -> Result<Reply> {
     let found = doctor::findings(&facts(c).await?);
     let bad = found.iter().any(|f| f.state == State::Bad);
-    let cells = |f: &doctor::Finding| vec![f.check.to_owned(), f.state.to_string(), f.seen.clone(), f.fix.clone()];
+    // The remedy stands below what was seen: beside each other neither fits a terminal.
+    let cells = |f: &doctor::Finding| {
+        let fix = Some(format!("-> {}", f.fix)).filter(|_| !f.fix.is_empty());
+        let below = fix.map(|fix| vec![String::new(), String::new(), fix]);
+        std::iter::once(vec![f.check.to_owned(), f.state.to_string(), f.seen.clone()]).chain(below).collect::<Vec<_>>()
+    };
     let object = |f: &doctor::Finding| json!({"check": f.check, "state": f.state, "ok": f.state == State::Ok, "seen": f.seen, "fix": f.fix});
     let list = List {
-        columns: &["CHECK", "STATE", "SEEN", "FIX"],
-        rows: found.iter().map(cells).collect(),
+        columns: &["CHECK", "STATE", "SEEN"],
+        rows: found.iter().flat_map(cells).collect(),
         json: found.iter().map(object).collect(),
         empty: String::new(),
     };

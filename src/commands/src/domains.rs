@@ -57,9 +57,9 @@ pub async fn add(c: &Commands, ask: Ask) -> Result<Reply> {
     for (host, granted) in hosts.iter().zip(&granted).take(TOLD_MAX) {
         let readable = host.readable().map(|text| format!(" ({text})")).unwrap_or_default();
         let how = match granted {
-            Granted::New => "leads to".to_owned(),
-            Granted::Already => "leads already to".to_owned(),
-            Granted::Moves(from) => format!("leads from now on, not to {from}, but to"),
+            Granted::New => "is now served by".to_owned(),
+            Granted::Already => "is served already by".to_owned(),
+            Granted::Moves(from) => format!("is now served, no longer by {from}, but by"),
         };
         reply.head(format!("{host}{readable} {how} {} ({process})", app.name));
         if !host.is_wildcard() {
@@ -68,7 +68,7 @@ pub async fn add(c: &Commands, ask: Ask) -> Result<Reply> {
     }
     if hosts.len() > TOLD_MAX {
         reply.head(format!(
-            "{} names lead to {name} ({process}); domains:list {name} shows them",
+            "{} names are now served by {name} ({process}); domains:list {name} shows them",
             hosts.len(),
             name = app.name
         ));
@@ -194,10 +194,10 @@ async fn gone(c: &Commands, app: &AppRef, hosts: &[Hostname]) -> Result<Reply> {
     reply.did("domains", hosts);
     reply.did("routed", told);
     for host in hosts.iter().take(TOLD_MAX) {
-        reply.line(format!("{host} does not lead to {} any more", app.name));
+        reply.line(format!("{host} is no longer served by {}", app.name));
     }
     if let Some(more) = hosts.len().checked_sub(TOLD_MAX).filter(|n| *n > 0) {
-        reply.line(format!("nor do {more} more"));
+        reply.line(format!("nor are {more} more"));
     }
     reply.line(format!("Still: {}", c.p.sites.url(&app.name)));
     warn_unless(told, &mut reply);

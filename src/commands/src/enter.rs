@@ -59,7 +59,7 @@ async fn session(
     let stream = exec::connect(&c.p.layout.io(row.id), INIT_MAX).await.map_err(|err| match err.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
             let no = Refusal::new(Code::CannotEnter, format!("{label} cannot be entered"))
-                .why("it has ended a moment ago, or was started by an older Hoist")
+                .why("it ended a moment ago, or was started by an older Hoist")
                 .next(format!("ps {}", app.name));
             system::fault::Error::from(no.next(format!("ps:restart {}", app.name)))
         }
@@ -132,7 +132,7 @@ async fn find(
     let running: Vec<String> = rows.iter().map(InstanceRow::label).collect();
     let mut no = Refusal::new(Code::NoSuchInstance, format!("nothing called {} runs", quote(wanted)));
     if let Some(first) = running.first() {
-        no = no.why(format!("these run: {}", running.join(", ")));
+        no = no.why(format!("running now: {}", running.join(", ")));
         // A program's name was meant, unless it looks like an instance's.
         no = no.next(if run::is_label(wanted) {
             format!("enter {} {first}", app.name)

@@ -140,7 +140,7 @@ pub async fn deploy_add(c: &Commands, ask: Ask, io: &mut Io) -> Result<Reply> {
     let name = match name {
         Some(name) => name,
         None => key_name(&key.name).map_err(|_| {
-            Refusal::new(Code::NameMissing, "the key has no name in it that could be its name here")
+            Refusal::new(Code::NameMissing, "the comment of the key does not make a name for it")
                 .next(format!("deploy-keys:add {} ci < key.pub", app.name))
         })?,
     };

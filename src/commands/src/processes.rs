@@ -98,7 +98,7 @@ pub async fn ps(c: &Commands, ask: Ask) -> Result<Reply> {
         .map(|r| json!({"name": r.label(), "id": r.id.to_string(), "release": r.release.to_string(), "state": state(r), "since_ms": at.millis_since(r.ended.unwrap_or(r.started)),
             "crashes": r.crashes, "next_start_ms": next_start_millis(r, at), "address": r.address.to_string(), "memory": memory_json(&memory, r.id, most), "disk": disk_json(c, r.id, limit), "command": command(r)}))
         .collect();
-    let empty = format!("Nothing runs; what starts it: {idle}");
+    let empty = format!("Nothing is running; to start it: {idle}");
     json.extend(runs.iter().map(|run| {
         let mut value = crate::run::json_of(run, at);
         if let Some(fields) = value.as_object_mut() {

@@ -198,7 +198,7 @@ pub async fn unset(c: &Commands, ask: Ask) -> Result<Reply> {
     reply.did("user", name);
     reply.did("unset", removed.iter().map(|what| what.word()).collect::<Vec<_>>());
     if removed.is_empty() {
-        reply.line(format!("Nothing of that was set for {name}; quota {name} shows what holds"));
+        reply.line(format!("None of that was set for {name}; quota {name} shows what is in force"));
     }
     for what in removed {
         let (most, _) = limit(what, &account.own(), account.user.role, &c.p.settings.quotas());

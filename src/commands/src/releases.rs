@@ -5,8 +5,7 @@ use crate::processes::run_job;
 use crate::reply::{List, Reply};
 use domain::deploy::Kind;
 use serde_json::json;
-use store::Ask as JobAsk;
-use store::Word;
+use store::{Ask as JobAsk, ReleaseStatus, Word};
 use system::fault::Result;
 use system::io::Io;
 use verbs::args;
@@ -16,7 +15,11 @@ pub async fn list(c: &Commands, ask: Ask) -> Result<Reply> {
     let args::Releases { num: max } = ask.what().arguments()?;
     let (current, releases) =
         c.p.store.read(move |tx| Ok((tx.the_app(&id)?.current_release, tx.releases(&id, max)?))).await?;
-    let mark = |r: &store::Release| if Some(r.number) == current { "current" } else { r.status.word() };
+    let mark = |r: &store::Release| match r.status {
+        _ if Some(r.number) == current => "current",
+        ReleaseStatus::Live => "replaced",
+        status @ (ReleaseStatus::Pending | ReleaseStatus::Failed) => status.word(),
+    };
     let rows = releases
         .iter()
         .map(|r| {

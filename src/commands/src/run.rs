@@ -48,7 +48,7 @@ pub async fn run(c: &Commands, ask: Ask, io: &mut Io) -> Result<u8> {
     if run.detached {
         c.p.note(&app.id, began).await;
         drop(hold);
-        Line::Plain(format!("{label} runs on its own")).say(io).await;
+        Line::Plain(format!("{label} is running detached")).say(io).await;
         for next in ["logs {} -t -p {label}", "ps {}", "ps:stop {} {label}"] {
             let next = next.replace("{}", app.name.as_str()).replace("{label}", &label);
             Line::Note(format!("next: {next}")).say(io).await;

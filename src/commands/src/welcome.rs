@@ -2,10 +2,9 @@
 
 use crate::context::{Ask, Commands};
 use crate::reply::{Line, Reply};
+use domain::AppName;
 use domain::access::{AppRef, Principal, actor, may_see};
 use domain::instance::INSTALL_LABEL;
-use domain::refusal::Code;
-use domain::{AppName, Refusal};
 use serde_json::json;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -80,9 +79,9 @@ pub fn help(ask: &Ask) -> Result<Reply> {
             None => {
                 let known = verbs::TABLE.iter().map(|s| s.name);
                 let near = domain::text::did_you_mean(word, known);
-                let no =
-                    Refusal::new(Code::UnknownCommand, format!("there is no command {}", domain::words::quote(word)));
-                return Err(near.into_iter().fold(no, |no, n| no.next(format!("help {n}"))).next("help").into());
+                let mut no = verbs::unknown(word, None, &[]);
+                no.next.splice(0..0, near.into_iter().map(|near| format!("help {near}")));
+                return Err(no.into());
             }
         },
     };

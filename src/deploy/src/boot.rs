@@ -7,6 +7,7 @@ use crate::Platform;
 use crate::exec;
 use domain::ids::SetId;
 use domain::instance::instance_name;
+use domain::listeners::{Late, Seen};
 use domain::reconcile::Desire;
 use domain::refusal::Code;
 use domain::{AppId, Refusal, ReleaseNumber, formation};
@@ -200,11 +201,12 @@ pub async fn wait_ready(p: &Platform, row: &InstanceRow, job: Option<&Job>) -> R
         }
     };
     let waited = tokio::select! { biased; end = ended => end, opened = opened => opened };
+    let late = Late { label: &row.label(), app: app.name.as_str(), port, limit };
     match waited {
         Waited::Ready => Ok(()),
         Waited::Ended { code, out_of_memory } => Err(not_up(p, row, code, out_of_memory).await),
-        Waited::NotOpened => Err(not_listening(p, row, (&name, port), limit).await),
-        Waited::NotTaken => Err(not_serving(row, port, limit)),
+        Waited::NotOpened => Err(late.not_opened(&seen(p, (&name, port)).await).into()),
+        Waited::NotTaken => Err(late.not_taken().into()),
     }
 }
 
@@ -212,31 +214,13 @@ pub async fn wait_ready(p: &Platform, row: &InstanceRow, job: Option<&Job>) -> R
 async fn hint(p: &Platform, row: &InstanceRow, at: (&str, u16), job: Option<&Job>) -> Waited {
     p.clock.sleep(HINT_AFTER).await;
     if let Some(job) = job {
-        job.detail(format!("{} is still starting: {}", row.label(), seen(p, at).await));
+        job.detail(format!("{} is still starting: it {}", row.label(), seen(p, at).await.words(at.1)));
     }
     std::future::pending().await
 }
 
-async fn seen(p: &Platform, (name, port): (&str, u16)) -> String {
+async fn seen(p: &Platform, (name, port): (&str, u16)) -> Seen {
     p.probe.seen(p.engine.as_ref(), name, port).await
-}
-
-async fn not_listening(p: &Platform, row: &InstanceRow, at: (&str, u16), limit: Duration) -> Error {
-    let label = row.label();
-    let no =
-        Refusal::new(Code::BootTimeout, format!("{label} did not open port {} within {} s", at.1, limit.as_secs()))
-            .why(format!("{label} {}", seen(p, at).await))
-            .next("make the app listen on 0.0.0.0 and the port in the variable PORT, commit, push again");
-    no.into()
-}
-
-fn not_serving(row: &InstanceRow, port: u16, limit: Duration) -> Error {
-    let label = row.label();
-    let what = format!("{label} opened port {port} and took no connection within {} s", limit.as_secs());
-    Refusal::new(Code::BootTimeout, what)
-        .why("what it does before it serves takes longer, or never ends")
-        .next("make the app serve sooner, or raise boot-timeout in the server's configuration")
-        .into()
 }
 
 async fn not_up(p: &Platform, row: &InstanceRow, code: i64, out_of_memory: bool) -> Error {
@@ -265,7 +249,7 @@ async fn not_up(p: &Platform, row: &InstanceRow, code: i64, out_of_memory: bool)
     no = no.next("fix the cause shown above, commit, push again");
     let id = row.app.clone();
     if let Ok(Some(app)) = p.store.read(move |tx| tx.app(&id)).await {
-        no = no.next(format!("config:set {} NAME=VALUE  (if it misses a config var), push again", app.name));
+        no = no.next(format!("config:set {} NAME=VALUE  (if a config var is missing), then push again", app.name));
     }
     no.into()
 }

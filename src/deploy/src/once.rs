@@ -174,7 +174,7 @@ pub async fn collect(p: &Platform, row: &InstanceRow, over: Over) -> Result<()> 
     }
     let run = p.store.read(move |tx| tx.run(id)).await?;
     let stopped = match over {
-        Over::Late => Some("its time was over"),
+        Over::Late => Some("its time limit was reached"),
         Over::Left => Some("the server restarted, and with it went whoever was connected"),
         Over::Ended | Over::Gone => None,
     };

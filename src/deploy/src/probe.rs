@@ -1,7 +1,7 @@
 //! Whether an instance serves, as seen from outside of it.
 
 use async_trait::async_trait;
-use domain::listeners::{self, Connection};
+use domain::listeners::{Connection, Seen};
 use engine::{Engine, Observed, Status};
 use std::fmt::Debug;
 use std::io::ErrorKind;
@@ -17,7 +17,7 @@ const KEPT_BACK_MAX: Duration = Duration::from_millis(100);
 /// What a connection brings then: an empty line, which servers pass over before a request.
 const EMPTY_LINE: &[u8] = b"\r\n";
 
-/// Whether an instance served before its time was over.
+/// Whether an instance served in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Serves {
     /// A process took a connection.
@@ -33,8 +33,8 @@ pub enum Serves {
 pub trait Probe: Send + Sync + Debug {
     /// Waits until a process of the instance takes a connection, at most `limit`. Never returns for one that has ended.
     async fn serves(&self, engine: &dyn Engine, name: &str, target: SocketAddr, limit: Duration) -> Serves;
-    /// What it listens on instead, in words.
-    async fn seen(&self, engine: &dyn Engine, name: &str, port: u16) -> String;
+    /// What it listens on instead.
+    async fn seen(&self, engine: &dyn Engine, name: &str, port: u16) -> Seen;
 }
 
 /// Connects, and reads the kernel's lists of connections in the instance's network namespace.
@@ -68,12 +68,12 @@ impl Probe for Connects {
         if opened { Serves::NotTaken } else { Serves::NotOpened }
     }
 
-    async fn seen(&self, engine: &dyn Engine, name: &str, port: u16) -> String {
+    async fn seen(&self, engine: &dyn Engine, name: &str, port: u16) -> Seen {
         match engine.inspect(name).await {
             Ok(Some(Observed { status: Status::Running { pid }, .. })) => {
-                listeners::diagnose(&engine::listeners(pid).unwrap_or_default(), port)
+                engine::listeners(pid).map_or(Seen::Unknown, |all| Seen::of(&all, port))
             }
-            Ok(_) | Err(_) => "it could not be looked at".to_owned(),
+            Ok(_) | Err(_) => Seen::Unknown,
         }
     }
 }

@@ -169,6 +169,24 @@ pub enum Asked {
     },
 }
 
+/// The step of what only administrators can help with; [`ask_by_name`] says whom.
+const ASK: &str = "ask an administrator";
+
+/// A refusal whose steps name the administrator to ask. Not for deploy keys: a machine asks nobody.
+pub fn ask_by_name(mut no: Refusal, principal: &Principal, admin: Option<&UserName>) -> Refusal {
+    let whom = match (principal, admin) {
+        (Principal::User { .. }, Some(name)) => format!("ask {name} (an administrator)"),
+        (Principal::User { .. }, None) => "ask who has root on the server".to_owned(),
+        (Principal::Local | Principal::DeployKey { .. }, _) => return no,
+    };
+    for step in &mut no.next {
+        if let Some(rest) = step.strip_prefix(ASK).filter(|rest| !rest.starts_with(|c: char| c.is_alphanumeric())) {
+            *step = format!("{whom}{rest}");
+        }
+    }
+    no
+}
+
 /// The one gate.
 pub fn authorize<T>(principal: &Principal, rules: Rules, asked: Asked, what: T) -> Result<Authorized<T>, Refusal> {
     let pass = |app: Option<AppRef>, what: T| Ok(Authorized { principal: principal.clone(), app, what });
@@ -182,7 +200,7 @@ pub fn authorize<T>(principal: &Principal, rules: Rules, asked: Asked, what: T) 
     match (rules.need, asked) {
         (Need::Anyone, Asked::NoApp) => pass(None, what),
         (Need::Admin, Asked::NoApp) if principal.is_admin() => pass(None, what),
-        (Need::Admin, _) => Err(Refusal::new(Code::NotAllowed, "only administrators may do this").next("whoami")),
+        (Need::Admin, _) => Err(Refusal::new(Code::NotAllowed, "only administrators may do this").next(ASK)),
         (Need::CreateApp, Asked::NoApp | Asked::Unknown(_)) => pass(None, what),
         // Somebody who may change the renamed app may use its old name for another one, on purpose and not by a push.
         (Need::CreateApp, Asked::Renamed { app, .. }) if seen(&app) => pass(None, what),
@@ -194,7 +212,7 @@ pub fn authorize<T>(principal: &Principal, rules: Rules, asked: Asked, what: T) 
         (Need::CreateApp, Asked::Renamed { old, .. }) => Err(name_taken(&old)),
         (Need::ManageOrCreate, Asked::Renamed { old, .. }) if makes => Err(name_taken(&old)),
         (Need::Anyone | Need::Read | Need::Manage | Need::Own | Need::ManageOrCreate, Asked::Renamed { old, .. }) => {
-            Err(no_such_app(principal, &old))
+            Err(no_such_app(principal, &old, makes))
         }
         (Need::CreateApp, Asked::App(app)) if seen(&app) => {
             Err(Refusal::new(Code::NameTaken, format!("{} exists already", app.name))
@@ -212,10 +230,10 @@ pub fn authorize<T>(principal: &Principal, rules: Rules, asked: Asked, what: T) 
         (Need::ManageOrCreate, Asked::App(app)) if makes => Err(name_taken(&app.name)),
         (Need::ManageOrCreate, Asked::Unknown(_)) if makes => pass(None, what),
         (Need::Anyone | Need::Read | Need::Manage | Need::Own | Need::ManageOrCreate, Asked::App(app)) => {
-            Err(no_such_app(principal, &app.name))
+            Err(no_such_app(principal, &app.name, makes))
         }
         (Need::Anyone | Need::Read | Need::Manage | Need::Own | Need::ManageOrCreate, Asked::Unknown(name)) => {
-            Err(no_such_app(principal, &name))
+            Err(no_such_app(principal, &name, makes))
         }
         (Need::Read | Need::Manage | Need::Own | Need::ManageOrCreate, Asked::NoApp) => {
             Err(Refusal::new(Code::AppMissing, "which app? Name it as the first argument").next("apps:list"))
@@ -254,11 +272,19 @@ fn may_create(principal: &Principal) -> bool {
     }
 }
 
-fn no_such_app(principal: &Principal, name: &AppName) -> Refusal {
+/// Who sees every app hears how to make this one. For others the name may be somebody's: only what holds in both cases is said.
+fn no_such_app(principal: &Principal, name: &AppName, by_push: bool) -> Refusal {
     let no = Refusal::new(Code::NoSuchApp, format!("there is no app {name}"));
     match principal {
-        Principal::Local | Principal::User { .. } => no.next("apps:list").next(format!("apps:create {name}")),
         Principal::DeployKey { .. } => no.next("whoami"),
+        Principal::Local | Principal::User { .. } => {
+            let no = no.next("apps:list");
+            match (principal.is_admin(), by_push) {
+                (true, _) => no.next(format!("apps:create {name}")),
+                (false, true) => no.next("git push hoist main  (makes the app if nobody has the name)"),
+                (false, false) => no.next(format!("apps:create {name}  (if nobody has the name)")),
+            }
+        }
     }
 }
 
@@ -409,6 +435,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_name_that_may_be_taken_is_not_said_to_be_free() {
+        let next = |who: &Principal, creation_on| {
+            ask(who, Need::Read, Asked::Unknown("blog".parse().unwrap()), true, creation_on).unwrap_err().next
+        };
+        let stranger = user(UserId(3), Role::Developer);
+        assert_eq!(next(&stranger, true), ["apps:list", "git push hoist main  (makes the app if nobody has the name)"]);
+        assert_eq!(next(&stranger, false), ["apps:list", "apps:create blog  (if nobody has the name)"]);
+        assert_eq!(next(&user(UserId(9), Role::Admin), true), ["apps:list", "apps:create blog"]);
+        assert_eq!(next(&deploy_key("bbbbbbbb"), true), ["whoami"]);
+    }
+
+    #[test]
+    fn who_needs_an_administrator_hears_of_one() {
+        let (bob, ann) = (user(UserId(3), Role::Developer), "ann".parse().unwrap());
+        let steps = |who: &Principal, admin: Option<&UserName>| {
+            let no = Refusal::new(Code::NotAllowed, "no")
+                .next("ask an administrator for: apps:set blog enter=on")
+                .next("ask an administrator")
+                .next("whoami");
+            ask_by_name(no, who, admin).next
+        };
+        assert_eq!(
+            steps(&bob, Some(&ann)),
+            ["ask ann (an administrator) for: apps:set blog enter=on", "ask ann (an administrator)", "whoami"]
+        );
+        assert_eq!(steps(&bob, None)[1], "ask who has root on the server");
+        assert_eq!(steps(&deploy_key("aaaaaaaa"), Some(&ann))[1], "ask an administrator");
+        assert_eq!(ask(&bob, Need::Admin, Asked::NoApp, false, true).unwrap_err().next, ["ask an administrator"]);
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Seconds {
 /// Drained, and stopped, for so long where an app sets nothing else.
 const DEFAULT_STOP: Duration = Duration::from_secs(30);
 /// The longest that an app may set: more would hold up the deploys of its own team for as long.
-const SECONDS_MAX: u32 = 3_600;
+pub(crate) const SECONDS_MAX: u32 = 3_600;
 
 impl AppSettings {
     /// What is set, in the order of the table.
@@ -103,10 +103,10 @@ impl Counts {
     /// The sentence after "Set."
     pub fn sentence(self, app: &str) -> String {
         match self {
-            Counts::Now => "It counts from now on".to_owned(),
-            Counts::NextPush => "It counts from the next push on".to_owned(),
+            Counts::Now => "It is in force now".to_owned(),
+            Counts::NextPush => "It takes effect with the next push".to_owned(),
             Counts::NextBuild => {
-                format!("It counts from the next push on; for the commit that runs: ps:rebuild {app}")
+                format!("It takes effect with the next push; to build what runs now again: ps:rebuild {app}")
             }
         }
     }
@@ -413,8 +413,8 @@ fn folder(text: &str) -> Result<String, Refusal> {
     let parts: Vec<&str> = text.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     let good = |part: &&str| !matches!(*part, ".." | ".git") && !part.contains(char::is_control);
     if text.len() > 1_024 || text.starts_with('/') || !parts.iter().all(good) {
-        let no =
-            Refusal::new(Code::BadRoot, "this is no folder of a repository").why("write it from the repository's top");
+        let no = Refusal::new(Code::BadRoot, "this cannot be a folder of the repository")
+            .why("write it relative to the repository's top folder");
         return Err(no.next("apps:set APP root=packages/api"));
     }
     Ok(parts.join("/"))

@@ -108,7 +108,7 @@ pub fn judge(claim: &Claim<'_>, known: &Known) -> Result<Granted, Refusal> {
     let top = claim.host.zone().rsplit('.').next().unwrap_or_default();
     if NOWHERE.contains(&top) {
         return Err(Refusal::new(Code::BadHostname, format!("{} cannot be a public name", claim.host))
-            .why(format!("names that end in .{top} never lead to this server from elsewhere"))
+            .why(format!("names that end in .{top} are never found from elsewhere"))
             .next("choose a name of a domain that you own"));
     }
     if known.count >= DOMAINS_MAX {
@@ -158,7 +158,7 @@ fn under_base(claim: &Claim<'_>) -> Result<(), Refusal> {
 fn taken(host: &Hostname) -> Refusal {
     Refusal::new(Code::HostnameTaken, format!("{host} is taken, or too near to a name of somebody else"))
         .next("choose another name")
-        .next("if the domain is yours, ask an administrator of this server to sort it out")
+        .next("ask an administrator to sort it out, if the domain is yours")
 }
 
 /// Whether a name that was let go of then is still kept.
@@ -219,7 +219,7 @@ pub fn parse_base(text: &str) -> Result<String, Refusal> {
     }
     let top = name.as_str().rsplit('.').next().unwrap_or_default();
     if NOWHERE.contains(&top) && top != "localhost" {
-        return Err(Refusal::new(Code::BadBase, format!("names that end in .{top} never lead to a server"))
+        return Err(Refusal::new(Code::BadBase, format!("names that end in .{top} are never found from elsewhere"))
             .next("choose a domain that you own"));
     }
     Ok(name.to_string())

@@ -236,8 +236,8 @@ kinds! {
     InstanceFull = "instance-full", "one that was starting, stopping or one-off filled its disk and was ended";
     RunEnded = "run-ended", "a one-off instance is over";
     Scaled = "scaled", "the formation is another";
-    DomainAdded = "domain-added", "a name leads to the app";
-    DomainRemoved = "domain-removed", "a name does not lead to it any more";
+    DomainAdded = "domain-added", "the app answers at one more name";
+    DomainRemoved = "domain-removed", "it answers at a name no longer";
     AccessGiven = "access-given", "somebody may see and change the app";
     AccessTaken = "access-taken", "somebody may not any more";
     DeployKeyAdded = "deploy-key-added", "a deploy key may push";
@@ -367,7 +367,7 @@ impl Event {
                 let list: Vec<String> = formation.iter().map(|(process, n)| format!("{process}={n}")).collect();
                 format!("Scaled to {}", list.join(" "))
             }
-            Event::DomainAdded { host, process } => format!("{host} leads to {process}"),
+            Event::DomainAdded { host, process } => format!("{host} is served by {process}"),
             Event::DomainRemoved { host } => format!("{host} was removed"),
             Event::MaintenanceOn { own_page: true } => "Maintenance is on, with a page of the app's own".to_owned(),
             Event::MaintenanceOn { own_page: false } => "Maintenance is on".to_owned(),

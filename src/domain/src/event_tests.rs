@@ -68,7 +68,7 @@ fn samples() -> Vec<(Event, &'static str, &'static str)> {
         (
             Event::DomainAdded { host: "shop.example".parse().unwrap(), process: "web".parse().unwrap() },
             r#"{"kind":"domain-added","host":"shop.example","process":"web"}"#,
-            "shop.example leads to web",
+            "shop.example is served by web",
         ),
         (
             Event::DomainRemoved { host: "shop.example".parse().unwrap() },

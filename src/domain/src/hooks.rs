@@ -168,7 +168,7 @@ impl Screen {
         let last = self.skipped.min(self.tail.len());
         let mut lines = Vec::new();
         if self.skipped > last {
-            lines.push(format!("({} lines are not shown)", self.skipped - last));
+            lines.push(format!("({} not shown)", crate::text::counted(self.skipped - last, "line")));
         }
         lines.extend(self.tail.iter().skip(self.tail.len() - last).cloned());
         lines
@@ -248,7 +248,7 @@ mod tests {
         let shown = (0..10_000).filter_map(|n| screen.take(&format!("line {n}\u{1b}[1m"))).count();
         assert_eq!(shown, LINES_MAX);
         let rest = screen.rest();
-        assert_eq!((rest.len(), rest[0].as_str()), (TAIL + 1, "(9490 lines are not shown)"));
+        assert_eq!((rest.len(), rest[0].as_str()), (TAIL + 1, "(9490 lines not shown)"));
         assert_eq!(rest.last().unwrap(), "line 9999");
         assert_eq!(screen.cause(), "line 9997\nline 9998\nline 9999");
         let mut short = Screen::default();

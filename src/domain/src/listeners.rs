@@ -1,7 +1,10 @@
 //! Reads the kernel's lists of TCP sockets: what an app that does not answer listens on instead, and whether it has taken a
 //! connection.
 
+use crate::app_settings::SECONDS_MAX;
+use crate::refusal::{Code, Refusal};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// The address at which Docker's resolver listens inside every instance; not the app's.
 const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
@@ -84,19 +87,89 @@ pub fn connection(tcp: &str, tcp6: &str, from: SocketAddr, port: u16) -> Connect
     found.unwrap_or(Connection::Unseen)
 }
 
-/// One sentence on why nothing answers at `port`, for the person whose app it is; empty listeners are a cause too.
-pub fn diagnose(listeners: &[Listener], port: u16) -> String {
-    let advice = format!("listen on 0.0.0.0:$PORT ({port})");
-    if listeners.iter().any(|one| one.port == port && one.is_reachable()) {
-        return format!("listens on port {port}");
+/// What an instance was seen to listen on, as its port did not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing: it is at work on its start still, or is no server.
+    Nothing,
+    /// Other ports, or addresses that nobody outside of it reaches; the one that explains most first.
+    Elsewhere(Vec<Listener>),
+    /// The port.
+    There,
+    /// Nobody could look.
+    Unknown,
+}
+
+impl Seen {
+    /// Of the listeners of an instance that should listen on `port`.
+    pub fn of(listeners: &[Listener], port: u16) -> Seen {
+        if listeners.iter().any(|one| one.port == port && one.is_reachable()) {
+            return Seen::There;
+        }
+        // Nearest first: the right port on loopback explains more than another port.
+        let mut nearest = listeners.to_vec();
+        nearest.sort_by_key(|one| (one.port != port, !one.is_reachable(), *one));
+        if nearest.is_empty() { Seen::Nothing } else { Seen::Elsewhere(nearest) }
     }
-    // Nearest first: the right port on loopback explains more than another port.
-    let mut nearest: Vec<&Listener> = listeners.iter().collect();
-    nearest.sort_by_key(|one| (one.port != port, !one.is_reachable(), **one));
-    let shown: Vec<String> = nearest.iter().take(3).map(|one| shown(one)).collect();
-    match shown.is_empty() {
-        true => format!("nothing listens; {advice}"),
-        false => format!("listens on {}; {advice}", shown.join(", ")),
+
+    /// What follows the instance's name in a sentence for the person whose app it is.
+    pub fn words(&self, port: u16) -> String {
+        match self {
+            Seen::Nothing => "listens on no port yet".to_owned(),
+            Seen::Elsewhere(all) => {
+                let shown: Vec<String> = all.iter().take(3).map(shown).collect();
+                format!("listens on {}; it must listen on 0.0.0.0:$PORT ({port})", shown.join(", "))
+            }
+            Seen::There => format!("listens on port {port}"),
+            Seen::Unknown => "could not be looked at".to_owned(),
+        }
+    }
+}
+
+/// An instance whose port did not open in time.
+#[derive(Debug, Clone, Copy)]
+pub struct Late<'a> {
+    /// `web.1`.
+    pub label: &'a str,
+    /// The app's name.
+    pub app: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// How long it had.
+    pub limit: Duration,
+}
+
+impl Late<'_> {
+    /// The port did not open. What listens on nothing is most likely slow: more time comes first then, not the port.
+    pub fn not_opened(self, seen: &Seen) -> Refusal {
+        let Late { label, port, limit, .. } = self;
+        let no =
+            Refusal::new(Code::BootTimeout, format!("{label} did not open port {port} within {} s", limit.as_secs()));
+        let listen = "make the app listen on 0.0.0.0 and the port in the variable PORT, commit, push again";
+        match seen {
+            Seen::Nothing => no
+                .why(format!("{label} was running and listened on no port: it takes longer to start, or never listens"))
+                .next(self.more_time())
+                .next(listen),
+            Seen::Elsewhere(_) | Seen::There | Seen::Unknown => {
+                no.why(format!("{label} {}", seen.words(port))).next(listen)
+            }
+        }
+    }
+
+    /// The port opened, and no process took a connection.
+    pub fn not_taken(self) -> Refusal {
+        let Late { label, port, limit, .. } = self;
+        let what = format!("{label} opened port {port} but took no connection within {} s", limit.as_secs());
+        Refusal::new(Code::BootTimeout, what)
+            .why("what it does before it serves takes longer, or never ends")
+            .next(self.more_time())
+            .next("make the app serve sooner, commit, push again")
+    }
+
+    fn more_time(self) -> String {
+        let more = self.limit.as_secs().saturating_mul(3).clamp(1, SECONDS_MAX.into());
+        format!("apps:set {} boot-timeout={more}  (if it only needs more time), push again", self.app)
     }
 }
 
@@ -144,7 +217,7 @@ mod tests {
     fn check(tcp: &str, tcp6: &str, says: &str) {
         let tcp: String =
             tcp.lines().map(|l| format!("   0: {l} 00000000:00000000 00:00000000 00000000  1000\n")).collect();
-        assert_eq!(diagnose(&parse(&format!("{HEAD}{tcp}"), &format!("{HEAD}{tcp6}")), 5000), says);
+        assert_eq!(Seen::of(&parse(&format!("{HEAD}{tcp}"), &format!("{HEAD}{tcp6}")), 5000).words(5000), says);
     }
 
     #[test]
@@ -179,28 +252,48 @@ mod tests {
 
     #[test]
     fn what_apps_do_wrong() {
-        check("", "", "nothing listens; listen on 0.0.0.0:$PORT (5000)");
-        check("0100007F:0BB8 00000000:0000 0A", "", "listens on 127.0.0.1:3000; listen on 0.0.0.0:$PORT (5000)");
+        check("", "", "listens on no port yet");
+        check(
+            "0100007F:0BB8 00000000:0000 0A",
+            "",
+            "listens on 127.0.0.1:3000; it must listen on 0.0.0.0:$PORT (5000)",
+        );
         check(
             "00000000:1F90 00000000:0000 0A\n0100007F:1388 00000000:0000 0A",
             "",
-            "listens on 127.0.0.1:5000, 0.0.0.0:8080; listen on 0.0.0.0:$PORT (5000)",
+            "listens on 127.0.0.1:5000, 0.0.0.0:8080; it must listen on 0.0.0.0:$PORT (5000)",
         );
         check("00000000:1388 00000000:0000 0A", "", "listens on port 5000");
         // Docker's own resolver, and connections that are not listeners.
-        check(
-            "0B00007F:9C41 00000000:0000 0A\n0100007F:1388 0100007F:8000 01",
-            "",
-            "nothing listens; listen on 0.0.0.0:$PORT (5000)",
-        );
+        check("0B00007F:9C41 00000000:0000 0A\n0100007F:1388 0100007F:8000 01", "", "listens on no port yet");
         let v6 = |address: &str| format!("   0: {address}:1388 00000000000000000000000000000000:0000 0A x\n");
         check("", &v6("00000000000000000000000000000000"), "listens on port 5000");
-        check("", &v6("00000000000000000000000001000000"), "listens on [::1]:5000; listen on 0.0.0.0:$PORT (5000)");
+        check(
+            "",
+            &v6("00000000000000000000000001000000"),
+            "listens on [::1]:5000; it must listen on 0.0.0.0:$PORT (5000)",
+        );
         check(
             "",
             &v6("0000000000000000FFFF00000100007F"),
-            "listens on [::ffff:127.0.0.1]:5000; listen on 0.0.0.0:$PORT (5000)",
+            "listens on [::ffff:127.0.0.1]:5000; it must listen on 0.0.0.0:$PORT (5000)",
         );
+    }
+
+    #[test]
+    fn a_slow_start_is_told_about_time_and_a_wrong_port_about_the_port() {
+        let late = |secs| Late { label: "web.1", app: "shop", port: 5000, limit: Duration::from_secs(secs) };
+        let slow = late(60).not_opened(&Seen::Nothing);
+        assert_eq!(slow.what, "web.1 did not open port 5000 within 60 s");
+        assert_eq!(slow.next[0], "apps:set shop boot-timeout=180  (if it only needs more time), push again");
+        assert!(slow.next[1].contains("the port in the variable PORT"), "{slow}");
+        let local = Listener { address: Ipv4Addr::LOCALHOST.into(), port: 3000 };
+        let wrong = late(60).not_opened(&Seen::of(&[local], 5000));
+        assert!(wrong.why.contains("127.0.0.1:3000") && wrong.next.len() == 1, "{wrong}");
+        assert!(wrong.next[0].contains("the port in the variable PORT"), "{wrong}");
+        let taken = late(2).not_taken();
+        assert!(taken.next[0].starts_with("apps:set shop boot-timeout=6 "), "{taken}");
+        assert!(late(SECONDS_MAX.into()).not_taken().next[0].contains(&format!("={SECONDS_MAX} ")));
     }
 
     #[test]

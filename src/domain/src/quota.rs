@@ -324,7 +324,7 @@ impl Holder {
         let raised: Vec<(What, u64)> =
             all.iter().filter(|one| over(one).is_some()).map(|(what, _, wanted)| (*what, *wanted)).collect();
         Err(Refusal::new(what.code(), format!("{name} uses {now} of {most}, this needs {needs}"))
-            .why("what an app uses counts to its owner, whoever asks")
+            .why("what an app uses is counted for its owner, whoever asks")
             .next(what.less())
             .next(self.raise(&raised)))
     }
@@ -487,7 +487,7 @@ mod tests {
             no.lines(),
             [
                 "ana uses 2 of 2 apps, this needs 3",
-                "what an app uses counts to its owner, whoever asks",
+                "what an app uses is counted for its owner, whoever asks",
                 "next: apps:destroy NAME --confirm NAME, one that is not needed (apps:list)",
                 "  or: ask an administrator for: quota:set ana apps=3",
             ]

@@ -1,5 +1,7 @@
 //! Text for people: tables, output grammar, and the stripping of what could harm another user's terminal.
 
+use std::fmt::Display;
+
 /// Heroku's section head: `-----> Building`.
 pub fn head(text: &str) -> String {
     format!("{HEAD}{text}")
@@ -188,6 +190,12 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
+/// A number with what it counts: `1 file`, `3 files`; for words whose plural takes an s.
+pub fn counted<N: Display + PartialEq + From<u8>>(n: N, one: &str) -> String {
+    let s = if n == N::from(1) { "" } else { "s" };
+    format!("{n} {one}{s}")
+}
+
 /// A byte count for people: `512 B`, `8.3 MB` (powers of 1,000).
 pub fn human_bytes(bytes: u64) -> String {
     match bytes {
@@ -265,5 +273,6 @@ mod tests {
         assert_eq!(did_you_mean("log", known), ["logs"]);
         assert!(did_you_mean("zzzzzz", known).is_empty());
         assert_eq!(human_bytes(8_345_000), "8.3 MB");
+        assert_eq!((counted(1_usize, "file"), counted(0_u64, "file")), ("1 file".to_owned(), "0 files".to_owned()));
     }
 }

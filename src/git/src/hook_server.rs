@@ -59,7 +59,9 @@ impl LineSender {
         let text = text.into();
         let text = match skipped {
             0 => text,
-            n => format!("       ({n} lines not shown here, builds:output has them)\n{text}"),
+            n => {
+                format!("       ({} not shown here, builds:output has them)\n{text}", domain::text::counted(n, "line"))
+            }
         };
         // Once lines were skipped, nothing waits until there is room again.
         let sent = match self.lines.try_send(text) {

@@ -87,7 +87,7 @@ impl Measure {
         }
         let mut out = Vec::new();
         if !self.tail.is_empty() {
-            out.push(text::warning(&format!("{} lines are not shown", self.skipped)));
+            out.push(text::warning(&format!("{} not shown", text::counted(self.skipped, "line"))));
             out.extend(self.tail.drain(..));
         }
         out.push(line.to_owned());
@@ -302,7 +302,7 @@ mod tests {
         assert!(
             said.get(said.len() - 2).unwrap().contains(" 9999 ") || said.get(said.len() - 2).unwrap().contains("9999")
         );
-        assert!(said.iter().any(|line| line.contains("lines are not shown")));
+        assert!(said.iter().any(|line| line.contains("lines not shown")));
     }
 
     #[tokio::test]

@@ -127,7 +127,8 @@ pub fn when(option: &str, word: &str, now: Timestamp) -> Result<Timestamp, Refus
     ago(word, now).or_else(|| Timestamp::parse(word)).ok_or_else(|| {
         Refusal::new(Code::BadTime, format!("--{option} {} is not a time", quote(word)))
             .why("it takes a span back from now, or a time as RFC 3339 has it; without a zone it is UTC")
-            .next(format!("--{option} 10m, --{option} 2h, --{option} {}Z", now.rfc3339().get(..19).unwrap_or("")))
+            .next(format!("--{option} 10m"))
+            .next(format!("--{option} {}Z", now.rfc3339().get(..19).unwrap_or("")))
     })
 }
 

@@ -184,12 +184,13 @@ impl Record {
         line
     }
 
-    /// One of the terminal's colours: the same for the same instance, grey for what is not the app's own.
+    /// One of the terminal's colours: the same for the same instance, grey for what is not the app's own. Never red, which
+    /// says that something is wrong.
     fn colour(&self) -> u32 {
         match self.source {
             Source::Router | Source::Platform | Source::Build => 90,
             Source::App | Source::Release | Source::Run => {
-                31 + self.instance.bytes().fold(1, |sum, b| (sum * 31 + u32::from(b)) % 6)
+                32 + self.instance.bytes().fold(1, |sum, b| (sum * 31 + u32::from(b)) % 5)
             }
         }
     }

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
@@ -35,6 +35,8 @@ pub(super) struct Handle {
     pub signal: watch::Sender<Signal>,
     /// False: inotify refused, look from time to time.
     pub watched: AtomicBool,
+    /// Why its program is stopped, once somebody does so.
+    pub stopped: OnceLock<String>,
     /// Held by the one who finishes it: several may want to at once (a destroyed app, its retired instances).
     pub ending: tokio::sync::Mutex<()>,
 }
@@ -113,6 +115,7 @@ impl AppLog {
                 key: meta.key.clone(),
                 signal: watch::Sender::new(Signal::default()),
                 watched: AtomicBool::new(true),
+                stopped: OnceLock::new(),
                 ending: tokio::sync::Mutex::new(()),
             }),
             life,

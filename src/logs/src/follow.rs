@@ -79,6 +79,14 @@ impl Logs {
         Ok(())
     }
 
+    /// The spool's program is told to end: what is said of its end from here on is why. A restart of the server forgets it.
+    pub fn stopping(&self, key: &SpoolKey, why: String) {
+        if let Some(spool) = lock(&self.shared.spools).get(key) {
+            // Said already where it is tried again.
+            let _ = spool.stopped.set(why);
+        }
+    }
+
     /// The spool's writer is gone: stores the rest, lets direct readers reach the end, removes the spool.
     /// A spool that is not followed is finished already.
     pub async fn finish(&self, key: &SpoolKey) -> Result<()> {

@@ -11,7 +11,7 @@ use super::{SpoolMeta, lines};
 use domain::text::human_bytes;
 use domain::{AppId, Timestamp};
 use log_format::merge::{self, Piece};
-use log_format::spool::SpoolLine;
+use log_format::spool::{SpoolLine, SpoolStream};
 use log_format::{Record, Source, SpoolKey, Stream, View};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -287,10 +287,13 @@ impl Follower {
                 continue;
             };
             let (source, stream) = parsed.stream.stored(self.meta.source);
-            out.push((
-                line.sort,
-                view(parsed.believed(clock), source, stream, parsed.continued, String::from_utf8_lossy(parsed.text)),
-            ));
+            let mut text = String::from_utf8_lossy(parsed.text);
+            if parsed.stream == SpoolStream::System
+                && let Some(why) = self.handle.stopped.get()
+            {
+                text = Cow::Owned(ended(&text, why));
+            }
+            out.push((line.sort, view(parsed.believed(clock), source, stream, parsed.continued, text)));
         }
         let (sort, time) = out.get(start).map_or((self.last, clock), |(sort, first)| (*sort, first.time));
         let mut say = |text: String| {
@@ -312,5 +315,32 @@ impl Follower {
                 say(format!("{count} {} dropped: {why}", lines(count)));
             }
         }
+    }
+}
+
+/// What PID 1 says of a process's end, of one that was told to end and did: why, and not by which signal.
+fn ended(text: &str, why: &str) -> String {
+    match text {
+        "Process killed by signal TERM" | "Process exited with status 0" | "Process exited with status 143" => {
+            why.to_owned()
+        }
+        text if text.starts_with("Process ") => format!("{why}. {text}"),
+        text => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ended;
+
+    #[test]
+    fn an_end_that_was_asked_for_has_a_reason() {
+        let check = |text: &str, want: &str| assert_eq!(ended(text, "Stopped, replaced by v9"), want, "{text}");
+        check("Process killed by signal TERM", "Stopped, replaced by v9");
+        check("Process exited with status 0", "Stopped, replaced by v9");
+        check("Process exited with status 143", "Stopped, replaced by v9");
+        check("Process exited with status 1", "Stopped, replaced by v9. Process exited with status 1");
+        check("Process killed by signal KILL", "Stopped, replaced by v9. Process killed by signal KILL");
+        check("cannot start x: not found", "cannot start x: not found");
     }
 }

@@ -239,8 +239,8 @@ async fn who_reaches_whom() {
         let one = world.bench.docker.inspect(&format!("{}-n1-i10", world.bench.run)).await.unwrap().unwrap();
         let Status::Running { pid } = one.status else { panic!("{one:?}") };
         assert_eq!(
-            domain::listeners::diagnose(&listeners(pid).unwrap(), 3000),
-            "listens on 0.0.0.0:5000; listen on 0.0.0.0:$PORT (3000)"
+            domain::listeners::Seen::of(&listeners(pid).unwrap(), 3000).words(3000),
+            "listens on 0.0.0.0:5000; it must listen on 0.0.0.0:$PORT (3000)"
         );
         tampering(&world, &firewall).await;
         drop(neighbour);

@@ -166,7 +166,7 @@ impl Net {
         let network = network.ok_or_else(|| no_network(&app.id))?;
         addresses::pick_address(network, &have.used, &have.freed, now).ok_or_else(|| {
             Refusal::new(Code::NoAddress, "the app has no address left for another instance")
-                .next("ps:scale to fewer")
+                .next(format!("ps:scale {}  (shows how many run; scale to fewer)", app.name))
                 .into()
         })
     }

@@ -45,6 +45,18 @@ impl Refusal {
         self
     }
 
+    /// With the name of the app at hand where a step or the cause says APP, so that it works as typed; a usage line stays.
+    #[must_use]
+    pub fn for_app(mut self, app: &str) -> Refusal {
+        if !self.why.starts_with("usage: ") {
+            self.why = name_app(&self.why, app);
+        }
+        for step in &mut self.next {
+            *step = name_app(step, app);
+        }
+        self
+    }
+
     /// The text shown to people: the sentence, the cause, the next steps; no trailing newline in any line.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.what.clone()];
@@ -56,6 +68,15 @@ impl Refusal {
     }
 }
 
+/// A line with the word APP replaced; a part of a longer word (`HOIST_APP_NAME`, `ssh://HOST/APP`) stays.
+fn name_app(line: &str, app: &str) -> String {
+    let named = |word: &str| match word.strip_prefix("APP") {
+        Some(rest) if rest.chars().all(|c| matches!(c, ',' | '.' | ')' | ';' | ':' | '`')) => format!("{app}{rest}"),
+        Some(_) | None => word.to_owned(),
+    };
+    line.split(' ').map(named).collect::<Vec<_>>().join(" ")
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.lines().join("\n"))
@@ -63,3 +84,22 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_name_the_app_at_hand() {
+        for (step, want) in [
+            ("apps:set APP root=web", "apps:set shop root=web"),
+            ("set it: config:set APP NPM_TOKEN=…", "set it: config:set shop NPM_TOKEN=…"),
+            ("config:set APP \"NAME='a value'\"", "config:set shop \"NAME='a value'\""),
+            ("take it away (apps:set APP), or `ps APP`", "take it away (apps:set shop), or `ps shop`"),
+            ("HOIST_APP_NAME and ssh://HOST:PORT/APP", "HOIST_APP_NAME and ssh://HOST:PORT/APP"),
+            ("APPLE APP=1 APP", "APPLE APP=1 shop"),
+        ] {
+            assert_eq!(Refusal::new(Code::Usage, "x").next(step).for_app("shop").next, [want]);
+        }
+    }
+}

@@ -3,6 +3,10 @@
 use super::spec::{AppArg, Audit, Spec, Takes};
 use crate::table::TABLE;
 use crate::verb::Verb;
+use domain::text;
+
+/// Words of a list that are wider have the line to themselves.
+const LEFT_MAX: usize = 28;
 
 /// All verbs by section, one line each.
 pub fn help_overview() -> Vec<String> {
@@ -15,7 +19,7 @@ pub fn help_overview() -> Vec<String> {
             lines.push(String::new());
             lines.push(spec.group.title().to_owned());
         }
-        lines.push(format!("  {:width$}  {}", spec.name, spec.summary));
+        lines.extend(row(spec.name, width, spec.summary));
     }
     lines.push(String::new());
     lines.push("More on one: help COMMAND. Commands take --format json, for refusals too.".to_owned());
@@ -25,32 +29,54 @@ pub fn help_overview() -> Vec<String> {
 /// One verb in full.
 pub fn help_for(verb: Verb) -> Vec<String> {
     let spec = verb.spec();
-    let mut lines = vec![format!("usage: {}", spec.usage()), String::new(), spec.summary.to_owned()];
+    let mut lines = hanging("usage: ", &spec.usage());
+    lines.push(String::new());
+    lines.extend(text::wrap(spec.summary, text::WIDTH));
     if !spec.help.is_empty() {
-        lines.push(spec.help.to_owned());
+        lines.extend(text::wrap(spec.help, text::WIDTH));
     }
     let rows = rows(spec);
     let width = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
     if !rows.is_empty() {
         lines.push(String::new());
     }
-    for (left, right) in rows {
-        lines.push(format!("  {left:width$}  {right}"));
-    }
+    lines.extend(rows.iter().flat_map(|(left, right)| row(left, width, right)));
     let more = (spec.more)();
     let width = more.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
     if !more.is_empty() {
         lines.push(String::new());
     }
-    lines.extend(more.into_iter().map(|(left, right)| format!("  {left:width$}  {right}")));
+    lines.extend(more.iter().flat_map(|(left, right)| row(left, width, right)));
     lines.push(String::new());
     lines.push("examples:".to_owned());
     lines.extend(spec.examples.iter().map(|e| format!("  {e}")));
     if !spec.aliases.is_empty() {
         lines.push(String::new());
-        lines.push(format!("also: {}", spec.aliases.join(", ")));
+        lines.extend(hanging("also: ", &spec.aliases.join(", ")));
     }
     lines
+}
+
+/// A word and what it is, in lines that fit: a long explanation goes on below itself, or below a word that is too wide.
+fn row(left: &str, width: usize, right: &str) -> Vec<String> {
+    let width = width.min(LEFT_MAX);
+    let room = text::WIDTH.saturating_sub(width + 4);
+    let (mut lines, first) = match left.chars().count() > width {
+        true => (vec![format!("  {left}")], String::new()),
+        false => (Vec::new(), left.to_owned()),
+    };
+    let mut heads = std::iter::once(first).chain(std::iter::repeat(String::new()));
+    let parts = text::wrap(right, room).into_iter();
+    lines.extend(parts.filter_map(|part| Some(format!("  {:width$}  {part}", heads.next()?))));
+    lines
+}
+
+/// A line that goes on below, indented by its head.
+fn hanging(head: &str, line: &str) -> Vec<String> {
+    let parts = text::wrap(line, text::WIDTH.saturating_sub(head.len())).into_iter().enumerate();
+    parts
+        .map(|(at, part)| if at == 0 { format!("{head}{part}") } else { format!("{:1$}{part}", "", head.len()) })
+        .collect()
 }
 
 /// `docs/commands.md`.

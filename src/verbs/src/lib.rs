@@ -6,6 +6,7 @@
 mod arguments;
 #[cfg(test)]
 mod docs_tests;
+mod elsewhere;
 mod help;
 mod parse;
 mod parsed;
@@ -19,7 +20,7 @@ mod verb;
 
 pub use arguments::{Arguments, Nothing};
 pub use help::{help_for, help_overview, markdown};
-pub use parse::{find, parse};
+pub use parse::{find, parse, unknown};
 pub use parsed::{Parsed, number};
 pub use request::{Format, Request, audit_line};
 pub use said::{Said, said, said_words};

@@ -1,11 +1,12 @@
 //! Words to a [`Request`], by the table alone.
 
+use super::elsewhere;
 use super::parsed::Parsed;
 use super::request::{Format, Request};
 use super::spec::{AppArg, Flag, Shape, Spec, Takes};
 use crate::table::TABLE;
 use crate::verb::Verb;
-use domain::names::{AppName, VarName};
+use domain::names::{AppName, ProcessType, VarName};
 use domain::refusal::Code;
 use domain::refusal::Refusal;
 use domain::text;
@@ -13,6 +14,9 @@ use domain::words;
 
 /// Bytes of a word that is a name, a number or the like; values and commands of the user's own may be longer.
 const WORD_MAX: usize = 4_096;
+
+/// The app of the table's examples.
+const EXAMPLE_APP: &str = "blog";
 
 const APP: Flag = Flag { long: "app", short: Some('a'), takes: Takes::Value("APP"), help: "" };
 const FORMAT: Flag = Flag { long: "format", short: None, takes: Takes::Value("text|json"), help: "" };
@@ -38,7 +42,7 @@ pub fn parse(words: &[String]) -> Result<Request, Refusal> {
     if let Some(about) = name.strip_suffix(":help") {
         return Ok(help_request(Some(about)));
     }
-    let spec = find(name).ok_or_else(|| unknown(name))?;
+    let spec = find(name).ok_or_else(|| unknown(name, app_first, rest))?;
     if spec.git {
         return git(spec, rest);
     }
@@ -46,14 +50,8 @@ pub fn parse(words: &[String]) -> Result<Request, Refusal> {
     if name == "run:detached" {
         typed.parsed.flags.insert("detach", None);
     }
-    typed.read(spec, rest)?;
-    if typed.help {
-        return Ok(help_request(Some(spec.name)));
-    }
-    let app = typed.take_app(spec)?;
-    let args = typed.distribute(spec)?;
-    confirmation(spec, app.as_ref(), &args)?;
-    Ok(Request { verb: spec.verb, app, args, format: typed.format })
+    let done = typed.request(spec, rest);
+    done.map_err(|no| typed.at_hand(spec, no))
 }
 
 /// The words of a verb with a command of the user's own, the app put first that `-a APP` named behind the command's first words.
@@ -153,6 +151,29 @@ struct Typed {
 }
 
 impl Typed {
+    fn request(&mut self, spec: &'static Spec, words: &[String]) -> Result<Request, Refusal> {
+        self.read(spec, words)?;
+        if self.help {
+            return Ok(help_request(Some(spec.name)));
+        }
+        let app = self.take_app(spec)?;
+        let args = self.distribute(spec)?;
+        confirmation(spec, app.as_ref(), &args)?;
+        Ok(Request { verb: spec.verb, app, args, format: self.format })
+    }
+
+    /// A refusal whose steps, the examples of the table among them, are about the app that was typed.
+    fn at_hand(&self, spec: &Spec, mut no: Refusal) -> Refusal {
+        let typed = self.app.as_ref().or_else(|| self.positionals.first().filter(|_| spec.app != AppArg::None));
+        let Some(app) = typed.and_then(|word| word.parse::<AppName>().ok()) else { return no };
+        for step in &mut no.next {
+            let example = spec.examples.contains(&step.as_str());
+            let named = |word| if example && word == EXAMPLE_APP { app.as_str() } else { word };
+            *step = step.split(' ').map(named).collect::<Vec<_>>().join(" ");
+        }
+        no.for_app(app.as_str())
+    }
+
     fn read(&mut self, spec: &'static Spec, words: &[String]) -> Result<(), Refusal> {
         let mut rest = words.iter();
         while let Some(word) = rest.next() {
@@ -255,7 +276,7 @@ impl Typed {
                     self.app = Some(self.positionals.remove(0));
                 }
                 match &self.app {
-                    Some(name) => Ok(Some(name.parse()?)),
+                    Some(name) => name.parse().map(Some).map_err(|no| instance_first(spec, name).unwrap_or(no)),
                     None if spec.app == AppArg::Optional => Ok(None),
                     None => Err(misuse(spec, "which app? Name it as the first argument".to_owned()).next("apps:list")),
                 }
@@ -338,22 +359,55 @@ fn confirmation(spec: &'static Spec, app: Option<&AppName>, args: &Parsed) -> Re
     Err(Refusal::new(Code::NotConfirmed, what).next(format!("{} {app} --{} {app}", spec.name, flag.long)))
 }
 
-fn unknown(name: &str) -> Refusal {
-    let known = TABLE.iter().filter(|s| !s.git).flat_map(|s| std::iter::once(&s.name).chain(s.aliases)).copied();
-    let mut near = text::did_you_mean(name, known);
-    if near.is_empty() {
-        near = TABLE.iter().filter(|s| s.name.ends_with(&format!(":{name}"))).map(|s| s.name).take(3).collect();
-    }
+/// There is no such command: what to do instead, or what was meant. `app` stands before the name, `rest` follows it.
+pub fn unknown(name: &str, app: Option<&str>, rest: &[String]) -> Refusal {
     // What follows a = may be a value.
-    let name = name.split('=').next().unwrap_or(name);
-    let mut refusal = Refusal::new(Code::UnknownCommand, format!("there is no command {}", shown(name)));
-    if !near.is_empty() {
-        // An alias that is near is answered with our own name for it.
-        let mut names: Vec<&str> = near.into_iter().filter_map(find).map(|s| s.name).collect();
-        names.dedup();
-        refusal = refusal.why(format!("did you mean {}?", names.join(", ")));
+    let shown_name = shown(name.split('=').next().unwrap_or(name));
+    let refusal = Refusal::new(Code::UnknownCommand, format!("there is no command {shown_name}"));
+    let before = app.into_iter().flat_map(|app| ["-a".to_owned(), app.to_owned()]);
+    if let Some(row) = elsewhere::find(name) {
+        let words: Vec<String> = before.chain(rest.iter().cloned()).collect();
+        return row.steps(&words).into_iter().fold(refusal.why(row.says), Refusal::next);
     }
-    refusal.next("help")
+    let near = meant(name);
+    if near.is_empty() {
+        refusal.next("help")
+    } else {
+        refusal.why(format!("did you mean {}?", near.join(", "))).next("help")
+    }
+}
+
+/// Our own names of what is spelt nearly so, of the same family if it names one. Never what ends or takes away something.
+fn meant(name: &str) -> Vec<&'static str> {
+    let harmless = || TABLE.iter().filter(|spec| !spec.git && !spec.takes_away);
+    let family = |name: &str| name.split_once(':').map(|(family, _)| family.to_owned());
+    let related = |known: &str| match (family(name), family(known)) {
+        (Some(typed), Some(known)) => !text::did_you_mean(&typed, [known.as_str()]).is_empty(),
+        (Some(_), None) | (None, Some(_)) | (None, None) => true,
+    };
+    let known = harmless().flat_map(|s| std::iter::once(&s.name).chain(s.aliases)).copied();
+    let near = text::did_you_mean(name, known.filter(|known| related(known)));
+    let mut names: Vec<&str> = near.into_iter().filter_map(find).map(|spec| spec.name).collect();
+    if names.is_empty() {
+        names = harmless().filter(|s| s.name.ends_with(&format!(":{name}"))).map(|s| s.name).take(3).collect();
+    }
+    names.dedup();
+    names
+}
+
+/// `ps:kill web.1`: an instance where the app should be.
+fn instance_first(spec: &'static Spec, word: &str) -> Option<Refusal> {
+    let (process, number) = word.split_once('.')?;
+    let process: ProcessType = process.parse().ok()?;
+    number.parse::<u32>().ok()?;
+    let no =
+        Refusal::new(Code::Usage, format!("which app? {word} is an instance")).why(format!("usage: {}", spec.usage()));
+    Some(match spec.verb {
+        Verb::PsStop if process.as_str() != "run" => {
+            no.next(format!("ps:scale APP {process}=0")).next(format!("ps:restart APP {word}"))
+        }
+        _ => no.next(format!("{} APP {word}", spec.name)),
+    })
 }
 
 fn unknown_option(spec: &'static Spec, word: &str) -> Refusal {
@@ -379,7 +433,7 @@ fn no_equals(spec: &'static Spec, word: &str, first: Option<&String>) -> Refusal
     let what = if spec.has_secrets() {
         "this is not NAME=VALUE: there is no =".to_owned()
     } else {
-        format!("{} has no =", shown(word))
+        format!("{} is not {}: there is no =", shown(word), pair_name(spec))
     };
     let no = misuse(spec, what);
     // Only a command about an app has values with spaces in them.
@@ -389,6 +443,11 @@ fn no_equals(spec: &'static Spec, word: &str, first: Option<&String>) -> Refusal
             no.next(format!("{} APP \"NAME='a value with spaces'\" (quoted for both shells)", spec.name))
         }
     }
+}
+
+/// How the verb writes its pairs: `KEY=VALUE`.
+fn pair_name(spec: &Spec) -> &'static str {
+    spec.args.iter().find(|arg| arg.shape == Shape::Pair).map_or("NAME=VALUE", |arg| arg.name)
 }
 
 /// A value with blanks in it, of which the quotes were for the user's own shell alone.

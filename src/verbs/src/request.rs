@@ -42,6 +42,24 @@ impl Request {
         A::read(&self.args)
     }
 
+    /// A refusal of it with steps that can be typed: an option alone becomes the whole command, and APP is the app.
+    pub fn in_full(&self, mut no: Refusal) -> Refusal {
+        let spec = self.verb.spec();
+        let app = self.app.as_ref().map(|app| format!(" {app}")).unwrap_or_default();
+        let end = match (spec.takes_command(), self.reads_stdin()) {
+            (true, _) => " -- COMMAND",
+            (false, true) => " < FILE",
+            (false, false) => "",
+        };
+        for step in no.next.iter_mut().filter(|step| step.starts_with("--")) {
+            *step = format!("{}{app} {step}{end}", spec.name);
+        }
+        match &self.app {
+            Some(app) => no.for_app(app.as_str()),
+            None => no,
+        }
+    }
+
     /// What this request needs: the verb's need, and an administrator where it touches somebody else's keys or
     /// quota.
     pub fn need(&self, principal: &Principal) -> Need {

@@ -30,6 +30,8 @@ pub struct Spec {
     pub git: bool,
     /// When it reads standard input.
     pub stdin: Stdin,
+    /// Whether it ends or takes away something: then it is never a guess at what was meant.
+    pub takes_away: bool,
     /// One line.
     pub summary: &'static str,
     /// A paragraph, or nothing where the summary says it all.
@@ -249,6 +251,7 @@ pub(super) const BASE: Spec = Spec {
     reads: false,
     git: false,
     stdin: Stdin::Never,
+    takes_away: false,
     summary: "",
     help: "",
     more: Vec::new,

@@ -120,12 +120,88 @@ fn refusals_say_what_to_type() {
     assert!(ask("confg:set blog A=1").unwrap_err().why.starts_with("did you mean config:set"));
     assert_eq!(ask("restrat blog").unwrap_err().why, "did you mean ps:restart?");
     assert_eq!(ask("output blog").unwrap_err().why, "did you mean builds:output?");
-    let no = ask("config:get blog").unwrap_err();
+    let no = ask("config:get shop").unwrap_err();
     assert_eq!(no.why, "usage: config:get APP NAME [--format json]");
-    assert_eq!(no.next, ["config:get blog LOG_LEVEL"]);
+    assert_eq!(no.next, ["config:get shop LOG_LEVEL"]);
     assert_eq!(ask("apps:destroy blog").unwrap_err().next, ["apps:destroy blog --confirm blog"]);
     let two = ask("quota:set ada apps").unwrap_err().next.len() + ask("apps:set blog root").unwrap_err().next.len();
     assert_eq!(two, 1 + 2, "values with spaces only where there are any");
+}
+
+#[test]
+fn steps_are_about_the_app_that_was_typed() {
+    for line in [
+        "config:get shop",
+        "config:set shop A",
+        "config:set -a shop A=b -x",
+        "config:set shop",
+        "apps:set root -a shop",
+        "logs shop -x",
+        "logs --app=shop --num",
+        "run shop",
+        "-a shop access:add",
+        "domains:add shop",
+        "deploy-keys:add shop a b c",
+    ] {
+        let no = ask(line).unwrap_err();
+        assert!(no.next.iter().any(|next| next.contains("shop")), "{line}: {no}");
+        assert!(!no.next.iter().any(|next| next.contains("blog") || next.contains("APP")), "{line}: {no}");
+    }
+}
+
+#[test]
+fn an_option_alone_is_no_step() {
+    let check = |line: &str, step: &str, want: &str| {
+        let no = domain::Refusal::new(Code::Usage, "no").next(step);
+        assert_eq!(ask(line).unwrap().in_full(no).next, [want], "{line}");
+    };
+    check("logs shop --since x", "--since 2h", "logs shop --since 2h");
+    check("run shop --memory 1 ls", "--memory 512", "run shop --memory 512 -- COMMAND");
+    check("config:import shop", "--format dotenv", "config:import shop --format dotenv < FILE");
+    check("events", "--since 2h", "events --since 2h");
+    check("apps:set shop root=..", "apps:set APP root=web", "apps:set shop root=web");
+}
+
+#[test]
+fn an_instance_where_the_app_should_be() {
+    let no = ask("ps:kill web.1").unwrap_err();
+    assert_eq!((no.code, no.what.as_str()), (Code::Usage, "which app? web.1 is an instance"));
+    assert_eq!(no.next, ["ps:scale APP web=0", "ps:restart APP web.1"]);
+    assert_eq!(ask("ps:stop run.7").unwrap_err().next, ["ps:stop APP run.7"]);
+    assert_eq!(ask("ps:restart worker.2").unwrap_err().next, ["ps:restart APP worker.2"]);
+    assert_eq!(ask("ps:restart shop.example.com").unwrap_err().code, Code::BadAppName);
+}
+
+#[test]
+fn guesses_never_take_something_away() {
+    let names: Vec<&str> = TABLE.iter().filter(|s| s.takes_away).map(|s| s.name).collect();
+    for typed in names.iter().flat_map(|name| [format!("{name}x"), name[1..].to_owned(), name.replace(':', "-") + "s"])
+    {
+        let no = ask(&typed).unwrap_err();
+        assert!(!names.iter().any(|name| no.why.contains(name)), "{typed}: {no}");
+        assert!(!no.next.iter().any(|next| names.iter().any(|name| next.starts_with(name))), "{typed}: {no}");
+    }
+    for typed in ["stop-all", "wait:destroy", "zones:list", "nodes:set"] {
+        assert_eq!(ask(typed).unwrap_err().why, "", "{typed}");
+    }
+}
+
+#[test]
+fn help_fits_a_terminal_and_names_each_group_once() {
+    let overview = help_overview();
+    for title in
+        [Group::Apps, Group::Web, Group::Config, Group::Processes, Group::Releases, Group::People, Group::Server]
+    {
+        assert_eq!(overview.iter().filter(|line| *line == title.title()).count(), 1, "{}", title.title());
+    }
+    for (about, lines) in TABLE.iter().map(|s| (s.name, help_for(s.verb))).chain([("", overview)]) {
+        // An example is typed as it is.
+        let (text, _) = lines.split_at(lines.iter().position(|l| l == "examples:").unwrap_or(lines.len()));
+        for line in text {
+            let words = line.trim_start().split(' ').count();
+            assert!(line.chars().count() <= 80 || words == 1, "{about}: {line}");
+        }
+    }
 }
 
 #[test]
@@ -352,8 +428,10 @@ fn hostile_words_are_taken_exactly_or_refused() {
 #[test]
 fn documentation_names_every_verb() {
     let (page, overview) = (markdown(), help_overview().join("\n"));
+    // Lines go on below.
+    let flat = overview.split_whitespace().collect::<Vec<_>>().join(" ");
     for spec in TABLE {
         assert!(page.contains(&format!("### `{}`", spec.name)));
-        assert!(spec.git || overview.contains(spec.summary));
+        assert!(spec.git || flat.contains(spec.summary));
     }
 }

@@ -201,7 +201,7 @@ fn closing_a_push_cancels_it_and_leaves_nothing() {
     push.end().fails();
     wait_for("the end of the release command", Duration::from_secs(2), || world.containers("release").is_empty());
     wait_for("the cause", SOON, || app.run("builds", &[]).ok().out.contains("cancelled"));
-    app.run("ps", &[]).ok().says("Nothing runs");
+    app.run("ps", &[]).ok().says("Nothing is running");
     assert!(app.get("/").status >= 500);
     app.run("config:unset", &["RELEASE_MS"]).ok();
     app.push().ok();

@@ -40,7 +40,7 @@ fn a_folder_open_to_others_a_missing_stack_and_a_lost_table_are_found() {
         engine::remove_firewall(world.install());
         finding(&world, "firewall").0 == "bad"
     });
-    world.hoist(&["doctor"]).exits(1).says("FIX");
+    world.hoist(&["doctor"]).exits(1).says("-> ");
 }
 
 /// Programs that one server does not see, until this is dropped.

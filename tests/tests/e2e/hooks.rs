@@ -160,7 +160,7 @@ fn a_hook_that_hangs_or_floods_or_is_killed_is_ended_with_all_it_started() {
     let alive = || e2e::try_for(Duration::ZERO, || sleeping(&mark));
     wait_for("the end of what it started", SOON, || !alive());
     hook(&world, "pre-build", "yes flood | head -n 300000; yes x | tr -d '\\n' | head -c 3000000; echo; echo the end");
-    let said = app.push().ok().says("the end").says("lines are not shown");
+    let said = app.push().ok().says("the end").says("lines not shown");
     assert!(said.err.len() < 200_000, "{} bytes", said.err.len());
     hook(&world, "pre-build", "kill -9 $$");
     app.commit_change("note", "1");

@@ -34,7 +34,7 @@ fn images_and_caches_of_other_apps_are_out_of_reach() {
         format!("FROM hoist/stack-run\nRUN --mount=type=bind,from={image},target=/v cat /v/x\n"),
     ] {
         thief.commit_change("Dockerfile", &dockerfile);
-        thief.push().fails().says("is not to be built on").hides("RUN");
+        thief.push().fails().says("cannot be built on").hides("RUN");
     }
     // Past the reading of the file, there is the name to guess.
     thief.commit_change("Dockerfile", &format!("ARG R=hoi\nFROM ${{R}}s${{R:+t}}/{namespace}:b1\nRUN cat /x\n"));

@@ -86,7 +86,7 @@ fn where_nothing_runs_it_is_said_what_would_start_it() {
     app.run("apps:set", &["deploy-branch=main"]).ok().says("from the next push on").hides("ps:rebuild");
     app.run("apps:set", &["enter=off"]).ok().says("from now on");
     app.commit_change("Procfile", "Web: node server.js\njob: node server.js\n");
-    app.push().ok().says("No process type has an instance").says("=1").says("Requests go to the process type web");
+    app.push().ok().says("Nothing is started").says("=1").says("Requests go to the process type web");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_stubborn_app_is_killed_after_its_grace_and_its_successor_serves_meanwhile()
     app.push().ok();
     app.run("apps:set", &["stop-grace=0"]).ok();
     app.run("apps:set", &["stop-grace=forever"]).fails().says("apps:set stubborn stop-grace=90");
-    app.run("apps:set", &["stop-grace=6", "drain-time=5"]).ok().says("It counts from now on");
+    app.run("apps:set", &["stop-grace=6", "drain-time=5"]).ok().says("It is in force now");
     app.run("apps:info", &[]).ok().says("stop-grace:    6s");
     app.commit_change("note", "second");
     let (both, report) = world.load(&app.host(), 50, || {

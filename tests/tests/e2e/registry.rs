@@ -75,7 +75,7 @@ fn a_private_registry_is_pulled_from_after_a_login() {
     let registry = Registry::start(&folder, Some((user, &password)));
     let image = registry.put(&folder, "base:1", &format!("one{}", registry.host), Some((user, &password)));
     let app = app(&world, "private", &dockerfile(&image));
-    app.push().fails().says("registry:login").says("does not answer where builds are");
+    app.push().fails().says("registry:login").says("builds cannot reach its registry");
     world.hoist(&["registry:allow", &registry.host]).ok();
     app.push().fails().says("registry:login").says("does not give the image away");
     let boss = world.admin("boss");
@@ -96,7 +96,7 @@ fn a_private_registry_is_pulled_from_after_a_login() {
     let second = registry.put(&folder, "base:2", "two", Some((user, &password)));
     app.commit_change("Dockerfile", &dockerfile(&second));
     // The way there is closed again with the login.
-    app.push().fails().says("does not answer where builds are");
+    app.push().fails().says("builds cannot reach its registry");
 }
 
 #[test]

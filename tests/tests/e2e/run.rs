@@ -52,10 +52,10 @@ fn streams_codes_and_what_words_mean() {
     app.run("run", &["--memory", "64", "node -e 'const a=[];for(;;)a.push(Buffer.alloc(1e6,1))'"])
         .exits(137)
         .says("R15");
-    app.run("run", &["--timeout", "1", "sleep", "100"]).exits(143).says("its time was over");
+    app.run("run", &["--timeout", "1", "sleep", "100"]).exits(143).says("its time limit was reached");
     // What happened is in the log, what was written is not.
     wait_for("the ends in the log", SOON, || {
-        app.run("logs", &["-s", "hoist"]).ok().out.contains("(its time was over)")
+        app.run("logs", &["-s", "hoist"]).ok().out.contains("(its time limit was reached)")
     });
     app.run("logs", &[]).ok().says("ana runs").says("ended with exit code 137").hides("from the Procfile\n");
     wait_for("nothing left", SOON, || {

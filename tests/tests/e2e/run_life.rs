@@ -28,7 +28,7 @@ fn detached_runs_go_to_the_log_and_outlive_deploys_and_the_server() {
     let app = pushed(&world, "jobs");
     app.run("run", &["--detach", "--", "sh", "-c", "echo begins; sleep 8; echo is done; exit 5"])
         .ok()
-        .says("run.1 runs on its own")
+        .says("run.1 is running detached")
         .says("logs jobs -t -p run.1");
     app.run("run:detached", &["sleep", "1000"]).ok().says("run.2");
     app.run("ps", &[]).ok().says("run.1").says("run.2").says("ana").says("sleep 1000");

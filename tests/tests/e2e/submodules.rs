@@ -162,7 +162,7 @@ fn what_cannot_be_fetched_is_refused_with_what_to_type() {
     let app = hosted.world.app("site", "tests/apps/static");
     let lib = hosted.repository("lib");
     for (url, says) in [
-        ("../lib.git", "counts from where this repository is"),
+        ("../lib.git", "relative to the address of this repository"),
         ("git@github.com:org/lib.git", "git submodule set-url vendor/lib https://github.com/org/lib.git"),
         ("http://git.example/lib", "over https alone"),
         ("https://me:secret@git.example/lib", "holds a login"),

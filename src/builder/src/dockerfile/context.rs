@@ -200,7 +200,7 @@ fn other_syntax(image: &str) -> Refusal {
 }
 
 fn not_its_own(image: &str) -> Refusal {
-    Refusal::new(Code::NotYourImage, format!("{} is not to be built on", text::plain(image)))
+    Refusal::new(Code::NotYourImage, format!("{} cannot be built on", text::plain(image)))
         .why("images of apps are their own; here there are hoist/stack-run and hoist/stack-build")
         .next("push what both need to a registry, or copy its files into this repository")
 }

@@ -197,7 +197,7 @@ impl Builder {
         }
         drop(borrowed);
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        job.detail(format!("Image handed over in {}", domain::time::human_millis(took)));
+        job.detail(format!("Image stored in {}", domain::time::human_millis(took)));
         Ok(())
     }
 }
@@ -221,7 +221,7 @@ async fn context_of(Order { p, ask, job, app, .. }: Order<'_>) -> Result<Arc<Con
         0 => String::new(),
         n => format!("; .dockerignore leaves out {n}"),
     };
-    job.detail(format!("{} files, {size}{out}", context.files()));
+    job.detail(format!("{}, {size}{out}", text::counted(context.files(), "file")));
     if let Some(syntax) = &context.syntax {
         job.detail(format!("# syntax={}: the builder's built-in one is used", text::plain(syntax)));
     }

@@ -76,12 +76,12 @@ async fn an_app_is_made_shown_changed_and_destroyed() {
             eve$ apps:info blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
             bob$ apps:info nope
             2|  !     there is no app nope
             2|  !     next: apps:list
-            2|  !       or: apps:create nope
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
             bob$ apps:set blog buildpack=cobol
             2|  !     there is no such buildpack
@@ -89,12 +89,12 @@ async fn an_app_is_made_shown_changed_and_destroyed() {
             2|  !     next: apps:set blog buildpack=node
             exit 1
             bob$ apps:set blog root=../x
-            2|  !     this is no folder of a repository
-            2|  !     write it from the repository's top
+            2|  !     this cannot be a folder of the repository
+            2|  !     write it relative to the repository's top folder
             2|  !     next: apps:set blog root=packages/api
             exit 1
             bob$ apps:set blog deploy-branch=production stack=bookworm
-            Set. It counts from the next push on; for the commit that runs: ps:rebuild blog
+            Set. It takes effect with the next push; to build what runs now again: ps:rebuild blog
             bob$ apps:set blog stack=trixie
             2|  !     the stack deb13 is not installed on this server
             2|  !     an administrator installs it once, on the server, from Hoist's source
@@ -102,10 +102,10 @@ async fn an_app_is_made_shown_changed_and_destroyed() {
             2|  !       or: apps:set blog stack=  (for the default stack)
             exit 1
             bob$ apps:set blog enter=off
-            Set. It counts from now on
+            Set. It is in force now
             bob$ apps:set blog enter=on
             2|  !     only an administrator may switch enter on again
-            2|  !     next: ask an administrator for: apps:set blog enter=on
+            2|  !     next: ask ann (an administrator) for: apps:set blog enter=on
             exit 1
             bob$ apps:set blog what=1
             2|  !     there is no setting what
@@ -135,7 +135,7 @@ async fn an_app_is_made_shown_changed_and_destroyed() {
             eve$ apps:destroy notes --confirm notes
             2|  !     there is no app notes
             2|  !     next: apps:list
-            2|  !       or: apps:create notes
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
         "#]],
     )
@@ -287,7 +287,7 @@ async fn a_url_is_printed() {
             eve$ open blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
         "#]],
     )
@@ -351,25 +351,25 @@ async fn an_app_goes_back() {
     shop.check(
         &["push blog 2", "bob$ rollback blog", "bob$ releases blog", "eve$ rollback blog"],
         expect![[r#"
-        bob$ rollback blog
-          Back to v1 (Deploy 00000000), with the config vars it had
-        -----> Running the release command: migrate
-        -----> Starting v3: web.1
-          web.1 is up
-        -----> Live: v3, took <took> (boot <took>, switch <took>)
-          Requests during the switch: 0 served, 0 lost
-          http://blog.example.com/
-        bob$ releases blog
-        RELEASE  STATUS   CHANGE           BY   WHEN
-        v3       current  Rollback to v1   bob  YYYY-MM-DD hh:mm:ss
-        v2       live     Deploy 00000000  ana  YYYY-MM-DD hh:mm:ss
-        v1       live     Deploy 00000000  ana  YYYY-MM-DD hh:mm:ss
-        eve$ rollback blog
-        2|  !     there is no app blog
-        2|  !     next: apps:list
-        2|  !       or: apps:create blog
-        exit 1
-    "#]],
+            bob$ rollback blog
+              Back to v1 (Deploy 00000000), with the config vars it had
+            -----> Running the release command: migrate
+            -----> Starting v3: web.1
+              web.1 is up
+            -----> Live: v3, took <took> (boot <took>, switch <took>)
+              Requests during the switch: 0 served, 0 lost
+              http://blog.example.com/
+            bob$ releases blog
+            RELEASE  STATUS    CHANGE           BY   WHEN
+            v3       current   Rollback to v1   bob  YYYY-MM-DD hh:mm:ss
+            v2       replaced  Deploy 00000000  ana  YYYY-MM-DD hh:mm:ss
+            v1       replaced  Deploy 00000000  ana  YYYY-MM-DD hh:mm:ss
+            eve$ rollback blog
+            2|  !     there is no app blog
+            2|  !     next: apps:list
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
+            exit 1
+        "#]],
     )
     .await;
 }
@@ -450,7 +450,7 @@ async fn builds_are_listed() {
             eve$ builds blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
         "#]],
     )

@@ -105,12 +105,12 @@ async fn vars_before_the_first_release() {
             eve$ config blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
             eve$ config:set blog A=1
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
         "#]],
     )
@@ -160,10 +160,10 @@ async fn each_change_is_a_release() {
               Requests during the switch: 0 served, 0 lost
               http://blog.example.com/
             bob$ releases blog
-            RELEASE  STATUS   CHANGE              BY   WHEN
-            v3       current  Unset config var A  bob  YYYY-MM-DD hh:mm:ss
-            v2       live     Set config var A    bob  YYYY-MM-DD hh:mm:ss
-            v1       live     Deploy 00000000     ana  YYYY-MM-DD hh:mm:ss
+            RELEASE  STATUS    CHANGE              BY   WHEN
+            v3       current   Unset config var A  bob  YYYY-MM-DD hh:mm:ss
+            v2       replaced  Set config var A    bob  YYYY-MM-DD hh:mm:ss
+            v1       replaced  Deploy 00000000     ana  YYYY-MM-DD hh:mm:ss
         "#]],
     )
     .await;

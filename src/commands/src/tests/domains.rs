@@ -31,7 +31,7 @@ async fn names_lead_to_an_app() {
             root$ domains:set-base apps.localhost
             Apps answer at http://APP.apps.localhost/ now, not below example.com any more
                    http://blog.example.com/ is now http://blog.apps.localhost/
-            Remotes name it too. Old ones work as long as the old name leads here
+            Git remotes hold it too; old ones work as long as the old name resolves to this server
             root$ domains:set-base apps.localhost
             apps.localhost is the base domain already
             root$ domains:base
@@ -43,26 +43,26 @@ async fn names_lead_to_an_app() {
             {"base":"apps.localhost","configured":"example.com","dns":null,"example":"http://APP.apps.localhost/","set_by":"domains:set-base"}
             bob$ domains:set-base other.localhost
             2|  !     only administrators may do this
-            2|  !     next: whoami
+            2|  !     next: ask ann (an administrator)
             exit 1
             bob$ domains:add blog a1.test a2.test a3.test a4.test a5.test a6.test a7.test a8.test a9.test
-            -----> a1.test leads to blog (web)
+            -----> a1.test is now served by blog (web)
                    http://a1.test/
-            -----> a2.test leads to blog (web)
+            -----> a2.test is now served by blog (web)
                    http://a2.test/
-            -----> a3.test leads to blog (web)
+            -----> a3.test is now served by blog (web)
                    http://a3.test/
-            -----> a4.test leads to blog (web)
+            -----> a4.test is now served by blog (web)
                    http://a4.test/
-            -----> a5.test leads to blog (web)
+            -----> a5.test is now served by blog (web)
                    http://a5.test/
-            -----> a6.test leads to blog (web)
+            -----> a6.test is now served by blog (web)
                    http://a6.test/
-            -----> a7.test leads to blog (web)
+            -----> a7.test is now served by blog (web)
                    http://a7.test/
-            -----> a8.test leads to blog (web)
+            -----> a8.test is now served by blog (web)
                    http://a8.test/
-            -----> 9 names lead to blog (web); domains:list blog shows them
+            -----> 9 names are now served by blog (web); domains:list blog shows them
             bob$ domains:add blog not_a_name
             2|  !     "not_a_name" is not a host name
             2|  !     allowed: labels of letters, digits and - (not at an end), up to 63 each, 253 in all
@@ -88,7 +88,7 @@ async fn names_lead_to_an_app() {
             [{"app":"blog","default":true,"host":"blog.apps.localhost","process":"web","url":"http://blog.apps.localhost/"},{"app":"blog","default":false,"host":"a1.test","process":"web","url":"http://a1.test/"},{"app":"blog","default":false,"host":"a2.test","process":"web","url":"http://a2.test/"},{"app":"blog","default":false,"host":"a3.test","process":"web","url":"http://a3.test/"},{"app":"blog","default":false,"host":"a4.test","process":"web","url":"http://a4.test/"},{"app":"blog","default":false,"host":"a5.test","process":"web","url":"http://a5.test/"},{"app":"blog","default":false,"host":"a6.test","process":"web","url":"http://a6.test/"},{"app":"blog","default":false,"host":"a7.test","process":"web","url":"http://a7.test/"},{"app":"blog","default":false,"host":"a8.test","process":"web","url":"http://a8.test/"},{"app":"blog","default":false,"host":"a9.test","process":"web","url":"http://a9.test/"}]
             bob$ domains:list
             2|  !     only administrators may do this
-            2|  !     next: whoami
+            2|  !     next: ask ann (an administrator)
             exit 1
             ann$ domains:list
             APP   HOST                 PROCESS  KIND
@@ -103,33 +103,33 @@ async fn names_lead_to_an_app() {
             blog  a8.test              web      own
             blog  a9.test              web      own
             bob$ domains:remove blog a1.test
-            a1.test does not lead to blog any more
+            a1.test is no longer served by blog
             Still: http://blog.apps.localhost/
             bob$ domains:remove blog a1.test
             2|  !     blog has no domain a1.test
             2|  !     next: domains:list blog
             exit 1
             bob$ domains:clear blog
-            a2.test does not lead to blog any more
-            a3.test does not lead to blog any more
-            a4.test does not lead to blog any more
-            a5.test does not lead to blog any more
-            a6.test does not lead to blog any more
-            a7.test does not lead to blog any more
-            a8.test does not lead to blog any more
-            a9.test does not lead to blog any more
+            a2.test is no longer served by blog
+            a3.test is no longer served by blog
+            a4.test is no longer served by blog
+            a5.test is no longer served by blog
+            a6.test is no longer served by blog
+            a7.test is no longer served by blog
+            a8.test is no longer served by blog
+            a9.test is no longer served by blog
             Still: http://blog.apps.localhost/
             bob$ domains:clear blog
             blog has no such domains
             eve$ domains:list blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
             eve$ domains:add blog x.test
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
         "#]],
     )
@@ -168,8 +168,8 @@ async fn an_app_in_maintenance() {
             maintenance:off blog ends it
             bob$ maintenance:on blog --page
             2|  !     no page came on standard input
-            2|  !     next: maintenance:on APP --page < page.html
-            2|  !       or: maintenance:on APP  (with our page)
+            2|  !     next: maintenance:on blog --page < page.html
+            2|  !       or: maintenance:on blog  (with our page)
             exit 1
             bob$ maintenance:off blog
             blog is out of maintenance: http://blog.example.com/
@@ -178,7 +178,7 @@ async fn an_app_in_maintenance() {
             eve$ maintenance:on blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
         "#]],
     )

@@ -40,7 +40,7 @@ async fn what_was_done_is_in_fields() {
             2| {"app":"shop","code":"name-taken","command":"apps:create","done":{},"exit":1,"next":["git push hoist main","apps:info shop"],"said":[],"warned":[],"what":"shop exists already","why":""}
             exit 1
             bob$ apps:set shop drain-time=2m root=api --format json
-            {"app":"shop","command":"apps:set","done":{"settings":{"drain-time":"<took>","root":"api"}},"exit":0,"said":["Set. It counts from the next push on; for the commit that runs: ps:rebuild shop"],"warned":[]}
+            {"app":"shop","command":"apps:set","done":{"settings":{"drain-time":"<took>","root":"api"}},"exit":0,"said":["Set. It takes effect with the next push; to build what runs now again: ps:rebuild shop"],"warned":[]}
             bob$ apps:set shop drain-time=soon --format json
             2| {"app":"shop","code":"bad-setting","command":"apps:set","done":{},"exit":1,"next":["apps:set shop drain-time=90"],"said":[],"warned":[],"what":"drain-time cannot be soon","why":"it is a time from <took> to 1h, such as 90, <took> or 2m"}
             exit 1
@@ -61,9 +61,9 @@ async fn what_was_done_is_in_fields() {
             bob$ maintenance:on blog --json
             {"app":"blog","command":"maintenance:on","done":{"maintenance":true,"routed":true},"exit":0,"said":["blog answers with our maintenance page (503) now; its instances keep running","maintenance:off blog ends it"],"warned":[]}
             bob$ domains:add blog example.org --json
-            {"app":"blog","command":"domains:add","done":{"domains":["example.org"],"process":"web","routed":true},"exit":0,"said":["example.org leads to blog (web)","http://example.org/","DNS: example.org does not resolve yet","It needs this record, at whoever runs its DNS:","example.org. A 192.0.2.2","or, for a name that is not the top of its zone: example.org. CNAME example.com."],"warned":[]}
+            {"app":"blog","command":"domains:add","done":{"domains":["example.org"],"process":"web","routed":true},"exit":0,"said":["example.org is now served by blog (web)","http://example.org/","DNS: example.org does not resolve yet","It needs this record, at whoever runs its DNS:","example.org. A 192.0.2.2","or, for a name that is not the top of its zone: example.org. CNAME example.com."],"warned":[]}
             bob$ domains:remove blog example.org --json
-            {"app":"blog","command":"domains:remove","done":{"domains":["example.org"],"routed":true},"exit":0,"said":["example.org does not lead to blog any more","Still: http://blog.example.com/"],"warned":[]}
+            {"app":"blog","command":"domains:remove","done":{"domains":["example.org"],"routed":true},"exit":0,"said":["example.org is no longer served by blog","Still: http://blog.example.com/"],"warned":[]}
             bob$ access:add blog eve --json
             {"app":"blog","command":"access:add","done":{"changed":true,"user":"eve"},"exit":0,"said":["blog is now shared with eve"],"warned":[]}
             ann$ users:add joe --json
@@ -82,7 +82,7 @@ async fn what_was_done_is_in_fields() {
             bob$ apps:destroy store --confirm store --json
             {"app":"store","command":"apps:destroy","done":{},"exit":0,"said":["Destroying store with its releases, config, logs and repository","Destroyed store"],"warned":[]}
             eve$ apps:destroy store --confirm store --json
-            2| {"app":"store","code":"no-such-app","command":"apps:destroy","done":{},"exit":1,"next":["apps:list","apps:create store"],"said":[],"warned":[],"what":"there is no app store","why":""}
+            2| {"app":"store","code":"no-such-app","command":"apps:destroy","done":{},"exit":1,"next":["apps:list","git push hoist main  (makes the app if nobody has the name)"],"said":[],"warned":[],"what":"there is no app store","why":""}
             exit 1
             eve$ apps:list --json
             [{"id":"APPID","name":"blog","owner":"bob","release":"v3","stopped":true,"url":"http://blog.example.com/"}]

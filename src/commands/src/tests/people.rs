@@ -134,7 +134,7 @@ async fn keys_come_and_go() {
             exit 1
             bob$ keys:list eve
             2|  !     only administrators may do this
-            2|  !     next: whoami
+            2|  !     next: ask ann (an administrator)
             exit 1
             bob$ keys:remove SHA256:nope
             2|  !     bob has no key SHA256:nope
@@ -151,11 +151,11 @@ async fn keys_come_and_go() {
             exit 1
             eve$ users:list
             2|  !     only administrators may do this
-            2|  !     next: whoami
+            2|  !     next: ask ann (an administrator)
             exit 1
             eve$ users:add zoe
             2|  !     only administrators may do this
-            2|  !     next: whoami
+            2|  !     next: ask ann (an administrator)
             exit 1
         "#]],
     )
@@ -224,7 +224,7 @@ async fn deploy_keys() {
             eve$ deploy-keys:list blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
         "#]],
     )
@@ -276,7 +276,7 @@ async fn apps_are_shared() {
             eve$ access:list blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
         "#]],
     )
@@ -339,7 +339,7 @@ async fn quotas() {
             [{"by":null,"from":"default","limit":20,"used":1,"user":"bob","what":"apps"},{"by":null,"from":"default","limit":30,"used":0,"user":"bob","what":"instances"},{"by":null,"from":"default","limit":8192000000,"used":0,"user":"bob","what":"memory"},{"by":null,"from":"default","limit":45000,"used":0,"user":"bob","what":"processors"},{"by":null,"from":"default","limit":10000000000,"measured_ms_ago":null,"unmeasured_apps":1,"used":0,"user":"bob","what":"disk"},{"by":null,"from":"default","limit":2,"used":0,"user":"bob","what":"builds"},{"by":null,"from":"default","limit":50,"used":0,"user":"bob","what":"sessions"},{"by":null,"from":"default","limit":50,"used":1,"user":"bob","what":"commands"},{"by":null,"from":"default","limit":10,"used":0,"user":"bob","what":"pushes"}]
             bob$ quota ann
             2|  !     only administrators may do this
-            2|  !     next: whoami
+            2|  !     next: ask ann (an administrator)
             exit 1
             ann$ quota:set bob apps=1
             bob may have apps: 1
@@ -355,9 +355,9 @@ async fn quotas() {
             exit 1
             bob$ apps:create second
             2|  !     bob uses 1 of 1 apps, this needs 2
-            2|  !     what an app uses counts to its owner, whoever asks
+            2|  !     what an app uses is counted for its owner, whoever asks
             2|  !     next: apps:destroy NAME --confirm NAME, one that is not needed (apps:list)
-            2|  !       or: ask an administrator for: quota:set bob apps=2
+            2|  !       or: ask ann (an administrator) for: quota:set bob apps=2
             exit 1
             ann$ quota bob
             WHAT        USED  OF       FROM
@@ -374,10 +374,10 @@ async fn quotas() {
             ann$ quota:unset bob apps
             bob may have apps: 20 again, the default
             ann$ quota:unset bob
-            Nothing of that was set for bob; quota bob shows what holds
+            None of that was set for bob; quota bob shows what is in force
             bob$ quota:set bob apps=9
             2|  !     only administrators may do this
-            2|  !     next: whoami
+            2|  !     next: ask ann (an administrator)
             exit 1
             ann$ quota bob --all
             2|  !     name a user, or --all, not both

@@ -26,7 +26,7 @@ async fn nothing_is_deployed() {
         ],
         expect![[r#"
             bob$ ps blog
-            2| Nothing runs; what starts it: git push hoist main
+            2| Nothing is running; to start it: git push hoist main
             bob$ ps blog --json
             []
             bob$ ps:scale blog
@@ -62,7 +62,7 @@ async fn nothing_is_deployed() {
             eve$ run rake db:migrate -a blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
             bob$ enter blog
             2|  !     blog has no release yet
@@ -78,7 +78,7 @@ async fn nothing_is_deployed() {
             eve$ ps blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
         "#]],
     )
@@ -126,7 +126,7 @@ async fn instances_are_scaled_stopped_and_started() {
             exit 1
             bob$ ps:scale blog web=x
             2|  !     "web=x" is not a quantity
-            2|  !     next: ps:scale APP web=2 worker+1
+            2|  !     next: ps:scale blog web=2 worker+1
             exit 1
             bob$ ps blog
             INSTANCE  RELEASE  STATE  SINCE  CRASHES  MEMORY  DISK  COMMAND
@@ -154,7 +154,7 @@ async fn instances_are_scaled_stopped_and_started() {
             2|  !     next: ps:scale blog web=0
             exit 1
             bob$ ps blog
-            2| Nothing runs; what starts it: ps:start blog
+            2| Nothing is running; to start it: ps:start blog
             bob$ ps:start blog
             -----> Starting v1: web.1, web.2
               web.1 is up
@@ -176,12 +176,12 @@ async fn instances_are_scaled_stopped_and_started() {
             eve$ ps:scale blog web=1
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
             eve$ ps:stop blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
         "#]],
     )
@@ -202,29 +202,29 @@ async fn one_off_instances() {
         expect![[r#"
             bob$ run blog --memory 1 ls
             2|  !     --memory takes at least 16 (MB)
-            2|  !     next: --memory 512
+            2|  !     next: run blog --memory 512 -- COMMAND
             exit 1
             bob$ run blog --detach sleep 9
-            run.1 runs on its own
+            run.1 is running detached
             2| next: logs blog -t -p run.1
             2| next: ps blog
             2| next: ps:stop blog run.1
             bob$ enter blog nope
             2|  !     nothing called nope runs
-            2|  !     these run: run.1, web.1
+            2|  !     running now: run.1, web.1
             2|  !     next: enter blog run.1 -- nope
             2|  !       or: ps blog
             exit 1
             bob$ ps:exec blog nope ls
             2|  !     web.1 cannot be entered
-            2|  !     it has ended a moment ago, or was started by an older Hoist
+            2|  !     it ended a moment ago, or was started by an older Hoist
             2|  !     next: ps blog
             2|  !       or: ps:restart blog
             exit 1
             eve$ run blog ls
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
         "#]],
     )
@@ -244,22 +244,23 @@ async fn logs_are_asked_for() {
         expect![[r#"
             bob$ logs blog --num x
             2|  !     --num takes a number from 0 to 10000000
-            2|  !     next: logs APP -n 500
+            2|  !     next: logs blog -n 500
             exit 1
             bob$ logs blog --after x
             2|  !     --after takes the id of a line
             2|  !     logs APP --format json shows ids
-            2|  !     next: logs APP --after 1200 -t --format json
+            2|  !     next: logs blog --after 1200 -t --format json
             exit 1
             bob$ logs blog --since yesterdayish
             2|  !     --since yesterdayish is not a time
             2|  !     it takes a span back from now, or a time as RFC 3339 has it; without a zone it is UTC
-            2|  !     next: --since 10m, --since 2h, --since <time>
+            2|  !     next: logs blog --since 10m
+            2|  !       or: logs blog --since <time>
             exit 1
             eve$ logs blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
         "#]],
     )

@@ -102,7 +102,7 @@ async fn registries() {
             exit 1
             bob$ registry:list
             2|  !     only administrators may do this
-            2|  !     next: whoami
+            2|  !     next: ask ann (an administrator)
             exit 1
         "#]],
     )
@@ -170,13 +170,13 @@ async fn events_are_kept() {
             exit 1
             ann$ events --since never
             2|  !     this is not a time
-            2|  !     next: --since 2h
-            2|  !       or: --since 2026-11-21T14:30
+            2|  !     next: events --since 2h
+            2|  !       or: events --since 2026-11-21T14:30
             exit 1
             eve$ events blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
         "#]],
     )
@@ -189,18 +189,18 @@ async fn a_server_ends() {
     shop.check(
         &["bob$ secrets:rotate", "ann$ shutdown", "bob$ shutdown"],
         expect![[r#"
-        bob$ secrets:rotate
-        2|  !     only administrators may do this
-        2|  !     next: whoami
-        exit 1
-        ann$ shutdown
-        Ending the router
-        Ending the server
-        bob$ shutdown
-        2|  !     only administrators may do this
-        2|  !     next: whoami
-        exit 1
-    "#]],
+            bob$ secrets:rotate
+            2|  !     only administrators may do this
+            2|  !     next: ask ann (an administrator)
+            exit 1
+            ann$ shutdown
+            Ending the router
+            Ending the server
+            bob$ shutdown
+            2|  !     only administrators may do this
+            2|  !     next: ask ann (an administrator)
+            exit 1
+        "#]],
     )
     .await;
 }
@@ -221,10 +221,10 @@ async fn a_refusal_is_json_where_that_was_asked_for() {
         ],
         expect![[r#"
             eve$ apps:info blog --json
-            2| {"code":"no-such-app","next":["apps:list","apps:create blog"],"what":"there is no app blog","why":""}
+            2| {"code":"no-such-app","next":["apps:list","git push hoist main  (makes the app if nobody has the name)"],"what":"there is no app blog","why":""}
             exit 1
             bob$ quota ann --format json
-            2| {"code":"not-allowed","next":["whoami"],"what":"only administrators may do this","why":""}
+            2| {"code":"not-allowed","next":["ask ann (an administrator)"],"what":"only administrators may do this","why":""}
             exit 1
             bob$ builds:output blog --format=json
             2| {"code":"no-such-build","next":["git push hoist main"],"what":"blog has no builds yet","why":""}
@@ -240,7 +240,7 @@ async fn a_refusal_is_json_where_that_was_asked_for() {
             exit 1
             bob$ config:export blog --format yaml
             2|  !     --format takes dotenv, json or shell
-            2|  !     next: --format dotenv
+            2|  !     next: config:export blog --format dotenv
             exit 1
             bob$ run blog -- show --json
             2|  !     blog has no release yet: nothing to run in

@@ -16,9 +16,11 @@ impl Reconciler {
     pub(super) async fn retire(&self, id: InstanceId) -> Result<()> {
         let found = self.p.store.read(move |tx| {
             let Some(row) = tx.instance(id)? else { return Ok(None) };
-            Ok(Some((tx.the_app(&row.app)?.settings, row)))
+            let app = tx.the_app(&row.app)?;
+            let newer = app.current_release.filter(|current| *current > row.release && !app.stopped);
+            Ok(Some((app.settings, newer, row)))
         });
-        let Some((settings, row)) = found.await? else { return Ok(()) };
+        let Some((settings, newer, row)) = found.await? else { return Ok(()) };
         super::actions::in_span(&row);
         if row.desire != Desire::Retiring {
             return Ok(());
@@ -36,6 +38,8 @@ impl Reconciler {
         self.p.starts.settled(&name).await;
         // One that never served has nothing to finish.
         if row.ready {
+            let why = newer.map_or_else(|| "Stopped".to_owned(), |newer| format!("Stopped, replaced by {newer}"));
+            self.p.logs.stopping(&SpoolKey::instance(id), why);
             self.p.engine.stop(&name, settings.stop_grace()).await?;
         }
         self.p.engine.remove(&name).await?;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use domain::deploy::Effect;
 use domain::dockerfile::ImageFacts;
 use domain::ids::DeployId;
+use domain::listeners::Seen;
 use domain::push::BranchName;
 use domain::routing::{Hosts, Scope};
 use domain::{AppId, Commit};
@@ -171,8 +172,8 @@ impl Probe for Wire {
             }
         }
     }
-    async fn seen(&self, _: &dyn Engine, _: &str, _: u16) -> String {
-        "listens on nothing".to_owned()
+    async fn seen(&self, _: &dyn Engine, _: &str, _: u16) -> Seen {
+        Seen::Nothing
     }
 }
 

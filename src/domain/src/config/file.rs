@@ -116,7 +116,7 @@ fn refusal(problems: &[Problem], format: Option<FileFormat>) -> Refusal {
     Refusal::new(Code::BadConfigFile, what)
         .why(lines.join("\n"))
         .next("mend these lines and import again")
-        .next("name the format: --format dotenv, json or shell")
+        .next("config:import APP --format dotenv < FILE  (or json, or shell)")
 }
 
 /// Members in order, doubles too, which a map of serde would hide.

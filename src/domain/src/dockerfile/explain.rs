@@ -81,8 +81,8 @@ pub fn explain(failure: &Failure) -> Refusal {
         });
         if failure.left_out > 0 {
             no = no.next(format!(
-                "is it in .dockerignore? {} files are left out by it; add a line !PATH to take one back",
-                failure.left_out
+                "is it in .dockerignore? That leaves out {}; add a line !PATH to take one back",
+                crate::text::counted(failure.left_out, "file")
             ));
         }
         return no
@@ -183,7 +183,7 @@ fn base_image(no: &dyn Fn(Code) -> Refusal, message: &str, words: &str, failure:
     if unreachable.iter().any(|word| message.contains(word)) {
         return Some(
             no(Code::BaseImageUnreachable)
-                .why(format!("its registry does not answer where builds are: {words}"))
+                .why(format!("builds cannot reach its registry: {words}"))
                 .next("FROM hoist/stack-run (to run) or FROM hoist/stack-build (with compilers): both are always here")
                 .next("an administrator lets a registry on this server or in a private network through: registry:login HOST USER")
                 .next("one that asks for no password: registry:allow HOST"),

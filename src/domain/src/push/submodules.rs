@@ -143,7 +143,7 @@ fn judged(path: &str, ours: bool, address: &str) -> Result<String, Refusal> {
         return if good { Ok(address.to_owned()) } else { Err(no("It names no host.", None)) };
     }
     if address.starts_with("./") || address.starts_with("../") || address.starts_with('/') {
-        let why = "It counts from where this repository is, and the other one is not on this server.";
+        let why = "It is relative to the address of this repository, and the other one is not on this server.";
         return Err(no(why, None));
     }
     match over_ssh(address) {

@@ -112,6 +112,7 @@ pub(super) const DESTROY: Spec = Spec {
     verb: Verb::AppsDestroy,
     name: "apps:destroy",
     aliases: &["destroy", "apps:delete", "apps:remove"],
+    takes_away: true,
     app: AppArg::Required,
     flags: AppsDestroy::FLAGS,
     need: Need::Own,
@@ -132,7 +133,7 @@ pub(super) const OPEN: Spec = Spec {
     audit: Audit::Verb,
     reads: true,
     summary: "Print an app's URL",
-    help: "An own domain of web that leads to this server if there is one, else the app's name below the base domain.",
+    help: "A domain of your own for web that points to this server, if there is one, else the app's name below the base domain.",
     examples: &["open blog"],
     group: Group::Web,
     ..BASE

@@ -109,6 +109,7 @@ pub(super) const UNSET: Spec = Spec {
     verb: Verb::ConfigUnset,
     name: "config:unset",
     aliases: &["config:remove", "config:rm", "config:delete", "env:unset"],
+    takes_away: true,
     app: AppArg::Required,
     args: ConfigUnset::ARGS,
     flags: ConfigUnset::FLAGS,

@@ -24,7 +24,7 @@ pub(super) const QUOTA: Spec = Spec {
     audit: Audit::Verb,
     reads: true,
     summary: "Show how much you have of what you may have: apps, memory, disk, sessions and so on",
-    help: "An app and all that it uses counts to its owner, whoever pushes to it. Instances count with the most memory and \
+    help: "An app, and all that it uses, is counted for its owner, whoever pushes to it. Instances count with the most memory and \
            processors that each may use, while they run or start; one-off instances count too. Disk is repositories, build \
            caches and logs. Sessions, commands and pushes are those that are open, with those of your apps' deploy keys. \
            More builds than the limit wait for their turn; more of anything else is refused. By default \
@@ -73,6 +73,7 @@ pub(super) const QUOTA_UNSET: Spec = Spec {
     verb: Verb::QuotaUnset,
     name: "quota:unset",
     aliases: &["quota:reset", "quota:remove"],
+    takes_away: true,
     args: QuotaUnset::ARGS,
     need: Need::Admin,
     summary: "Give a user the server's defaults again",

@@ -64,6 +64,7 @@ pub(super) const LOGOUT: Spec = Spec {
     verb: Verb::RegistryLogout,
     name: "registry:logout",
     aliases: &["registry:remove"],
+    takes_away: true,
     args: RegistryLogout::ARGS,
     need: Need::Admin,
     summary: "Forget the login to a registry",

@@ -82,6 +82,7 @@ pub(super) const PS_STOP: Spec = Spec {
     verb: Verb::PsStop,
     name: "ps:stop",
     aliases: &["stop", "dyno:stop", "dyno:kill", "ps:kill"],
+    takes_away: true,
     app: AppArg::Required,
     args: PsStop::ARGS,
     need: Need::Manage,
@@ -301,6 +302,7 @@ arguments! {
 pub(super) const BUILDS_CANCEL: Spec = Spec {
     verb: Verb::BuildsCancel,
     name: "builds:cancel",
+    takes_away: true,
     app: AppArg::Required,
     args: BuildsCancel::ARGS,
     need: Need::Manage,
