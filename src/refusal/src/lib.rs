@@ -62,6 +62,8 @@ impl Refusal {
         let mut lines = vec![self.what.clone()];
         lines.extend(self.why.lines().map(str::to_owned));
         for (i, step) in self.next.iter().enumerate() {
+            // A step that says so itself is not told "or: or".
+            let step = step.strip_prefix("or ").unwrap_or(step);
             lines.push(format!("{} {step}", if i == 0 { "next:" } else { "  or:" }));
         }
         lines
@@ -88,6 +90,12 @@ impl std::error::Error for Refusal {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_or_is_said_once() {
+        let no = Refusal::new(Code::Usage, "no").next("do this").next("or do that").next("order it");
+        assert_eq!(no.lines()[1..], ["next: do this", "  or: do that", "  or: order it"]);
+    }
 
     #[test]
     fn steps_name_the_app_at_hand() {
