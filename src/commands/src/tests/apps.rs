@@ -180,7 +180,7 @@ async fn an_app_changes_hands() {
             eve$ apps:transfer blog eve
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
             root$ access:add blog eve
             blog is now shared with eve
@@ -203,18 +203,18 @@ async fn an_app_changes_hands() {
             eve may have apps: 0
             bob$ apps:transfer blog eve
             2|  !     eve uses 0 of 0 apps, this needs 1
-            2|  !     what an app uses counts to its owner, whoever asks
+            2|  !     what an app uses is counted for its owner, whoever asks
             2|  !     next: apps:destroy NAME --confirm NAME, one that is not needed (apps:list)
-            2|  !       or: ask an administrator for: quota:set eve apps=1
+            2|  !       or: ask ann (an administrator) for: quota:set eve apps=1
             exit 1
             root$ quota:set eve apps=1 instances=0
             eve may have apps: 1
             eve may have instances: 0
             bob$ apps:transfer blog eve
             2|  !     eve uses 0 of 0 instances, this needs 1
-            2|  !     what an app uses counts to its owner, whoever asks
+            2|  !     what an app uses is counted for its owner, whoever asks
             2|  !     next: ps:stop NAME or ps:scale NAME TYPE=N, of an app that needs less (apps:list)
-            2|  !       or: ask an administrator for: quota:set eve instances=1
+            2|  !       or: ask ann (an administrator) for: quota:set eve instances=1
             exit 1
             root$ quota:set eve instances=2
             eve may have instances: 2
@@ -225,7 +225,7 @@ async fn an_app_changes_hands() {
             bob$ apps:info blog
             2|  !     there is no app blog
             2|  !     next: apps:list
-            2|  !       or: apps:create blog
+            2|  !       or: git push hoist main  (makes the app if nobody has the name)
             exit 1
             eve$ access:list blog
             USER  ACCESS  BY

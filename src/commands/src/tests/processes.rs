@@ -248,7 +248,7 @@ async fn logs_are_asked_for() {
             exit 1
             bob$ logs blog --after x
             2|  !     --after takes the id of a line
-            2|  !     logs APP --format json shows ids
+            2|  !     logs blog --format json shows ids
             2|  !     next: logs blog --after 1200 -t --format json
             exit 1
             bob$ logs blog --since yesterdayish
