@@ -2,7 +2,8 @@
 //! reading gives the same.
 
 use super::gathered::{Assigned, Gathered, Problem};
-use super::{ConfigVars, TOTAL_MAX, dotenv, shell};
+use super::vars::{ConfigVars, TOTAL_MAX};
+use super::{dotenv, shell};
 use crate::names::VarName;
 use crate::refusal::Code;
 use crate::refusal::Refusal;

@@ -1,6 +1,6 @@
 //! What the readers of files gather: config vars, and what is wrong in which line. Invariant: no problem holds a value.
 
-use super::ConfigVars;
+use super::vars::ConfigVars;
 use crate::names::VarName;
 use crate::secret::Secret;
 use std::collections::BTreeMap;

@@ -9,9 +9,11 @@ mod references;
 mod shell;
 #[cfg(test)]
 mod tests;
+mod vars;
 
 pub use file::{FILE_MAX, FileFormat, detect, parse, render};
 pub use references::{METADATA, resolve};
+pub use vars::{ConfigVars, Hidden, TOTAL_MAX, VALUE_MAX, VARS_MAX};
 
 use crate::names::VarName;
 use crate::refusal::Code;
@@ -21,18 +23,6 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All config vars of an app, in order of name.
-pub type ConfigVars = BTreeMap<VarName, Secret<String>>;
-
-/// Config vars that are never shown again, and since when they have their values.
-pub type Hidden = BTreeMap<VarName, Timestamp>;
-
-/// Bytes of one value. The kernel takes at most 128 KiB for one variable of a process's environment.
-pub const VALUE_MAX: usize = 64 * 1024;
-/// Bytes of all names and values together.
-pub const TOTAL_MAX: usize = 512 * 1024;
-/// Number of config vars.
-pub const VARS_MAX: usize = 1_000;
 /// Names that a description lists before it only counts.
 const NAMES_SHOWN: usize = 10;
 

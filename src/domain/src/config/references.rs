@@ -3,7 +3,7 @@
 //! A plain `${NAME}` is never touched: values hold shell and template text. What a reference names is checked when it
 //! is set; resolving itself never fails.
 
-use super::{ConfigVars, VALUE_MAX};
+use super::vars::{ConfigVars, VALUE_MAX};
 use crate::names::VarName;
 use crate::refusal::Code;
 use crate::refusal::Refusal;

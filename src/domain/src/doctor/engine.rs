@@ -1,6 +1,6 @@
 //! Findings about what builds and runs: Docker, git, stacks.
 
-use super::{Builder, Docker, Finding};
+use super::finding::{Builder, Docker, Finding};
 use crate::floors::{self, Part};
 
 /// The oldest Docker that the tests run on.

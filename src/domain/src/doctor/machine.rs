@@ -1,6 +1,6 @@
 //! Findings about the machine: disks, folders, clock, and what waits.
 
-use super::Finding;
+use super::finding::Finding;
 use crate::programs::{Program, Use};
 use crate::text::human_bytes;
 

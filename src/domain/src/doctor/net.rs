@@ -1,6 +1,6 @@
 //! Findings about the ways in and out: firewall, ports, router, names.
 
-use super::{Finding, Firewall, listed};
+use super::finding::{Finding, Firewall, listed};
 use crate::hosting::BY_ADDRESS;
 use std::net::IpAddr;
 

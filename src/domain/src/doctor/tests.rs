@@ -1,6 +1,8 @@
 //! A sound machine has no findings; each planted fault is found alone, with its state and its fix.
 
 use super::*;
+use crate::floors::Part;
+use std::net::IpAddr;
 
 fn sound() -> Facts {
     let here: IpAddr = "203.0.113.7".parse().unwrap();
