@@ -1,8 +1,8 @@
 //! Apps, who they are shared with, their config versions and formations.
 
-use super::sealed::config_place;
-use super::{Tx, User, columns};
-use crate::Result;
+use super::{User, columns};
+use crate::cipher::config_place;
+use crate::tx::{Result, Tx};
 use domain::access::AppRef;
 use domain::app_settings::AppSettings;
 use domain::config::{ConfigVars, Hidden};

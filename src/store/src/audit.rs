@@ -3,8 +3,8 @@
 //! Invariant (triggers of the schema): a row is added, completed once, and removed only by retention: when it is too old, or
 //! of whoever has most where there are too many.
 
-use super::{Tx, columns};
-use crate::Result;
+use super::columns;
+use crate::tx::{Result, Tx};
 use domain::audit::{self, Keep, Rows};
 use domain::flood::Count;
 use domain::ids::AuditId;

@@ -1,7 +1,7 @@
 //! Builds: one row per image made or tried, that releases refer to.
 
-use super::{Tx, Word, columns};
-use crate::Result;
+use super::{Word, columns};
+use crate::tx::{Result, Tx};
 use domain::dockerfile::Launch;
 use domain::event::Event;
 use domain::ids::{BuildId, DeployId};

@@ -7,12 +7,28 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use domain::Secret;
+use domain::ids::{ConfigVersion, DeployId};
+use domain::{AppId, Secret};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest;
 use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::{SecureRandom, SystemRandom};
 use system::fault::Fault;
+
+/// The place of a config var.
+pub(super) fn config_place(app: &AppId, version: ConfigVersion, name: &str) -> String {
+    format!("configs/{app}/{version}/{name}")
+}
+
+/// The place of a value that a job will set.
+pub(super) fn deploy_place(deploy: DeployId, name: &str) -> String {
+    format!("deploys/{deploy}/{name}")
+}
+
+/// The place of a password.
+pub(super) fn registry_place(host: &str) -> String {
+    format!("registries/{host}")
+}
 
 /// Bytes of a key.
 const KEY: usize = 32;

@@ -1,8 +1,8 @@
 //! Deploys: the jobs, their state after each step, and the steps' intents and outcomes.
 
-use super::sealed::deploy_place;
-use super::{Tx, columns};
-use crate::Result;
+use super::columns;
+use crate::cipher::deploy_place;
+use crate::tx::{Result, Tx};
 use domain::access::Principal;
 use domain::config::ConfigChange;
 use domain::deploy::{Deploy, Effect, Kind, Outcome, is_over};

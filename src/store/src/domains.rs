@@ -1,7 +1,7 @@
 //! Domains of apps, names that apps had before, and who is in maintenance.
 
-use super::{App, Tx, columns};
-use crate::Result;
+use super::{App, columns};
+use crate::tx::{Result, Tx};
 use domain::access::{AppRef, Principal, may_see};
 use domain::domains::{self, AppDomain, Claim, Granted, Holder, Known, Related};
 use domain::event::Event;

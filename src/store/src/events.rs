@@ -4,8 +4,8 @@
 //! is. A reader goes on behind what it has told: nothing is taken away that one has still to read, unless it is
 //! [`BEHIND_MAX`] behind, which is said.
 
-use super::{Tx, columns};
-use crate::Result;
+use super::columns;
+use crate::tx::{Result, Tx};
 use domain::audit::{self, Keep};
 use domain::event::Event;
 use domain::ids::EventId;

@@ -1,7 +1,7 @@
 //! Instances: what should run, where, and how it has fared.
 
-use super::{Tx, Word, columns};
-use crate::Result;
+use super::{Word, columns};
+use crate::tx::{Result, Tx};
 use domain::backoff;
 use domain::event::{Crash, Event};
 use domain::ids::SetId;

@@ -1,8 +1,8 @@
 //! Whose a key is, and the keys that may push to one app.
 
+use super::columns;
 use super::users::User;
-use super::{Tx, columns};
-use crate::Result;
+use crate::tx::{Result, Tx};
 use domain::access::{KeyRef, Principal, actor};
 use domain::event::Event;
 use domain::ids::UserId;
@@ -89,6 +89,16 @@ impl Tx<'_> {
         };
         let no = Refusal::new(Code::KeyKnown, format!("the key {fingerprint} is {whose}"));
         Err(no.next("keys:list").next("make another one: ssh-keygen -t ed25519 -f new_key").into())
+    }
+
+    /// Adds a key; one that is known already is refused, whoever has it. `by`: the user who asks, if not root.
+    pub fn add_key(&self, user: &User, key: &NewKey, by: Option<UserId>, now: Timestamp) -> Result<()> {
+        self.key_is_new(&key.fingerprint, Some(user))?;
+        let sql =
+            "INSERT INTO keys (fingerprint, user_id, name, public, created, added_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        self.execute(sql, params![key.fingerprint, user.id.0, key.name, key.public, now.0, by.map(|id| id.0)])?;
+        let (name, fingerprint) = (key.name.clone(), key.fingerprint.clone());
+        self.happened(None, &Event::KeyAdded { user: user.name.clone(), name, fingerprint }, now)
     }
 
     /// Adds a deploy key; its name must be free in the app.

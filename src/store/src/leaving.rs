@@ -1,7 +1,7 @@
 //! What ends with somebody's right: found, and ended where it is a row, in the transaction that ends the right.
 
-use super::{Tx, User};
-use crate::Result;
+use super::User;
+use crate::tx::{Result, Tx};
 use domain::access::{AppRef, KeyRef, Principal, may_see};
 use domain::deploy::can_cancel;
 use domain::ids::{DeployId, UserId};

@@ -1,8 +1,7 @@
 //! Which app has which of the installation's networks. A number is taken when an app first runs and is free again when the
 //! app is destroyed.
 
-use super::Tx;
-use crate::Result;
+use crate::tx::{Result, Tx};
 use domain::{AppId, Timestamp};
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet};

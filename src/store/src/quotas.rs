@@ -1,7 +1,7 @@
 //! What administrators gave to single users, and what a user's apps use.
 
-use super::{Tx, User, Word, columns};
-use crate::Result;
+use super::{User, Word, columns};
+use crate::tx::{Result, Tx};
 use domain::ids::UserId;
 use domain::quota::{Holder, Limit, Limits, What, largest_sets};
 use domain::{AppId, Refusal, Timestamp};

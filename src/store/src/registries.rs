@@ -1,8 +1,7 @@
 //! Who this server is at image registries.
 
-use super::Tx;
-use super::sealed::registry_place;
-use crate::Result;
+use crate::cipher::registry_place;
+use crate::tx::{Result, Tx};
 use domain::{Secret, Timestamp};
 use rusqlite::params;
 

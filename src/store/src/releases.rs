@@ -1,7 +1,7 @@
 //! Releases: immutable but for their status.
 
-use super::{Tx, Word, columns};
-use crate::Result;
+use super::{Word, columns};
+use crate::tx::{Result, Tx};
 use domain::event::Event;
 use domain::ids::{BuildId, ConfigVersion, DeployId, SetId};
 use domain::refusal::Code;

@@ -1,7 +1,7 @@
 //! One-off instances: what they run, for whom, until when, and how they ended. A row outlives its instance for a while.
 
-use super::{InstanceRow, Tx, columns};
-use crate::Result;
+use super::{InstanceRow, columns};
+use crate::tx::{Result, Tx};
 use domain::event::Event;
 use domain::instance::Label;
 use domain::{AppId, InstanceId, ReleaseNumber, Timestamp};

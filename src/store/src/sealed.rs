@@ -4,9 +4,9 @@
 //! the file beside the old; rows are sealed with it, in several transactions; what is left of old rows in free pages and in
 //! the write-ahead log is wiped; the old key leaves the file.
 
-use super::cipher::{Cipher, Key, mark};
-use super::{Tx, keyfile};
-use crate::Result;
+use super::cipher::{Cipher, Key, config_place, deploy_place, mark, registry_place};
+use super::keyfile;
+use crate::tx::{Result, Tx};
 use domain::config::ConfigVars;
 use domain::ids::{ConfigVersion, DeployId};
 use domain::{AppId, Secret};
@@ -22,21 +22,6 @@ const KEYS: &str = "secret-keys";
 const WIPE: &str = "secret-wipe";
 /// Rows sealed anew in one transaction.
 const BATCH: u32 = 50;
-
-/// The place of a config var.
-pub(super) fn config_place(app: &AppId, version: ConfigVersion, name: &str) -> String {
-    format!("configs/{app}/{version}/{name}")
-}
-
-/// The place of a value that a job will set.
-pub(super) fn deploy_place(deploy: DeployId, name: &str) -> String {
-    format!("deploys/{deploy}/{name}")
-}
-
-/// The place of a password.
-pub(super) fn registry_place(host: &str) -> String {
-    format!("registries/{host}")
-}
 
 impl Tx<'_> {
     /// Seals every value of a set for its place.
@@ -91,7 +76,7 @@ impl Tx<'_> {
             .query_map(params![found, limit], |r| Ok((r.get(0)?, r.get(1)?)))?
             .collect::<rusqlite::Result<Vec<(i64, String)>>>()?;
         for (id, ask) in rows {
-            let mut ask: super::Ask = serde_json::from_str(&ask)?;
+            let mut ask: crate::deploys::Ask = serde_json::from_str(&ask)?;
             if ask.config.set.is_empty() {
                 continue;
             }

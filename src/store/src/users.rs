@@ -1,7 +1,7 @@
 //! Users, their keys, and settings of the installation.
 
-use super::{NewKey, Tx, Word, columns};
-use crate::Result;
+use super::{Word, columns};
+use crate::tx::{Result, Tx};
 use domain::access::Role;
 use domain::event::Event;
 use domain::ids::UserId;
@@ -148,16 +148,6 @@ impl Tx<'_> {
         let keys = self.keys(None)?;
         let count = |name: &UserName| keys.iter().filter(|k| k.user == *name).count();
         Ok(self.users()?.into_iter().map(|u| Standing { keys: count(&u.name), name: u.name, role: u.role }).collect())
-    }
-
-    /// Adds a key; one that is known already is refused, whoever has it. `by`: the user who asks, if not root.
-    pub fn add_key(&self, user: &User, key: &NewKey, by: Option<UserId>, now: Timestamp) -> Result<()> {
-        self.key_is_new(&key.fingerprint, Some(user))?;
-        let sql =
-            "INSERT INTO keys (fingerprint, user_id, name, public, created, added_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        self.execute(sql, params![key.fingerprint, user.id.0, key.name, key.public, now.0, by.map(|id| id.0)])?;
-        let (name, fingerprint) = (key.name.clone(), key.fingerprint.clone());
-        self.happened(None, &Event::KeyAdded { user: user.name.clone(), name, fingerprint }, now)
     }
 
     /// The keys of one user, or of all.

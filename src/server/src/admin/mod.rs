@@ -5,6 +5,7 @@
 //! and notices at once when the client ends.
 //! Absent: parsing (the words arrive as the client's shell split them) and any meaning of a hook's frames.
 
+mod carry;
 mod client;
 mod hook;
 mod server;

@@ -5,7 +5,7 @@
 //! So whoever may connect here (the shared user, root) cannot act as anybody without what sshd gave it.
 //! Absent: every other command; a local process of that user gets nothing here that a stranger does not.
 
-use super::server::{Carried, carry};
+use super::carry::{Carried, carry};
 use super::{HELLO_MAX, Session};
 use async_trait::async_trait;
 use domain::access::Principal;
