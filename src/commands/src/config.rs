@@ -4,6 +4,7 @@
 use crate::context::{Ask, Commands};
 use crate::follow::follow;
 use crate::reply::{Line, Reply};
+use crate::turn;
 use domain::config::{self, ConfigChange, ConfigVars, Diff, FILE_MAX, FileFormat, Hidden, VALUE_MAX};
 use domain::deploy::Kind;
 use domain::refusal::Code;
@@ -200,7 +201,7 @@ async fn change_config(c: &Commands, ask: &Ask, mut change: ConfigChange, only_s
     for warning in change.warnings() {
         Line::Warning(warning).say(io).await;
     }
-    let turn = c.deploys.turn(&app.id).await?;
+    let turn = turn::take(c, &app, io).await?;
     let (id, apply) = (app.id.clone(), change.clone());
     let stored =
         c.p.store

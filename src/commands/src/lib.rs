@@ -37,6 +37,7 @@ mod show;
 mod sizes;
 #[cfg(test)]
 mod tests;
+mod turn;
 pub mod usage;
 mod welcome;
 

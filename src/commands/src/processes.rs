@@ -4,6 +4,7 @@ use crate::context::{Ask, Commands};
 use crate::follow::follow;
 use crate::reply::{Line, List, Reply};
 use crate::show::quote_short;
+use crate::turn;
 use deploy::{boot, network};
 use domain::access::actor;
 use domain::deploy::Kind;
@@ -173,7 +174,7 @@ pub async fn scale(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     if words.is_empty() {
         return show_formation(c, &ask).await;
     }
-    let turn = c.deploys.turn(&app.id).await?;
+    let turn = turn::take(c, &app, io).await?;
     let id = app.id.clone();
     network::ensure_number(&c.p, &app.id).await?;
     let p = c.p.clone();
@@ -287,8 +288,8 @@ pub async fn restart(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
         let kind = if stale { Kind::Config } else { Kind::Restart };
         return run_job(c, &ask, kind, JobAsk::by(ask.principal()), io).await;
     }
+    let turn = turn::take(c, ask.the_app()?, io).await?;
     let app = ask.the_app()?.id.clone();
-    let turn = c.deploys.turn(&app).await?;
     let rows = chosen(c, &app, &which).await?;
     let id = app.clone();
     let settings = c.p.store.read(move |tx| Ok(tx.the_app(&id)?.settings)).await?;
@@ -339,7 +340,7 @@ pub async fn stop(c: &Commands, ask: Ask, io: &Io) -> Result<Reply> {
     }
     only_whole(&ask, &which, "0")?;
     let app = ask.the_app()?.clone();
-    let turn = c.deploys.turn(&app.id).await?;
+    let turn = turn::take(c, &app, io).await?;
     let id = app.id.clone();
     let stopping =
         c.p.store

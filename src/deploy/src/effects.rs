@@ -3,7 +3,7 @@
 use super::ending::{failure_lines, took};
 use super::{boot, consent, oneoff};
 use crate::Platform;
-use domain::config::Diff;
+use domain::config::{ConfigVars, Diff};
 use domain::deploy::{Deploy, Effect, Kind, Outcome};
 use domain::ids::{BuildId, ConfigVersion};
 use domain::push::{BranchName, may_advance};
@@ -98,10 +98,17 @@ impl Effects {
 
     /// Names the config vars that a rollback takes away, brings back or changes: nobody thinks of those at night.
     async fn say_config_of(&self, app: &store::App, to: &Release) -> Result<()> {
-        let (id, now, then) = (app.id.clone(), app.config_version, to.config_version);
+        let (id, stored, then) = (app.id.clone(), app.config_version, to.config_version);
+        let current = app.current_release;
         let diff = self.p.store.read(move |tx| {
-            let diff = Diff::of(&tx.config(&id, now)?, &tx.config(&id, then)?);
-            Ok(diff.with_hidden(&tx.hidden(&id, now)?, &tx.hidden(&id, then)?))
+            // What runs now, and what was stored for the next release.
+            let mut now = match current {
+                Some(number) => tx.config(&id, tx.the_release(&id, number)?.config_version)?,
+                None => ConfigVars::new(),
+            };
+            now.extend(tx.config(&id, stored)?);
+            let diff = Diff::of(&now, &tx.config(&id, then)?);
+            Ok(diff.with_hidden(&tx.hidden(&id, stored)?, &tx.hidden(&id, then)?))
         });
         let diff = diff.await?;
         for line in diff.lines() {

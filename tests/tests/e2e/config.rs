@@ -130,8 +130,12 @@ fn values_that_are_only_stored_wait_for_the_next_release() {
     app.run("config:set", &["C=3", "--no-restart"]).ok();
     app.run("config:set", &["C=3"]).ok().says("stored before").says("v4");
     app.run("config:unset", &["C", "--no-restart"]).ok();
-    app.run("rollback", &["v1"]).ok().says("removed: C").says("v5");
+    let back = app.run("rollback", &["v1"]).ok();
+    back.says("Config vars removed: A, B, C").says("rollback conf v1 --keep-config").says("v5");
+    assert_eq!(app.get("/env?name=A").status, 404);
     app.run("config", &[]).ok().hides("A:");
+    app.run("rollback", &["v2", "--keep-config"]).ok().hides("Config vars").says("today's config vars").says("v6");
+    assert_eq!(app.get("/env?name=A").status, 404);
     app.run("config:unset", &["NEVER"]).ok().says("NEVER is not set").says("Nothing changes");
 }
 
