@@ -161,7 +161,7 @@ fn another_process_type_is_served_once_a_name_leads_to_it() {
     report.none_lost();
     assert_eq!(world.get("api.example", "/").ok(), "api on 5000");
     // A name moves to another process type.
-    app.run("domains:add", &["api.example"]).ok().says("not to api");
+    app.run("domains:add", &["api.example"]).ok().says("no longer by api");
     assert_ne!(world.get("api.example", "/").ok(), "api on 5000");
 }
 

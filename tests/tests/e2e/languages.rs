@@ -66,7 +66,7 @@ fn python_with_flask_fastapi_django_and_poetry() {
         .push()
         .fails()
         .says("KeyError: 'SECRET_KEY'")
-        .says("config:set APP SECRET_KEY")
+        .says("config:set django SECRET_KEY")
         .says("DISABLE_COLLECTSTATIC=1");
     django.run("config:set", &["SECRET_KEY=x"]).ok();
     django.push().ok().says("1 static file").says("migrations are not run");
@@ -127,10 +127,10 @@ fn a_procfile_alone_an_aptfile_and_a_folder_of_the_repository() {
         folder.git(&["rm", "-q", "-r", old]).ok();
     }
     folder.git(&["commit", "-q", "--allow-empty", "-m", "packages"]).ok();
-    folder.push().fails().says("apps:set APP root=packages/");
+    folder.push().fails().says("apps:set folder root=packages/");
     folder.run("apps:set", &["root=packages/nowhere"]).ok();
     folder.push().fails().says("the commit has no folder packages/nowhere");
-    folder.run("apps:set", &["root=../etc"]).fails().says("no folder of a repository");
+    folder.run("apps:set", &["root=../etc"]).fails().says("cannot be a folder of the repository");
     folder.run("apps:set", &["root=./packages/other/"]).ok();
     folder.push().ok();
     assert!(folder.answers_with("two"));

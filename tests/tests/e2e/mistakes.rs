@@ -41,7 +41,7 @@ fn nothing_to_start() {
     helps(app.push(), "start", "Procfile");
     app.commit_change("Procfile", "worker: node x.js\n");
     app.commit_change("x.js", "setInterval(() => {}, 1000);");
-    app.push().ok().says("Nothing is started");
+    app.push().ok().says("Nothing runs yet: ps:scale blog worker=1");
     app.commit_change("Procfile", "web node x.js\n");
     helps(app.push(), "Procfile", "web: ");
 }

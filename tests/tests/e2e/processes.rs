@@ -83,10 +83,10 @@ fn where_nothing_runs_it_is_said_what_would_start_it() {
     // Of the types of its Procfile the first, by name.
     wait_for("the end of web.1", Duration::from_secs(20), || app.run("ps", &[]).all().contains("ps:scale idle "));
     app.run("apps:set", &["stack=trixie"]).ok().says("ps:rebuild idle");
-    app.run("apps:set", &["deploy-branch=main"]).ok().says("from the next push on").hides("ps:rebuild");
-    app.run("apps:set", &["enter=off"]).ok().says("from now on");
+    app.run("apps:set", &["deploy-branch=main"]).ok().says("with the next push").hides("ps:rebuild");
+    app.run("apps:set", &["enter=off"]).ok().says("in force now");
     app.commit_change("Procfile", "Web: node server.js\njob: node server.js\n");
-    app.push().ok().says("Nothing is started").says("=1").says("Requests go to the process type web");
+    app.push().ok().says("Nothing runs yet").says("=1").says("Requests go to the process type web");
 }
 
 #[test]

@@ -14,7 +14,10 @@ const FULL: u16 = NETWORKS_PER_SHARE - 1;
 #[track_caller]
 fn as_proposed(world: &World, refusal: &e2e::Output) {
     let said = refusal.all();
-    let proposed = said.lines().find_map(|line| line.split("ask an administrator for: ").nth(1)).expect("a proposal");
+    let proposed = said
+        .lines()
+        .find_map(|line| line.split_once(": ask ")?.1.split_once(" for: ").map(|(_, words)| words))
+        .unwrap_or_else(|| panic!("no proposal: {said}"));
     let words: Vec<&str> = proposed.split_whitespace().collect();
     world.hoist(&words).ok();
 }
