@@ -204,13 +204,13 @@ pub fn parse_options(options: &[String]) -> Result<(PushOptions, Vec<String>), R
 fn known_kind(update: &RefUpdate, policy: &Policy) -> Result<(), Refusal> {
     let line = push_line(&target(policy));
     if let Some(tag) = update.name.strip_prefix("refs/tags/") {
+        // `git push hoist v1.0:main` makes a tag `main` where there is no such branch yet: then the tag meant is another one.
+        let named = tag.parse::<BranchName>().ok().filter(|name| name.as_str() != target(policy));
+        let named = named.as_ref().map_or("TAG", BranchName::as_str);
         return Err(Refusal::new(Code::TagPush, format!("Tags are not kept here: {}", shown(tag)))
             .why("A branch deploys; a tag has nothing to start.")
             .next(line.replacen("git push", "git push --no-follow-tags", 1))
-            .next(format!(
-                "git push hoist 'TAG^{{commit}}:{}'  (deploys the commit of a tag)",
-                full(&target(policy))
-            )));
+            .next(format!("git push hoist {}:{}  (deploys the commit of the tag)", named, full(&target(policy)))));
     }
     if update.name.strip_prefix("refs/heads/").is_none() {
         return Err(Refusal::new(

@@ -75,7 +75,7 @@ fn what_is_not_one_branch() {
             tag-push: Tags are not kept here: v1
             A branch deploys; a tag has nothing to start.
             next: git push --no-follow-tags hoist main
-              or: git push hoist 'TAG^{commit}:refs/heads/main'  (deploys the commit of a tag)"#]],
+              or: git push hoist v1:refs/heads/main  (deploys the commit of the tag)"#]],
     );
     check(
         None,
