@@ -226,7 +226,8 @@ impl Effects {
                     let table = |build| tx.build(build).map(|build| build.map(|b| b.processes).unwrap_or_default());
                     let (before, after) = (table(current.build)?, table(build)?);
                     let (formation, with_domain) = (tx.formation(&app.id)?, tx.domain_processes(&app.id)?);
-                    formation::keeps_served(&app.name, (&before, &after), &formation, &with_domain)?;
+                    let pushed = row.kind != Kind::Rollback;
+                    formation::keeps_served(&app.name, (&before, &after), &formation, &with_domain, pushed)?;
                 }
                 tx.cut_release(&Release {
                     app: app.id.clone(),

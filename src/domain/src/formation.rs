@@ -42,7 +42,7 @@ pub fn wanted(formation: &Formation, table: &ProcessTable) -> Formation {
 }
 
 /// Refuses a release that lacks a process type which has instances now and requests go to: its URL would answer nothing. It is
-/// meant where the type was scaled to 0, or its domains were removed, before.
+/// meant where the type was scaled to 0, or its domains were removed, before. `pushed`: a new commit can mend it.
 ///
 /// # Errors
 /// [`Code::ProcessTypeGone`], with the name that is likely meant.
@@ -51,6 +51,7 @@ pub fn keeps_served(
     (before, after): (&ProcessTable, &ProcessTable),
     formation: &Formation,
     with_domain: &BTreeSet<ProcessType>,
+    pushed: bool,
 ) -> Result<(), Refusal> {
     let lost = before.keys().find(|process| {
         is_served(process, with_domain) && quantity(formation, process) > 0 && !after.contains_key(*process)
@@ -60,6 +61,9 @@ pub fn keeps_served(
     let has = if names.is_empty() { "none that runs".to_owned() } else { names.join(", ") };
     let no = Refusal::new(Code::ProcessTypeGone, format!("requests go to {lost}, and the new version has no {lost}"))
         .why(format!("its process types: {has}"));
+    if !pushed {
+        return Err(no.next(format!("ps:scale {app} {lost}=0  (if it is to end; then the same once more)")));
+    }
     let misspelt =
         did_you_mean(lost.as_str(), names.iter().copied().filter(|name| !before.keys().any(|b| b.as_str() == *name)));
     let no = match misspelt.first() {
@@ -133,7 +137,9 @@ mod tests {
         let check = |before: &[&str], after: &[&str], formation: &Formation, with: &[&str]| {
             let with = with.iter().map(|p| p.parse().unwrap()).collect();
             let app = "blog".parse().unwrap();
-            keeps_served(&app, (&table(before), &table(after)), formation, &with).err().map(|no| no.next.join(" | "))
+            keeps_served(&app, (&table(before), &table(after)), formation, &with, true)
+                .err()
+                .map(|no| no.next.join(" | "))
         };
         let usual = Formation::new();
         let zero: Formation = [("web".parse().unwrap(), 0)].into();
@@ -150,6 +156,10 @@ mod tests {
             check(&["web", "worker"], &["worker"], &usual, &[]).unwrap(),
             format!("add a line `web: COMMAND` to the Procfile, commit and push | {scale}")
         );
+        let app = "blog".parse().unwrap();
+        let back =
+            keeps_served(&app, (&table(&["web"]), &table(&["wub"])), &usual, &BTreeSet::new(), false).unwrap_err();
+        assert_eq!(back.next, ["ps:scale blog web=0  (if it is to end; then the same once more)"]);
         let one: Formation = [("api".parse().unwrap(), 1)].into();
         assert!(check(&["api", "web"], &["web"], &one, &["api"]).unwrap().contains("ps:scale blog api=0"));
     }

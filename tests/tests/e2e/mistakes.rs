@@ -46,6 +46,24 @@ fn nothing_to_start() {
     helps(app.push(), "Procfile", "web: ");
 }
 
+/// As on Heroku: what the Procfile does not say is the language's. And what serves is not lost by a misspelt name.
+#[test]
+fn a_procfile_without_web() {
+    let world = World::new();
+    let app = world.app("half", "tests/apps/echo");
+    app.commit_change("Procfile", "release: node -e 1\n");
+    app.push().ok().says("the Procfile has no web").says("web.1 is up");
+    app.get("/").ok();
+    app.git(&["rm", "-q", "server.js"]).ok();
+    app.replace("package.json", "\"start\"", "\"begin\"");
+    app.commit_change("other.js", "setInterval(() => {}, 1000);");
+    app.commit_change("Procfile", "wub: node other.js\n");
+    app.push().fails().says("requests go to web").says("name it web, not wub").says("ps:scale half web=0");
+    app.get("/").ok();
+    app.run("ps:scale", &["web=0"]).ok();
+    app.push().ok().says("Nothing answers at http://half.");
+}
+
 #[test]
 fn another_port_or_only_localhost() {
     let world = World::with(&[("boot-timeout", "7")]);

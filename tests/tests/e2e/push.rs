@@ -69,6 +69,30 @@ fn another_branch_a_tag_and_a_deletion_are_refused_with_what_to_type() {
     assert!(app.get("/").ok().contains("v1"));
 }
 
+/// The tag is an object of its own; what it is of is deployed, and the branch stands there. The line that the refusal of a pushed
+/// tag proposes is typed.
+#[test]
+fn an_annotated_tag_deploys_the_commit_that_it_is_of() {
+    let world = World::new();
+    let app = world.app("tagged", "tests/apps/echo");
+    app.push().ok();
+    app.commit_change("note", "x");
+    let commit = app.head();
+    app.git(&["tag", "-a", "v9", "-m", "nine"]).ok();
+    app.git(&["tag", "-a", "again", "-m", "a tag of a tag", "v9"]).ok();
+    assert_ne!(app.git(&["rev-parse", "v9"]).ok().out.trim(), commit);
+    let line = "git push hoist v9:refs/heads/main";
+    app.git(&["push", "hoist", "v9"]).fails().says(line);
+    let words: Vec<&str> = line.split(' ').skip(1).collect();
+    app.git(&words).ok().says("v2");
+    app.run("releases", &[]).ok().says(&commit[..8]);
+    app.git(&["config", "push.pushOption", "ci.skip"]).ok();
+    let said = app.git(&["push", "--force", "hoist", "again:refs/heads/main"]).ok();
+    said.says("Push options of other servers are passed over: ci.skip");
+    let tip = app.git(&["ls-remote", "hoist", "refs/heads/main"]).ok().out;
+    assert!(tip.starts_with(&commit), "{tip}");
+}
+
 #[test]
 fn an_overtaken_push_is_told_what_to_do() {
     let world = World::new();

@@ -1,13 +1,22 @@
 //! What deploys do when nothing goes wrong, and when an app does.
 
-use crate::testing::{Fuse, World};
+use crate::testing::{Fuse, Life, World};
 use domain::deploy::Deploy;
 use domain::refusal::Code;
-use domain::{Commit, Refusal};
+use domain::{AppId, Commit, Refusal};
 use std::time::Duration;
 
 fn commit(n: u8) -> Commit {
     format!("{n:040x}").parse().unwrap()
+}
+
+/// A server with the app blog, whose first release serves.
+async fn served(world: &World) -> (Life, AppId) {
+    let life = world.start(Fuse::new()).await;
+    let app = life.app("blog").await;
+    life.push(&app, &commit(1)).await.unwrap().end().await;
+    assert!(life.rests().await);
+    (life, app)
 }
 
 #[tokio::test]
@@ -28,10 +37,7 @@ async fn a_push_goes_live_and_the_next_takes_its_place() {
 #[tokio::test]
 async fn what_fails_before_the_commit_point_leaves_the_old_release_serving() {
     let world = World::new();
-    let life = world.start(Fuse::new()).await;
-    let app = life.app("blog").await;
-    life.push(&app, &commit(1)).await.unwrap().end().await;
-    assert!(life.rests().await);
+    let (life, app) = served(&world).await;
     let serving = life.outside.targets();
     life.outside.set_build_fails(Some(Refusal::new(Code::BuildFailed, "npm ci failed")));
     let end = life.push(&app, &commit(2)).await.unwrap().end().await;
@@ -49,10 +55,7 @@ async fn what_fails_before_the_commit_point_leaves_the_old_release_serving() {
 #[tokio::test]
 async fn a_version_without_what_requests_go_to_is_refused_before_it_boots() {
     let world = World::new();
-    let life = world.start(Fuse::new()).await;
-    let app = life.app("blog").await;
-    life.push(&app, &commit(1)).await.unwrap().end().await;
-    assert!(life.rests().await);
+    let (life, app) = served(&world).await;
     let serving = life.outside.targets();
     life.outside.set_processes(&["wub", "worker"]);
     let end = life.push(&app, &commit(2)).await.unwrap().end().await;
